@@ -1,0 +1,142 @@
+package catalogue
+
+import (
+	"math"
+	"strconv"
+	"strings"
+
+	"golang.org/x/text/language"
+)
+
+// mend fills the entry from the file's columns and notes every repair.
+func (e *Entry) mend(column func(string) string) {
+	note := func(m Mend, happened bool) {
+		if happened {
+			e.Mended = append(e.Mended, m)
+		}
+	}
+	raw := column("title")
+	e.Title = strings.Join(strings.Fields(raw), " ")
+	note(SpaceTidied, e.Title != raw)
+
+	var changed, dropped bool
+	e.ISBN, changed, dropped = mendISBN(column("isbn"))
+	note(ISBNZerosRestored, changed)
+	note(ISBNDropped, dropped)
+
+	e.Authors, changed = splitAuthors(column("authors"))
+	note(AuthorsDeduplicated, changed)
+
+	e.PublishedYear, dropped = mendYear(column("original_publication_year"))
+	note(YearDropped, dropped)
+
+	e.Language, changed, dropped = mendLanguage(column("language_code"))
+	note(LanguageMapped, changed)
+	note(LanguageDropped, dropped)
+}
+
+// mendISBN restores up to three leading zeros, which programs that take an ISBN-10 for a
+// number lose. More than three would leave a number so short that the check digit, right
+// by chance once in eleven, is no proof. What does not check is dropped, never guessed.
+func mendISBN(raw string) (isbn string, zeros, dropped bool) {
+	s := strings.ToUpper(strings.NewReplacer("-", "", " ", "").Replace(strings.TrimSpace(raw)))
+	if s == "" {
+		return "", false, false
+	}
+	padded := s
+	if len(s) >= 7 && len(s) < 10 {
+		padded = strings.Repeat("0", 10-len(s)) + s
+	}
+	if !validISBN(padded) {
+		return "", false, true
+	}
+	return padded, padded != s, false
+}
+
+// validISBN verifies form and check digit: ISO 2108, modulo 11 for ten characters and
+// modulo 10 with weights 1 and 3 for thirteen.
+func validISBN(s string) bool {
+	switch len(s) {
+	case 10:
+		sum := 0
+		for i := range len(s) {
+			d := int(s[i] - '0')
+			if i == 9 && s[i] == 'X' {
+				d = 10
+			} else if s[i] < '0' || s[i] > '9' {
+				return false
+			}
+			sum += (10 - i) * d
+		}
+		return sum%11 == 0 && sum > 0
+	case 13:
+		sum := 0
+		for i := range len(s) {
+			if s[i] < '0' || s[i] > '9' {
+				return false
+			}
+			sum += int(s[i]-'0') * (1 + 2*(i%2))
+		}
+		return sum%10 == 0 && (strings.HasPrefix(s, "978") || strings.HasPrefix(s, "979"))
+	default:
+		return false
+	}
+}
+
+// mendYear reads years written as decimal numbers ("2008.0", "-1750.0").
+func mendYear(raw string) (year *int, dropped bool) {
+	s := strings.TrimSpace(raw)
+	if s == "" {
+		return nil, false
+	}
+	f, err := strconv.ParseFloat(s, 64)
+	if err != nil || math.Trunc(f) != f || math.Abs(f) > 9999 || strings.ContainsAny(s, "xXpP_") {
+		return nil, true
+	}
+	y := int(f)
+	return &y, false
+}
+
+// bibliographic maps the ISO 639-2/B codes, which libraries use and BCP 47 does not know,
+// to the subtags BCP 47 has for them.
+var bibliographic = map[string]string{
+	"alb": "sq", "arm": "hy", "baq": "eu", "bur": "my", "chi": "zh", "cze": "cs", "dut": "nl",
+	"fre": "fr", "geo": "ka", "ger": "de", "gre": "el", "ice": "is", "mac": "mk", "mao": "mi",
+	"may": "ms", "per": "fa", "rum": "ro", "slo": "sk", "tib": "bo", "wel": "cy",
+}
+
+// mendLanguage writes a language code as BCP 47: "eng" is "en", "en-us" is "en-US".
+func mendLanguage(raw string) (tag string, changed, dropped bool) {
+	s := strings.TrimSpace(raw)
+	if s == "" {
+		return "", false, false
+	}
+	code := s
+	if two, ok := bibliographic[strings.ToLower(s)]; ok {
+		code = two
+	}
+	t, err := language.Raw.Parse(code)
+	if err != nil || t == language.Und {
+		return "", false, true
+	}
+	return t.String(), t.String() != raw, false
+}
+
+// splitAuthors splits a list "A, B" and removes empty and repeated names.
+func splitAuthors(raw string) (authors []string, changed bool) {
+	if strings.TrimSpace(raw) == "" {
+		return nil, false
+	}
+	seen := map[string]bool{}
+	for name := range strings.SplitSeq(raw, ", ") {
+		tidy := strings.Join(strings.Fields(name), " ")
+		if tidy == "" || seen[tidy] {
+			changed = true
+			continue
+		}
+		seen[tidy] = true
+		changed = changed || tidy != name
+		authors = append(authors, tidy)
+	}
+	return authors, changed
+}
