@@ -1,0 +1,155 @@
+// Package lifecycle runs a service from its bound port to its ordered stop.
+//
+//	bind ─► serve, not ready ─► Startup (retried) ─► parts start ─► ready
+//	                                                                  │ ctx done
+//	parts stop, last first ◄─ requests in flight end ◄─ drain delay ◄─┘ not ready
+package lifecycle
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"time"
+
+	"github.com/gofiber/fiber/v2"
+)
+
+const (
+	firstBackoff = 100 * time.Millisecond
+	lastBackoff  = 2 * time.Second
+)
+
+// Part is something that works beside the requests, such as a scanner. Start
+// returns at once and must be safe to follow with Stop; the context it gets
+// lives until the service stops. Stop returns when the part has ended.
+type Part struct {
+	Name  string
+	Start func(ctx context.Context) error
+	Stop  func(ctx context.Context) error
+}
+
+// Options of Serve. App, Addr and Gate are required.
+type Options struct {
+	App  *fiber.App
+	Addr string // host:port; port 0 picks a free one
+	Log  *slog.Logger
+	Gate *Gate
+	// Startup is retried with growing pauses until it returns nil; nil has
+	// nothing to wait for. A dependency that is away delays readiness and
+	// never ends the process.
+	Startup         func(ctx context.Context) error
+	DrainDelay      time.Duration
+	ShutdownTimeout time.Duration
+	Parts           []Part
+	Listening       func(net.Addr) // told the bound address; may be nil
+}
+
+// Serve runs the service until ctx ends, then stops it in order. It returns
+// nil after an orderly stop.
+func Serve(ctx context.Context, o Options) error {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", o.Addr)
+	if err != nil {
+		return fmt.Errorf("bind %s: %w", o.Addr, err)
+	}
+	if o.Listening != nil {
+		o.Listening(listener.Addr())
+	}
+	o.Log.Info("listening", "addr", listener.Addr().String())
+
+	served := make(chan error, 1)
+	go func() { served <- o.App.Listener(listener) }()
+
+	life, end := context.WithCancel(context.WithoutCancel(ctx))
+	defer end()
+	r := &run{Options: o, life: life, served: served}
+	err = r.untilDone(ctx)
+	return errors.Join(err, r.stop(ctx))
+}
+
+// run is one run of Serve.
+type run struct {
+	Options
+	life    context.Context // of the parts
+	served  chan error
+	started []Part
+}
+
+// untilDone starts what there is to start and returns nil when ctx ends, or
+// the failure that ends the run before.
+func (r *run) untilDone(ctx context.Context) error {
+	if r.startup(ctx) != nil {
+		return nil // told to stop before it had started
+	}
+	for _, part := range r.Parts {
+		if err := part.Start(r.life); err != nil {
+			return fmt.Errorf("start %s: %w", part.Name, err)
+		}
+		r.started = append(r.started, part)
+	}
+	r.Gate.Open()
+	r.Log.Info("ready")
+	select {
+	case <-ctx.Done():
+		return nil
+	case err := <-r.served:
+		r.served <- err
+		return fmt.Errorf("serve: %w", err)
+	}
+}
+
+// startup retries Startup until it succeeds or ctx ends.
+func (r *run) startup(ctx context.Context) error {
+	if r.Startup == nil {
+		return ctx.Err()
+	}
+	for pause := firstBackoff; ; pause = min(2*pause, lastBackoff) {
+		err := r.Startup(ctx)
+		if err == nil {
+			return ctx.Err()
+		}
+		r.Log.Warn("not started yet", "error", err.Error(), "again_in", pause.String())
+		if !wait(ctx, pause) {
+			return ctx.Err()
+		}
+	}
+}
+
+// stop closes the gate, serves on for the drain delay, lets requests in flight
+// end, then stops the parts, the last started first.
+func (r *run) stop(ctx context.Context) error {
+	r.Gate.Close()
+	r.Log.Info("draining", "for", r.DrainDelay.String())
+	free := context.WithoutCancel(ctx)
+	wait(free, r.DrainDelay)
+
+	limit, cancel := context.WithTimeout(free, r.ShutdownTimeout)
+	defer cancel()
+	var errs []error
+	if err := r.App.ShutdownWithContext(limit); err != nil {
+		errs = append(errs, fmt.Errorf("end requests: %w", err))
+	}
+	for i := len(r.started) - 1; i >= 0; i-- {
+		if err := r.started[i].Stop(limit); err != nil {
+			errs = append(errs, fmt.Errorf("stop %s: %w", r.started[i].Name, err))
+		}
+	}
+	r.Log.Info("stopped")
+	return errors.Join(errs...)
+}
+
+// wait pauses; it reports false when ctx ended first.
+func wait(ctx context.Context, pause time.Duration) bool {
+	timer := time.NewTimer(pause)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-timer.C:
+		return true
+	}
+}

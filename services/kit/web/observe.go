@@ -1,0 +1,98 @@
+package web
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"time"
+
+	"github.com/gofiber/fiber/v2"
+	"github.com/valyala/fasthttp"
+
+	"bookstore/services/kit/fault"
+)
+
+// slow is what a request may take before its access line is a warning.
+const slow = time.Second
+
+// unmatched labels requests that no route took, whatever their path.
+const unmatched = "unmatched"
+
+// observe is the outermost middleware: it gives the request its id and
+// deadline, stops panics, answers failures, then counts and logs the outcome.
+func (s *server) observe(c *fiber.Ctx) error {
+	start := time.Now()
+	end := s.begin(c)
+	defer end()
+	s.metrics.inFlight.Inc()
+	defer s.metrics.inFlight.Dec()
+
+	err := s.barrier(c)
+	route := routeOf(c, err)
+	if err != nil {
+		if err = s.answerFailure(c, err); err != nil {
+			return err
+		}
+	}
+	if !s.Ready() {
+		c.Set(fiber.HeaderConnection, "close")
+	}
+	took := time.Since(start)
+	s.metrics.done(c.Method(), route, c.Response().StatusCode(), took)
+	s.access(c, route, took)
+	return nil
+}
+
+// barrier turns a panic of the rest of the chain into an error with its stack.
+func (s *server) barrier(c *fiber.Ctx) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = &fault.Error{Kind: fault.Internal, Op: "handle request", Err: fmt.Errorf("panic: %v\n%s", p, debug.Stack())}
+		}
+	}()
+	return c.Next()
+}
+
+// routeOf is the pattern that took the request; raw paths would be without bound.
+func routeOf(c *fiber.Ctx, err error) string {
+	var routing *fiber.Error
+	if errors.As(err, &routing) {
+		return unmatched
+	}
+	return c.Route().Path
+}
+
+// access logs what went wrong or slowly at warn, all else at debug: at full
+// rate a line for each success would cost more than the success.
+func (s *server) access(c *fiber.Ctx, route string, took time.Duration) {
+	level, status := slog.LevelDebug, c.Response().StatusCode()
+	if status >= fiber.StatusInternalServerError || took >= slow {
+		level = slog.LevelWarn
+	}
+	s.Log.LogAttrs(Context(c), level, "request",
+		slog.String("method", c.Method()), slog.String("route", route), slog.String("path", c.Path()),
+		slog.Int("status", status), slog.Duration("took", took))
+}
+
+// refuseUnknownMethods answers methods that Fiber has no routes for, and which
+// it would refuse in plain text. The body stays unread, hence the close.
+func (s *server) refuseUnknownMethods(app *fiber.App) fasthttp.RequestHandler {
+	next := app.Server().Handler
+	known := map[string]bool{}
+	for _, method := range fiber.DefaultMethods {
+		known[method] = true
+	}
+	return func(ctx *fasthttp.RequestCtx) {
+		if known[string(ctx.Method())] {
+			next(ctx)
+			return
+		}
+		c := app.AcquireCtx(ctx)
+		defer app.ReleaseCtx(c)
+		ctx.SetConnectionClose()
+		if err := s.answerFailure(c, fiber.ErrMethodNotAllowed); err != nil {
+			ctx.SetStatusCode(fiber.StatusInternalServerError)
+		}
+	}
+}

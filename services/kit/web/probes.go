@@ -1,0 +1,50 @@
+package web
+
+import (
+	"github.com/gofiber/fiber/v2"
+	"github.com/gofiber/fiber/v2/middleware/adaptor"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"bookstore/services/kit/fault"
+)
+
+// health is the answer of /health.
+type health struct {
+	Status       string            `json:"status"` // ok or degraded
+	Service      string            `json:"service"`
+	Version      string            `json:"version"`
+	Instance     string            `json:"instance"`
+	Dependencies map[string]string `json:"dependencies"` // name to ok or unavailable
+}
+
+// probes adds /health, /ready and /metrics, which alone are seen from outside
+// the mesh.
+func (s *server) probes(app *fiber.App) {
+	app.Get("/health", s.health)
+	app.Get("/ready", s.ready)
+	app.Get("/metrics", adaptor.HTTPHandler(promhttp.HandlerFor(s.Registry, promhttp.HandlerOpts{})))
+}
+
+// health is 200 even when a dependency is away: the process is well, and
+// restarting it would mend nothing. Why a dependency is away stands in the log.
+func (s *server) health(c *fiber.Ctx) error {
+	answer := health{
+		Status: "ok", Service: s.Service, Version: s.Version, Instance: s.Instance,
+		Dependencies: map[string]string{},
+	}
+	for name, err := range s.Health(Context(c)) {
+		answer.Dependencies[name] = "ok"
+		if err != nil {
+			answer.Status, answer.Dependencies[name] = "degraded", "unavailable"
+			s.Log.WarnContext(Context(c), "dependency away", "dependency", name, "error", err.Error())
+		}
+	}
+	return JSON(c, fiber.StatusOK, answer)
+}
+
+func (s *server) ready(c *fiber.Ctx) error {
+	if !s.Ready() {
+		return fault.New(fault.Unavailable, "not ready")
+	}
+	return JSON(c, fiber.StatusOK, fiber.Map{"ready": true})
+}

@@ -1,0 +1,60 @@
+package web
+
+import (
+	"context"
+	"crypto/rand"
+	"regexp"
+	"strconv"
+	"time"
+
+	"github.com/gofiber/fiber/v2"
+
+	"bookstore/services/kit/origin"
+)
+
+// The headers that services pass on to each other.
+const (
+	HeaderRequestID = "X-Request-Id"
+	HeaderCaller    = "X-Caller"
+	// HeaderTimeout carries what is left of the caller's deadline, in
+	// milliseconds: a duration, since clocks differ.
+	HeaderTimeout = "X-Request-Timeout-Ms"
+)
+
+var saneRequestID = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
+
+// Context is the request's context: it ends at the deadline and carries the
+// request id and the caller.
+func Context(c *fiber.Ctx) context.Context { return c.UserContext() }
+
+// RequestID is the id of the request that ctx belongs to, or "".
+func RequestID(ctx context.Context) string { return origin.From(ctx).RequestID }
+
+// Caller is who the gateway says is calling; "" is anonymous.
+func Caller(c *fiber.Ctx) string { return c.Get(HeaderCaller) }
+
+// requestID keeps a sane incoming id and makes one otherwise. The answer
+// carries it, which is also where a second call finds it.
+func requestID(c *fiber.Ctx) string {
+	if id := string(c.Response().Header.Peek(HeaderRequestID)); id != "" {
+		return id
+	}
+	id := c.Get(HeaderRequestID)
+	if !saneRequestID.MatchString(id) {
+		id = rand.Text()
+	}
+	c.Set(HeaderRequestID, id)
+	return id
+}
+
+// begin gives the request its context; end must be called when it is answered.
+func (s *server) begin(c *fiber.Ctx) (end context.CancelFunc) {
+	deadline := s.Deadline
+	if ms, err := strconv.ParseInt(c.Get(HeaderTimeout), 10, 32); err == nil && ms > 0 {
+		deadline = min(deadline, time.Duration(ms)*time.Millisecond)
+	}
+	c.Locals(logKey{}, s.Log)
+	ctx, cancel := context.WithTimeout(context.Background(), deadline)
+	c.SetUserContext(origin.With(ctx, origin.Origin{RequestID: requestID(c), Caller: Caller(c)}))
+	return cancel
+}

@@ -1,0 +1,92 @@
+// Package web makes the Fiber apps of all services from one constructor, so
+// that each has the same barriers, problems, limits, metrics and probes.
+package web
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/gofiber/fiber/v2"
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// The defaults of Options and the timeouts of every listener.
+const (
+	defaultBodyLimit = 1 << 20
+	defaultDeadline  = 10 * time.Second
+	readTimeout      = 15 * time.Second
+	writeTimeout     = 30 * time.Second
+	// Longer than Envoy keeps an idle connection (an hour), so that it is
+	// always the client who closes: a server that closes first may do so just
+	// as the next request is on its way.
+	idleTimeout = 65 * time.Minute
+)
+
+// Options is what the apps differ in.
+type Options struct {
+	Service  string // name in /health
+	Version  string // image version in /health
+	Instance string // allocation id in /health
+	Log      *slog.Logger
+	Registry *prometheus.Registry
+	// Ready answers /ready; nil is always ready. While it is false every
+	// answer asks the client to close the connection, so that connections move
+	// away during a drain.
+	Ready func() bool
+	// Health names each dependency with its error or nil, for /health.
+	Health    func(context.Context) map[string]error
+	BodyLimit int           // bytes of a request body; 0 means 1 MiB
+	Deadline  time.Duration // of a request's context; 0 means 10 s
+}
+
+// server is what one app's middleware shares.
+type server struct {
+	Options
+	metrics *metrics
+}
+
+// New makes an app with its middleware and /health, /ready and /metrics.
+func New(o Options) *fiber.App {
+	s := newServer(o)
+	app := fiber.New(fiber.Config{
+		AppName:                      o.Service,
+		CaseSensitive:                true,
+		StrictRouting:                true,
+		Immutable:                    true,
+		DisableStartupMessage:        true,
+		DisablePreParseMultipartForm: true,
+		StreamRequestBody:            true, // limitBody reads it
+		BodyLimit:                    s.BodyLimit,
+		ReadTimeout:                  readTimeout,
+		WriteTimeout:                 writeTimeout,
+		IdleTimeout:                  idleTimeout,
+		ErrorHandler:                 s.answerFailure,
+	})
+	app.Server().Handler = s.refuseUnknownMethods(app)
+	app.Use(s.observe, s.limitBody)
+	s.probes(app)
+	return app
+}
+
+func newServer(o Options) *server {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Registry == nil {
+		o.Registry = prometheus.NewRegistry()
+	}
+	if o.Ready == nil {
+		o.Ready = func() bool { return true }
+	}
+	if o.Health == nil {
+		o.Health = func(context.Context) map[string]error { return nil }
+	}
+	if o.BodyLimit == 0 {
+		o.BodyLimit = defaultBodyLimit
+	}
+	if o.Deadline == 0 {
+		o.Deadline = defaultDeadline
+	}
+	return &server{Options: o, metrics: newMetrics(o.Registry)}
+}
