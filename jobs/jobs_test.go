@@ -1,0 +1,301 @@
+// Package jobs_test holds every job file to the rules of the house.
+//
+// Each jobs/*.nomad.hcl is parsed by the pinned nomad binary with no variables and with each
+// file of jobs/vars, so a rule holds on one machine and on many.
+package jobs_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/nomad/api"
+)
+
+// parsed is one job file under one set of variables.
+type parsed struct {
+	file string   // books.nomad.hcl
+	vars string   // one.hcl, or "" for the defaults alone
+	raw  *api.Job // as written: what is not stated is nil
+	full *api.Job // with Nomad's defaults and inheritance filled in
+}
+
+func (p parsed) name() string { return strings.TrimSuffix(p.file, ".nomad.hcl") + "/" + p.vars }
+
+// nomad finds the binary that the provision scripts built or found.
+func nomad(t *testing.T) string {
+	t.Helper()
+	if path, err := exec.LookPath("/opt/bookstore/bin/nomad"); err == nil {
+		return path
+	}
+	path, err := exec.LookPath("nomad")
+	if err != nil {
+		t.Fatal("nomad is neither in /opt/bookstore/bin nor on the PATH: vagrant/provision installs it")
+	}
+	return path
+}
+
+// run runs a command from the top of the repository, where people run it and where the
+// paths in the jobs' file() calls begin.
+func run(t *testing.T, name string, args ...string) ([]byte, error) {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), name, args...)
+	cmd.Dir = ".."
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		t.Logf("%s %s\n%s%s", name, strings.Join(args, " "), out, stderr.Bytes())
+	}
+	return out, err
+}
+
+func glob(t *testing.T, pattern string) []string {
+	t.Helper()
+	files, err := filepath.Glob(pattern)
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no file matches jobs/%s (%v)", pattern, err)
+	}
+	return files
+}
+
+// load parses all jobs with all sets of variables; a file that does not parse is an error
+// of its own and leaves the others to be checked.
+func load(t *testing.T) (all []parsed) {
+	t.Helper()
+	binary := nomad(t)
+	vars := append([]string{""}, glob(t, "vars/*.hcl")...)
+	for _, file := range glob(t, "*.nomad.hcl") {
+		for _, v := range vars {
+			p := parsed{file: file}
+			args := []string{"job", "run", "-output", "-hcl2-strict=false"}
+			if v != "" {
+				p.vars = filepath.Base(v)
+				args = append(args, "-var-file=jobs/"+v)
+			}
+			out, err := run(t, binary, append(args, "jobs/"+file)...)
+			if err != nil {
+				t.Errorf("%s does not parse", p.name())
+				continue
+			}
+			p.raw, p.full = decode(t, out), decode(t, out)
+			p.full.Canonicalize()
+			all = append(all, p)
+		}
+	}
+	return all
+}
+
+func decode(t *testing.T, out []byte) *api.Job {
+	t.Helper()
+	var wrapped struct{ Job *api.Job }
+	if err := json.Unmarshal(out, &wrapped); err != nil || wrapped.Job == nil {
+		t.Fatalf("decode nomad's output: %v", err)
+	}
+	return wrapped.Job
+}
+
+func TestJobs(t *testing.T) {
+	t.Parallel()
+	rules := map[string]func(*testing.T, parsed){
+		"file name is job id":        ruleName,
+		"every service is checked":   ruleChecks,
+		"bad update is reverted":     ruleUpdate,
+		"stops within kill_timeout":  ruleDrain,
+		"never two runs at once":     rulePeriodic,
+		"resources are stated":       ruleResources,
+		"images are pinned":          ruleImages,
+		"no literal secret":          ruleSecrets,
+		"apps are behind their mesh": ruleMesh,
+	}
+	for _, p := range load(t) {
+		for name, rule := range rules {
+			t.Run(p.name()+"/"+name, func(t *testing.T) {
+				t.Parallel()
+				rule(t, p)
+			})
+		}
+	}
+}
+
+func TestJobFilesAreCanonical(t *testing.T) {
+	t.Parallel()
+	if _, err := run(t, nomad(t), "fmt", "-check", "-recursive", "jobs"); err != nil {
+		t.Error("run: nomad fmt -recursive jobs")
+	}
+}
+
+// variableBlock matches one variable block; jobs are in canonical format, so it ends with
+// the first brace at the beginning of a line.
+var variableBlock = regexp.MustCompile(`(?ms)^variable "([^"]+)" \{\n(.*?)^\}`)
+
+func TestVariablesAreTypedDescribedAndValidated(t *testing.T) {
+	t.Parallel()
+	for _, file := range glob(t, "*.nomad.hcl") {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range variableBlock.FindAllStringSubmatch(string(text), -1) {
+			for _, want := range []string{"type", "description"} {
+				if !regexp.MustCompile(`(?m)^\s+` + want + `\s+=`).MatchString(m[2]) {
+					t.Errorf("%s: variable %q has no %s", file, m[1], want)
+				}
+			}
+			// A boolean cannot be out of range.
+			if !strings.Contains(m[2], "validation {") && !regexp.MustCompile(`type\s+=\s+bool`).MatchString(m[2]) {
+				t.Errorf("%s: variable %q is not validated", file, m[1])
+			}
+		}
+	}
+}
+
+func ruleName(t *testing.T, p parsed) {
+	if want := strings.TrimSuffix(p.file, ".nomad.hcl"); *p.raw.ID != want {
+		t.Errorf("job ID %q, want %q", *p.raw.ID, want)
+	}
+}
+
+func ruleChecks(t *testing.T, p parsed) {
+	for _, g := range p.raw.TaskGroups {
+		services := g.Services
+		for _, task := range g.Tasks {
+			services = append(services, task.Services...)
+		}
+		for _, s := range services {
+			if len(s.Checks) == 0 {
+				t.Errorf("group %s: service %q has no check", *g.Name, s.Name)
+			}
+		}
+	}
+}
+
+func ruleUpdate(t *testing.T, p parsed) {
+	if *p.full.Type != "service" {
+		return
+	}
+	for _, g := range p.full.TaskGroups {
+		if u := g.Update; u == nil || u.AutoRevert == nil || !*u.AutoRevert {
+			t.Errorf("group %s: auto_revert is not true", *g.Name)
+		} else if *u.MaxParallel != 1 {
+			t.Errorf("group %s: max_parallel is %d, want 1", *g.Name, *u.MaxParallel)
+		}
+	}
+}
+
+// ruleDrain: a service that gets SIGTERM still serves for DRAIN_DELAY and then has
+// SHUTDOWN_TIMEOUT to end what is in flight; Nomad must wait longer than both, for the app
+// and for the Envoy in front of it.
+func ruleDrain(t *testing.T, p parsed) {
+	for _, g := range p.raw.TaskGroups {
+		sidecar := sidecarTask(g)
+		if sidecar == nil || isGateway(g) {
+			continue
+		}
+		if g.ShutdownDelay == nil || *g.ShutdownDelay <= 0 {
+			t.Errorf("group %s: no shutdown_delay", *g.Name)
+		}
+		need := time.Duration(0)
+		for _, task := range g.Tasks {
+			drain := duration(t, task.Env["DRAIN_DELAY"], 3*time.Second) + duration(t, task.Env["SHUTDOWN_TIMEOUT"], 10*time.Second)
+			if task.KillTimeout == nil || *task.KillTimeout <= drain {
+				t.Errorf("task %s: kill_timeout is not above its drain of %s", task.Name, drain)
+			}
+			need = max(need, drain)
+		}
+		if sidecar.KillTimeout == nil || *sidecar.KillTimeout <= need {
+			t.Errorf("group %s: the sidecar's kill_timeout is not above the drain of %s", *g.Name, need)
+		}
+	}
+}
+
+func duration(t *testing.T, text string, otherwise time.Duration) time.Duration {
+	t.Helper()
+	if text == "" {
+		return otherwise
+	}
+	d, err := time.ParseDuration(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+func rulePeriodic(t *testing.T, p parsed) {
+	if periodic := p.raw.Periodic; periodic != nil && (periodic.ProhibitOverlap == nil || !*periodic.ProhibitOverlap) {
+		t.Error("a periodic job needs prohibit_overlap = true")
+	}
+}
+
+// members are the groups whose size is part of the design.
+var members = map[string]int{"patroni": 5, "redis": 6, "books": 2, "orders": 2, "payments": 2, "coordinator": 2, "gateway": 2}
+
+func TestGroupSizes(t *testing.T) {
+	t.Parallel()
+	seen := map[string]bool{}
+	for _, p := range load(t) {
+		want, ok := members[*p.raw.ID]
+		if !ok {
+			continue
+		}
+		seen[*p.raw.ID] = true
+		total := 0
+		for _, g := range p.full.TaskGroups {
+			total += *g.Count
+		}
+		if total != want && (p.vars != "many.hcl" || total < want) {
+			t.Errorf("%s: %d allocations, want %d", p.name(), total, want)
+		}
+	}
+	for job := range members {
+		if !seen[job] {
+			t.Errorf("there is no job %q", job)
+		}
+	}
+}
+
+func ruleImages(t *testing.T, p parsed) {
+	for _, g := range p.raw.TaskGroups {
+		for _, task := range g.Tasks {
+			if task.Driver != "docker" {
+				continue
+			}
+			image, _ := task.Config["image"].(string)
+			if _, tag, ok := strings.Cut(image, ":"); !ok || tag == "" || tag == "latest" {
+				t.Errorf("task %s: image %q has no fixed tag, so Nomad would try to pull it", task.Name, image)
+			}
+		}
+	}
+}
+
+// literalSecret matches a line that gives a secret a value; a value out of a Nomad Variable
+// contains a template action and one out of a file is named …_FILE.
+var literalSecret = regexp.MustCompile(`(?im)^[^#\n]*(password|passwd|secret|token|private_key)["']?\s*[:=]\s*["']?[^\s"'{$]+`)
+
+func ruleSecrets(t *testing.T, p parsed) {
+	report := func(where, text string) {
+		for _, line := range strings.Split(text, "\n") {
+			if literalSecret.MatchString(line) && !strings.Contains(line, "{{") {
+				t.Errorf("%s looks like a literal secret: %s", where, strings.TrimSpace(line))
+			}
+		}
+	}
+	for _, g := range p.raw.TaskGroups {
+		for _, task := range g.Tasks {
+			for name, value := range task.Env {
+				report("task "+task.Name+" env", name+"="+value)
+			}
+			for _, tmpl := range task.Templates {
+				if tmpl.EmbeddedTmpl != nil {
+					report("task "+task.Name+" template", *tmpl.EmbeddedTmpl)
+				}
+			}
+		}
+	}
+}

@@ -1,0 +1,180 @@
+package jobs_test
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+
+	consul "github.com/hashicorp/consul/api"
+	"github.com/hashicorp/hcl"
+	"github.com/hashicorp/nomad/api"
+)
+
+// edge is one direction in which services may call: source → destination.
+type edge struct{ source, destination string }
+
+// upstreams are the calls that the jobs make: a sidecar's upstreams and what an ingress
+// gateway listens for.
+func upstreams(j *api.Job) (edges []edge) {
+	for _, g := range j.TaskGroups {
+		for _, s := range g.Services {
+			if s.Connect == nil {
+				continue
+			}
+			if sidecar := s.Connect.SidecarService; sidecar != nil && sidecar.Proxy != nil {
+				for _, u := range sidecar.Proxy.Upstreams {
+					edges = append(edges, edge{s.Name, u.DestinationName})
+				}
+			}
+			if gw := s.Connect.Gateway; gw != nil && gw.Ingress != nil {
+				for _, l := range gw.Ingress.Listeners {
+					for _, target := range l.Services {
+						edges = append(edges, edge{s.Name, target.Name})
+					}
+				}
+			}
+		}
+	}
+	return edges
+}
+
+// intentions reads jobs/mesh the way `consul config write` does.
+func intentions(t *testing.T) map[edge]bool {
+	t.Helper()
+	allowed := map[edge]bool{}
+	for _, file := range glob(t, "mesh/*.hcl") {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var raw map[string]any
+		if err := hcl.Decode(&raw, string(text)); err != nil {
+			t.Errorf("%s: %v", file, err)
+			continue
+		}
+		requireFileName(t, file, raw)
+		if raw["Kind"] != consul.ServiceIntentions {
+			continue
+		}
+		entry, err := consul.DecodeConfigEntry(raw)
+		if err != nil {
+			t.Errorf("%s: %v", file, err)
+			continue
+		}
+		for _, source := range entry.(*consul.ServiceIntentionsConfigEntry).Sources {
+			if source.Action == consul.IntentionActionAllow || len(source.Permissions) > 0 {
+				allowed[edge{source.Name, entry.GetName()}] = true
+			}
+		}
+	}
+	return allowed
+}
+
+// requireFileName: an entry is found by its file name, <kind>-<name>.hcl or <kind>.hcl.
+func requireFileName(t *testing.T, file string, raw map[string]any) {
+	t.Helper()
+	want := fmt.Sprintf("mesh/%v-%v.hcl", raw["Kind"], raw["Name"])
+	if file != want && file != fmt.Sprintf("mesh/%v.hcl", raw["Kind"]) {
+		t.Errorf("%s holds the entry of %s", file, want)
+	}
+}
+
+// Consul denies by default: an upstream without an intention never connects, and an
+// intention without an upstream is a right that nobody needs.
+func TestIntentionsAreTheUpstreams(t *testing.T) {
+	t.Parallel()
+	allowed := intentions(t)
+	used := map[edge]bool{}
+	for _, p := range load(t) {
+		for _, e := range upstreams(p.raw) {
+			used[e] = true
+			if !allowed[e] {
+				t.Errorf("%s: no intention in jobs/mesh lets %s call %s", p.name(), e.source, e.destination)
+			}
+		}
+	}
+	for e := range allowed {
+		if !used[e] {
+			t.Errorf("the intention %s → %s in jobs/mesh is used by no job", e.source, e.destination)
+		}
+		if strings.Contains(e.source+e.destination, "*") {
+			t.Errorf("the intention %s → %s names no service", e.source, e.destination)
+		}
+	}
+}
+
+// ruleMesh: nothing gets to an app but through its sidecar.
+func ruleMesh(t *testing.T, p parsed) {
+	for _, g := range p.raw.TaskGroups {
+		if sidecarTask(g) == nil {
+			continue
+		}
+		if len(g.Networks) != 1 || g.Networks[0].Mode != "bridge" {
+			t.Errorf("group %s: a service of the mesh needs a network namespace of its own", *g.Name)
+		}
+		if isGateway(g) {
+			continue
+		}
+		for _, task := range g.Tasks {
+			if addr := task.Env["LISTEN_ADDR"]; !strings.HasPrefix(addr, "127.0.0.1:") {
+				t.Errorf("task %s: LISTEN_ADDR %q is not on 127.0.0.1", task.Name, addr)
+			}
+		}
+		for _, s := range g.Services {
+			for _, c := range s.Checks {
+				if c.Type == "http" && !c.Expose {
+					t.Errorf("service %s: check %q does not go through the sidecar", s.Name, c.Name)
+				}
+			}
+			if s.Connect != nil && s.Connect.SidecarService != nil {
+				requireLocalUpstreams(t, s)
+			}
+		}
+	}
+}
+
+// envoyMetricsPort is where sidecars show their metrics inside the namespace.
+const envoyMetricsPort = 9102
+
+// requireLocalUpstreams: two listeners of one Envoy on a port would split the connections.
+func requireLocalUpstreams(t *testing.T, s *api.Service) {
+	t.Helper()
+	sidecar := s.Connect.SidecarService
+	if !sidecar.DisableDefaultTCPCheck {
+		t.Errorf("service %s: the default TCP check says healthy before the app is; disable it", s.Name)
+	}
+	if sidecar.Proxy == nil {
+		return
+	}
+	ports := map[int]string{envoyMetricsPort: "Envoy's metrics", 8080: "the app"}
+	for _, u := range sidecar.Proxy.Upstreams {
+		if other, taken := ports[u.LocalBindPort]; taken {
+			t.Errorf("service %s: upstream %s and %s share port %d", s.Name, u.DestinationName, other, u.LocalBindPort)
+		}
+		ports[u.LocalBindPort] = u.DestinationName
+	}
+}
+
+func isGateway(g *api.TaskGroup) bool {
+	for _, s := range g.Services {
+		if s.Connect != nil && s.Connect.Gateway != nil {
+			return true
+		}
+	}
+	return false
+}
+
+// sidecarTask is the group's Envoy as far as the file states it; nil when there is none.
+func sidecarTask(g *api.TaskGroup) *api.SidecarTask {
+	for _, s := range g.Services {
+		if s.Connect == nil || (s.Connect.SidecarService == nil && s.Connect.Gateway == nil) {
+			continue
+		}
+		if s.Connect.SidecarTask == nil {
+			return &api.SidecarTask{}
+		}
+		return s.Connect.SidecarTask
+	}
+	return nil
+}
