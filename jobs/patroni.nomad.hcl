@@ -1,0 +1,192 @@
+# patroni: PostgreSQL, one leader and four replicas, each on a volume of its own.
+
+variable "version" {
+  type        = string
+  default     = "0.1.0"
+  description = "The image's tag: bookstore/patroni:<version>."
+
+  validation {
+    condition     = var.version != "" && var.version != "latest"
+    error_message = "A fixed version is needed: Nomad would try to pull 'latest'."
+  }
+}
+
+variable "datacenter" {
+  type        = string
+  default     = "dc1"
+  description = "The Nomad datacenter to run in."
+}
+
+variable "count" {
+  type        = number
+  default     = 5
+  description = "How many members. Each needs its volume patroni[<index>]."
+
+  validation {
+    condition     = var.count >= 3 && var.count <= 9
+    error_message = "Between 3 and 9 members: a commit waits for two standbys."
+  }
+}
+
+variable "distinct_hosts" {
+  type        = bool
+  default     = false
+  description = "Whether each member needs a host of its own."
+}
+
+job "patroni" {
+  datacenters = [var.datacenter]
+  type        = "service"
+
+  # The next member is touched when the one before streams again.
+  update {
+    max_parallel      = 1
+    health_check      = "checks"
+    min_healthy_time  = "5s"
+    healthy_deadline  = "5m"
+    progress_deadline = "15m"
+    auto_revert       = true
+  }
+
+  group "patroni" {
+    count = var.count
+
+    dynamic "constraint" {
+      for_each = var.distinct_hosts ? [true] : []
+
+      content {
+        operator = "distinct_hosts"
+        value    = "true"
+      }
+    }
+
+    # A member's data is where its volume is: it is started again there, without end.
+    restart {
+      attempts = 20
+      interval = "2m"
+      delay    = "1s"
+      mode     = "delay"
+    }
+
+    reschedule {
+      delay          = "5s"
+      delay_function = "constant"
+      unlimited      = true
+    }
+
+    network {
+      mode = "host"
+
+      port "pg" {}
+
+      port "rest" {}
+    }
+
+    volume "data" {
+      type            = "host"
+      source          = "patroni"
+      per_alloc       = true
+      access_mode     = "single-node-multi-writer"
+      attachment_mode = "file-system"
+    }
+
+    # Patroni itself registers the service "patroni" that clients look for. This one tells
+    # Nomad when a member is up and Prometheus where its metrics are; it restarts nothing.
+    service {
+      name = "patroni-rest"
+      port = "rest"
+
+      meta {
+        member       = "patroni-${NOMAD_ALLOC_INDEX}"
+        metrics_port = "${NOMAD_PORT_rest}"
+      }
+
+      check {
+        name     = "readiness"
+        type     = "http"
+        path     = "/readiness"
+        interval = "2s"
+        timeout  = "2s"
+      }
+    }
+
+    task "patroni" {
+      driver = "docker"
+
+      # Patroni stops PostgreSQL and hands the leader's key over.
+      kill_signal  = "SIGTERM"
+      kill_timeout = "30s"
+
+      config {
+        image        = "bookstore/patroni:${var.version}"
+        network_mode = "host"
+        shm_size     = 67108864
+      }
+
+      env {
+        PATRONI_SCOPE                      = "patroni"
+        PATRONI_NAME                       = "patroni-${NOMAD_ALLOC_INDEX}"
+        PATRONI_POSTGRESQL_LISTEN          = "${NOMAD_ADDR_pg}"
+        PATRONI_POSTGRESQL_CONNECT_ADDRESS = "${NOMAD_ADDR_pg}"
+        PATRONI_RESTAPI_LISTEN             = "${NOMAD_ADDR_rest}"
+        PATRONI_RESTAPI_CONNECT_ADDRESS    = "${NOMAD_ADDR_rest}"
+      }
+
+      volume_mount {
+        volume      = "data"
+        destination = "/data"
+      }
+
+      template {
+        destination   = "${NOMAD_SECRETS_DIR}/patroni/patroni.yml"
+        change_mode   = "signal"
+        change_signal = "SIGHUP"
+        data          = file("patroni/patroni.yml")
+      }
+
+      # Patroni reads new passwords on SIGHUP; the roles themselves are changed first (README).
+      template {
+        destination   = "${NOMAD_SECRETS_DIR}/patroni/passwords.yml"
+        change_mode   = "signal"
+        change_signal = "SIGHUP"
+        uid           = 10001
+        gid           = 10001
+        perms         = "0600"
+        data          = file("patroni/passwords.yml.tpl")
+      }
+
+      template {
+        destination = "${NOMAD_SECRETS_DIR}/tls/ca.pem"
+        change_mode = "script"
+        data        = "{{ range caRoots }}{{ .RootCertPEM }}{{ end }}"
+
+        change_script {
+          command       = "/usr/local/bin/reload.sh"
+          timeout       = "10s"
+          fail_on_error = false
+        }
+      }
+
+      template {
+        destination = "${NOMAD_SECRETS_DIR}/tls/leaf.pem"
+        change_mode = "script"
+        uid         = 10001
+        gid         = 10001
+        perms       = "0600"
+        data        = "{{ with caLeaf \"postgres\" }}{{ .CertPEM }}{{ .PrivateKeyPEM }}{{ end }}"
+
+        change_script {
+          command       = "/usr/local/bin/reload.sh"
+          timeout       = "10s"
+          fail_on_error = false
+        }
+      }
+
+      resources {
+        cpu        = 200
+        memory     = 300
+        memory_max = 512
+      }
+    }
+  }
+}
