@@ -1,0 +1,71 @@
+package coordinator
+
+import (
+	"context"
+	"time"
+
+	"bookstore/services/kit/fault"
+)
+
+// begun is what a request finds under its key: an attempt of its own to
+// drive, or the outcome of an earlier one.
+type begun struct {
+	attempt Transaction
+	earlier *Latest
+}
+
+// begin claims a new attempt, or finds the outcome that stands. While another
+// request with the same key is running it waits for that one, until ctx ends.
+func (s *Service) begin(ctx context.Context, c Claim) (begun, error) {
+	tx, mine, err := s.claim(ctx, c, 1)
+	for err == nil && !mine {
+		var latest *Latest
+		if latest, err = s.Store.Latest(ctx, c.Caller, c.Key); err != nil {
+			break
+		}
+		if latest == nil {
+			return begun{}, fault.New(fault.Internal, "the attempt that stood in the way is gone")
+		}
+		switch action := Look(*latest, c.RequestHash); action {
+		case ActAgain:
+			tx, mine, err = s.claim(ctx, c, latest.Attempt+1)
+		case ActReplay:
+			return begun{earlier: latest}, nil
+		case ActReused:
+			return begun{}, fault.New(fault.IdempotencyKeyReused, "this Idempotency-Key belongs to another request")
+		case ActDoubt:
+			return begun{}, fault.New(fault.OutcomeUnknown, "the outcome of this request needs an operator")
+		case ActTakeOver, ActWait:
+			err = s.await(ctx, action, latest.GID)
+		}
+	}
+	return begun{attempt: tx}, err
+}
+
+// claim makes an attempt; its lease is in hand from here on.
+func (s *Service) claim(ctx context.Context, c Claim, n int) (Transaction, bool, error) {
+	timer := s.Metrics.phase("claim")
+	defer timer()
+	tx, mine, err := s.Store.Claim(ctx, c, n, s.settings.Owner)
+	if mine {
+		s.leases.hold(tx.GID)
+	}
+	return tx, mine, fault.Wrap("claim an attempt", err)
+}
+
+// await lets a little time pass, first seeing to it that an attempt whose
+// owner is gone gets to its end.
+func (s *Service) await(ctx context.Context, action Action, gid string) error {
+	if action == ActTakeOver {
+		if err := s.takeOver(ctx, gid); err != nil {
+			return err
+		}
+	}
+	if pause(ctx, s.settings.PollEvery) {
+		return nil
+	}
+	return &fault.Error{
+		Kind: fault.InProgress, RetryAfter: time.Second,
+		Message: "a request with this Idempotency-Key is still running",
+	}
+}

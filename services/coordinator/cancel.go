@@ -1,0 +1,108 @@
+package coordinator
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"bookstore/services/kit/fault"
+)
+
+// CancelOrder is a request to cancel an order.
+type CancelOrder struct {
+	Caller  string // who sent it, as the gateway says; "" is the order's customer
+	Key     string // Idempotency-Key; "" stands for one key per order
+	OrderID string
+}
+
+type cancelPayload struct {
+	Action  string    `json:"action"`
+	OrderID string    `json:"orderId"`
+	At      time.Time `json:"at"`
+}
+
+// cancelKey is the key of cancels that bring none: all those of one order are
+// the same request.
+const cancelKey = "cancel"
+
+// CancelOrder cancels an order and returns its copies to the stock, both or
+// neither. An order that is cancelled already is returned as it is.
+func (s *Service) CancelOrder(ctx context.Context, c CancelOrder) (Result, error) {
+	order, err := s.readOrder(ctx, c.OrderID)
+	if err != nil {
+		return Result{}, err
+	}
+	claim := Claim{
+		Kind: KindCancel, Caller: c.Caller, Key: c.Key,
+		RequestHash: requestHash(KindCancel, order.ID),
+		// In this order: the order's row decides among parallel cancels, and a
+		// branch that waits for it holds no book meanwhile.
+		Branches: []string{BranchOrders, BranchBooks},
+		Payload:  Payload{OrderID: order.ID},
+	}
+	switch {
+	case c.Key == "" && order.Status == StatusCancelled:
+		return order.result()
+	case c.Key == "":
+		claim.Caller, claim.Key = "order:"+order.ID, cancelKey
+	case c.Caller == "":
+		claim.Caller = customerCaller(order.CustomerID)
+	}
+	result, err := s.run(ctx, claim, func(context.Context, Transaction) (work, error) {
+		return planCancel(order, s.Clock())
+	})
+	if alreadyCancelled(err) {
+		return s.readCancelled(ctx, order.ID, result.Replayed && c.Key != "")
+	}
+	result.Replayed = result.Replayed && c.Key != ""
+	return result, err
+}
+
+// planCancel asks the orders branch first; it alone decides whether the order
+// can still be cancelled.
+func planCancel(order Order, now time.Time) (work, error) {
+	cancelled := order.cancelled(now)
+	outcome, err := success(http.StatusOK, cancelled)
+	if err != nil {
+		return work{}, err
+	}
+	return work{
+		outcome: outcome,
+		ordered: true,
+		payloads: map[string]any{
+			BranchOrders: cancelPayload{Action: "cancel", OrderID: order.ID, At: cancelled.UpdatedAt},
+			BranchBooks:  reservePayload{Action: "restock", OrderID: order.ID, Lines: reserveLines(order.Items)},
+		},
+	}, nil
+}
+
+// alreadyCancelled recognises the orders branch's refusal of a second cancel.
+func alreadyCancelled(err error) bool {
+	return err != nil && fault.KindOf(err) == fault.NotCancellable && fault.As(err).Details["status"] == StatusCancelled
+}
+
+func (s *Service) readCancelled(ctx context.Context, id string, replayed bool) (Result, error) {
+	order, err := s.readOrder(ctx, id)
+	if err != nil {
+		return Result{}, err
+	}
+	result, err := order.result()
+	result.Replayed = replayed
+	return result, err
+}
+
+func (s *Service) readOrder(ctx context.Context, id string) (order Order, err error) {
+	err = s.askAgain(ctx, quoteTries, func(ctx context.Context) error {
+		order, err = s.Orders.Order(ctx, id)
+		return err
+	})
+	return order, err
+}
+
+func (o Order) result() (Result, error) {
+	outcome, err := success(http.StatusOK, o)
+	if err != nil {
+		return Result{}, err
+	}
+	return outcome.answer(Payload{OrderID: o.ID})
+}

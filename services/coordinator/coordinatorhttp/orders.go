@@ -1,0 +1,96 @@
+package coordinatorhttp
+
+import (
+	"github.com/gofiber/fiber/v2"
+
+	"bookstore/services/coordinator"
+	"bookstore/services/kit/fault"
+	"bookstore/services/kit/web"
+)
+
+// headerReplayed marks the answer to a request that was answered before.
+const headerReplayed = "Idempotent-Replayed"
+
+type orderRequest struct {
+	CustomerID string        `json:"customerId"`
+	Items      []requestItem `json:"items"`
+}
+
+type requestItem struct {
+	BookID   int64 `json:"bookId"`
+	Quantity int64 `json:"quantity"`
+}
+
+func (r orderRequest) domain() coordinator.OrderRequest {
+	out := coordinator.OrderRequest{CustomerID: r.CustomerID}
+	for _, item := range r.Items {
+		out.Items = append(out.Items, coordinator.RequestItem(item))
+	}
+	return out
+}
+
+func (a api) placeOrder(c *fiber.Ctx) error {
+	if err := web.AllowQuery(c); err != nil {
+		return err
+	}
+	key, err := web.IdempotencyKey(c)
+	if err != nil {
+		return err
+	}
+	if key == "" {
+		return fault.New(fault.IdempotencyKeyRequired, "send an Idempotency-Key of your own with each order")
+	}
+	var request orderRequest
+	if err := web.DecodeJSON(c, &request); err != nil {
+		return err
+	}
+	result, err := a.service.PlaceOrder(web.Context(c), coordinator.PlaceOrder{
+		Caller: web.Caller(c), Key: key, Request: request.domain(),
+	})
+	return answer(c, result, err)
+}
+
+func (a api) cancelOrder(c *fiber.Ctx) error {
+	if err := web.AllowQuery(c); err != nil {
+		return err
+	}
+	id, err := web.PathUUID(c, "id")
+	if err != nil {
+		return fault.New(fault.OrderNotFound, "there is no such order")
+	}
+	key, err := web.IdempotencyKey(c)
+	if err != nil {
+		return err
+	}
+	if err := emptyBody(c); err != nil {
+		return err
+	}
+	result, err := a.service.CancelOrder(web.Context(c), coordinator.CancelOrder{
+		Caller: web.Caller(c), Key: key, OrderID: id,
+	})
+	return answer(c, result, err)
+}
+
+// emptyBody refuses a body that says anything: a cancel has nothing to say.
+func emptyBody(c *fiber.Ctx) error {
+	if len(c.Body()) == 0 {
+		return nil
+	}
+	return web.DecodeJSON(c, &struct{}{})
+}
+
+// answer sends what the request came to. A replay is sent as it was, but for
+// the id of this request.
+func answer(c *fiber.Ctx, r coordinator.Result, err error) error {
+	if r.Replayed {
+		c.Set(headerReplayed, "true")
+	}
+	if err != nil {
+		return err
+	}
+	if r.Location != "" {
+		c.Location(r.Location)
+	}
+	c.Set(fiber.HeaderContentType, fiber.MIMEApplicationJSON)
+	return c.Status(r.Status).Send(r.Body)
+}

@@ -1,0 +1,107 @@
+package coordinatorpg
+
+// The statements. Every time in them is the database's own: instances whose
+// clocks differ agree on leases and deadlines all the same.
+
+const claimSQL = `
+INSERT INTO transactions (gid, kind, caller, idempotency_key, attempt, request_hash, branches, payload, owner, lease_until, deadline)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9,
+        clock_timestamp() + $10 * interval '1 microsecond',
+        clock_timestamp() + $11 * interval '1 microsecond')
+ON CONFLICT DO NOTHING
+RETURNING deadline, created_at`
+
+const columns = `gid, kind, state, caller, idempotency_key, attempt, branches, payload, owner, deadline,
+       created_at, decided_at, finished_at, notes`
+
+const latestSQL = `
+SELECT ` + columns + `,
+       request_hash, outcome_status, outcome_body,
+       lease_until < clock_timestamp(),
+       created_at < clock_timestamp() - interval '24 hours'
+FROM transactions
+WHERE caller = $1 AND idempotency_key = $2
+ORDER BY attempt DESC
+LIMIT 1`
+
+// commitSQL is the decision to commit: compare-and-set, and only in time.
+const commitSQL = `
+UPDATE transactions
+SET state = 'committing', outcome_status = $2, outcome_body = $3, decided_at = clock_timestamp()
+WHERE gid = $1 AND state = 'preparing' AND deadline > clock_timestamp()`
+
+// abortSQL is the decision to abort. $4 finishes it in the same breath, when
+// no branch has been asked anything.
+const abortSQL = `
+UPDATE transactions
+SET state = 'aborted', outcome_status = $2, outcome_body = $3, decided_at = clock_timestamp(),
+    finished_at = CASE WHEN $4 THEN clock_timestamp() END
+WHERE gid = $1 AND state = 'preparing'`
+
+// settleSQL tells which decision stands, after a compare-and-set that changed
+// nothing: the attempt is decided already, or too late to commit and so is
+// aborted here. It writes the row in any case: a decision may be visible
+// while the standbys have not got it, and only the acknowledgement of a later
+// write proves that they have.
+const settleSQL = `
+UPDATE transactions
+SET state = CASE state WHEN 'preparing' THEN 'aborted' ELSE state END,
+    decided_at = coalesce(decided_at, clock_timestamp()),
+    owner = $2
+WHERE gid = $1
+RETURNING state, outcome_status IS NOT NULL`
+
+const finishSQL = `
+UPDATE transactions t
+SET state = f.state, finished_at = clock_timestamp(), notes = coalesce(f.notes, t.notes)
+FROM unnest($1::text[], $2::text[], $3::jsonb[]) AS f (gid, state, notes)
+WHERE t.gid = f.gid AND t.finished_at IS NULL
+  AND t.state = CASE f.state WHEN 'aborted' THEN 'aborted' ELSE 'committing' END`
+
+const annotateSQL = `
+UPDATE transactions SET notes = coalesce(notes, '{}') || $2 WHERE gid = $1 AND finished_at IS NULL`
+
+// renewSQL passes over rows that another statement holds: they are being
+// decided or finished at this moment, and waiting in two orders would be a
+// deadlock.
+const renewSQL = `
+UPDATE transactions t
+SET lease_until = clock_timestamp() + $3 * interval '1 microsecond'
+FROM (SELECT gid FROM transactions
+      WHERE gid = ANY ($1) AND owner = $2 AND finished_at IS NULL
+      FOR UPDATE SKIP LOCKED) AS mine
+WHERE t.gid = mine.gid`
+
+const releaseSQL = `
+UPDATE transactions t
+SET lease_until = clock_timestamp()
+FROM (SELECT gid FROM transactions
+      WHERE gid = ANY ($1) AND owner = $2 AND finished_at IS NULL
+      FOR UPDATE SKIP LOCKED) AS mine
+WHERE t.gid = mine.gid`
+
+// takeOverSQL is the presumed abort of what is undecided and the continuation
+// of the rest; $2 narrows it to one attempt unless it is empty.
+const takeOverSQL = `
+UPDATE transactions t
+SET owner = $1, lease_until = clock_timestamp() + $4 * interval '1 microsecond',
+    state = CASE t.state WHEN 'preparing' THEN 'aborted' ELSE t.state END,
+    decided_at = coalesce(t.decided_at, clock_timestamp())
+FROM (SELECT gid AS lapsed FROM transactions
+      WHERE finished_at IS NULL AND lease_until < now() AND ($2 = '' OR gid = $2)
+      ORDER BY lease_until LIMIT $3
+      FOR UPDATE SKIP LOCKED) AS l
+WHERE t.gid = l.lapsed
+RETURNING ` + columns
+
+const unfinishedSQL = `SELECT state, count(*) FROM transactions WHERE finished_at IS NULL GROUP BY state`
+
+const oneSQL = `SELECT ` + columns + ` FROM transactions WHERE gid = $1`
+
+const listSQL = `
+SELECT ` + columns + `
+FROM transactions
+WHERE ($1 = '' OR state = $1)
+  AND ($2::timestamptz IS NULL OR (created_at, gid) < ($2, $3))
+ORDER BY created_at DESC, gid DESC
+LIMIT $4`

@@ -1,0 +1,151 @@
+// Package coordinatorpg keeps the coordinator's transactions in PostgreSQL.
+package coordinatorpg
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"bookstore/services/coordinator"
+	"bookstore/services/kit/fault"
+	"bookstore/services/kit/pg"
+)
+
+// Store is coordinator.Store over coordinatordb.
+type Store struct {
+	pool    *pgxpool.Pool
+	lease   time.Duration
+	timeout time.Duration // of an attempt, from claim to decision
+}
+
+var _ coordinator.Store = (*Store)(nil)
+
+// New makes a store that gives out leases and deadlines as s says.
+func New(pool *pgxpool.Pool, s coordinator.Settings) *Store {
+	return &Store{pool: pool, lease: s.Lease, timeout: s.AttemptTimeout}
+}
+
+// Claim implements coordinator.Store.
+func (s *Store) Claim(ctx context.Context, c coordinator.Claim, n int, owner string) (coordinator.Transaction, bool, error) {
+	tx := coordinator.Transaction{
+		GID: coordinator.GID(c.Caller, c.Key, n), Kind: c.Kind, State: coordinator.Preparing,
+		Caller: c.Caller, Key: c.Key, Attempt: n, Branches: c.Branches, Payload: c.Payload, Owner: owner,
+	}
+	err := s.pool.QueryRow(ctx, claimSQL,
+		tx.GID, tx.Kind, tx.Caller, tx.Key, tx.Attempt, c.RequestHash, tx.Branches, tx.Payload, owner,
+		s.lease.Microseconds(), s.timeout.Microseconds(),
+	).Scan(&tx.Deadline, &tx.CreatedAt)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return coordinator.Transaction{}, false, nil
+	}
+	if err != nil {
+		return coordinator.Transaction{}, false, pg.Fault("claim attempt", err)
+	}
+	tx.Deadline, tx.CreatedAt = tx.Deadline.UTC(), tx.CreatedAt.UTC()
+	return tx, true, nil
+}
+
+// Latest implements coordinator.Store.
+func (s *Store) Latest(ctx context.Context, caller, key string) (*coordinator.Latest, error) {
+	var (
+		r      row
+		l      coordinator.Latest
+		status *int
+		body   []byte
+	)
+	err := s.pool.QueryRow(ctx, latestSQL, caller, key).
+		Scan(r.targets(&l.RequestHash, &status, &body, &l.Lapsed, &l.Expired)...)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, pg.Fault("read latest attempt", err)
+	}
+	l.Transaction = r.transaction()
+	if status != nil {
+		l.Outcome = &coordinator.Outcome{Status: *status, Body: body}
+	}
+	return &l, nil
+}
+
+// Finish implements coordinator.Store.
+func (s *Store) Finish(ctx context.Context, done []coordinator.Finished) error {
+	gids, states := make([]string, len(done)), make([]string, len(done))
+	notes := make([]coordinator.Notes, len(done))
+	for i, d := range done {
+		gids[i], states[i] = d.GID, string(d.State)
+		if len(d.Notes) > 0 {
+			notes[i] = d.Notes
+		}
+	}
+	_, err := s.pool.Exec(ctx, finishSQL, gids, states, notes)
+	return pg.Fault("finish attempts", err)
+}
+
+// Annotate implements coordinator.Store.
+func (s *Store) Annotate(ctx context.Context, gid string, notes coordinator.Notes) error {
+	_, err := s.pool.Exec(ctx, annotateSQL, gid, notes)
+	return pg.Fault("annotate attempt", err)
+}
+
+// Renew implements coordinator.Store.
+func (s *Store) Renew(ctx context.Context, owner string, gids []string) error {
+	_, err := s.pool.Exec(ctx, renewSQL, gids, owner, s.lease.Microseconds())
+	return pg.Fault("renew leases", err)
+}
+
+// Release implements coordinator.Store.
+func (s *Store) Release(ctx context.Context, owner string, gids []string) error {
+	_, err := s.pool.Exec(ctx, releaseSQL, gids, owner)
+	return pg.Fault("release leases", err)
+}
+
+// TakeOver implements coordinator.Store.
+func (s *Store) TakeOver(ctx context.Context, owner, gid string, limit int) ([]coordinator.Transaction, error) {
+	return s.many(ctx, "take attempts over", takeOverSQL, owner, gid, limit, s.lease.Microseconds())
+}
+
+// Unfinished implements coordinator.Store.
+func (s *Store) Unfinished(ctx context.Context) (map[coordinator.State]int, error) {
+	rows, err := s.pool.Query(ctx, unfinishedSQL)
+	if err != nil {
+		return nil, pg.Fault("count unfinished attempts", err)
+	}
+	counts := map[coordinator.State]int{}
+	var (
+		state coordinator.State
+		count int
+	)
+	_, err = pgx.ForEachRow(rows, []any{&state, &count}, func() error {
+		counts[state] = count
+		return nil
+	})
+	return counts, pg.Fault("count unfinished attempts", err)
+}
+
+// Transaction implements coordinator.Store.
+func (s *Store) Transaction(ctx context.Context, gid string) (coordinator.Transaction, error) {
+	found, err := s.many(ctx, "read attempt", oneSQL, gid)
+	if err == nil && len(found) == 0 {
+		err = fault.New(fault.TransactionNotFound, "there is no such transaction")
+	}
+	if err != nil {
+		return coordinator.Transaction{}, err
+	}
+	return found[0], nil
+}
+
+// Transactions implements coordinator.Store.
+func (s *Store) Transactions(ctx context.Context, f coordinator.Filter) ([]coordinator.Transaction, error) {
+	var (
+		at  *time.Time
+		gid string
+	)
+	if f.After != nil {
+		at, gid = &f.After.CreatedAt, f.After.GID
+	}
+	return s.many(ctx, "list attempts", listSQL, f.State, at, gid, f.Limit)
+}

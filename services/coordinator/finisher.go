@@ -1,0 +1,148 @@
+package coordinator
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+
+	"bookstore/services/kit/fault"
+)
+
+// finisher owns every attempt from its decision to its end. It works in the
+// background, so that neither a client that went away nor a request's
+// deadline leaves an attempt half-way; requests and recovery both go through
+// it, and a stopping service waits for it.
+type finisher struct {
+	store        Store
+	participants map[string]Participant
+	settings     Settings
+	leases       *leases
+	metrics      *Metrics
+	log          *slog.Logger
+
+	alive    context.Context // ends when the service gives up on what is left
+	giveUp   context.CancelFunc
+	gate     sync.Mutex      // guards closed, and driving against it
+	closed   bool            // nothing is taken in any more
+	driving  sync.WaitGroup
+	finished chan Finished
+	nothing  chan struct{} // closed when nothing will be sent to finished any more
+	recorded chan struct{} // closed when the recorder has ended
+}
+
+// run is one attempt on its way through the finisher.
+type run struct {
+	decided chan struct{} // closed when the decision is known, or given up
+	ended   chan struct{} // closed when every branch acknowledged, or given up
+
+	// Readable once decided is closed.
+	state State // Preparing means that the decision is not known
+	bound bool  // an outcome is stored with it
+
+	// Readable once ended is closed.
+	acknowledged bool
+	lost         bool
+}
+
+func newFinisher(d Dependencies, s Settings, l *leases) *finisher {
+	alive, giveUp := context.WithCancel(context.Background())
+	return &finisher{
+		store: d.Store, participants: d.Participants, settings: s, leases: l,
+		metrics: d.Metrics, log: d.Log,
+		alive: alive, giveUp: giveUp,
+		finished: make(chan Finished, 1024), nothing: make(chan struct{}), recorded: make(chan struct{}),
+	}
+}
+
+// decide makes a decision about an attempt and carries it out.
+func (f *finisher) decide(ctx context.Context, tx Transaction, d Decision) *run {
+	return f.start(ctx, tx, func(ctx context.Context, r *run) bool {
+		defer close(r.decided)
+		f.settle(ctx, tx, d, r)
+		if r.state == Aborted && d.Unsent {
+			f.leases.drop(tx.GID)
+			r.acknowledged = true
+			return false
+		}
+		return r.state.Decided()
+	})
+}
+
+// finish carries out a decision that stands already.
+func (f *finisher) finish(ctx context.Context, tx Transaction) *run {
+	return f.start(ctx, tx, func(_ context.Context, r *run) bool {
+		defer close(r.decided)
+		r.state = tx.State
+		return true
+	})
+}
+
+// start runs the two steps of an attempt's end. The context keeps what the
+// request's carries (its id) but not its end.
+func (f *finisher) start(ctx context.Context, tx Transaction, decide func(context.Context, *run) bool) *run {
+	r := &run{state: Preparing, decided: make(chan struct{}), ended: make(chan struct{})}
+	f.gate.Lock()
+	defer f.gate.Unlock()
+	if f.closed {
+		close(r.decided)
+		close(r.ended)
+		return r
+	}
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	release := context.AfterFunc(f.alive, cancel)
+	f.driving.Go(func() {
+		defer cancel()
+		defer release()
+		defer close(r.ended)
+		if decide(ctx, r) {
+			f.carryOut(ctx, tx, r)
+		}
+	})
+	return r
+}
+
+// settle asks the store until the decision is known. It has no deadline of
+// its own: a statement that waits for a standby must not be cancelled, or
+// the decision could be seen here and be lost with the leader.
+func (f *finisher) settle(ctx context.Context, tx Transaction, d Decision, r *run) {
+	timer := f.metrics.phase("decide")
+	for tries := 1; ; tries++ {
+		state, bound, err := f.store.Decide(ctx, tx.GID, f.settings.Owner, d)
+		if err == nil {
+			r.state, r.bound = state, bound
+			timer()
+			return
+		}
+		if fault.KindOf(err) == fault.TransactionNotFound {
+			f.log.ErrorContext(ctx, "transaction row is gone", "gid", tx.GID)
+			f.leases.drop(tx.GID)
+			return
+		}
+		f.log.WarnContext(ctx, "decision not known yet", "gid", tx.GID, "want", d.State, "tries", tries, "error", err)
+		if !pause(ctx, backoff(tries)) {
+			return
+		}
+	}
+}
+
+// stop waits for what is in hand until ctx ends, then gives the rest up for
+// others to take over at once.
+func (f *finisher) stop(ctx context.Context) {
+	over := context.AfterFunc(ctx, f.giveUp)
+	f.gate.Lock()
+	f.closed = true
+	f.gate.Unlock()
+	f.driving.Wait()
+	close(f.nothing)
+	<-f.recorded
+	over()
+	f.giveUp()
+	if left := f.leases.held(0); len(left) > 0 {
+		f.log.WarnContext(ctx, "leaving transactions to the other coordinators", "count", len(left))
+		release, cancel := context.WithTimeout(context.WithoutCancel(ctx), f.settings.Lease)
+		defer cancel()
+		if err := f.store.Release(release, f.settings.Owner, left); err != nil {
+			f.log.WarnContext(ctx, "leases not released: they lapse by themselves", "error", err)
+		}
+	}
+}

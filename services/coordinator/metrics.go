@@ -1,0 +1,60 @@
+package coordinator
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// Metrics are what the coordinator counts about two-phase commits.
+type Metrics struct {
+	attempts   *prometheus.CounterVec
+	answers    *prometheus.CounterVec
+	phases     *prometheus.HistogramVec
+	lost       prometheus.Counter
+	takenOver  prometheus.Counter
+	unfinished *prometheus.GaugeVec
+	inHand     prometheus.Gauge
+}
+
+// NewMetrics registers the coordinator's metrics.
+func NewMetrics(registry prometheus.Registerer) *Metrics {
+	m := &Metrics{
+		attempts: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "twopc_attempts_total", Help: "Attempts of transactions by kind and the state that was decided.",
+		}, []string{"kind", "state"}),
+		answers: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "twopc_answers_total", Help: "Answers to requests by kind and problem code, done or replayed.",
+		}, []string{"kind", "answer"}),
+		phases: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "twopc_phase_seconds", Help: "Duration of the phases of an attempt.",
+			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5},
+		}, []string{"phase"}),
+		lost: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "twopc_heuristic_total", Help: "Branches of committed transactions that were lost.",
+		}),
+		takenOver: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "twopc_taken_over_total", Help: "Attempts taken over from an owner whose lease lapsed.",
+		}),
+		unfinished: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "twopc_unfinished", Help: "Attempts of all coordinators that are not finished, by state.",
+		}, []string{"state"}),
+		inHand: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "twopc_in_hand", Help: "Attempts that this instance is driving.",
+		}),
+	}
+	registry.MustRegister(m.attempts, m.answers, m.phases, m.lost, m.takenOver, m.unfinished, m.inHand)
+	return m
+}
+
+// phase starts a timer; calling what it returns ends it.
+func (m *Metrics) phase(name string) func() {
+	start := time.Now()
+	return func() { m.phases.WithLabelValues(name).Observe(time.Since(start).Seconds()) }
+}
+
+func (m *Metrics) showUnfinished(counts map[State]int) {
+	for _, s := range []State{Preparing, Committing, Aborted} {
+		m.unfinished.WithLabelValues(string(s)).Set(float64(counts[s]))
+	}
+}

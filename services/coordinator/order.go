@@ -1,0 +1,102 @@
+package coordinator
+
+import (
+	"fmt"
+	"math"
+	"time"
+
+	"bookstore/services/kit/fault"
+)
+
+// The states of an order that the coordinator brings about or looks at.
+const (
+	StatusPlaced    = "placed"
+	StatusCancelled = "cancelled"
+)
+
+// Order is an order as the API shows it (api.md). Money is in minor units of
+// Currency; times are UTC, to the microsecond.
+type Order struct {
+	ID         string    `json:"id"`
+	CustomerID string    `json:"customerId"`
+	Status     string    `json:"status"`
+	Items      []Line    `json:"items"`
+	TotalCents int64     `json:"totalCents"`
+	Currency   string    `json:"currency"`
+	CreatedAt  time.Time `json:"createdAt"`
+	UpdatedAt  time.Time `json:"updatedAt"`
+	Version    int64     `json:"version"`
+}
+
+// Line is one book of an order, at the price its stock was reserved at.
+type Line struct {
+	BookID         int64  `json:"bookId"`
+	Title          string `json:"title"`
+	Quantity       int64  `json:"quantity"`
+	UnitPriceCents int64  `json:"unitPriceCents"`
+}
+
+// Quote is the price of a book at this moment. It binds nobody: the books
+// branch compares it under its row lock.
+type Quote struct {
+	BookID         int64  `json:"bookId"`
+	Title          string `json:"title"`
+	UnitPriceCents int64  `json:"unitPriceCents"`
+	Currency       string `json:"currency"`
+}
+
+// newOrder prices a request. It refuses orders in more than one currency and
+// totals that do not fit in an int64.
+func newOrder(id string, r OrderRequest, quotes []Quote, now time.Time) (Order, error) {
+	priced := make(map[int64]Quote, len(quotes))
+	for _, q := range quotes {
+		priced[q.BookID] = q
+	}
+	at := now.UTC().Truncate(time.Microsecond)
+	o := Order{ID: id, CustomerID: r.CustomerID, Status: StatusPlaced, CreatedAt: at, UpdatedAt: at, Version: 1}
+	for i, item := range r.Items {
+		q, ok := priced[item.BookID]
+		if !ok {
+			return Order{}, fault.Newf(fault.Internal, "no quote for book %d", item.BookID)
+		}
+		if o.Currency == "" {
+			o.Currency = q.Currency
+		}
+		if q.Currency != o.Currency {
+			return Order{}, mixedCurrencies(i, q.Currency, o.Currency)
+		}
+		total, ok := addPrice(o.TotalCents, q.UnitPriceCents, item.Quantity)
+		if !ok {
+			return Order{}, fault.Invalid(problem(fmt.Sprintf("items[%d].quantity", i), "out_of_range", "the order's total is too large"))
+		}
+		o.TotalCents = total
+		o.Items = append(o.Items, Line{BookID: q.BookID, Title: q.Title, Quantity: item.Quantity, UnitPriceCents: q.UnitPriceCents})
+	}
+	return o, nil
+}
+
+func mixedCurrencies(item int, got, want string) error {
+	f := fault.Newf(fault.MixedCurrencies, "all books of an order are sold in one currency")
+	f.Fields = []fault.Field{problem(fmt.Sprintf("items[%d].bookId", item), "mixed_currencies", "sold in %s, the order is in %s", got, want)}
+	return f
+}
+
+// addPrice is sum + price*quantity for non-negative numbers, and whether it
+// fits.
+func addPrice(sum, price, quantity int64) (int64, bool) {
+	if sum < 0 || price < 0 || quantity < 0 {
+		return 0, false
+	}
+	if quantity > 0 && price > (math.MaxInt64-sum)/quantity {
+		return 0, false
+	}
+	return sum + price*quantity, true
+}
+
+// cancelled is the order as it will be once it is cancelled.
+func (o Order) cancelled(at time.Time) Order {
+	o.Status = StatusCancelled
+	o.UpdatedAt = at.UTC().Truncate(time.Microsecond)
+	o.Version++
+	return o
+}

@@ -1,0 +1,93 @@
+package coordinator
+
+import (
+	"fmt"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"bookstore/services/kit/fault"
+)
+
+// The limits of an order request (api.md).
+const (
+	MaxCustomerID = 128  // characters
+	MaxItems      = 100  // different books in one order
+	MaxQuantity   = 1000 // copies of one book; more is a mistake, not a purchase
+)
+
+// OrderRequest is what a customer asks for.
+type OrderRequest struct {
+	CustomerID string        `json:"customerId"`
+	Items      []RequestItem `json:"items"`
+}
+
+// RequestItem is one book of an order request.
+type RequestItem struct {
+	BookID   int64 `json:"bookId"`
+	Quantity int64 `json:"quantity"`
+}
+
+// Validate reports every problem of the request at once, each with the field
+// it is in (such as items[1].bookId), as fault.InvalidField.
+func (r OrderRequest) Validate() error {
+	problems := customerProblems(r.CustomerID)
+	switch n := len(r.Items); {
+	case n == 0:
+		problems = append(problems, problem("items", "required", "an order has at least one item"))
+	case n > MaxItems:
+		problems = append(problems, problem("items", "too_many", "an order has at most %d items, this one has %d", MaxItems, n))
+	default:
+		problems = append(problems, itemProblems(r.Items)...)
+	}
+	if len(problems) > 0 {
+		return fault.Invalid(problems...)
+	}
+	return nil
+}
+
+func customerProblems(id string) []fault.Field {
+	const field = "customerId"
+	switch {
+	case strings.TrimSpace(id) == "":
+		return []fault.Field{problem(field, "required", "say whose order this is")}
+	case utf8.RuneCountInString(id) > MaxCustomerID:
+		return []fault.Field{problem(field, "too_long", "at most %d characters", MaxCustomerID)}
+	case strings.ContainsFunc(id, func(r rune) bool { return !unicode.IsPrint(r) }):
+		return []fault.Field{problem(field, "invalid", "printable characters only")}
+	}
+	return nil
+}
+
+func itemProblems(items []RequestItem) []fault.Field {
+	var problems []fault.Field
+	seen := make(map[int64]int, len(items))
+	for i, item := range items {
+		bookField := fmt.Sprintf("items[%d].bookId", i)
+		before, repeated := seen[item.BookID]
+		switch {
+		case item.BookID < 1:
+			problems = append(problems, problem(bookField, "out_of_range", "a book's id is a positive number"))
+		case repeated:
+			problems = append(problems, problem(bookField, "duplicate", "the same book as items[%d]: add up the quantities", before))
+		default:
+			seen[item.BookID] = i
+		}
+		if item.Quantity < 1 || item.Quantity > MaxQuantity {
+			problems = append(problems, problem(fmt.Sprintf("items[%d].quantity", i), "out_of_range", "from 1 to %d", MaxQuantity))
+		}
+	}
+	return problems
+}
+
+func problem(field, code, detail string, args ...any) fault.Field {
+	return fault.Field{Field: field, Code: code, Detail: fmt.Sprintf(detail, args...)}
+}
+
+func (r OrderRequest) bookIDs() []int64 {
+	ids := make([]int64, len(r.Items))
+	for i, item := range r.Items {
+		ids[i] = item.BookID
+	}
+	return ids
+}

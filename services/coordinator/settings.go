@@ -1,0 +1,59 @@
+package coordinator
+
+import (
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Settings are the times and limits of the protocol (protocols.md).
+type Settings struct {
+	Owner          string        // this instance, as rows name it
+	AttemptTimeout time.Duration // from claim to decision
+	MaxAttempts    int           // of one request, when prices move or rows are locked
+	CallTimeout    time.Duration // of one call to a participant
+	PollEvery      time.Duration // of a request that waits for another under its key
+	Lease          time.Duration // how long an instance may be silent
+	RenewEvery     time.Duration
+	TakeOverEvery  time.Duration
+	TakeOverBatch  int
+	TakeOverLimit  int // attempts in hand at which no more are taken over
+}
+
+// doubtLimit is how long after the death of a coordinator its attempts may
+// stay undecided or their branches prepared.
+const doubtLimit = 3 * time.Second
+
+// DefaultSettings are those of the design.
+func DefaultSettings(owner string) Settings {
+	return Settings{
+		Owner:          owner,
+		AttemptTimeout: 3 * time.Second,
+		MaxAttempts:    3,
+		CallTimeout:    1500 * time.Millisecond,
+		PollEvery:      30 * time.Millisecond,
+		Lease:          time.Second,
+		RenewEvery:     300 * time.Millisecond,
+		TakeOverEvery:  500 * time.Millisecond,
+		TakeOverBatch:  32,
+		TakeOverLimit:  256,
+	}
+}
+
+// Validate reports every setting that breaks a rule of the protocol.
+func (s Settings) Validate() error {
+	var problems []error
+	check := func(ok bool, format string, args ...any) {
+		if !ok {
+			problems = append(problems, fmt.Errorf(format, args...))
+		}
+	}
+	check(s.Owner != "", "the instance needs a name")
+	check(s.MaxAttempts >= 1, "at least one attempt, not %d", s.MaxAttempts)
+	check(s.PollEvery > 0 && s.RenewEvery > 0 && s.TakeOverEvery > 0, "intervals are positive")
+	check(3*s.RenewEvery <= s.Lease, "a lease of %v does not survive two missed renewals every %v", s.Lease, s.RenewEvery)
+	check(s.CallTimeout < s.AttemptTimeout, "a call of %v leaves no time in an attempt of %v", s.CallTimeout, s.AttemptTimeout)
+	check(s.Lease+s.TakeOverEvery < doubtLimit, "lease %v and take-over every %v leave no time to finish within %v", s.Lease, s.TakeOverEvery, doubtLimit)
+	check(s.TakeOverBatch >= 1 && s.TakeOverLimit >= s.TakeOverBatch, "a batch of %d does not fit a limit of %d", s.TakeOverBatch, s.TakeOverLimit)
+	return errors.Join(problems...)
+}

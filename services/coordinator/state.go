@@ -1,0 +1,96 @@
+package coordinator
+
+// State is where an attempt of a distributed transaction stands.
+//
+//	             all branches prepared,
+//	             before the deadline
+//	preparing ─────────────────────────► committing ──► committed
+//	    │                                    │
+//	    │ a branch refused, its answer       │ a branch had nothing left to commit
+//	    │ is unknown, the deadline passed,   ▼
+//	    │ or the owner's lease lapsed      heuristic
+//	    ▼
+//	 aborted
+//
+// The step from preparing is the decision: it is made once, by one
+// compare-and-set in coordinatordb, and everything after it only carries the
+// decision out. An aborted attempt is finished once every branch has
+// acknowledged the abort; until then it stays aborted and unfinished.
+type State string
+
+// The states of an attempt.
+const (
+	Preparing  State = "preparing"
+	Committing State = "committing"
+	Committed  State = "committed"
+	Aborted    State = "aborted"
+	Heuristic  State = "heuristic"
+)
+
+// States lists every state, in the order in which they are reached.
+func States() []State {
+	return []State{Preparing, Committing, Committed, Aborted, Heuristic}
+}
+
+// Valid tells whether s is one of the states.
+func (s State) Valid() bool {
+	switch s {
+	case Preparing, Committing, Committed, Aborted, Heuristic:
+		return true
+	}
+	return false
+}
+
+// Decided tells whether the one decision has been made.
+func (s State) Decided() bool { return s != Preparing && s.Valid() }
+
+// Event is something that happened to an attempt as a whole.
+type Event string
+
+// The events that move an attempt.
+const (
+	AllPrepared     Event = "all_prepared"     // every branch voted yes, before the deadline
+	BranchRefused   Event = "branch_refused"   // a branch voted no
+	BranchUnknown   Event = "branch_unknown"   // a vote did not arrive
+	DeadlinePassed  Event = "deadline_passed"  // by the clock of coordinatordb
+	LeaseLapsed     Event = "lease_lapsed"     // the owner is gone: presumed abort
+	AllAcknowledged Event = "all_acknowledged" // every branch carried the decision out
+	BranchLost      Event = "branch_lost"      // a branch to be committed is not there and left no marker
+)
+
+// Events lists every event.
+func Events() []Event {
+	return []Event{AllPrepared, BranchRefused, BranchUnknown, DeadlinePassed, LeaseLapsed, AllAcknowledged, BranchLost}
+}
+
+// Next is the transition function: the state after e, and whether e means
+// anything in s at all. An event that does not is ignored (ok is false and
+// the state stays), which is what makes late and repeated events harmless.
+func Next(s State, e Event) (next State, ok bool) {
+	switch s {
+	case Preparing:
+		return nextPreparing(e)
+	case Committing:
+		switch e {
+		case AllAcknowledged:
+			return Committed, true
+		case BranchLost:
+			return Heuristic, true
+		}
+	case Aborted:
+		if e == AllAcknowledged {
+			return Aborted, true
+		}
+	}
+	return s, false
+}
+
+func nextPreparing(e Event) (State, bool) {
+	switch e {
+	case AllPrepared:
+		return Committing, true
+	case BranchRefused, BranchUnknown, DeadlinePassed, LeaseLapsed:
+		return Aborted, true
+	}
+	return Preparing, false
+}

@@ -1,0 +1,190 @@
+package coordinator
+
+import (
+	"context"
+	"encoding/json"
+	"time"
+)
+
+// Kind is what a transaction is for.
+type Kind string
+
+// The kinds of transactions.
+const (
+	KindPlace  Kind = "place_order"
+	KindCancel Kind = "cancel_order"
+)
+
+// The branches, as they are called in gids, logs and the API.
+const (
+	BranchBooks  = "books"
+	BranchOrders = "orders"
+)
+
+// Transaction is one attempt of a distributed transaction: a row of
+// coordinatordb. Idempotency and decision stand in this one row, so that an
+// outcome and the decision it belongs to are written by the same statement.
+type Transaction struct {
+	GID        string
+	Kind       Kind
+	State      State
+	Caller     string
+	Key        string // the caller's Idempotency-Key
+	Attempt    int    // from 1, per caller and key
+	Branches   []string
+	Payload    Payload
+	Owner      string    // the instance that drives it
+	Deadline   time.Time // of the decision to commit, by the clock of coordinatordb
+	CreatedAt  time.Time
+	DecidedAt  time.Time // zero until then
+	FinishedAt time.Time // zero until every branch acknowledged
+	Notes      Notes
+}
+
+// Payload is what the row remembers about its request.
+type Payload struct {
+	OrderID string `json:"orderId"`
+}
+
+// Notes tell what is remarkable about branches, by branch name.
+type Notes map[string]Note
+
+// Note is what is remarkable about one branch.
+type Note struct {
+	Lost      bool   `json:"lost,omitempty"`
+	LastError string `json:"lastError,omitempty"`
+}
+
+// Outcome is what a request came to, as it is bound to its key: a success
+// with its body as it was sent, or a refusal in a form from which each replay
+// makes a problem of its own.
+type Outcome struct {
+	Status int
+	Body   json.RawMessage
+}
+
+// Claim asks for an attempt of a request.
+type Claim struct {
+	Kind        Kind
+	Caller      string
+	Key         string
+	RequestHash []byte
+	Branches    []string
+	Payload     Payload
+}
+
+// Latest is the newest attempt under a caller's key, as Look needs it.
+type Latest struct {
+	Transaction
+	RequestHash []byte
+	Outcome     *Outcome // nil: none
+	Lapsed      bool     // the owner's lease is over, by the clock of coordinatordb
+	Expired     bool     // older than the key's 24 hours
+}
+
+// Decision is what is to be written where nothing is decided yet.
+type Decision struct {
+	State   State    // Committing or Aborted
+	Outcome *Outcome // required with Committing; nil with Aborted leaves the key unbound
+	// Unsent: no branch has been asked anything, so an abort is finished at once.
+	Unsent bool
+}
+
+// Finished reports that every branch of an attempt acknowledged.
+type Finished struct {
+	GID   string
+	State State // Committed, Aborted or Heuristic
+	Notes Notes
+}
+
+// Filter selects transactions for operators.
+type Filter struct {
+	State State // "" is all
+	Limit int
+	After *Position // nil is the newest
+}
+
+// Position is a place in the list of transactions, newest first.
+type Position struct {
+	CreatedAt time.Time `json:"t"`
+	GID       string    `json:"g"`
+}
+
+// Store keeps the attempts. Every method is one short statement or two, and
+// every time it compares comes from the database's clock.
+type Store interface {
+	// Claim makes attempt n of a request, owned by owner under a lease, and
+	// reports false when someone has made it already.
+	Claim(ctx context.Context, c Claim, n int, owner string) (Transaction, bool, error)
+	// Latest returns the newest attempt under caller and key, nil if there is
+	// none.
+	Latest(ctx context.Context, caller, key string) (*Latest, error)
+	// Decide makes d the decision if none stands, and a commit only before the
+	// deadline: past it the attempt is aborted. It returns the state that
+	// stands and whether an outcome is bound to it. An error leaves both open:
+	// repeating the call is safe and settles it, and what it returns has
+	// reached the disk of whoever may become the leader.
+	Decide(ctx context.Context, gid, owner string, d Decision) (State, bool, error)
+	// Finish closes attempts whose branches have all acknowledged.
+	Finish(ctx context.Context, done []Finished) error
+	// Annotate writes down what keeps a branch from acknowledging.
+	Annotate(ctx context.Context, gid string, notes Notes) error
+	// Renew extends the leases of owner's attempts.
+	Renew(ctx context.Context, owner string, gids []string) error
+	// Release ends the leases of owner's attempts, for others to take over.
+	Release(ctx context.Context, owner string, gids []string) error
+	// TakeOver gives owner up to limit unfinished attempts whose lease lapsed,
+	// only gid's if gid is not empty. Those undecided are aborted by it.
+	TakeOver(ctx context.Context, owner, gid string, limit int) ([]Transaction, error)
+	// Unfinished counts the attempts that are not finished, by state.
+	Unfinished(ctx context.Context) (map[State]int, error)
+	// Transaction returns one attempt, or fault.TransactionNotFound.
+	Transaction(ctx context.Context, gid string) (Transaction, error)
+	// Transactions lists attempts, newest first.
+	Transactions(ctx context.Context, f Filter) ([]Transaction, error)
+}
+
+// Message identifies a branch of an attempt; it travels in every call.
+type Message struct {
+	GID      string
+	Branch   string
+	Branches []string
+	Deadline time.Time
+}
+
+// Participant is a service that holds a branch. Every call may be repeated;
+// nil is done, otherwise the error is a refusal or leaves the matter open
+// (fault.Refused, fault.Unknown).
+type Participant interface {
+	Prepare(ctx context.Context, m Message, payload any) error
+	// Commit refuses with fault.Lost when there is nothing left to commit and
+	// no marker that it was.
+	Commit(ctx context.Context, m Message) error
+	Abort(ctx context.Context, m Message) error
+}
+
+// Quoter tells current prices. Unknown and withdrawn books are refused.
+type Quoter interface {
+	Quote(ctx context.Context, bookIDs []int64) ([]Quote, error)
+}
+
+// OrderReader reads orders, or fault.OrderNotFound.
+type OrderReader interface {
+	Order(ctx context.Context, id string) (Order, error)
+}
+
+// BranchState tells how far a branch is, as far as the row knows: an attempt
+// that is being carried out does not say which branches are through.
+func (t Transaction) BranchState(branch string) string {
+	switch {
+	case t.Notes[branch].Lost:
+		return "lost"
+	case t.State == Committing:
+		return "prepared"
+	case t.State == Aborted && t.FinishedAt.IsZero():
+		return "aborting"
+	case t.State == Heuristic:
+		return string(Committed)
+	}
+	return string(t.State)
+}
