@@ -97,8 +97,8 @@ job "patroni" {
       port = "rest"
 
       meta {
-        member       = "patroni-${NOMAD_ALLOC_INDEX}"
-        metrics_port = "${NOMAD_PORT_rest}"
+        member  = "patroni-${NOMAD_ALLOC_INDEX}"
+        metrics = "${NOMAD_ADDR_rest}"
       }
 
       check {
@@ -130,6 +130,10 @@ job "patroni" {
         PATRONI_POSTGRESQL_CONNECT_ADDRESS = "${NOMAD_ADDR_pg}"
         PATRONI_RESTAPI_LISTEN             = "${NOMAD_ADDR_rest}"
         PATRONI_RESTAPI_CONNECT_ADDRESS    = "${NOMAD_ADDR_rest}"
+
+        # For psql in the container.
+        PGHOST = "/var/run/postgresql"
+        PGPORT = "${NOMAD_PORT_pg}"
       }
 
       volume_mount {
@@ -180,6 +184,11 @@ job "patroni" {
           timeout       = "10s"
           fail_on_error = false
         }
+      }
+
+      logs {
+        max_files     = 3
+        max_file_size = 5
       }
 
       resources {

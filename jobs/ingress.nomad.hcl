@@ -1,0 +1,101 @@
+# ingress: the Consul ingress gateway (Envoy), the one way in: 127.0.0.1:8080.
+
+variable "datacenter" {
+  type        = string
+  default     = "dc1"
+  description = "The Nomad datacenter to run in."
+}
+
+variable "ingress_network" {
+  type        = string
+  default     = "loopback"
+  description = "The host network that port 8080 is offered on: loopback on one machine, default on many."
+}
+
+variable "expose_network" {
+  type        = string
+  default     = "loopback"
+  description = "The host network of metrics: loopback on one machine, default on many."
+}
+
+job "ingress" {
+  datacenters = [var.datacenter]
+  type        = "service"
+
+  update {
+    max_parallel      = 1
+    health_check      = "checks"
+    min_healthy_time  = "3s"
+    healthy_deadline  = "3m"
+    progress_deadline = "5m"
+    auto_revert       = true
+  }
+
+  group "ingress" {
+    count          = 1
+    shutdown_delay = "1s"
+
+    restart {
+      attempts = 5
+      interval = "2m"
+      delay    = "2s"
+      mode     = "delay"
+    }
+
+    network {
+      mode = "bridge"
+
+      port "http" {
+        static       = 8080
+        to           = 8080
+        host_network = var.ingress_network
+      }
+
+      port "envoy" {
+        to           = 9102
+        host_network = var.expose_network
+      }
+    }
+
+    service {
+      name = "ingress"
+      port = "http"
+
+      meta {
+        envoy = "${NOMAD_HOST_ADDR_envoy}"
+      }
+
+      check {
+        name     = "listening"
+        type     = "tcp"
+        interval = "2s"
+        timeout  = "1s"
+      }
+
+      connect {
+        gateway {
+          ingress {
+            listener {
+              port     = 8080
+              protocol = "http"
+
+              service {
+                name  = "gateway"
+                hosts = ["*"]
+              }
+            }
+          }
+        }
+
+        sidecar_task {
+          kill_timeout = "20s"
+
+          resources {
+            cpu    = 150
+            memory = 96
+          }
+        }
+      }
+    }
+  }
+}

@@ -1,0 +1,63 @@
+# Where a call to gateway may be sent again, to another instance when one is there. A call that may have
+# been carried out is repeated only when that does no harm: reads, calls with an Idempotency-Key.
+# All else is repeated only when no instance has seen it. The answer carries the number of attempts.
+Kind = "service-router"
+Name = "gateway"
+
+Routes = [
+  {
+    Match {
+      HTTP {
+        PathPrefix = "/"
+        Methods    = ["GET", "HEAD"]
+      }
+    }
+    Destination {
+      NumRetries = 2
+      RetryOn    = ["connect-failure", "refused-stream", "reset", "gateway-error"]
+      ResponseHeaders {
+        Set = {
+          "x-envoy-attempt-count" = "%UPSTREAM_REQUEST_ATTEMPT_COUNT%"
+        }
+      }
+    }
+  },
+  {
+    Match {
+      HTTP {
+        PathPrefix = "/"
+        Header = [
+          {
+            Name    = "idempotency-key"
+            Present = true
+          },
+        ]
+      }
+    }
+    Destination {
+      NumRetries = 2
+      RetryOn    = ["connect-failure", "refused-stream", "reset", "gateway-error"]
+      ResponseHeaders {
+        Set = {
+          "x-envoy-attempt-count" = "%UPSTREAM_REQUEST_ATTEMPT_COUNT%"
+        }
+      }
+    }
+  },
+  {
+    Match {
+      HTTP {
+        PathPrefix = "/"
+      }
+    }
+    Destination {
+      NumRetries = 2
+      RetryOn    = ["connect-failure", "refused-stream"]
+      ResponseHeaders {
+        Set = {
+          "x-envoy-attempt-count" = "%UPSTREAM_REQUEST_ATTEMPT_COUNT%"
+        }
+      }
+    }
+  },
+]

@@ -1,0 +1,105 @@
+# migrate: declares databases and roles, then brings each schema up to date. Runs to its end; repeating it does no harm.
+
+variable "version" {
+  type        = string
+  default     = "0.1.0"
+  description = "The image's tag: bookstore/migrate:<version>."
+
+  validation {
+    condition     = var.version != "" && var.version != "latest"
+    error_message = "A fixed version is needed: Nomad would try to pull 'latest'."
+  }
+}
+
+variable "datacenter" {
+  type        = string
+  default     = "dc1"
+  description = "The Nomad datacenter to run in."
+}
+
+job "migrate" {
+  datacenters = [var.datacenter]
+  type        = "batch"
+
+  group "migrate" {
+    restart {
+      attempts = 10
+      interval = "10m"
+      delay    = "3s"
+      mode     = "fail"
+    }
+
+    reschedule {
+      attempts  = 0
+      unlimited = false
+    }
+
+    task "migrate" {
+      driver       = "docker"
+      kill_timeout = "20s"
+
+      config {
+        image        = "bookstore/migrate:${var.version}"
+        network_mode = "host"
+      }
+
+      env {
+        DB_DSN              = "postgres:///postgres"
+        DB_MEMBERS_FILE     = "${NOMAD_TASK_DIR}/patroni.members"
+        DB_CREDENTIALS_FILE = "${NOMAD_SECRETS_DIR}/db.credentials"
+        DB_CA_FILE          = "${NOMAD_TASK_DIR}/mesh-ca.pem"
+        LOGINS_FILE         = "${NOMAD_SECRETS_DIR}/logins"
+      }
+
+      template {
+        destination = "${NOMAD_TASK_DIR}/patroni.members"
+        change_mode = "noop"
+        data        = <<-EOT
+          {{- range service "patroni|any" }}
+          {{ .Address }}:{{ .Port }}
+          {{- end }}
+        EOT
+
+        wait {
+          min = "200ms"
+          max = "1s"
+        }
+      }
+
+      template {
+        destination = "${NOMAD_SECRETS_DIR}/db.credentials"
+        change_mode = "noop"
+        data        = "{{ with nomadVar \"nomad/jobs/migrate\" }}postgres:{{ .superuser_password }}{{ end }}"
+      }
+
+      # The login roles of each database and their passwords.
+      template {
+        destination = "${NOMAD_SECRETS_DIR}/logins"
+        change_mode = "noop"
+        data        = <<-EOT
+          {{- with nomadVar "nomad/jobs/migrate" }}
+          bookdb_a {{ .bookdb_a_password }}
+          bookdb_b {{ .bookdb_b_password }}
+          orderdb_a {{ .orderdb_a_password }}
+          orderdb_b {{ .orderdb_b_password }}
+          paymentdb_a {{ .paymentdb_a_password }}
+          paymentdb_b {{ .paymentdb_b_password }}
+          coordinatordb_a {{ .coordinatordb_a_password }}
+          coordinatordb_b {{ .coordinatordb_b_password }}
+          {{- end }}
+        EOT
+      }
+
+      template {
+        destination = "${NOMAD_TASK_DIR}/mesh-ca.pem"
+        change_mode = "noop"
+        data        = "{{ range caRoots }}{{ .RootCertPEM }}{{ end }}"
+      }
+
+      resources {
+        cpu    = 100
+        memory = 64
+      }
+    }
+  }
+}

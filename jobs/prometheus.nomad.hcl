@@ -1,0 +1,105 @@
+# prometheus: finds every service, sidecar and agent through Consul and keeps two days of their metrics.
+
+variable "version" {
+  type        = string
+  default     = "0.1.0"
+  description = "The image's tag: bookstore/prometheus:<version>."
+
+  validation {
+    condition     = var.version != "" && var.version != "latest"
+    error_message = "A fixed version is needed: Nomad would try to pull 'latest'."
+  }
+}
+
+variable "datacenter" {
+  type        = string
+  default     = "dc1"
+  description = "The Nomad datacenter to run in."
+}
+
+variable "ui_network" {
+  type        = string
+  default     = "loopback"
+  description = "The host network that port 9090 is offered on: loopback on one machine, default on many."
+}
+
+job "prometheus" {
+  datacenters = [var.datacenter]
+  type        = "service"
+
+  update {
+    health_check      = "checks"
+    min_healthy_time  = "3s"
+    healthy_deadline  = "3m"
+    progress_deadline = "5m"
+    auto_revert       = true
+  }
+
+  group "prometheus" {
+    count          = 1
+    shutdown_delay = "1s"
+
+    restart {
+      attempts = 5
+      interval = "2m"
+      delay    = "2s"
+      mode     = "delay"
+    }
+
+    network {
+      port "http" {
+        static       = 9090
+        host_network = var.ui_network
+      }
+    }
+
+    service {
+      name = "prometheus"
+      port = "http"
+
+      check {
+        name     = "ready"
+        type     = "http"
+        path     = "/-/ready"
+        interval = "2s"
+        timeout  = "1s"
+      }
+    }
+
+    task "prometheus" {
+      driver       = "docker"
+      kill_timeout = "20s"
+
+      config {
+        image = "bookstore/prometheus:${var.version}"
+
+        # The exposed metrics of one machine's services are on its loopback interface.
+        network_mode = "host"
+
+        args = [
+          "--config.file=${NOMAD_TASK_DIR}/prometheus.yml",
+          "--storage.tsdb.path=${NOMAD_ALLOC_DIR}/data/prometheus",
+          "--storage.tsdb.retention.time=48h",
+          "--storage.tsdb.retention.size=512MB",
+          "--web.listen-address=${NOMAD_ADDR_http}",
+        ]
+      }
+
+      template {
+        destination   = "${NOMAD_TASK_DIR}/prometheus.yml"
+        data          = file("jobs/prometheus/prometheus.yml")
+        change_mode   = "signal"
+        change_signal = "SIGHUP"
+
+        # The file has Prometheus' own placeholders.
+        left_delimiter  = "[["
+        right_delimiter = "]]"
+      }
+
+      resources {
+        cpu    = 100
+        memory = 256
+      }
+    }
+  }
+}

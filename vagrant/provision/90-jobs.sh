@@ -1,0 +1,61 @@
+#!/usr/bin/env bash
+# Submits the jobs in jobs/ and waits until every one of them is healthy.
+# shellcheck source=lib.sh
+. "$(dirname "$0")/lib.sh"
+become_root "$@"
+
+VARS=${BOOKSTORE_VARS:-$ROOT/jobs/vars/one.hcl}
+cd "$ROOT"
+
+# submit JOB runs a job with the image that its inputs make; an unchanged job is left as it runs.
+submit() {
+	local job=$1 args=(-detach -hcl2-strict=false "-var-file=$VARS")
+	# The ingress alone has no image of its own: Nomad takes the mesh's Envoy.
+	grep -q '^variable "version"' "jobs/$job.nomad.hcl" && args+=("-var=version=$(image_version "$job")")
+	nomad job run "${args[@]}" "jobs/$job.nomad.hcl" >"$LOGS/submit-$job.log" 2>&1 ||
+		die "Nomad refused jobs/$job.nomad.hcl: $(cat "$LOGS/submit-$job.log")"
+}
+
+# state_of JOB prints one word (ready, failed) or how far it is.
+state_of() {
+	local job=$1 version deployment
+	version=$(curl -fsS "$NOMAD_ADDR/v1/job/$job" | jq .Version)
+	if [ "$job" = migrate ]; then
+		curl -fsS "$NOMAD_ADDR/v1/job/$job/allocations" | jq -r --argjson v "$version" '
+			map(select(.JobVersion == $v)) | if any(.ClientStatus == "complete") then "ready"
+			elif any(.ClientStatus == "failed" and .NextAllocation == "") then "failed" else "running" end'
+		return
+	fi
+	deployment=$(curl -fsS "$NOMAD_ADDR/v1/job/$job/deployment")
+	jq -r --argjson v "$version" '
+		if . == null or .JobVersion != $v then "scheduling"
+		elif .Status == "successful" then "ready"
+		elif .Status == "failed" or .Status == "cancelled" then "failed"
+		else [.TaskGroups[] | "\(.HealthyAllocs)/\(.DesiredTotal)"] | join(" ") end' <<<"$deployment"
+}
+
+# await JOB… reports what changes until all are ready.
+await() {
+	local start=$SECONDS job state waiting last='' line
+	while :; do
+		waiting=() line=''
+		for job in "$@"; do
+			state=$(state_of "$job")
+			[ "$state" != failed ] || die "job $job failed: 'go tool task logs -- $job' shows why, 'go tool task status' the rest"
+			[ "$state" = ready ] || waiting+=("$job $state")
+		done
+		[ "${#waiting[@]}" != 0 ] || return 0
+		line=$(printf '%s, ' "${waiting[@]}")
+		if [ "$line" != "$last" ] || [ $(((SECONDS - start) % 10)) = 0 ]; then
+			printf '  %3ss waiting for %s\n' $((SECONDS - start)) "${line%, }"
+			last=$line
+		fi
+		[ $((SECONDS - start)) -lt 300 ] || die "not all jobs were ready after 300 s: ${line%, }; 'go tool task status' shows where they are"
+		sleep 1
+	done
+}
+
+# In the order in which one waits for the other; all start at once.
+jobs=(patroni redis migrate ingress prometheus books orders payments coordinator gateway)
+for job in "${jobs[@]}"; do submit "$job"; done
+await "${jobs[@]}"

@@ -1,0 +1,66 @@
+#!/usr/bin/env bash
+# Stops everything that the scripts started, in an order that leaves nothing behind: jobs, Nomad, Consul,
+# networks, the Docker engine if it was started here. Data and Consul's and Nomad's state stay.
+# With --reset those go too.
+# shellcheck source=lib.sh
+. "$(dirname "$0")/lib.sh"
+become_root "$@"
+
+exec 9>"$RUN/provision.lock"
+flock -n 9 || die "another run of these scripts is under way on this machine: wait for it to end"
+
+# live prints how many allocations still run or are being stopped.
+live() { curl -fsS "$NOMAD_ADDR/v1/allocations?task_states=false" | jq '[.[] | select(.ClientStatus == "running" or .ClientStatus == "pending")] | length'; }
+
+stop_jobs() {
+	local job left start=$SECONDS
+	for job in $(curl -fsS "$NOMAD_ADDR/v1/jobs" | jq -r '.[] | select(.Stop | not) | .ID'); do
+		nomad job stop -detach "$job" >/dev/null
+	done
+	while left=$(live) && [ "$left" != 0 ]; do
+		printf '  %3ss %s allocations are stopping\n' $((SECONDS - start)) "$left"
+		[ $((SECONDS - start)) -lt 120 ] || die "$left allocations did not stop in 120 s: 'nomad status' shows which"
+		sleep 2
+	done
+}
+
+# terminate NAME asks a process started here to end and waits for it.
+terminate() {
+	local pid
+	alive "$1" || return 0
+	pid=$(cat "$RUN/$1.pid")
+	kill -TERM "$pid"
+	timeout 30 tail --pid="$pid" -f /dev/null || die "$1 (process $pid) did not end in 30 s; its log is $LOGS/$1.log"
+	rm -f "$RUN/$1.pid"
+}
+
+# forget_rules drops the firewall chains that an ended program leaves; others' rules stay as they are.
+forget_rules() {
+	iptables-save | grep -Eq "$1" || return 0
+	iptables-save | grep -Ev "$1" | iptables-restore
+}
+
+if alive nomad; then
+	stage "stopping the jobs"
+	nomad_up || wait_for 60 "Nomad" nomad_up
+	stop_jobs
+fi
+stage "stopping Nomad and Consul"
+terminate nomad
+terminate consul
+awk -v state="$STATE/" 'index($2, state) == 1 {print $2}' /proc/mounts | sort -r | xargs -r umount
+for link in nomad bookstore0; do
+	if ip link show "$link" >/dev/null 2>&1; then ip link delete "$link"; fi
+done
+forget_rules '(CNI-|NOMAD-)'
+if alive dockerd; then
+	stage "stopping the Docker engine"
+	terminate dockerd
+	if ip link show docker0 >/dev/null 2>&1; then ip link delete docker0; fi
+	forget_rules 'DOCKER'
+fi
+if [ "${1:-}" = --reset ]; then
+	stage "removing data and state"
+	rm -rf "$STATE" "$LOGS"
+fi
+say "  down"

@@ -1,0 +1,36 @@
+#!/usr/bin/env bash
+# Brings a machine up, stage by stage; each stage is a script of its own that can be run alone, and
+# changes nothing when there is nothing to do. BOOKSTORE_ROLE both (one machine, the default) goes on to
+# the jobs and the first order; server and client (machines of a lab) end with running agents.
+# shellcheck source=lib.sh
+. "$(dirname "$0")/lib.sh"
+become_root "$@"
+
+exec 9>"$RUN/provision.lock"
+flock -n 9 || die "another run of these scripts is under way on this machine: wait for it to end"
+rm -f "$RUN/cold"
+stages=(00-preflight 10-packages 20-docker 30-hashicorp 40-images 50-network 60-consul 70-nomad)
+[ "$BOOKSTORE_ROLE" != both ] || stages+=(80-volumes 81-secrets 82-mesh 90-jobs 91-first-order)
+
+timings=()
+for name in "${stages[@]}"; do
+	stage "$name"
+	began=$(date +%s%N)
+	bash "$PROVISION/$name.sh" 9>&-
+	timings+=("$(printf '%-16s %6.1f s' "$name" "$((($(date +%s%N) - began) / 1000000))e-3")")
+done
+
+stage "ready"
+printf '  %s\n' "${timings[@]}"
+[ "$BOOKSTORE_ROLE" = both ] || exit 0
+cat <<TEXT
+
+  shop        http://127.0.0.1:8080         curl http://127.0.0.1:8080/books?q=dune
+  Nomad       http://127.0.0.1:4646/ui      jobs, allocations, logs
+  Consul      http://127.0.0.1:8500/ui      services, intentions
+  Prometheus  http://127.0.0.1:9090         metrics
+  data        go tool task db:psql -- bookdb
+  next        go tool task status | logs -- books | token | down | reset
+TEXT
+# Seconds to the first order on a machine that had its tools and images already.
+[ -e "$RUN/cold" ] || printf 'figure up_warm_s %s\n' "$SECONDS"
