@@ -1,0 +1,124 @@
+#!/usr/bin/env bash
+# Joins this node to the cluster and keeps mending it for as long as the node runs: once a
+# second while something is amiss, every five when all is well. Every node does the same from what it sees; no step needs another node to take
+# turns, and each can be repeated:
+#
+#   meet    every address that Consul lists and the cluster does not know. This also brings
+#           a cluster back whose nodes all returned on new ports: an id that is known at
+#           another address moves.
+#   forget  nodes that failed and are gone from Consul, once the cluster is whole without them.
+#   claim   the first half of the nodes are born masters: node i takes what nobody owns of
+#           the i-th part of the slots.
+#   follow  a master without slots becomes the replica of the master with the fewest.
+set -uo pipefail
+
+readonly count=${REDIS_COUNT:?} index=${REDIS_INDEX:?}
+readonly masters=$((count / 2)) slots=16384
+readonly consul=${CONSUL_HTTP_ADDR:-http://127.0.0.1:8500}
+readonly socket=${REDIS_SOCKET:-/tmp/redis.sock}
+# So many rounds in a row the picture must be whole before slots are claimed or a master is
+# chosen: gossip about who owns what comes a little later than the news that a node is there.
+readonly settled=3
+calm=0
+
+say() { echo "cluster: $*"; }
+redis() { REDISCLI_AUTH=$(<"${REDIS_PASSWORD_FILE:?}") redis-cli -s "$socket" "$@"; }
+
+# peers prints "address:port bus-port" for each node in Consul, healthy or not.
+peers() {
+  curl --fail --silent --max-time 2 "$consul/v1/catalog/service/redis" |
+    jq --raw-output '.[] | "\(.ServiceAddress):\(.ServicePort) \(.ServiceMeta.bus_port)"'
+}
+
+# meet introduces the peers that are not in the picture.
+meet() {
+  local address bus
+  while read -r address bus; do
+    grep -qF " $address@" <<<"$nodes" && continue
+    say "meet $address: $(redis cluster meet "${address%:*}" "${address##*:}" "$bus")"
+  done <<<"$peers"
+}
+
+# whole tells whether as many nodes as there should be are there and well.
+whole() {
+  (($(awk '$3 !~ /fail|handshake|noaddr/ && $8 == "connected"' <<<"$nodes" | wc -l) >= count))
+}
+
+# forget drops the nodes that failed for good: their address is nobody's any more.
+forget() {
+  local id address
+  while read -r id address; do
+    grep -qF "${address%@*} " <<<"$peers" && continue
+    say "forget $id at $address: $(redis cluster forget "$id")"
+  done < <(awk '$3 ~ /(^|,)(fail|noaddr)(,|$)/ { print $1, $2 }' <<<"$nodes")
+}
+
+# unowned FIRST LAST prints the ranges between the two that no node owns: first, last, first, …
+unowned() {
+  awk -v first="$1" -v last="$2" '
+    { for (i = 9; i <= NF; i++) if ($i !~ /^\[/) {
+        n = split($i, range, "-")
+        for (s = range[1]; s <= range[n]; s++) owned[s] = 1
+    } }
+    END { for (s = first; s <= last + 1; s++) {
+        free = s <= last && !(s in owned)
+        if (free && !open) { start = s; open = 1 }
+        if (!free && open) { print start; print s - 1; open = 0 }
+    } }' <<<"$nodes"
+}
+
+# claim takes what is free of this node's own part of the slots; when something stays free
+# because the nodes born to own it hold other places now, any empty master takes that too,
+# each index at a time of its own.
+claim() {
+  local first=$((index * slots / masters)) last=$(((index + 1) * slots / masters - 1)) ranges
+  if ((calm >= 15 + 3 * index)); then
+    first=0 last=$((slots - 1))
+  elif ((index >= masters)); then
+    return 0
+  fi
+  mapfile -t ranges < <(unowned "$first" "$last")
+  ((${#ranges[@]} > 0)) || return 0
+  say "claim slots ${ranges[*]}: $(redis cluster addslotsrange "${ranges[@]}")"
+}
+
+# follow makes this node the replica of the master that has the fewest, the one with the
+# lowest slots first; nodes that choose at the same moment are spread by their index.
+follow() {
+  local candidates
+  mapfile -t candidates < <(awk '
+    $3 ~ /slave/ { replicas[$4]++ }
+    $3 ~ /master/ && $3 !~ /myself|fail/ && NF > 8 { split($9, range, "-"); at[$1] = range[1] }
+    END { for (id in at) print replicas[id] + 0, at[id], id }' <<<"$nodes" |
+    sort -n -k1,1 -k2,2 | awk 'NR == 1 { fewest = $1 } $1 == fewest { print $3 }')
+  ((${#candidates[@]} > 0)) || return 0
+  local master=${candidates[index % ${#candidates[@]}]}
+  say "follow $master: $(redis cluster replicate "$master")"
+}
+
+# round is one look and what follows from it.
+round() {
+  nodes=$(redis cluster nodes | tr -d '\r') && [[ $nodes == *myself* ]] || return 0
+  peers=$(peers) && [[ -n $peers ]] || return 0
+  meet
+  if ! whole; then
+    calm=0
+    return 0
+  fi
+  calm=$((calm + 1))
+  ((calm >= settled)) || return 0
+  forget
+  # Only a master that owns nothing has a place to find.
+  awk '$3 ~ /myself/ && $3 ~ /master/ && NF == 8 { empty = 1 } END { exit !empty }' <<<"$nodes" || return 0
+  if [[ -n $(unowned 0 $((slots - 1))) ]]; then
+    claim
+  else
+    follow
+  fi
+}
+
+until [[ -S $socket ]]; do sleep 0.1; done
+while true; do
+  round
+  sleep $((calm > settled && SECONDS > 60 ? 5 : 1))
+done

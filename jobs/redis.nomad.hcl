@@ -1,0 +1,226 @@
+# redis: the shared cache, a Redis cluster of masters with a replica each.
+
+variable "version" {
+  type        = string
+  default     = "0.1.0"
+  description = "The image's tag: bookstore/redis:<version>."
+
+  validation {
+    condition     = var.version != "" && var.version != "latest"
+    error_message = "A fixed version is needed: Nomad would try to pull 'latest'."
+  }
+}
+
+variable "datacenter" {
+  type        = string
+  default     = "dc1"
+  description = "The Nomad datacenter to run in."
+}
+
+variable "count" {
+  type        = number
+  default     = 6
+  description = "How many nodes, half of them masters. Each needs its volume redis[<index>]."
+
+  validation {
+    condition     = var.count >= 6 && var.count <= 12 && var.count % 2 == 0
+    error_message = "An even number between 6 and 12: a cluster needs three masters, each with a replica."
+  }
+}
+
+variable "maxmemory" {
+  type        = number
+  default     = 32
+  description = "MB that one node keeps before it evicts."
+
+  validation {
+    condition     = var.maxmemory >= 8
+    error_message = "At least 8 MB."
+  }
+}
+
+variable "memory" {
+  type        = number
+  default     = 48
+  description = "MB reserved for one node: maxmemory and half as much again."
+
+  validation {
+    condition     = var.memory >= 48
+    error_message = "At least 48 MB."
+  }
+}
+
+variable "distinct_hosts" {
+  type        = bool
+  default     = false
+  description = "Whether each node needs a host of its own."
+}
+
+job "redis" {
+  datacenters = [var.datacenter]
+  type        = "service"
+
+  # Long enough between two nodes for the one before to be back in the cluster.
+  update {
+    max_parallel      = 1
+    health_check      = "checks"
+    min_healthy_time  = "10s"
+    healthy_deadline  = "2m"
+    progress_deadline = "5m"
+    auto_revert       = true
+  }
+
+  group "redis" {
+    count = var.count
+
+    dynamic "constraint" {
+      for_each = var.distinct_hosts ? [true] : []
+
+      content {
+        operator = "distinct_hosts"
+        value    = "true"
+      }
+    }
+
+    # A node's place in the cluster is in its volume: it is started again there, without end.
+    restart {
+      attempts = 20
+      interval = "2m"
+      delay    = "1s"
+      mode     = "delay"
+    }
+
+    reschedule {
+      delay          = "5s"
+      delay_function = "constant"
+      unlimited      = true
+    }
+
+    network {
+      mode = "host"
+
+      port "redis" {}
+
+      port "bus" {}
+    }
+
+    volume "data" {
+      type            = "host"
+      source          = "redis"
+      per_alloc       = true
+      access_mode     = "single-node-multi-writer"
+      attachment_mode = "file-system"
+    }
+
+    service {
+      name = "redis"
+      port = "redis"
+
+      meta {
+        index    = "${NOMAD_ALLOC_INDEX}"
+        bus_port = "${NOMAD_PORT_bus}"
+      }
+
+      check {
+        name     = "port"
+        type     = "tcp"
+        interval = "5s"
+        timeout  = "2s"
+      }
+    }
+
+    task "redis" {
+      driver       = "docker"
+      kill_timeout = "15s"
+
+      config {
+        image        = "bookstore/redis:${var.version}"
+        network_mode = "host"
+        args         = ["--maxmemory", "${var.maxmemory}mb"]
+      }
+
+      env {
+        REDIS_CONF          = "${NOMAD_TASK_DIR}/redis.conf"
+        REDIS_COUNT         = var.count
+        REDIS_INDEX         = "${NOMAD_ALLOC_INDEX}"
+        REDIS_ADDRESS       = "${NOMAD_IP_redis}"
+        REDIS_PORT          = "${NOMAD_PORT_redis}"
+        REDIS_BUS_PORT      = "${NOMAD_PORT_bus}"
+        REDIS_PASSWORD_FILE = "${NOMAD_SECRETS_DIR}/redis/password"
+      }
+
+      volume_mount {
+        volume      = "data"
+        destination = "/data"
+      }
+
+      template {
+        destination = "${NOMAD_TASK_DIR}/redis.conf"
+        change_mode = "restart"
+        data        = file("jobs/redis/redis.conf")
+      }
+
+      # A new password takes all nodes at once: half of them cannot speak to the other half.
+      template {
+        destination = "${NOMAD_SECRETS_DIR}/redis/auth.conf"
+        change_mode = "restart"
+        uid         = 10002
+        gid         = 10002
+        perms       = "0600"
+        data        = <<-EOT
+          {{ with nomadVar "nomad/jobs/redis" -}}
+          requirepass {{ .password.Value | toJSON }}
+          masterauth {{ .password.Value | toJSON }}
+          {{- end }}
+        EOT
+      }
+
+      template {
+        destination = "${NOMAD_SECRETS_DIR}/redis/password"
+        change_mode = "noop"
+        uid         = 10002
+        gid         = 10002
+        perms       = "0600"
+        data        = "{{ with nomadVar \"nomad/jobs/redis\" }}{{ .password }}{{ end }}"
+      }
+
+      template {
+        destination = "${NOMAD_SECRETS_DIR}/tls/ca.pem"
+        change_mode = "script"
+        data        = "{{ range caRoots }}{{ .RootCertPEM }}{{ end }}"
+
+        change_script {
+          command       = "/usr/local/bin/reload.sh"
+          timeout       = "10s"
+          fail_on_error = false
+        }
+      }
+
+      template {
+        destination = "${NOMAD_SECRETS_DIR}/tls/leaf.pem"
+        change_mode = "script"
+        uid         = 10002
+        gid         = 10002
+        perms       = "0600"
+        data        = "{{ with caLeaf \"redis\" }}{{ .CertPEM }}{{ .PrivateKeyPEM }}{{ end }}"
+
+        change_script {
+          command       = "/usr/local/bin/reload.sh"
+          timeout       = "10s"
+          fail_on_error = false
+        }
+      }
+
+      logs {
+        max_files     = 3
+        max_file_size = 5
+      }
+
+      resources {
+        cpu        = 50
+        memory     = var.memory
+        memory_max = var.memory * 2
+      }
+    }
+  }
+}
