@@ -90,10 +90,29 @@ job "prometheus" {
         data          = file("jobs/prometheus/prometheus.yml")
         change_mode   = "signal"
         change_signal = "SIGHUP"
+      }
 
-        # The file has Prometheus' own placeholders.
-        left_delimiter  = "[["
-        right_delimiter = "]]"
+      # The targets, from Consul: Prometheus re-reads a file that changed.
+      template {
+        destination = "${NOMAD_TASK_DIR}/targets/metrics.yml"
+        data        = replace(file("jobs/prometheus/targets.yml.tpl"), "KIND", "metrics")
+        change_mode = "noop"
+
+        wait {
+          min = "500ms"
+          max = "2s"
+        }
+      }
+
+      template {
+        destination = "${NOMAD_TASK_DIR}/targets/envoy.yml"
+        data        = replace(file("jobs/prometheus/targets.yml.tpl"), "KIND", "envoy")
+        change_mode = "noop"
+
+        wait {
+          min = "500ms"
+          max = "2s"
+        }
       }
 
       resources {
