@@ -113,6 +113,7 @@ func TestJobs(t *testing.T) {
 		"images are pinned":          ruleImages,
 		"no literal secret":          ruleSecrets,
 		"apps are behind their mesh": ruleMesh,
+		"many machines spread it":    ruleSpread,
 	}
 	for _, p := range load(t) {
 		for name, rule := range rules {
@@ -295,6 +296,50 @@ func ruleSecrets(t *testing.T, p parsed) {
 				if tmpl.EmbeddedTmpl != nil {
 					report("task "+task.Name+" template", *tmpl.EmbeddedTmpl)
 				}
+			}
+		}
+	}
+}
+
+// ruleSpread: where there are many machines, no two instances of a group share one.
+func ruleSpread(t *testing.T, p parsed) {
+	if p.vars != "many.hcl" {
+		return
+	}
+	for _, g := range p.full.TaskGroups {
+		if *g.Count < 2 {
+			continue
+		}
+		distinct := false
+		for _, c := range append(p.full.Constraints, g.Constraints...) {
+			distinct = distinct || (c.Operand == api.ConstraintDistinctHosts && c.RTarget != "false")
+		}
+		if !distinct {
+			t.Errorf("group %s: no distinct_hosts with jobs/vars/many.hcl", *g.Name)
+		}
+	}
+}
+
+// The images are built with the version that the provision scripts state, so that
+// `nomad job run` with defaults alone finds them.
+func TestDefaultVersionIsTheOneThatIsBuilt(t *testing.T) {
+	t.Parallel()
+	lib, err := os.ReadFile("../vagrant/provision/lib.sh")
+	if err != nil {
+		t.Fatal(err)
+	}
+	built := regexp.MustCompile(`(?m)^VERSION=(\S+)`).FindSubmatch(lib)
+	if built == nil {
+		t.Fatal("vagrant/provision/lib.sh states no VERSION")
+	}
+	for _, file := range glob(t, "*.nomad.hcl") {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range variableBlock.FindAllStringSubmatch(string(text), -1) {
+			if m[1] == "version" && !regexp.MustCompile(`default\s+= "`+regexp.QuoteMeta(string(built[1]))+`"`).MatchString(m[2]) {
+				t.Errorf("%s: the default version is not %s", file, built[1])
 			}
 		}
 	}

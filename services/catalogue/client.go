@@ -157,6 +157,7 @@ func (c *Client) once(ctx context.Context, sourceID string, body []byte) (Outcom
 	if c.token != "" {
 		req.Header.Set("Authorization", "Bearer "+c.token)
 	}
+	sent := time.Now()
 	res, err := c.http.Do(req)
 	if err != nil {
 		return Refused, 0, err
@@ -170,7 +171,7 @@ func (c *Client) once(ctx context.Context, sourceID string, body []byte) (Outcom
 	case http.StatusCreated:
 		return Created, 0, nil
 	case http.StatusOK:
-		return changed(res.Header, answer), 0, nil
+		return changed(res.Header, answer, time.Since(sent)), 0, nil
 	}
 	seconds, _ := strconv.Atoi(res.Header.Get("Retry-After")) // absent or a date: the backoff alone
 	p := &Problem{}
@@ -191,9 +192,9 @@ func sleep(ctx context.Context, d time.Duration) error {
 }
 
 // changed tells an update from a repeat that found everything as it was: the book's last
-// change then lies further back than this call. Both times are the shop's; Date has no
-// fractions, and two instances may differ a little.
-func changed(header http.Header, answer []byte) Outcome {
+// change then lies further back than this call. Both times are the shop's own; Date has no
+// fractions of a second, and the clocks of two machines differ a little.
+func changed(header http.Header, answer []byte, took time.Duration) Outcome {
 	var b struct {
 		UpdatedAt time.Time `json:"updatedAt"`
 	}
@@ -201,7 +202,7 @@ func changed(header http.Header, answer []byte) Outcome {
 	if err != nil || json.Unmarshal(answer, &b) != nil || b.UpdatedAt.IsZero() {
 		return Updated
 	}
-	if b.UpdatedAt.Before(now.Add(-callTimeout)) {
+	if b.UpdatedAt.Before(now.Add(-took - 2*time.Second)) {
 		return Unchanged
 	}
 	return Updated

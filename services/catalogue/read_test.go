@@ -51,6 +51,7 @@ func TestReaderReportsBadRowsWithTheirLineAndGoesOn(t *testing.T) {
 		"8,,A,2001,Nul \x00,eng,,\n" + // 12
 		"9,,A,2001,Stray\" quote,eng,,\n" + // 13
 		"10,,A,2001," + strings.Repeat("x", maxRow) + ",eng,,\n" + // 14
+		"12,,\", \",2001,No author,eng,,\n" + // 15
 		"11,,A,2001,Last,eng,," // no line break at the end
 	entries, bad := readAll(t, strings.NewReader(file))
 
@@ -65,6 +66,7 @@ func TestReaderReportsBadRowsWithTheirLineAndGoesOn(t *testing.T) {
 		"line 3: no book_id", "line 4: no title", "line 5: 5 columns where the header has 8",
 		"line 6: column 5 is not valid UTF-8", "line 10: ", "line 11: book_id \"1\" was in an earlier row",
 		"line 12: column 5 contains a NUL character", "line 13: ", "line 14: row is longer than 64 KiB",
+		"line 15: no author",
 	}
 	if len(bad) != len(want) {
 		t.Fatalf("bad rows %v, want %d", bad, len(want))
@@ -74,15 +76,15 @@ func TestReaderReportsBadRowsWithTheirLineAndGoesOn(t *testing.T) {
 			t.Errorf("bad row %q, want it to begin with %q", bad[i].Error(), want[i])
 		}
 	}
-	if last := entries[len(entries)-1]; last.Line != 15 {
-		t.Errorf("last entry is on line %d, want 15", last.Line)
+	if last := entries[len(entries)-1]; last.Line != 16 {
+		t.Errorf("last entry is on line %d, want 16", last.Line)
 	}
 }
 
 func TestReaderFindsColumnsByName(t *testing.T) {
 	t.Parallel()
-	entries, bad := readAll(t, strings.NewReader("\ufefftitle,Book_ID ,extra\r\nHoles,77,x\r\n"))
-	want := []Entry{{Line: 2, SourceID: "77", Title: "Holes"}}
+	entries, bad := readAll(t, strings.NewReader("\ufefftitle,Book_ID ,extra,authors\r\nHoles,77,x,Louis Sachar\r\n"))
+	want := []Entry{{Line: 2, SourceID: "77", Title: "Holes", Authors: []string{"Louis Sachar"}}}
 	if len(bad) != 0 || !reflect.DeepEqual(entries, want) {
 		t.Errorf("got %+v and %v, want %+v", entries, bad, want)
 	}
@@ -92,9 +94,10 @@ func TestReaderRefusesAFileThatIsNotACatalogue(t *testing.T) {
 	t.Parallel()
 	for name, file := range map[string]string{
 		"empty":          "",
-		"no id column":   "isbn,title\n",
-		"no title":       "book_id,isbn\n",
-		"a column twice": "book_id,title,title\n",
+		"no id column":   "authors,title\n",
+		"no title":       "book_id,authors\n",
+		"no authors":     "book_id,title\n",
+		"a column twice": "book_id,title,authors,title\n",
 	} {
 		if _, err := NewReader(strings.NewReader(file)); err == nil {
 			t.Errorf("%s: accepted", name)
@@ -106,7 +109,11 @@ func TestReaderSendsARepeatedISBNOnlyOnce(t *testing.T) {
 	t.Parallel()
 	entries, _ := readAll(t, strings.NewReader(header+
 		"1,0306406152,A,2001,One,eng,,\n"+
-		"2,306406152,A,2001,Two,eng,,\n"))
+		"2,306406152,A,2001,Two,eng,,\n"+
+		"3,9780306406157,A,2001,Three,eng,,\n"))
+	if entries[2].ISBN != "" {
+		t.Error("the same ISBN in its other form was kept")
+	}
 	if entries[0].ISBN != "0306406152" || entries[1].ISBN != "" {
 		t.Errorf("isbns %q and %q, want the first kept and the second empty", entries[0].ISBN, entries[1].ISBN)
 	}

@@ -22,13 +22,13 @@ type Reader struct {
 	ids     map[uint64]struct{}
 }
 
-// NewReader reads the header. Columns are found by name, in any order; book_id and title
-// must be there, the others may be missing.
+// NewReader reads the header. Columns are found by name, in any order; book_id, title and
+// authors must be there, without which the shop takes no book; the others may be missing.
 func NewReader(r io.Reader) (*Reader, error) {
 	rows := newRowReader(r)
 	header, _, err := rows.next()
 	if errors.Is(err, io.EOF) {
-		return nil, errors.New("the file is empty: a header with book_id and title is needed")
+		return nil, errors.New("the file is empty: a header with book_id, title and authors is needed")
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read the header: %w", err)
@@ -41,7 +41,7 @@ func NewReader(r io.Reader) (*Reader, error) {
 		}
 		columns[name] = i
 	}
-	for _, name := range []string{"book_id", "title"} {
+	for _, name := range []string{"book_id", "title", "authors"} {
 		if _, ok := columns[name]; !ok {
 			return nil, fmt.Errorf("the header has no column %q", name)
 		}
@@ -67,7 +67,7 @@ func (r *Reader) Next() (Entry, error) {
 		return Entry{}, &BadRow{line, fmt.Sprintf("book_id %q was in an earlier row", e.SourceID)}
 	}
 	e.mend(func(column string) string { return r.field(fields, column) })
-	if e.ISBN != "" && !remember(r.isbns, e.ISBN) {
+	if e.ISBN != "" && !remember(r.isbns, core(e.ISBN)) {
 		e.ISBN = ""
 		e.Mended = append(e.Mended, ISBNDuplicateDropped)
 	}
@@ -95,6 +95,8 @@ func (r *Reader) refuse(fields []string) string {
 		return fmt.Sprintf("book_id is longer than %d bytes", maxSourceID)
 	case strings.TrimSpace(r.field(fields, "title")) == "":
 		return "no title"
+	case strings.Trim(r.field(fields, "authors"), ", \t") == "":
+		return "no author"
 	}
 	return ""
 }
@@ -113,6 +115,17 @@ func remember(set map[uint64]struct{}, s string) bool {
 	_, seen := set[h]
 	set[h] = struct{}{}
 	return !seen
+}
+
+// core is what both forms of one ISBN have in common: the nine digits before the check digit.
+func core(isbn string) string {
+	switch {
+	case len(isbn) == 10:
+		return isbn[:9]
+	case strings.HasPrefix(isbn, "978"):
+		return isbn[3:12]
+	}
+	return isbn
 }
 
 func hash64(s string) uint64 {

@@ -1,0 +1,129 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// Copies are neither made nor lost: whatever is ordered and cancelled, by many at once, the
+// stock and the copies sold are together what they were.
+func TestConservationOfCopies(t *testing.T) {
+	const (
+		clients, operations = 16, 2000
+		titles, stock       = 20, 60
+		seed                = 20
+	)
+	c := shop(t)
+	books := make([]int64, titles)
+	for i := range books {
+		books[i] = c.addBook(t, fmt.Sprintf("Conserved %d", i), stock).ID
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 8*time.Minute)
+	defer cancel()
+	work := make(chan int)
+	var tally counts
+	var done sync.WaitGroup
+	for n := range clients {
+		done.Go(func() {
+			w := mixer{shop: c, books: books, random: rand.New(rand.NewPCG(seed, uint64(n))), tally: &tally}
+			for range work {
+				w.step(ctx, t)
+			}
+		})
+	}
+	for i := range operations {
+		work <- i
+	}
+	close(work)
+	done.Wait()
+	t.Logf("seed %d: %v", seed, tally.text())
+
+	requireNothingInDoubt(t)
+	requireLedgerBalanced(t)
+	orders := leader(t, "orderdb")
+	for _, id := range books {
+		left := c.available(t, id)
+		sold := number(t, orders, `
+			select coalesce(sum(i.quantity), 0)::bigint from order_items i join orders o on o.id = i.order_id
+			where i.book_id = $1 and o.status <> 'cancelled'`, id)
+		if left+sold != stock {
+			t.Errorf("book %d: %d in stock and %d sold, together not %d", id, left, sold, stock)
+		}
+	}
+}
+
+// counts adds up answers by what they were.
+type counts struct {
+	mu sync.Mutex
+	n  map[string]int
+}
+
+func (c *counts) add(what string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.n == nil {
+		c.n = map[string]int{}
+	}
+	c.n[what]++
+}
+
+func (c *counts) text() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return fmt.Sprint(c.n)
+}
+
+// mixer is one customer who orders and changes their mind.
+type mixer struct {
+	shop   *client
+	books  []int64
+	random *rand.Rand
+	tally  *counts
+	mine   []string // orders to cancel, cancelled ones among them: twice must change nothing
+}
+
+func (m *mixer) step(ctx context.Context, t *testing.T) {
+	if len(m.mine) > 0 && m.random.IntN(5) < 2 {
+		m.cancel(ctx, t, m.mine[m.random.IntN(len(m.mine))])
+		return
+	}
+	var items []orderItem
+	for _, i := range m.random.Perm(len(m.books))[:1+m.random.IntN(4)] {
+		items = append(items, orderItem{BookID: m.books[i], Quantity: 1 + m.random.Int64N(3)})
+	}
+	a, err := m.shop.persist(ctx, buy("mixer", "mix-"+uuid.NewString(), items...))
+	switch {
+	case err != nil:
+		t.Errorf("order: %v", err)
+	case a.status == http.StatusCreated:
+		var o order
+		if err := json.Unmarshal(a.body, &o); err != nil {
+			t.Errorf("order: %v", err)
+		}
+		m.mine = append(m.mine, o.ID)
+		m.tally.add("ordered")
+	case a.status == http.StatusConflict && a.problem().Code == "out_of_stock":
+		m.tally.add("out of stock")
+	default:
+		t.Errorf("order: %v", a)
+	}
+}
+
+func (m *mixer) cancel(ctx context.Context, t *testing.T, id string) {
+	a, err := m.shop.persist(ctx, call{method: "POST", path: "/orders/" + id + "/cancel"})
+	if err != nil || a.status != http.StatusOK {
+		t.Errorf("cancel %s: %v %v", id, a, err)
+		return
+	}
+	m.tally.add("cancelled")
+}

@@ -1,0 +1,136 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// load sends a steady mix of reads and orders, whatever the answers take, and judges every
+// answer: nothing is tried again.
+type load struct {
+	shop  *client
+	books []int64
+	tally counts
+	sent  atomic.Int64
+	bad   atomic.Int64
+
+	mu       sync.Mutex
+	examples []string // the first failures in words
+
+	stop context.CancelFunc
+	done chan struct{}
+}
+
+// The bounds of a load: most requests in flight, and its longest life.
+const (
+	maxInFlight = 256
+	maxLoad     = 12 * time.Minute
+)
+
+// startLoad sends perSecond requests a second until the load is stopped.
+func startLoad(t *testing.T, perSecond int) *load {
+	t.Helper()
+	l := &load{shop: shop(t), done: make(chan struct{})}
+	for i := range 20 {
+		l.books = append(l.books, l.shop.addBook(t, fmt.Sprintf("Load %d", i), 100_000).ID)
+	}
+	ctx, stop := context.WithTimeout(t.Context(), maxLoad)
+	l.stop = stop
+	go l.run(ctx, time.Second/time.Duration(perSecond))
+	t.Cleanup(func() { l.stop(); <-l.done })
+	return l
+}
+
+func (l *load) run(ctx context.Context, every time.Duration) {
+	defer close(l.done)
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	slots := make(chan struct{}, maxInFlight)
+	var flying sync.WaitGroup
+	defer flying.Wait()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		select {
+		case slots <- struct{}{}:
+		default:
+			l.fail("more than 256 requests are waiting for an answer")
+			continue
+		}
+		n := l.sent.Add(1)
+		flying.Go(func() { l.request(n); <-slots })
+	}
+}
+
+// request makes the nth request. It is not cancelled when the load ends: what was sent is
+// judged.
+func (l *load) request(n int64) {
+	book := l.books[n%int64(len(l.books))]
+	k, want := call{method: "GET", path: fmt.Sprintf("/books/%d", book)}, http.StatusOK
+	switch n % 10 {
+	case 0, 1:
+		k, want = buy("load", "load-"+uuid.NewString(), orderItem{BookID: book, Quantity: 1}), http.StatusCreated
+	case 2:
+		k = call{method: "GET", path: "/books?limit=5"}
+	case 3:
+		k = call{method: "GET", path: fmt.Sprintf("/books/%d/availability", book)}
+	case 4:
+		k = call{method: "GET", path: "/orders?customerId=load&limit=5"}
+	}
+	a, err := l.shop.try(context.Background(), k)
+	switch {
+	case err != nil:
+		l.fail(fmt.Sprintf("%s %s: %v", k.method, k.path, err))
+	case a.status != want:
+		l.fail(fmt.Sprintf("%s %s: %v", k.method, k.path, a))
+	default:
+		l.tally.add(fmt.Sprintf("%s %d", k.method, a.status))
+	}
+}
+
+func (l *load) fail(what string) {
+	l.bad.Add(1)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.examples) < 10 {
+		l.examples = append(l.examples, time.Now().UTC().Format("15:04:05.000 ")+what)
+	}
+}
+
+// more waits until n more requests were sent: a stretch of load between two steps.
+func (l *load) more(t *testing.T, n int64) {
+	t.Helper()
+	until := l.sent.Load() + n
+	eventually(t, time.Minute, fmt.Sprintf("%d more requests", n), func(context.Context) error {
+		if now := l.sent.Load(); now < until {
+			return fmt.Errorf("%d to go", until-now)
+		}
+		return nil
+	})
+}
+
+// requireNoFailure ends the load and fails the test for any answer that was not the right one.
+func (l *load) requireNoFailure(t *testing.T) {
+	t.Helper()
+	l.stop()
+	<-l.done
+	t.Logf("%d requests: %s", l.sent.Load(), l.tally.text())
+	if bad := l.bad.Load(); bad > 0 {
+		t.Errorf("%d of %d requests failed, such as", bad, l.sent.Load())
+		for _, e := range l.examples {
+			t.Log(e)
+		}
+	}
+}

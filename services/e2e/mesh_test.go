@@ -1,0 +1,181 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	consul "github.com/hashicorp/consul/api"
+	nomad "github.com/hashicorp/nomad/api"
+)
+
+// sidecar is the address of one instance's mTLS port.
+func sidecar(t *testing.T, service string) string {
+	t.Helper()
+	entries, err := healthy(t.Context(), t, service+"-sidecar-proxy", "")
+	if err != nil || len(entries) == 0 {
+		t.Fatalf("no sidecar of %s in Consul: %v", service, err)
+	}
+	return net.JoinHostPort(address(entries[0]), strconv.Itoa(entries[0].Service.Port))
+}
+
+// through asks a sidecar for a path, with the certificate of a service or with none.
+func through(ctx context.Context, t *testing.T, sidecar, path string, certificates ...tls.Certificate) (int, string, error) {
+	t.Helper()
+	transport := &http.Transport{TLSClientConfig: &tls.Config{
+		InsecureSkipVerify: true, //nolint:gosec // the server's side is not what is tested here
+		MinVersion:         tls.VersionTLS12, Certificates: certificates,
+	}}
+	defer transport.CloseIdleConnections()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://"+sidecar+path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	res, err := (&http.Client{Transport: transport, Timeout: 10 * time.Second}).Do(req)
+	if err != nil {
+		return 0, "", err
+	}
+	defer res.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(res.Body, 1<<16))
+	return res.StatusCode, string(body), err
+}
+
+// certificate is what the mesh gives to instances of a service.
+func certificate(t *testing.T, service string) tls.Certificate {
+	t.Helper()
+	leaf, _, err := consulClient(t).Agent().ConnectCALeaf(service, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pair, err := tls.X509KeyPair([]byte(leaf.CertPEM), []byte(leaf.PrivateKeyPEM))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pair
+}
+
+// Without a certificate of the mesh nobody gets to a sidecar at all.
+func TestSidecarRefusesStrangers(t *testing.T) {
+	for _, service := range services {
+		if status, body, err := through(t.Context(), t, sidecar(t, service), "/ready"); err == nil {
+			t.Errorf("%s answered a stranger: %d %s", service, status, body)
+		}
+	}
+}
+
+// Who may call whom stands in Consul's intentions; all else is denied by the callee's own
+// sidecar. The callers below are impersonated with their own certificates.
+func TestIntentionsAreEnforced(t *testing.T) {
+	callers := append([]string{"ingress"}, services...)
+	for _, destination := range services {
+		at, allowed := sidecar(t, destination), allowedCallers(t, destination)
+		for _, caller := range callers {
+			if caller == destination {
+				continue
+			}
+			own := certificate(t, caller)
+			eventually(t, 30*time.Second, caller+" calls "+destination, func(ctx context.Context) error {
+				status, body, err := through(ctx, t, at, "/ready", own)
+				switch denied := status == http.StatusForbidden && strings.Contains(body, "RBAC"); {
+				case err != nil:
+					return err
+				case allowed[caller] && status != http.StatusOK:
+					return fmt.Errorf("refused: %d %s", status, body)
+				case !allowed[caller] && !denied:
+					return fmt.Errorf("not denied: %d %s", status, body)
+				}
+				return nil
+			})
+		}
+	}
+}
+
+// allowedCallers reads a service's intentions, and insists on what the design rests on.
+func allowedCallers(t *testing.T, destination string) map[string]bool {
+	t.Helper()
+	entry, _, err := consulClient(t).ConfigEntries().Get(consul.ServiceIntentions, destination, nil)
+	if err != nil {
+		t.Fatalf("the intentions of %s: %v", destination, err)
+	}
+	allowed := map[string]bool{}
+	for _, source := range entry.(*consul.ServiceIntentionsConfigEntry).Sources {
+		allowed[source.Name] = source.Action == consul.IntentionActionAllow
+	}
+	if allowed["ingress"] != (destination == "gateway") || allowed["*"] || (destination == "orders" && allowed["books"]) {
+		t.Errorf("%s may be called by %v", destination, allowed)
+	}
+	return allowed
+}
+
+// An app listens on 127.0.0.1 in a namespace of its own: from the machine it can be reached
+// neither at its allocation's address nor at the machine's, and what its sidecar exposes for
+// checks and metrics is those paths alone.
+func TestAppsAreReachedThroughTheMeshOnly(t *testing.T) {
+	client := nomadClient(t)
+	for _, service := range services {
+		allocs, _, err := client.Jobs().Allocations(service, false, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, stub := range allocs {
+			if stub.ClientStatus != nomad.AllocClientStatusRunning {
+				continue
+			}
+			alloc, _, err := client.Allocations().Info(stub.ID, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if alloc.NetworkStatus == nil || alloc.NetworkStatus.Address == "" {
+				t.Errorf("allocation %s of %s has no network namespace", stub.ID, service)
+				continue
+			}
+			requireRefused(t, net.JoinHostPort(alloc.NetworkStatus.Address, "8080"))
+			for _, port := range alloc.Resources.Networks[0].DynamicPorts {
+				if port.Label == "metrics" {
+					requireOnlyMetrics(t, net.JoinHostPort("127.0.0.1", strconv.Itoa(port.Value)))
+				}
+			}
+		}
+	}
+}
+
+func requireRefused(t *testing.T, address string) {
+	t.Helper()
+	conn, err := (&net.Dialer{Timeout: 5 * time.Second}).DialContext(t.Context(), "tcp", address)
+	if err == nil {
+		_ = conn.Close()
+		t.Errorf("%s takes connections", address)
+	} else if !errors.Is(err, syscall.ECONNREFUSED) {
+		t.Errorf("%s: %v, want the connection refused", address, err)
+	}
+}
+
+func requireOnlyMetrics(t *testing.T, address string) {
+	t.Helper()
+	for path, want := range map[string]int{"/metrics": http.StatusOK, "/books": http.StatusNotFound, "/internal/quotes": http.StatusNotFound} {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+address+path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		res, err := (&http.Client{Timeout: 10 * time.Second}).Do(req)
+		if err != nil {
+			t.Errorf("%s%s: %v", address, path, err)
+			continue
+		}
+		_ = res.Body.Close()
+		if res.StatusCode != want {
+			t.Errorf("%s%s: %d, want %d", address, path, res.StatusCode, want)
+		}
+	}
+}

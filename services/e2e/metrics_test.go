@@ -1,0 +1,71 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/url"
+	"testing"
+	"time"
+)
+
+// query asks Prometheus and returns the value of every series by its labels.
+func query(ctx context.Context, expression string) (map[string]string, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet,
+		"http://127.0.0.1:9090/api/v1/query?query="+url.QueryEscape(expression), nil)
+	if err != nil {
+		return nil, err
+	}
+	res, err := (&http.Client{Timeout: 10 * time.Second}).Do(req)
+	if err != nil {
+		return nil, err
+	}
+	defer res.Body.Close()
+	var answer struct {
+		Status, Error string
+		Data          struct {
+			Result []struct {
+				Metric map[string]string
+				Value  [2]any
+			}
+		}
+	}
+	if err := json.NewDecoder(res.Body).Decode(&answer); err != nil || answer.Status != "success" {
+		return nil, fmt.Errorf("%s: %s %s %w", expression, answer.Status, answer.Error, err)
+	}
+	series := map[string]string{}
+	for _, r := range answer.Data.Result {
+		series[fmt.Sprint(r.Metric)] = fmt.Sprint(r.Value[1])
+	}
+	return series, nil
+}
+
+// Prometheus finds both instances of every service, and the Envoy beside each, by itself.
+func TestEverythingIsScraped(t *testing.T) {
+	waitHealthy(t, 2, services...)
+	for _, service := range services {
+		for _, target := range []string{
+			fmt.Sprintf(`up{job=%q}`, service),
+			fmt.Sprintf(`up{job="envoy",service=%q}`, service),
+		} {
+			eventually(t, time.Minute, target, func(ctx context.Context) error {
+				series, err := query(ctx, target)
+				if err != nil {
+					return err
+				}
+				if len(series) != 2 {
+					return fmt.Errorf("%d targets, want 2: %v", len(series), series)
+				}
+				for labels, value := range series {
+					if value != "1" {
+						return fmt.Errorf("%s is %s", labels, value)
+					}
+				}
+				return nil
+			})
+		}
+	}
+}
