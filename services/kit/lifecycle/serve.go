@@ -66,7 +66,7 @@ func Serve(ctx context.Context, o Options) error {
 
 	life, end := context.WithCancel(context.WithoutCancel(ctx))
 	defer end()
-	r := &run{Options: o, life: life, served: served}
+	r := &run{Options: o, life: life, listener: listener, served: served}
 	err = r.untilDone(ctx)
 	return errors.Join(err, r.stop(ctx))
 }
@@ -74,9 +74,10 @@ func Serve(ctx context.Context, o Options) error {
 // run is one run of Serve.
 type run struct {
 	Options
-	life    context.Context // of the parts
-	served  chan error
-	started []Part
+	life     context.Context // of the parts
+	listener net.Listener
+	served   chan error
+	started  []Part
 }
 
 // untilDone starts what there is to start and returns nil when ctx ends, or
@@ -130,7 +131,7 @@ func (r *run) stop(ctx context.Context) error {
 	limit, cancel := context.WithTimeout(free, r.ShutdownTimeout)
 	defer cancel()
 	var errs []error
-	if err := r.App.ShutdownWithContext(limit); err != nil {
+	if err := r.endRequests(limit); err != nil {
 		errs = append(errs, fmt.Errorf("end requests: %w", err))
 	}
 	for i := len(r.started) - 1; i >= 0; i-- {
@@ -140,6 +141,20 @@ func (r *run) stop(ctx context.Context) error {
 	}
 	r.Log.Info("stopped")
 	return errors.Join(errs...)
+}
+
+// endRequests returns when the last request is answered and the server is gone.
+// The listener is closed here too: a server told to stop before it took the
+// listener over would leave it open.
+func (r *run) endRequests(limit context.Context) error {
+	err := r.App.ShutdownWithContext(limit)
+	_ = r.listener.Close()
+	select {
+	case <-r.served:
+		return err
+	case <-limit.Done():
+		return errors.Join(err, limit.Err())
+	}
 }
 
 // wait pauses; it reports false when ctx ended first.

@@ -21,6 +21,8 @@ const (
 	// always the client who closes: a server that closes first may do so just
 	// as the next request is on its way.
 	idleTimeout = 65 * time.Minute
+	// Room for a request's head: long cursors, tracing and token headers.
+	headerSize = 16 << 10
 )
 
 // Options is what the apps differ in.
@@ -58,6 +60,7 @@ func New(o Options) *fiber.App {
 		DisablePreParseMultipartForm: true,
 		StreamRequestBody:            true, // limitBody reads it
 		BodyLimit:                    s.BodyLimit,
+		ReadBufferSize:               headerSize,
 		ReadTimeout:                  readTimeout,
 		WriteTimeout:                 writeTimeout,
 		IdleTimeout:                  idleTimeout,

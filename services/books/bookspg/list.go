@@ -1,0 +1,125 @@
+package bookspg
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"bookstore/services/books"
+	"bookstore/services/kit/pg"
+)
+
+// order is a sort in SQL: the keys in their direction, and the condition for
+// what comes behind a cursor. %s is the placeholder of a value.
+type order struct {
+	by     string
+	behind string
+	key    func(books.Cursor) any // the first key's value; nil when id is the only key
+}
+
+func titleKey(c books.Cursor) any { return c.Title }
+func priceKey(c books.Cursor) any { return c.Price }
+
+var orders = map[books.Sort]order{
+	books.ByID:        {by: "b.id", behind: "b.id > %s"},
+	books.NewestFirst: {by: "b.id desc", behind: "b.id < %s"},
+	books.ByTitle:     {by: "b.title_key, b.id", behind: "(b.title_key, b.id) > (%s, %s)", key: titleKey},
+	books.ByTitleDesc: {by: "b.title_key desc, b.id desc", behind: "(b.title_key, b.id) < (%s, %s)", key: titleKey},
+	books.ByPrice:     {by: "b.price_cents, b.id", behind: "(b.price_cents, b.id) > (%s, %s)", key: priceKey},
+	books.ByPriceDesc: {by: "b.price_cents desc, b.id desc", behind: "(b.price_cents, b.id) < (%s, %s)", key: priceKey},
+}
+
+// where gathers conditions with their arguments.
+type where struct {
+	conditions []string
+	args       []any
+}
+
+// and adds a condition; each %s in it becomes the placeholder of one argument.
+func (w *where) and(condition string, args ...any) {
+	places := make([]any, 0, len(args))
+	for _, arg := range args {
+		w.args = append(w.args, arg)
+		places = append(places, "$"+strconv.Itoa(len(w.args)))
+	}
+	w.conditions = append(w.conditions, fmt.Sprintf(condition, places...))
+}
+
+// List implements books.Store.
+func (s *Store) List(ctx context.Context, q books.Query) (books.Page, error) {
+	sql, args := listSQL(q)
+	rows, err := s.db().Query(ctx, sql, args...)
+	if err != nil {
+		return books.Page{}, pg.Fault("list books", err)
+	}
+	defer rows.Close()
+	page := books.Page{Books: []books.Book{}}
+	var next *books.Cursor
+	for rows.Next() {
+		var book books.Book
+		var title string
+		var start uint64
+		if err := scan(rows, &book, &title, &start); err != nil {
+			return books.Page{}, pg.Fault("read a listed book", err)
+		}
+		if len(page.Books) == q.Limit { // the one row more tells that there is a next page
+			page.Next = next
+			break
+		}
+		if q.After != nil {
+			start = q.After.Start
+		}
+		page.Books = append(page.Books, book)
+		next = q.Behind(start, book.ID, title, book.PriceCents)
+	}
+	rows.Close()
+	if err := rows.Err(); err != nil {
+		return books.Page{}, pg.Fault("list books", err)
+	}
+	return page, nil
+}
+
+func listSQL(q books.Query) (string, []any) {
+	by := orders[q.Sort]
+	var w where
+	w.and("b.deleted_at is null")
+	filter(&w, q.Filter)
+	if c := q.After; c != nil {
+		if by.key == nil {
+			w.and(by.behind, c.ID)
+		} else {
+			w.and(by.behind, by.key(*c), c.ID)
+		}
+		if q.Sort.Movable() {
+			w.and("b.edited_xid < %s", c.Start)
+		}
+	}
+	sql := "select " + columns + ", b.title_key, pg_snapshot_xmin(pg_current_snapshot())" +
+		"\nfrom books b join stock s on s.book_id = b.id\nwhere " + strings.Join(w.conditions, "\n\tand ") +
+		"\norder by " + by.by + "\nlimit " + strconv.Itoa(q.Limit+1)
+	return sql, w.args
+}
+
+func filter(w *where, f books.Filter) {
+	if f.Text != "" {
+		whole, begun := searchWords(f.Text)
+		w.and("b.document @@ (plainto_tsquery('simple', %s) && to_tsquery('simple', %s))", whole, begun)
+	}
+	if f.Author != "" {
+		w.and("b.author_document @@ plainto_tsquery('simple', %s)", f.Author)
+	}
+	if f.Language != "" { // a language tag has no characters that like knows
+		w.and("(b.language = %s or b.language like %s)", f.Language, f.Language+"-%")
+	}
+}
+
+// searchWords splits a search into its whole words and its last one, which is
+// written as a prefix for to_tsquery. What a word is, beyond spaces, is left
+// to the parser that made the documents.
+func searchWords(text string) (whole, begun string) {
+	words := strings.Fields(text)
+	last := words[len(words)-1]
+	quote := strings.NewReplacer(`'`, `''`, `\`, `\\`)
+	return strings.Join(words[:len(words)-1], " "), "'" + quote.Replace(last) + "':*"
+}

@@ -1,0 +1,140 @@
+package bookspg
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"bookstore/services/books"
+	"bookstore/services/kit/fault"
+	"bookstore/services/kit/pg"
+)
+
+// answerMargin is kept of a request's time, beyond the lock_timeout that one
+// more try may take, to answer that the first request is still running.
+const answerMargin = 750 * time.Millisecond
+
+// claimKey takes a key that is new or past its life. While another request
+// holds it, the statement waits for that one's end.
+const claimKey = `
+insert into idempotency_keys as k (caller, key, request_hash, expires_at)
+values ($1, $2, $3, now() + $4)
+on conflict (caller, key) do update
+set request_hash = excluded.request_hash, status = null, headers = null, body = null,
+	created_at = now(), expires_at = excluded.expires_at
+where k.expires_at <= now()
+returning true`
+
+const selectOutcome = `
+select request_hash = $3, status, headers, body
+from idempotency_keys
+where caller = $1 and key = $2`
+
+const storeOutcome = `
+update idempotency_keys set status = $3, headers = $4, body = $5
+where caller = $1 and key = $2`
+
+// Once implements books.Store. The wait for a first request is made of tries
+// that the session's lock_timeout ends, until ctx is nearly over.
+func (s *Store) Once(ctx context.Context, key books.Key, work books.Work) (books.Outcome, bool, error) {
+	for {
+		outcome, replayed, err := s.onceNow(ctx, key, work)
+		if !errors.Is(err, errHeld) {
+			return outcome, replayed, err
+		}
+		if deadline, ok := ctx.Deadline(); ctx.Err() != nil || (ok && time.Until(deadline) < answerMargin) {
+			return books.Outcome{}, false, fault.New(fault.InProgress, "a request with this Idempotency-Key is still running")
+		}
+	}
+}
+
+// lockNotAvailable is PostgreSQL's code of a lock_timeout.
+const lockNotAvailable = "55P03"
+
+// errHeld says that another request held the key for longer than lock_timeout.
+var errHeld = errors.New("the key is held by a running request")
+
+func (s *Store) onceNow(ctx context.Context, key books.Key, work books.Work) (outcome books.Outcome, replayed bool, err error) {
+	err = pg.InTx(ctx, s.pool, func(tx pgx.Tx) error {
+		claimed, err := claim(ctx, tx, key)
+		switch {
+		case err != nil:
+			return err
+		case claimed:
+			outcome, err = bind(ctx, tx, key, work)
+		default:
+			outcome, err = replay(ctx, tx, key)
+		}
+		replayed = !claimed
+		return err
+	})
+	return outcome, replayed, err
+}
+
+// claim reports whether the key is ours; if not, it has an outcome.
+func claim(ctx context.Context, tx pgx.Tx, key books.Key) (claimed bool, err error) {
+	err = tx.QueryRow(ctx, claimKey, key.Caller, key.Key, key.RequestHash, books.KeyLife).Scan(&claimed)
+	var failure *pgconn.PgError
+	switch {
+	case errors.Is(err, pgx.ErrNoRows):
+		return false, nil
+	case errors.As(err, &failure) && failure.Code == lockNotAvailable:
+		return false, errHeld
+	default:
+		return claimed, pg.Fault("claim idempotency key", err)
+	}
+}
+
+// replay returns the outcome that the key is bound to.
+func replay(ctx context.Context, tx pgx.Tx, key books.Key) (outcome books.Outcome, err error) {
+	var same bool
+	err = tx.QueryRow(ctx, selectOutcome, key.Caller, key.Key, key.RequestHash).
+		Scan(&same, &outcome.Status, &outcome.Header, &outcome.Body)
+	switch {
+	case err != nil:
+		return books.Outcome{}, pg.Fault("read outcome of idempotency key", err)
+	case !same:
+		return books.Outcome{}, fault.New(fault.IdempotencyKeyReused, "this Idempotency-Key was used for another request")
+	}
+	return outcome, nil
+}
+
+// bind does the work and stores its outcome, in one transaction. The savepoint
+// lets a refusal undo the work and still be stored.
+func bind(ctx context.Context, tx pgx.Tx, key books.Key, work books.Work) (books.Outcome, error) {
+	savepoint, err := tx.Begin(ctx)
+	if err != nil {
+		return books.Outcome{}, pg.Fault("begin work under a key", err)
+	}
+	outcome, refused, err := work(ctx, &Store{tx: savepoint})
+	if err != nil {
+		return books.Outcome{}, err // the whole transaction is rolled back
+	}
+	end := savepoint.Commit
+	if refused {
+		end = savepoint.Rollback
+	}
+	if err := end(ctx); err != nil {
+		return books.Outcome{}, pg.Fault("end work under a key", err)
+	}
+	_, err = tx.Exec(ctx, storeOutcome, key.Caller, key.Key, outcome.Status, outcome.Header, outcome.Body)
+	return outcome, pg.Fault("store outcome of idempotency key", err)
+}
+
+const pruneKeys = `
+delete from idempotency_keys
+where ctid = any (array(
+	select ctid from idempotency_keys where expires_at <= now() limit 1000 for update skip locked))`
+
+// PruneKeys removes keys past their life, a thousand at a time.
+func (s *Store) PruneKeys(ctx context.Context) error {
+	for {
+		tag, err := s.pool.Exec(ctx, pruneKeys)
+		if err != nil || tag.RowsAffected() == 0 {
+			return pg.Fault("prune idempotency keys", err)
+		}
+	}
+}

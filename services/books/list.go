@@ -1,0 +1,102 @@
+package books
+
+import (
+	"crypto/sha256"
+	"encoding/base64"
+	"strings"
+)
+
+// Sort is an order in which books are listed; ties are broken by id.
+type Sort string
+
+// The orders of a list.
+const (
+	ByID        Sort = "id"
+	ByTitle     Sort = "title"
+	ByTitleDesc Sort = "-title"
+	ByPrice     Sort = "price"
+	ByPriceDesc Sort = "-price"
+	NewestFirst Sort = "newest"
+)
+
+// known tells for each order whether edits can move a book in it.
+var known = map[Sort]bool{
+	ByID: false, NewestFirst: false,
+	ByTitle: true, ByTitleDesc: true, ByPrice: true, ByPriceDesc: true,
+}
+
+// Movable reports that an edit can move a book in this order, and so past a
+// reader who is in the middle of the list.
+func (s Sort) Movable() bool { return known[s] }
+
+// Filter says which books are listed; empty fields say nothing.
+type Filter struct {
+	Text     string // words of title or authors, the last one perhaps unfinished
+	Author   string // words of the authors
+	Language string // a BCP 47 tag: en lists en-GB as well
+}
+
+// hash binds a cursor to the filter it was made under.
+func (f Filter) hash() string {
+	sum := sha256.Sum256([]byte(f.Text + "\x00" + f.Author + "\x00" + f.Language))
+	return base64.RawURLEncoding.EncodeToString(sum[:9])
+}
+
+// Query asks for one page.
+type Query struct {
+	Filter
+	Sort  Sort
+	Limit int
+	After *Cursor // nil is the first page
+}
+
+// Page is one page of a list.
+type Page struct {
+	Books []Book
+	Next  *Cursor // nil on the last page
+}
+
+// Cursor is the place after a book in one list. Start is the transaction below
+// which every edit was finished when the list began: in an order that edits
+// change, a book edited at or after it is left out of later pages, since it
+// may have been on an earlier one under its old title or price.
+type Cursor struct {
+	Sort   Sort   `json:"s"`
+	Filter string `json:"f"`
+	Start  uint64 `json:"x"`
+	ID     int64  `json:"i"`
+	Title  string `json:"t,omitempty"`
+	Price  int64  `json:"p,omitempty"`
+}
+
+// Behind makes the cursor behind a book. start is the Start of the cursor
+// before or, on the first page, of the snapshot it was read in; title is the
+// part of the book's title that the order goes by.
+func (q Query) Behind(start uint64, id int64, title string, price int64) *Cursor {
+	c := &Cursor{Sort: q.Sort, Filter: q.hash(), Start: start, ID: id}
+	switch q.Sort {
+	case ByTitle, ByTitleDesc:
+		c.Title = title
+	case ByPrice, ByPriceDesc:
+		c.Price = price
+	}
+	return c
+}
+
+// Check returns the query in its normal form, or a fault that names every bad
+// parameter. A cursor of another list is one.
+func (q Query) Check() (Query, error) {
+	var p problems
+	if q.Sort == "" {
+		q.Sort = ByID
+	}
+	if _, ok := known[q.Sort]; !ok {
+		p.add("sort", "unknown", "must be id, title, -title, price, -price or newest")
+	}
+	q.Text, q.Author = strings.TrimSpace(q.Text), strings.TrimSpace(q.Author)
+	q.Language = checkLanguage(&p, q.Language)
+	if q.After != nil && (q.After.Sort != q.Sort || q.After.Filter != q.hash()) {
+		p.add("cursor", "invalid", "is not a cursor of this list")
+	}
+	return q, p.err()
+}
