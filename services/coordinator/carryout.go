@@ -95,4 +95,3 @@ func (f *finisher) annotate(ctx context.Context, gid, branch string, tries int, 
 func (t Transaction) message(branch string) Message {
 	return Message{GID: t.GID, Branch: branch, Branches: t.Branches, Deadline: t.Deadline}
 }
-

@@ -22,8 +22,8 @@ type finisher struct {
 
 	alive    context.Context // ends when the service gives up on what is left
 	giveUp   context.CancelFunc
-	gate     sync.Mutex      // guards closed, and driving against it
-	closed   bool            // nothing is taken in any more
+	gate     sync.Mutex // guards closed, and driving against it
+	closed   bool       // nothing is taken in any more
 	driving  sync.WaitGroup
 	finished chan Finished
 	nothing  chan struct{} // closed when nothing will be sent to finished any more

@@ -1,0 +1,78 @@
+package gateway
+
+import (
+	"net/http"
+	"strings"
+
+	"github.com/gofiber/fiber/v2"
+
+	"bookstore/services/kit/web"
+)
+
+// hopByHop are headers that mean something to one connection only (RFC 9110).
+var hopByHop = map[string]bool{
+	"Connection": true, "Proxy-Connection": true, "Keep-Alive": true, "Proxy-Authenticate": true,
+	"Proxy-Authorization": true, "Te": true, "Trailer": true, "Transfer-Encoding": true, "Upgrade": true,
+}
+
+// ours are request headers that only the gateway may set, or that are for the
+// gateway alone: a client's are dropped.
+var ours = map[string]bool{
+	web.HeaderCaller: true, "X-Operator": true, web.HeaderRequestID: true, web.HeaderTimeout: true,
+	"Authorization": true, "Host": true, "Content-Length": true, "Expect": true,
+}
+
+// kept tells whether a header goes on to the other side; named are those that
+// the Connection header lists.
+func kept(name string, named map[string]bool) bool {
+	return !hopByHop[name] && !named[name] && !strings.HasPrefix(name, "X-Envoy-")
+}
+
+// requestHeaders are what an upstream gets to see of a request.
+func requestHeaders(c *fiber.Ctx, caller *Identity) http.Header {
+	named := connectionNames(c.Get(fiber.HeaderConnection))
+	header := http.Header{}
+	c.Request().Header.VisitAll(func(key, value []byte) {
+		name := http.CanonicalHeaderKey(string(key))
+		if kept(name, named) && !ours[name] && !strings.HasPrefix(name, "X-Forwarded-") {
+			header.Add(name, string(value))
+		}
+	})
+	header.Set(web.HeaderRequestID, web.RequestID(web.Context(c)))
+	if caller != nil {
+		header.Set(web.HeaderCaller, "token:"+caller.Name)
+	}
+	if header.Get("User-Agent") == "" {
+		header.Set("User-Agent", "") // or the transport names itself
+	}
+	return header
+}
+
+// respond passes an upstream's answer on.
+func respond(c *fiber.Ctx, a *upstreamAnswer) error {
+	named := connectionNames(a.header.Get("Connection"))
+	for name, values := range a.header {
+		if !kept(name, named) || name == "Content-Length" || name == "Server" || name == web.HeaderRequestID {
+			continue
+		}
+		for i, value := range values {
+			if i == 0 {
+				c.Set(name, value)
+			} else {
+				c.Response().Header.Add(name, value)
+			}
+		}
+	}
+	return c.Status(a.status).Send(a.body)
+}
+
+func connectionNames(header string) map[string]bool {
+	if header == "" {
+		return nil
+	}
+	names := map[string]bool{}
+	for name := range strings.SplitSeq(header, ",") {
+		names[http.CanonicalHeaderKey(strings.TrimSpace(name))] = true
+	}
+	return names
+}

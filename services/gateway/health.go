@@ -1,0 +1,44 @@
+package gateway
+
+import (
+	"context"
+	"net/http"
+	"sync"
+	"time"
+
+	"bookstore/services/kit/fault"
+)
+
+// healthTimeout bounds one look at an upstream.
+const healthTimeout = 500 * time.Millisecond
+
+// Health asks every upstream at once whether it is ready.
+func (g *Gateway) Health(ctx context.Context) map[string]error {
+	ctx, cancel := context.WithTimeout(ctx, healthTimeout)
+	defer cancel()
+	var (
+		mu     sync.Mutex
+		asking sync.WaitGroup
+		found  = make(map[string]error, len(g.options.Upstreams))
+	)
+	for name := range g.options.Upstreams {
+		asking.Go(func() {
+			err := g.ask(ctx, name)
+			mu.Lock()
+			defer mu.Unlock()
+			found[string(name)] = err
+		})
+	}
+	asking.Wait()
+	return found
+}
+
+func (g *Gateway) ask(ctx context.Context, name Upstream) error {
+	answer, err := g.send(ctx, upstreamRequest{
+		method: http.MethodGet, url: g.options.Upstreams[name].JoinPath("/ready"), header: http.Header{},
+	})
+	if err == nil && answer.status != http.StatusOK {
+		err = fault.Newf(fault.Unavailable, "%s answers %d", name, answer.status)
+	}
+	return err
+}

@@ -1,0 +1,79 @@
+package gateway
+
+import (
+	"context"
+	"mime"
+	"net/http"
+	"net/url"
+	"time"
+
+	"bookstore/services/kit/fault"
+	"bookstore/services/kit/web"
+)
+
+// attempts is how often a call is sent at most: once, and once more to what
+// will usually be another instance.
+const attempts = 2
+
+// leastTime is what must be left of the deadline for a second attempt.
+const leastTime = 50 * time.Millisecond
+
+// forward sends a request within the route's time, a second time if the first
+// came to nothing and the call may be repeated.
+func (g *Gateway) forward(ctx context.Context, r Route, request upstreamRequest) (*upstreamAnswer, error) {
+	ctx, cancel := context.WithTimeout(ctx, r.Timeout)
+	defer cancel()
+	mayRepeat := r.Repeat == Always || (r.Repeat == WithKey && request.header.Get("Idempotency-Key") != "")
+	for try := 1; ; try++ {
+		setTimeLeft(ctx, request.header)
+		answer, err := g.send(ctx, request)
+		if err == nil && answer.proxyFailed() {
+			err = proxyProblem(answer)
+		}
+		if err == nil {
+			return answer, nil
+		}
+		if try == attempts || !mayRepeat || !timeLeft(ctx) {
+			return nil, err
+		}
+		g.metrics.reroutes.WithLabelValues(string(r.Upstream)).Inc()
+		g.options.Log.InfoContext(ctx, "rerouting", "upstream", r.Upstream, "route", r.Pattern, "error", err)
+	}
+}
+
+// setTimeLeft tells the upstream how long its answer will be waited for.
+func setTimeLeft(ctx context.Context, header http.Header) {
+	if deadline, ok := ctx.Deadline(); ok {
+		header.Set(web.HeaderTimeout, milliseconds(time.Until(deadline)))
+	}
+}
+
+func timeLeft(ctx context.Context) bool {
+	deadline, ok := ctx.Deadline()
+	return ctx.Err() == nil && (!ok || time.Until(deadline) > leastTime)
+}
+
+// proxyProblem turns a proxy's plain words into a problem.
+func proxyProblem(a *upstreamAnswer) error {
+	if a.status == http.StatusGatewayTimeout {
+		return fault.New(fault.DeadlineExceeded, "a part of the shop did not answer in time")
+	}
+	return &fault.Error{Kind: fault.Unavailable, RetryAfter: time.Second, Message: "a part of the shop cannot be reached"}
+}
+
+func (a *upstreamAnswer) isProblem() bool {
+	given, _, err := mime.ParseMediaType(a.header.Get("Content-Type"))
+	return err == nil && given == web.ProblemType
+}
+
+// target is where a request goes: the upstream's address with the path and
+// query as the client wrote them.
+func target(base *url.URL, path, query string) (*url.URL, error) {
+	decoded, err := url.PathUnescape(path)
+	if err != nil || !plain(path, decoded) {
+		return nil, fault.New(fault.NotFound, "there is no such path")
+	}
+	u := *base
+	u.Path, u.RawPath, u.RawQuery = decoded, path, query
+	return &u, nil
+}

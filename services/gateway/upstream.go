@@ -1,0 +1,93 @@
+package gateway
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"time"
+
+	"bookstore/services/kit/fault"
+)
+
+// largestAnswer bounds what is read of an upstream's answer: a page of 100
+// books with every field at its limit is far below it.
+const largestAnswer = 8 << 20
+
+// upstreamAnswer is a whole answer.
+type upstreamAnswer struct {
+	status int
+	header http.Header
+	body   []byte
+}
+
+// transport keeps connections to the sidecar open: there is one host per
+// upstream, and a connection per request in flight.
+func transport() *http.Transport {
+	return &http.Transport{
+		DialContext:         (&net.Dialer{Timeout: time.Second, KeepAlive: 15 * time.Second}).DialContext,
+		MaxIdleConns:        512,
+		MaxIdleConnsPerHost: 256,
+		IdleConnTimeout:     30 * time.Second,
+		DisableCompression:  true, // an encoded answer is passed on as it is
+	}
+}
+
+// upstreamRequest is a request to be sent once or twice.
+type upstreamRequest struct {
+	method string
+	url    *url.URL
+	header http.Header
+	body   []byte
+}
+
+// send sends r once. An error is fault.Unavailable or fault.DeadlineExceeded.
+func (g *Gateway) send(ctx context.Context, r upstreamRequest) (*upstreamAnswer, error) {
+	var body io.Reader = http.NoBody
+	if len(r.body) > 0 {
+		body = bytes.NewReader(r.body)
+	}
+	request, err := http.NewRequestWithContext(ctx, r.method, r.url.String(), body)
+	if err != nil {
+		return nil, fault.Wrap("make the upstream's request", err)
+	}
+	request.Header = r.header.Clone()
+	response, err := g.transport.RoundTrip(request)
+	if err != nil {
+		return nil, broken(ctx, err)
+	}
+	defer func() { _ = response.Body.Close() }()
+	answer, err := io.ReadAll(io.LimitReader(response.Body, largestAnswer+1))
+	if err != nil {
+		return nil, broken(ctx, err)
+	}
+	if len(answer) > largestAnswer {
+		return nil, fault.New(fault.Unavailable, "the answer is too large to pass on")
+	}
+	return &upstreamAnswer{status: response.StatusCode, header: response.Header, body: answer}, nil
+}
+
+// broken is a call without a whole answer.
+func broken(ctx context.Context, cause error) error {
+	f := &fault.Error{Op: "call upstream", Err: cause}
+	var network net.Error
+	if ctx.Err() != nil || (errors.As(cause, &network) && network.Timeout()) {
+		f.Kind, f.Message = fault.DeadlineExceeded, "a part of the shop did not answer in time"
+		return f
+	}
+	f.Kind, f.Message, f.RetryAfter = fault.Unavailable, "a part of the shop cannot be reached", time.Second
+	return f
+}
+
+// proxyFailed tells whether an answer came from a proxy on the way that found
+// nobody to answer, rather than from the service, whose failures are problems.
+func (a *upstreamAnswer) proxyFailed() bool {
+	switch a.status {
+	case http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+		return !a.isProblem()
+	}
+	return false
+}

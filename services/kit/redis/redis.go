@@ -1,0 +1,149 @@
+// Package redis connects to the Redis Cluster. Members, password and mesh
+// authority stand in files that are read again as they change, so that a node
+// that moves or a secret that rotates needs no restart.
+package redis
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	goredis "github.com/redis/go-redis/v9"
+
+	"bookstore/services/kit/meshtls"
+)
+
+// Config names the files.
+type Config struct {
+	MembersFile  string `env:"REDIS_MEMBERS_FILE"`                   // one host:port a line
+	PasswordFile string `env:"REDIS_PASSWORD_FILE"`                  // one line; empty: none
+	CAFile       string `env:"REDIS_CA_FILE"`                        // PEM; empty: no TLS
+	TLSService   string `env:"REDIS_TLS_SERVICE" envDefault:"redis"` // the mesh service to accept
+}
+
+const (
+	dialTimeout = time.Second
+	callTimeout = 500 * time.Millisecond
+	poolSize    = 32
+	// The client's own default is a minute, in which a failed-over master
+	// would be asked in vain.
+	reloadEvery = 2 * time.Second
+	// membersEvery is how long a look at the member file holds.
+	membersEvery = time.Second
+)
+
+// Client is a cluster client that follows the member file. Connections are
+// made when they are needed: the cluster need not be there.
+type Client struct {
+	config Config
+
+	mu      sync.Mutex
+	members string
+	checked time.Time
+	current *goredis.ClusterClient
+	retired *goredis.ClusterClient // still finishing its last calls
+}
+
+// Open makes a client. The member file must be readable, and may be empty.
+func Open(c Config) (*Client, error) {
+	client := &Client{config: c}
+	client.mu.Lock()
+	defer client.mu.Unlock()
+	if err := client.follow(); err != nil {
+		return nil, err
+	}
+	return client, nil
+}
+
+// Cluster returns the client for the members of now. Don't keep it: ask again
+// for every use.
+func (c *Client) Cluster() *goredis.ClusterClient {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if time.Since(c.checked) >= membersEvery {
+		// A file that cannot be read leaves the members known before.
+		_ = c.follow()
+	}
+	return c.current
+}
+
+// Ping asks whether the cluster answers.
+func (c *Client) Ping(ctx context.Context) error {
+	if err := c.Cluster().Ping(ctx).Err(); err != nil {
+		return fmt.Errorf("ping redis: %w", err)
+	}
+	return nil
+}
+
+// Close ends all connections.
+func (c *Client) Close() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	err := c.current.Close()
+	if c.retired != nil {
+		err = errors.Join(err, c.retired.Close())
+	}
+	return err
+}
+
+// follow makes a new cluster client if the members have changed; the caller
+// holds mu.
+func (c *Client) follow() error {
+	c.checked = time.Now()
+	content, err := os.ReadFile(c.config.MembersFile)
+	if err != nil {
+		return fmt.Errorf("read redis members: %w", err)
+	}
+	if c.current != nil && string(content) == c.members {
+		return nil
+	}
+	if c.retired != nil {
+		_ = c.retired.Close()
+	}
+	c.retired, c.members = c.current, string(content)
+	c.current = goredis.NewClusterClient(c.config.options(strings.Fields(c.members)))
+	return nil
+}
+
+func (c Config) options(members []string) *goredis.ClusterOptions {
+	return &goredis.ClusterOptions{
+		Addrs:                      members,
+		Dialer:                     c.dial,
+		CredentialsProviderContext: c.credentials,
+		DialTimeout:                dialTimeout,
+		ReadTimeout:                callTimeout,
+		WriteTimeout:               callTimeout,
+		PoolSize:                   poolSize,
+		ClusterStateReloadInterval: reloadEvery,
+	}
+}
+
+// dial reads the mesh authority for every connection: it rotates.
+func (c Config) dial(ctx context.Context, network, addr string) (net.Conn, error) {
+	plain := &net.Dialer{Timeout: dialTimeout}
+	if c.CAFile == "" {
+		return plain.DialContext(ctx, network, addr)
+	}
+	trust, err := meshtls.Client(c.CAFile, c.TLSService)
+	if err != nil {
+		return nil, err
+	}
+	return (&tls.Dialer{NetDialer: plain, Config: trust}).DialContext(ctx, network, addr)
+}
+
+func (c Config) credentials(context.Context) (username, password string, err error) {
+	if c.PasswordFile == "" {
+		return "", "", nil
+	}
+	content, err := os.ReadFile(c.PasswordFile)
+	if err != nil {
+		return "", "", fmt.Errorf("read redis password: %w", err)
+	}
+	return "", strings.TrimSpace(string(content)), nil
+}

@@ -1,0 +1,79 @@
+package redis_test
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"bookstore/services/kit/redis"
+	"bookstore/services/kit/redis/redistest"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func write(t *testing.T, path, content string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func config(t *testing.T, members string) redis.Config {
+	t.Helper()
+	dir := t.TempDir()
+	c := redis.Config{MembersFile: filepath.Join(dir, "members"), PasswordFile: filepath.Join(dir, "password")}
+	write(t, c.MembersFile, members)
+	write(t, c.PasswordFile, redistest.Password+"\n")
+	return c
+}
+
+func open(t *testing.T, c redis.Config) *redis.Client {
+	t.Helper()
+	client, err := redis.Open(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = client.Close() })
+	return client
+}
+
+func TestTheClusterIsReachedWithThePasswordOfTheFile(t *testing.T) {
+	client := open(t, config(t, redistest.Cluster(t)+"\n"))
+	if err := client.Ping(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := client.Cluster().Set(t.Context(), "key", "value", time.Minute).Err(); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := client.Cluster().Get(t.Context(), "key").Result(); err != nil || got != "value" {
+		t.Errorf("read back %q, %v", got, err)
+	}
+}
+
+func TestMembersThatMovedAreFoundWithoutARestart(t *testing.T) {
+	c := config(t, "127.0.0.1:1\n")
+	client := open(t, c)
+	if err := client.Ping(t.Context()); err == nil {
+		t.Fatal("nobody should be there yet")
+	}
+	write(t, c.MembersFile, redistest.Cluster(t)+"\n")
+	deadline := time.After(10 * time.Second)
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for client.Ping(t.Context()) != nil {
+		select {
+		case <-deadline:
+			t.Fatal("the new member was not found")
+		case <-tick.C:
+		}
+	}
+}
+
+func TestAMissingMemberFileIsAnError(t *testing.T) {
+	if _, err := redis.Open(redis.Config{MembersFile: filepath.Join(t.TempDir(), "absent")}); err == nil {
+		t.Error("opened without members")
+	}
+}

@@ -1,0 +1,85 @@
+// Package redistest runs a real Redis for tests, from the machine's binary.
+package redistest
+
+import (
+	"bytes"
+	"context"
+	"net"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"testing"
+	"time"
+
+	goredis "github.com/redis/go-redis/v9"
+)
+
+// Password is what the servers ask for.
+const Password = "redistest"
+
+// startTimeout bounds how long a server takes to answer.
+const startTimeout = 10 * time.Second
+
+// Cluster starts a Redis Cluster of one node that serves all slots, and
+// returns its address. It is stopped when the test ends.
+func Cluster(t testing.TB) string {
+	t.Helper()
+	port, bus := freePort(t), freePort(t)
+	addr := net.JoinHostPort("127.0.0.1", port)
+	start(t, "--bind", "127.0.0.1", "--port", port,
+		"--cluster-enabled", "yes", "--cluster-port", bus, "--cluster-announce-ip", "127.0.0.1",
+		"--requirepass", Password)
+	node := goredis.NewClient(&goredis.Options{Addr: addr, Password: Password})
+	defer func() { _ = node.Close() }()
+	poll(t, "answer", func(ctx context.Context) bool { return node.Ping(ctx).Err() == nil })
+	if err := node.ClusterAddSlotsRange(t.Context(), 0, 16383).Err(); err != nil {
+		t.Fatalf("redistest: give the node its slots: %v", err)
+	}
+	poll(t, "serve its slots", func(ctx context.Context) bool {
+		info, err := node.ClusterInfo(ctx).Result()
+		return err == nil && bytes.Contains([]byte(info), []byte("cluster_state:ok"))
+	})
+	return addr
+}
+
+// start runs redis-server until the test ends.
+func start(t testing.TB, args ...string) {
+	t.Helper()
+	dir := t.TempDir()
+	args = append(args, "--dir", dir, "--save", "", "--appendonly", "no", "--daemonize", "no",
+		"--logfile", filepath.Join(dir, "redis.log"))
+	server := exec.Command("redis-server", args...)
+	if err := server.Start(); err != nil {
+		t.Fatalf("redistest: start redis-server: %v", err)
+	}
+	t.Cleanup(func() {
+		_ = server.Process.Kill()
+		_ = server.Wait()
+	})
+}
+
+func freePort(t testing.TB) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatalf("redistest: find a port: %v", err)
+	}
+	defer func() { _ = listener.Close() }()
+	return strconv.Itoa(listener.Addr().(*net.TCPAddr).Port)
+}
+
+// poll waits until done.
+func poll(t testing.TB, what string, done func(context.Context) bool) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), startTimeout)
+	defer cancel()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for !done(ctx) {
+		select {
+		case <-ctx.Done():
+			t.Fatalf("redistest: the server does not %s", what)
+		case <-tick.C:
+		}
+	}
+}
