@@ -1,0 +1,75 @@
+package pg
+
+import (
+	"context"
+	"fmt"
+	"io/fs"
+	"path"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/jackc/pgx/v5/stdlib"
+	"github.com/pressly/goose/v3"
+	"github.com/pressly/goose/v3/lock"
+
+	"bookstore/services/kit/fault"
+)
+
+// Migrate brings the database of conn up to the newest of the migrations and
+// returns how many it applied. An advisory lock makes several callers take
+// turns. migrations holds NNNNN_name.sql files at its root; they only go up.
+func Migrate(ctx context.Context, conn *pgx.ConnConfig, migrations fs.FS) (applied int, err error) {
+	db := stdlib.OpenDB(*conn)
+	defer db.Close() //nolint:errcheck // the migrations are committed or not by then
+	locker, err := lock.NewPostgresSessionLocker()
+	if err != nil {
+		return 0, fmt.Errorf("migrate: %w", err)
+	}
+	provider, err := goose.NewProvider(goose.DialectPostgres, db, migrations,
+		goose.WithSessionLocker(locker), goose.WithDisableGlobalRegistry(true))
+	if err != nil {
+		return 0, fmt.Errorf("migrate: %w", err)
+	}
+	results, err := provider.Up(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("migrate: %w", err)
+	}
+	return len(results), nil
+}
+
+// SchemaReady is nil once the newest of the migrations is applied. A database
+// that is ahead of this binary is ready too: migrations only add.
+func SchemaReady(ctx context.Context, pool *pgxpool.Pool, migrations fs.FS) error {
+	want, err := newest(migrations)
+	if err != nil {
+		return err
+	}
+	var have int64
+	err = pool.QueryRow(ctx, "select coalesce(max(version_id), 0) from goose_db_version where is_applied").Scan(&have)
+	switch {
+	case Code(err) == "42P01": // no such table: nothing has been applied
+		have = 0
+	case err != nil:
+		return Fault("look at the schema", err)
+	}
+	if have < want {
+		return fault.Newf(fault.Unavailable, "the schema is at version %d, wanted %d", have, want)
+	}
+	return nil
+}
+
+func newest(migrations fs.FS) (int64, error) {
+	files, err := fs.Glob(migrations, "*.sql")
+	if err != nil {
+		return 0, fmt.Errorf("list migrations: %w", err)
+	}
+	var highest int64
+	for _, file := range files {
+		version, err := goose.NumericComponent(path.Base(file))
+		if err != nil {
+			return 0, fmt.Errorf("migration %s: %w", file, err)
+		}
+		highest = max(highest, version)
+	}
+	return highest, nil
+}

@@ -1,0 +1,65 @@
+package pg
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// Open makes a pool of connections to the leader. It needs no server to be
+// there yet: connections are made when asked for, each to whichever member
+// takes writes at that moment. name shows as application_name and as the
+// pool's label; reg may be nil.
+func Open(ctx context.Context, c Config, name string, reg *prometheus.Registry) (*pgxpool.Pool, error) {
+	cfg, err := pgxpool.ParseConfig(c.DSN.Reveal())
+	if err != nil {
+		return nil, fmt.Errorf("open pool %s: %w", name, c.Validate())
+	}
+	session(cfg.ConnConfig, name)
+	cfg.MaxConns = c.MaxConns
+	if cfg.MaxConns < 1 {
+		cfg.MaxConns = 16
+	}
+	cfg.HealthCheckPeriod = 2 * time.Second
+	cfg.MaxConnLifetime = 10 * time.Minute
+	cfg.MaxConnLifetimeJitter = 2 * time.Minute
+	cfg.MaxConnIdleTime = 5 * time.Minute
+	cfg.PingTimeout = time.Second
+
+	w := &watch{config: c}
+	cfg.ConnConfig.ConnectTimeout = connectTimeout
+	cfg.ConnConfig.ValidateConnect = requireLeader
+	cfg.BeforeConnect = w.beforeConnect
+	cfg.ShouldPing = w.shouldPing
+	cfg.PrepareConn = w.acquired
+	pool, err := pgxpool.NewWithConfig(ctx, cfg)
+	if err != nil {
+		return nil, fmt.Errorf("open pool %s: %w", name, err)
+	}
+	w.reset.Store(new(pool.Reset))
+	if reg != nil {
+		reg.MustRegister(NewCollector(pool, name))
+	}
+	return pool, nil
+}
+
+// session sets what holds for every connection of a service. Time-outs make
+// sure that no abandoned or frozen client holds a lock for long. Nothing here
+// touches synchronous_commit, and nothing may.
+func session(cfg *pgx.ConnConfig, name string) {
+	for setting, value := range map[string]string{
+		"application_name":                    name,
+		"lock_timeout":                        "500ms",
+		"idle_in_transaction_session_timeout": "1s",
+		"statement_timeout":                   "5s",
+		"timezone":                            "UTC",
+	} {
+		if _, set := cfg.RuntimeParams[setting]; !set || setting == "application_name" {
+			cfg.RuntimeParams[setting] = value
+		}
+	}
+}

@@ -1,0 +1,159 @@
+package pg
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// watch keeps a pool on the leader. When a connection shows that its server is
+// gone or no longer the leader, all connections made before are dropped, once.
+type watch struct {
+	config     Config
+	generation atomic.Int64           // grows with every reset
+	reset      atomic.Pointer[func()] // the pool's Reset
+	leader     atomic.Pointer[string] // the member that took the last connection
+}
+
+// guardKey is where a connection keeps its guard.
+const guardKey = "bookstore.guard"
+
+func (w *watch) beforeConnect(_ context.Context, cfg *pgx.ConnConfig) error {
+	first := ""
+	if last := w.leader.Load(); last != nil {
+		first = *last
+	}
+	if err := w.config.refresh(cfg, first); err != nil {
+		return err
+	}
+	g := &guard{generation: w.generation.Load(), watch: w}
+	cfg.DialFunc = g.dial
+	cfg.AfterConnect = g.connected
+	cfg.OnPgError = g.failed
+	return nil
+}
+
+// expire resets the pool unless that has been done since the connection of
+// this generation was made.
+func (w *watch) expire(generation int64) {
+	if !w.generation.CompareAndSwap(generation, generation+1) {
+		return
+	}
+	w.leader.Store(nil)
+	if reset := w.reset.Load(); reset != nil {
+		go (*reset)()
+	}
+}
+
+// shouldPing has a connection that was idle for a second pinged before use.
+func (w *watch) shouldPing(_ context.Context, p pgxpool.ShouldPingParams) bool {
+	ping := p.IdleDuration > time.Second
+	if g, ok := p.Conn.PgConn().CustomData()[guardKey].(*guard); ok {
+		g.pinging.Store(ping)
+	}
+	return ping
+}
+
+func (w *watch) acquired(_ context.Context, conn *pgx.Conn) (bool, error) {
+	if g, ok := conn.PgConn().CustomData()[guardKey].(*guard); ok {
+		g.pinging.Store(false)
+	}
+	return true, nil
+}
+
+// guard is one connection's. It replaces the dial function so that pgx never
+// sends a cancel request: pgx dials anew, for a cancel request, whenever a
+// connection breaks or a context ends, and a backend cancelled while it waits
+// for the synchronous acknowledgement leaves a commit that is visible and not
+// replicated. Instead the socket is closed at once, which also frees the pool's
+// slot at once when the server is frozen; the server's own
+// client_connection_check_interval and time-outs end what is left running.
+type guard struct {
+	watch      *watch
+	generation int64
+	pinging    atomic.Bool
+
+	mu   sync.Mutex
+	conn net.Conn // the socket, until the connection is given up
+	live bool     // connected: a further dial is a cancel request
+}
+
+var errNoCancel = errors.New("cancel requests are never sent")
+
+func (g *guard) dial(ctx context.Context, network, address string) (net.Conn, error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.live {
+		_ = g.conn.Close() // broken or given up already
+		if g.pinging.Load() {
+			g.watch.expire(g.generation)
+		}
+		return nil, errNoCancel
+	}
+	conn, err := dialer().DialContext(ctx, network, address)
+	if err != nil {
+		return nil, err
+	}
+	g.conn = conn
+	return conn, nil
+}
+
+// connected runs once the leader has been found.
+func (g *guard) connected(ctx context.Context, conn *pgconn.PgConn) error {
+	g.mu.Lock()
+	g.live = true
+	g.mu.Unlock()
+	address := conn.Conn().RemoteAddr().String()
+	g.watch.leader.Store(&address)
+	conn.CustomData()[guardKey] = g
+	// Servers on systems that cannot watch a socket refuse this setting.
+	_, err := conn.Exec(ctx, "set client_connection_check_interval = '1s'").ReadAll()
+	if refused := new(pgconn.PgError); errors.As(err, &refused) {
+		return nil
+	}
+	return err
+}
+
+// failed sees every error the server sends; false closes the connection.
+func (g *guard) failed(_ *pgconn.PgConn, err *pgconn.PgError) bool {
+	switch err.Code {
+	case codeReadOnly, codeAdminShutdown, codeCrashShutdown:
+		if g.isLive() {
+			g.watch.expire(g.generation)
+		}
+		return false
+	default:
+		return err.SeverityUnlocalized != "FATAL"
+	}
+}
+
+func (g *guard) isLive() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.live
+}
+
+// requireLeader refuses a member that takes no writes; the next one is tried.
+// A server before version 14 does not report in_hot_standby and is refused too.
+func requireLeader(_ context.Context, conn *pgconn.PgConn) error {
+	standby, readOnly := conn.ParameterStatus("in_hot_standby"), conn.ParameterStatus("default_transaction_read_only")
+	if standby != "off" || readOnly != "off" {
+		return fmt.Errorf("not the leader: in_hot_standby=%q default_transaction_read_only=%q", standby, readOnly)
+	}
+	return nil
+}
+
+func dialer() *net.Dialer {
+	return &net.Dialer{
+		Timeout:         connectTimeout,
+		KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 5 * time.Second, Interval: time.Second, Count: 3},
+	}
+}
