@@ -2,6 +2,7 @@ package books
 
 import (
 	"fmt"
+	"math"
 	"regexp"
 	"strings"
 	"time"
@@ -25,6 +26,9 @@ const (
 	MaxQuantity = 1_000_000
 	MaxDelta    = 1_000_000
 )
+
+// NoPrice stands for a price that was not given; a check refuses it as missing.
+const NoPrice = math.MinInt64
 
 var (
 	printableASCII = regexp.MustCompile(`^[ -~]{1,128}$`)
@@ -80,7 +84,10 @@ func (e Entry) check(now time.Time, p *problems) Entry {
 		p.add("publishedYear", "out_of_range", "must be %d to %d", firstYear, now.Year()+yearsAhead)
 	}
 	e.Language = checkLanguage(p, e.Language)
-	if e.PriceCents < 0 || e.PriceCents > maxPrice {
+	switch {
+	case e.PriceCents == NoPrice:
+		p.add("priceCents", "required", "must be given, 0 to %d", maxPrice)
+	case e.PriceCents < 0 || e.PriceCents > maxPrice:
 		p.add("priceCents", "out_of_range", "must be 0 to %d", maxPrice)
 	}
 	checkCurrency(p, e.Currency)

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 
 	"bookstore/services/books"
 	"bookstore/services/kit/fault"
@@ -77,11 +76,10 @@ func (s *Store) onceNow(ctx context.Context, key books.Key, work books.Work) (ou
 // claim reports whether the key is ours; if not, it has an outcome.
 func claim(ctx context.Context, tx pgx.Tx, key books.Key) (claimed bool, err error) {
 	err = tx.QueryRow(ctx, claimKey, key.Caller, key.Key, key.RequestHash, books.KeyLife).Scan(&claimed)
-	var failure *pgconn.PgError
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
 		return false, nil
-	case errors.As(err, &failure) && failure.Code == lockNotAvailable:
+	case pg.Code(err) == lockNotAvailable:
 		return false, errHeld
 	default:
 		return claimed, pg.Fault("claim idempotency key", err)

@@ -17,14 +17,14 @@ import (
 //go:embed migrations/*.sql
 var embedded embed.FS
 
-// Migrations returns bookdb's schema, one file a version.
-func Migrations() fs.FS {
+// Migrations are bookdb's, numbered and forward-only.
+var Migrations = func() fs.FS {
 	files, err := fs.Sub(embedded, "migrations")
 	if err != nil {
-		panic("bookspg: " + err.Error()) // the folder is embedded above
+		panic("bookspg: embedded migrations: " + err.Error())
 	}
 	return files
-}
+}()
 
 // runner is what a statement runs on: the pool or a transaction.
 type runner interface {

@@ -1,0 +1,85 @@
+package bookshttp
+
+import (
+	"context"
+	"crypto/sha256"
+
+	"github.com/gofiber/fiber/v2"
+
+	"bookstore/services/books"
+	"bookstore/services/kit/fault"
+	"bookstore/services/kit/web"
+)
+
+// bound are the headers that an Idempotency-Key replays with status and body.
+var bound = []string{fiber.HeaderContentType, fiber.HeaderLocation, fiber.HeaderETag, fiber.HeaderCacheControl}
+
+// once runs do, which answers on c, and binds the answer to the request's
+// Idempotency-Key if it has one.
+func (h *handler) once(c *fiber.Ctx, do func(ctx context.Context, store books.Store) error) error {
+	text, err := web.IdempotencyKey(c)
+	if err != nil {
+		return err
+	}
+	if text == "" {
+		return do(web.Context(c), h.store)
+	}
+	key := books.Key{Caller: web.Caller(c), Key: text, RequestHash: requestHash(c)}
+	outcome, replayed, err := h.store.Once(web.Context(c), key, func(ctx context.Context, store books.Store) (books.Outcome, bool, error) {
+		err := do(ctx, store)
+		if err == nil {
+			return answered(c), false, nil
+		}
+		if !binding(err) {
+			return books.Outcome{}, false, err
+		}
+		if err := web.WriteError(c, err); err != nil {
+			return books.Outcome{}, false, err
+		}
+		return answered(c), true, nil
+	})
+	if err != nil {
+		for _, name := range bound { // what do has answered did not happen
+			c.Response().Header.Del(name)
+		}
+		return err
+	}
+	if replayed {
+		return replay(c, outcome)
+	}
+	return nil
+}
+
+// binding reports that err is a decision of the domain. One that comes of
+// others being busy is none: the next try may well be done.
+func binding(err error) bool {
+	return fault.Refused(err) && fault.KindOf(err) != fault.Contended
+}
+
+func requestHash(c *fiber.Ctx) []byte {
+	hash := sha256.New()
+	for _, part := range []string{c.Method(), c.Path(), string(c.Body())} {
+		hash.Write([]byte(part))
+		hash.Write([]byte{0})
+	}
+	return hash.Sum(nil)
+}
+
+// answered is what c has been answered with so far.
+func answered(c *fiber.Ctx) books.Outcome {
+	outcome := books.Outcome{Status: c.Response().StatusCode(), Header: map[string]string{}, Body: append([]byte(nil), c.Response().Body()...)}
+	for _, name := range bound {
+		if value := c.GetRespHeader(name); value != "" {
+			outcome.Header[name] = value
+		}
+	}
+	return outcome
+}
+
+func replay(c *fiber.Ctx, outcome books.Outcome) error {
+	for name, value := range outcome.Header {
+		c.Set(name, value)
+	}
+	c.Set("Idempotent-Replayed", "true")
+	return c.Status(outcome.Status).Send(outcome.Body)
+}

@@ -1,0 +1,122 @@
+package bookshttp
+
+import (
+	"time"
+
+	"bookstore/services/books"
+	"bookstore/services/kit/web"
+)
+
+// bookJSON is a book as the contract shows it.
+type bookJSON struct {
+	ID            int64     `json:"id"`
+	SourceID      string    `json:"sourceId,omitempty"`
+	ISBN          string    `json:"isbn,omitempty"`
+	Title         string    `json:"title"`
+	Authors       []string  `json:"authors"`
+	PublishedYear *int      `json:"publishedYear,omitempty"`
+	Language      string    `json:"language,omitempty"`
+	PriceCents    int64     `json:"priceCents"`
+	Currency      string    `json:"currency"`
+	Quantity      int64     `json:"quantity"`
+	InStock       bool      `json:"inStock"`
+	Version       int64     `json:"version"`
+	StockVersion  int64     `json:"stockVersion"`
+	CreatedAt     time.Time `json:"createdAt"`
+	UpdatedAt     time.Time `json:"updatedAt"`
+}
+
+func showBook(b books.Book) bookJSON {
+	return bookJSON{
+		ID: b.ID, SourceID: b.SourceID, ISBN: b.ISBN, Title: b.Title, Authors: b.Authors,
+		PublishedYear: b.PublishedYear, Language: b.Language, PriceCents: b.PriceCents, Currency: b.Currency,
+		Quantity: b.Quantity, InStock: b.Quantity > 0, Version: b.Version, StockVersion: b.StockVersion,
+		CreatedAt: b.CreatedAt, UpdatedAt: b.UpdatedAt,
+	}
+}
+
+// availabilityJSON is what is left of a book.
+type availabilityJSON struct {
+	BookID    int64 `json:"bookId"`
+	Available int64 `json:"available"`
+	InStock   bool  `json:"inStock"`
+}
+
+func showAvailability(a books.Availability) availabilityJSON {
+	return availabilityJSON{BookID: a.BookID, Available: a.Available, InStock: a.Available > 0}
+}
+
+// entryJSON is a catalogue entry as given. A price has no default.
+type entryJSON struct {
+	SourceID      string   `json:"sourceId"`
+	ISBN          string   `json:"isbn"`
+	Title         string   `json:"title"`
+	Authors       []string `json:"authors"`
+	PublishedYear *int     `json:"publishedYear"`
+	Language      string   `json:"language"`
+	PriceCents    *int64   `json:"priceCents"`
+	Currency      string   `json:"currency"`
+}
+
+func (e entryJSON) entry() books.Entry {
+	return books.Entry{
+		SourceID: e.SourceID, ISBN: e.ISBN, Title: e.Title, Authors: e.Authors,
+		PublishedYear: e.PublishedYear, Language: e.Language, PriceCents: price(e.PriceCents), Currency: e.Currency,
+	}
+}
+
+func price(given *int64) int64 {
+	if given == nil {
+		return books.NoPrice
+	}
+	return *given
+}
+
+// draftJSON is a new book as given; without a quantity there is none in stock.
+type draftJSON struct {
+	entryJSON
+	Quantity int64 `json:"quantity"`
+}
+
+func (d draftJSON) draft() books.Draft {
+	return books.Draft{Entry: d.entry(), Quantity: d.Quantity}
+}
+
+// patchJSON is a partial entry: what is absent stays, what is null goes.
+type patchJSON struct {
+	SourceID      web.Optional[string]   `json:"sourceId"`
+	ISBN          web.Optional[string]   `json:"isbn"`
+	Title         web.Optional[string]   `json:"title"`
+	Authors       web.Optional[[]string] `json:"authors"`
+	PublishedYear web.Optional[int]      `json:"publishedYear"`
+	Language      web.Optional[string]   `json:"language"`
+	PriceCents    web.Optional[int64]    `json:"priceCents"`
+	Currency      web.Optional[string]   `json:"currency"`
+}
+
+func (p patchJSON) apply(e books.Entry) books.Entry {
+	patch(p.SourceID, &e.SourceID)
+	patch(p.ISBN, &e.ISBN)
+	patch(p.Title, &e.Title)
+	patch(p.Authors, &e.Authors)
+	patch(p.Language, &e.Language)
+	patch(p.PriceCents, &e.PriceCents)
+	patch(p.Currency, &e.Currency)
+	if p.PriceCents.Null {
+		e.PriceCents = books.NoPrice
+	}
+	switch {
+	case p.PublishedYear.Null:
+		e.PublishedYear = nil
+	case p.PublishedYear.Set:
+		e.PublishedYear = &p.PublishedYear.Value
+	}
+	return e
+}
+
+// patch sets a field that is there; null is the zero value.
+func patch[T any](given web.Optional[T], field *T) {
+	if given.Set {
+		*field = given.Value
+	}
+}
