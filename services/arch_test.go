@@ -1,0 +1,73 @@
+// Package services_test guards the shape of the tree: which package may know which.
+package services_test
+
+import (
+	"os/exec"
+	"strings"
+	"testing"
+)
+
+const module = "bookstore/services/"
+
+// domains are the packages that hold rules and know no technology; their adapters live in
+// folders beside them.
+var domains = []string{"books", "orders", "payments", "coordinator", "catalogue"}
+
+// technology must not reach into a domain, not even through another package.
+var technology = []string{
+	"github.com/gofiber/", "github.com/valyala/fasthttp", "github.com/jackc/", "github.com/redis/",
+	"github.com/pressly/goose", "database/sql",
+}
+
+// packages lists every package of the services with all that it imports, directly and
+// through others.
+func packages(t *testing.T, format string) map[string][]string {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "go", "list", "-f", "{{.ImportPath}} {{join "+format+` " "}}`, "./...")
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	all := map[string][]string{}
+	for line := range strings.Lines(string(out)) {
+		words := strings.Fields(line)
+		all[strings.TrimPrefix(words[0], module)] = words[1:]
+	}
+	return all
+}
+
+func TestDomainsKnowNoTechnology(t *testing.T) {
+	t.Parallel()
+	all := packages(t, ".Deps")
+	for _, domain := range domains {
+		deps, ok := all[domain]
+		if !ok {
+			t.Errorf("there is no package %s%s", module, domain)
+		}
+		for _, dep := range deps {
+			for _, forbidden := range technology {
+				if strings.HasPrefix(dep, forbidden) {
+					t.Errorf("%s depends on %s: that belongs into an adapter beside it", domain, dep)
+				}
+			}
+		}
+	}
+}
+
+// Each service is a room of its own: it knows itself and the kit. Commands put rooms
+// together, and nobody knows a command.
+func TestServicesDoNotKnowEachOther(t *testing.T) {
+	t.Parallel()
+	for name, imports := range packages(t, ".Imports") {
+		room, _, _ := strings.Cut(name, "/")
+		for _, path := range imports {
+			imported, ours := strings.CutPrefix(path, module)
+			if !ours || room == "cmd" {
+				continue
+			}
+			if other, _, _ := strings.Cut(imported, "/"); other != room && other != "kit" {
+				t.Errorf("%s imports %s", name, imported)
+			}
+		}
+	}
+}
