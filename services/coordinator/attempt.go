@@ -44,7 +44,7 @@ func (s *Service) attempts(ctx context.Context, c Claim, p plan) (Result, error)
 			return result, err
 		}
 		result, err := s.attempt(ctx, b.attempt, p)
-		if VoteOf(err) != Again || tries == s.settings.MaxAttempts || !pause(ctx, backoff(tries)) {
+		if VoteOf(err) != Again || tries == s.settings.MaxAttempts || !worthAnother(ctx) || !pause(ctx, backoff(tries)) {
 			return result, retryable(err)
 		}
 	}

@@ -11,6 +11,7 @@ type Metrics struct {
 	attempts   *prometheus.CounterVec
 	answers    *prometheus.CounterVec
 	phases     *prometheus.HistogramVec
+	contended  *prometheus.CounterVec
 	lost       prometheus.Counter
 	takenOver  prometheus.Counter
 	unfinished *prometheus.GaugeVec
@@ -30,6 +31,9 @@ func NewMetrics(registry prometheus.Registerer) *Metrics {
 			Name: "twopc_phase_seconds", Help: "Duration of the phases of an attempt.",
 			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5},
 		}, []string{"phase"}),
+		contended: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "twopc_contended_total", Help: "Prepares that met a locked row and were asked again, by branch.",
+		}, []string{"branch"}),
 		lost: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "twopc_heuristic_total", Help: "Branches of committed transactions that were lost.",
 		}),
@@ -43,7 +47,7 @@ func NewMetrics(registry prometheus.Registerer) *Metrics {
 			Name: "twopc_in_hand", Help: "Attempts that this instance is driving.",
 		}),
 	}
-	registry.MustRegister(m.attempts, m.answers, m.phases, m.lost, m.takenOver, m.unfinished, m.inHand)
+	registry.MustRegister(m.attempts, m.answers, m.phases, m.contended, m.lost, m.takenOver, m.unfinished, m.inHand)
 	return m
 }
 

@@ -3,6 +3,7 @@ package coordinator
 import (
 	"context"
 	"sync"
+	"time"
 
 	"bookstore/services/kit/fault"
 )
@@ -10,6 +11,10 @@ import (
 // prepareTries is how often one branch is asked to prepare when the answer
 // does not arrive. Asking twice is safe: the gid is the same.
 const prepareTries = 3
+
+// lockWait is what a prepare that meets a locked row takes at most: the
+// participants' lock_timeout of 500 ms, and the way there and back.
+const lockWait = 800 * time.Millisecond
 
 // prepare asks the branches for their votes, in parallel or in order. In
 // order, the first that does not say yes ends the asking: the votes not
@@ -32,17 +37,32 @@ func (s *Service) prepare(ctx context.Context, tx Transaction, w work) []error {
 	return votes
 }
 
-// prepareBranch asks one branch, again when the call broke: a participant
-// being replaced costs a moment, not the order.
+// prepareBranch asks one branch. It asks again when the call broke (a
+// participant being replaced costs a moment, not the order), and when rows
+// were locked: a branch that refused holds nothing, so waiting here is in
+// nobody's way, and no new attempt is needed.
 func (s *Service) prepareBranch(ctx context.Context, tx Transaction, branch string, payload any) error {
 	participant, ok := s.Participants[branch]
 	if !ok {
 		return fault.Newf(fault.Internal, "no participant is called %q", branch)
 	}
 	m := tx.message(branch)
-	return s.askAgain(ctx, prepareTries, func(ctx context.Context) error {
-		return participant.Prepare(ctx, m, payload)
-	})
+	for tries := 1; ; tries++ {
+		err := s.askAgain(ctx, prepareTries, func(ctx context.Context) error {
+			return participant.Prepare(ctx, m, payload)
+		})
+		if fault.KindOf(err) != fault.Contended || !worthAnother(ctx) || !pause(ctx, backoff(tries)) {
+			return err
+		}
+		s.Metrics.contended.WithLabelValues(branch).Inc()
+	}
+}
+
+// worthAnother tells whether there is time to wait for a lock once more and
+// still hear the answer.
+func worthAnother(ctx context.Context) bool {
+	deadline, ok := ctx.Deadline()
+	return ctx.Err() == nil && (!ok || time.Until(deadline) > lockWait)
 }
 
 // askAgain repeats a call that may be repeated while its answer is unknown

@@ -1,0 +1,117 @@
+// Command coordinator places and cancels orders as two-phase commits.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"bookstore/services/coordinator"
+	"bookstore/services/coordinator/coordinatorcall"
+	"bookstore/services/coordinator/coordinatorhttp"
+	"bookstore/services/coordinator/coordinatorpg"
+	"bookstore/services/kit/call"
+	"bookstore/services/kit/config"
+	"bookstore/services/kit/lifecycle"
+	"bookstore/services/kit/pg"
+	"bookstore/services/kit/telemetry"
+	"bookstore/services/kit/web"
+)
+
+const name = "coordinator"
+
+// requestDeadline is below the gateway's time for the same calls, so that the
+// coordinator's own answer arrives.
+const requestDeadline = 8 * time.Second
+
+type settings struct {
+	config.Service
+	pg.Config
+	BooksURL  string `env:"BOOKS_URL,required"`
+	OrdersURL string `env:"ORDERS_URL,required"`
+}
+
+// Validate reports every problem at once.
+func (s settings) Validate() error {
+	return errors.Join(s.Service.Validate(), s.Config.Validate(), coordinator.DefaultSettings(s.Instance).Validate())
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, os.Getenv, os.Stdout); err != nil {
+		fmt.Fprintln(os.Stderr, name+":", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, getenv func(string) string, stdout io.Writer) error {
+	s, err := config.Load[settings](getenv)
+	if err != nil {
+		return err
+	}
+	log := telemetry.NewLogger(stdout, s.LogLevel, name, s.Instance)
+	log.Info("configuration", "effective", config.Masked(s))
+	registry := telemetry.NewRegistry(name, s.Version)
+	pool, err := pg.Open(context.WithoutCancel(ctx), s.Config, name, registry)
+	if err != nil {
+		return err
+	}
+	defer pool.Close()
+
+	books := call.New(s.BooksURL, call.Options{Destination: "books", Registry: registry})
+	defer books.Close()
+	orders := call.New(s.OrdersURL, call.Options{Destination: "orders", Registry: registry})
+	defer orders.Close()
+	protocol := coordinator.DefaultSettings(s.Instance)
+	service, err := coordinator.New(coordinator.Dependencies{
+		Store: coordinatorpg.New(pool, protocol),
+		Participants: map[string]coordinator.Participant{
+			coordinator.BranchBooks:  coordinatorcall.NewParticipant(books),
+			coordinator.BranchOrders: coordinatorcall.NewParticipant(orders),
+		},
+		Quotes:  coordinatorcall.NewQuotes(books),
+		Orders:  coordinatorcall.NewOrders(orders),
+		Clock:   time.Now,
+		NewID:   newOrderID,
+		Metrics: coordinator.NewMetrics(registry),
+		Log:     log,
+	}, protocol)
+	if err != nil {
+		return err
+	}
+
+	gate := &lifecycle.Gate{}
+	app := web.New(web.Options{
+		Service: name, Version: s.Version, Instance: s.Instance, Log: log, Registry: registry,
+		Ready: gate.Ready, Health: health(pool), Deadline: requestDeadline,
+	})
+	coordinatorhttp.Routes(app, service)
+	return lifecycle.Serve(ctx, lifecycle.Options{
+		App: app, Addr: s.ListenAddr, Log: log, Gate: gate,
+		Startup:    func(ctx context.Context) error { return pg.SchemaReady(ctx, pool, coordinatorpg.Migrations) },
+		DrainDelay: s.DrainDelay, ShutdownTimeout: s.ShutdownTimeout,
+		Parts: []lifecycle.Part{{Name: "transactions", Start: service.Start, Stop: service.Stop}},
+	})
+}
+
+func newOrderID() (string, error) {
+	id, err := uuid.NewV7()
+	return id.String(), err
+}
+
+func health(pool *pgxpool.Pool) func(context.Context) map[string]error {
+	return func(ctx context.Context) map[string]error {
+		ctx, cancel := context.WithTimeout(ctx, time.Second)
+		defer cancel()
+		return map[string]error{"coordinatordb": pool.Ping(ctx)}
+	}
+}

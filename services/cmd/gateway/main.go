@@ -1,0 +1,133 @@
+// Command gateway is the shop's front door: it checks who calls and passes
+// the calls of the API on to the services.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"bookstore/services/gateway"
+	"bookstore/services/kit/config"
+	"bookstore/services/kit/lifecycle"
+	"bookstore/services/kit/redis"
+	"bookstore/services/kit/telemetry"
+	"bookstore/services/kit/web"
+)
+
+const name = "gateway"
+
+// requestDeadline is above the longest of the routes' own.
+const requestDeadline = 12 * time.Second
+
+type settings struct {
+	config.Service
+	Redis                redis.Config
+	BooksURL             string `env:"BOOKS_URL,required"`
+	OrdersURL            string `env:"ORDERS_URL,required"`
+	CoordinatorURL       string `env:"COORDINATOR_URL,required"`
+	TokensFile           string `env:"TOKENS_FILE"`
+	OperatorForCatalogue bool   `env:"REQUIRE_OPERATOR_FOR_CATALOGUE" envDefault:"false"`
+}
+
+// Validate reports every problem at once.
+func (s settings) Validate() error {
+	_, err := s.upstreams()
+	return errors.Join(s.Service.Validate(), err)
+}
+
+func (s settings) upstreams() (map[gateway.Upstream]*url.URL, error) {
+	var problems []error
+	upstreams := map[gateway.Upstream]*url.URL{}
+	for upstream, text := range map[gateway.Upstream]string{
+		gateway.Books: s.BooksURL, gateway.Orders: s.OrdersURL, gateway.Coordinator: s.CoordinatorURL,
+	} {
+		u, err := url.Parse(text)
+		if err != nil || u.Scheme != "http" || u.Host == "" {
+			problems = append(problems, fmt.Errorf("the address of %s is not an http URL", upstream))
+			continue
+		}
+		upstreams[upstream] = u
+	}
+	return upstreams, errors.Join(problems...)
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, os.Getenv, os.Stdout); err != nil {
+		fmt.Fprintln(os.Stderr, name+":", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, getenv func(string) string, stdout io.Writer) error {
+	s, err := config.Load[settings](getenv)
+	if err != nil {
+		return err
+	}
+	log := telemetry.NewLogger(stdout, s.LogLevel, name, s.Instance)
+	log.Info("configuration", "effective", config.Masked(s))
+	registry := telemetry.NewRegistry(name, s.Version)
+	tokens, err := gateway.NewTokens(s.TokensFile)
+	if err != nil {
+		return err
+	}
+	upstreams, err := s.upstreams()
+	if err != nil {
+		return err
+	}
+	front, err := gateway.New(gateway.Options{
+		Upstreams: upstreams, Tokens: tokens, OperatorForCatalogue: s.OperatorForCatalogue,
+		Registry: registry, Log: log,
+	})
+	if err != nil {
+		return err
+	}
+	defer front.Close()
+	cache, err := openRedis(s.Redis)
+	if err != nil {
+		return err
+	}
+	if cache != nil {
+		defer cache.Close() //nolint:errcheck // the process is ending
+	}
+
+	gate := &lifecycle.Gate{}
+	app := web.New(web.Options{
+		Service: name, Version: s.Version, Instance: s.Instance, Log: log, Registry: registry,
+		Ready: gate.Ready, Health: health(front, cache), Deadline: requestDeadline,
+	})
+	front.Register(app)
+	return lifecycle.Serve(ctx, lifecycle.Options{
+		App: app, Addr: s.ListenAddr, Log: log, Gate: gate,
+		DrainDelay: s.DrainDelay, ShutdownTimeout: s.ShutdownTimeout,
+	})
+}
+
+// openRedis returns nil where no members are configured: the shop serves
+// without Redis.
+func openRedis(c redis.Config) (*redis.Client, error) {
+	if c.MembersFile == "" {
+		return nil, nil
+	}
+	return redis.Open(c)
+}
+
+func health(front *gateway.Gateway, cache *redis.Client) func(context.Context) map[string]error {
+	return func(ctx context.Context) map[string]error {
+		found := front.Health(ctx)
+		if cache != nil {
+			ctx, cancel := context.WithTimeout(ctx, time.Second)
+			defer cancel()
+			found["redis"] = cache.Ping(ctx)
+		}
+		return found
+	}
+}

@@ -1,0 +1,55 @@
+package coordinator
+
+import (
+	"math"
+	"math/big"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"bookstore/services/kit/fault"
+)
+
+// The total is exact or the order is refused; it is never a wrapped number.
+func TestTotalsNeverOverflow(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		n := rapid.IntRange(1, 5).Draw(t, "items")
+		r, quotes, want := OrderRequest{CustomerID: "c"}, []Quote(nil), new(big.Int)
+		for i := range n {
+			price := rapid.OneOf(rapid.Int64Range(0, 10_000), rapid.Int64Range(math.MaxInt64/2000, math.MaxInt64)).Draw(t, "price")
+			quantity := rapid.Int64Range(1, MaxQuantity).Draw(t, "quantity")
+			r.Items = append(r.Items, RequestItem{BookID: int64(i + 1), Quantity: quantity})
+			quotes = append(quotes, Quote{BookID: int64(i + 1), UnitPriceCents: price, Currency: "EUR"})
+			want.Add(want, new(big.Int).Mul(big.NewInt(price), big.NewInt(quantity)))
+		}
+		o, err := newOrder("id", r, quotes, time.Now())
+		switch {
+		case want.IsInt64() && (err != nil || o.TotalCents != want.Int64()):
+			t.Fatalf("got %d, %v; want %s", o.TotalCents, err, want)
+		case !want.IsInt64() && fault.KindOf(err) != fault.InvalidField:
+			t.Fatalf("%s does not fit and came out as %d, %v", want, o.TotalCents, err)
+		}
+	})
+}
+
+func TestOrdersHaveOneCurrencyAndMicroseconds(t *testing.T) {
+	r := OrderRequest{CustomerID: "c", Items: []RequestItem{{BookID: 1, Quantity: 2}, {BookID: 2, Quantity: 1}}}
+	quotes := []Quote{{BookID: 2, Title: "B", UnitPriceCents: 500, Currency: "USD"}, {BookID: 1, Title: "A", UnitPriceCents: 100, Currency: "EUR"}}
+	_, err := newOrder("id", r, quotes, time.Now())
+	if fault.KindOf(err) != fault.MixedCurrencies || fault.As(err).Fields[0].Field != "items[1].bookId" {
+		t.Errorf("got %v", err)
+	}
+	quotes[0].Currency = "EUR"
+	o, err := newOrder("id", r, quotes, time.Unix(1, 123456789))
+	if err != nil || o.TotalCents != 700 || o.Items[0].Title != "A" || o.CreatedAt.Nanosecond() != 123456000 {
+		t.Errorf("got %+v, %v", o, err)
+	}
+}
+
+func TestABookWithoutAQuoteIsNotSold(t *testing.T) {
+	r := OrderRequest{CustomerID: "c", Items: []RequestItem{{BookID: 1, Quantity: 1}}}
+	if _, err := newOrder("id", r, nil, time.Now()); VoteOf(err) != Unsure {
+		t.Errorf("got %v", err)
+	}
+}

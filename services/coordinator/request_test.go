@@ -1,0 +1,91 @@
+package coordinator_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"bookstore/services/coordinator"
+	"bookstore/services/kit/fault"
+)
+
+func request(items ...coordinator.RequestItem) coordinator.OrderRequest {
+	return coordinator.OrderRequest{CustomerID: "c-1", Items: items}
+}
+
+func item(book, quantity int64) coordinator.RequestItem {
+	return coordinator.RequestItem{BookID: book, Quantity: quantity}
+}
+
+func TestValidateNamesTheField(t *testing.T) {
+	full := make([]coordinator.RequestItem, coordinator.MaxItems)
+	for i := range full {
+		full[i] = item(int64(i)+1, coordinator.MaxQuantity)
+	}
+	customer := func(id string) coordinator.OrderRequest {
+		return coordinator.OrderRequest{CustomerID: id, Items: full[:1]}
+	}
+	cases := []struct {
+		name    string
+		request coordinator.OrderRequest
+		want    []string // field:code
+	}{
+		{"everything at its limit", coordinator.OrderRequest{CustomerID: strings.Repeat("ö", coordinator.MaxCustomerID), Items: full}, nil},
+		{"nothing", coordinator.OrderRequest{}, []string{"customerId:required", "items:required"}},
+		{"blank customer", customer("  "), []string{"customerId:required"}},
+		{"long customer", customer(strings.Repeat("x", coordinator.MaxCustomerID+1)), []string{"customerId:too_long"}},
+		{"control character", customer("a\tb"), []string{"customerId:invalid"}},
+		{"direction override", customer("a\u202eb"), []string{"customerId:invalid"}},
+		{"one item too many", request(append(full[:len(full):len(full)], item(1000, 1))...), []string{"items:too_many"}},
+		{"no copies", request(item(1, 0)), []string{"items[0].quantity:out_of_range"}},
+		{"negative copies", request(item(1, 1), item(2, -1)), []string{"items[1].quantity:out_of_range"}},
+		{"absurd copies", request(item(1, coordinator.MaxQuantity+1)), []string{"items[0].quantity:out_of_range"}},
+		{"no book", request(item(0, 1)), []string{"items[0].bookId:out_of_range"}},
+		{"the same book twice", request(item(7, 1), item(8, 1), item(7, 2)), []string{"items[2].bookId:duplicate"}},
+		{"everything at once", request(item(-1, 0), item(5, 1), item(5, 1001)), []string{
+			"items[0].bookId:out_of_range", "items[0].quantity:out_of_range", "items[2].bookId:duplicate", "items[2].quantity:out_of_range"}},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			err := c.request.Validate()
+			var got []string
+			if err != nil {
+				if kind := fault.KindOf(err); kind != fault.InvalidField {
+					t.Fatalf("refused as %s", kind)
+				}
+				for _, f := range fault.As(err).Fields {
+					got = append(got, f.Field+":"+f.Code)
+				}
+			}
+			if fmt.Sprint(got) != fmt.Sprint(c.want) {
+				t.Errorf("got %v, want %v", got, c.want)
+			}
+		})
+	}
+}
+
+func TestGIDsDifferByEveryPart(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		type triple struct {
+			caller, key string
+			attempt     int
+		}
+		draw := rapid.Custom(func(t *rapid.T) triple {
+			return triple{rapid.StringN(0, 6, -1).Draw(t, "caller"), rapid.StringN(0, 6, -1).Draw(t, "key"), rapid.IntRange(1, 20).Draw(t, "attempt")}
+		})
+		a, b := draw.Draw(t, "a"), draw.Draw(t, "b")
+		ga := coordinator.GID(a.caller, a.key, a.attempt)
+		gb := coordinator.GID(b.caller, b.key, b.attempt)
+		if !coordinator.IsGID(ga) || len(ga) != 32 {
+			t.Fatalf("%q is no gid", ga)
+		}
+		if (a == b) != (ga == gb) {
+			t.Fatalf("%v and %v became %s and %s", a, b, ga, gb)
+		}
+	})
+	if coordinator.GID("a", "bc", 1) == coordinator.GID("ab", "c", 1) {
+		t.Error("caller and key run into one another")
+	}
+}
