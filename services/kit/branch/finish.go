@@ -1,0 +1,199 @@
+package branch
+
+import (
+	"context"
+
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"bookstore/services/kit/fault"
+	"bookstore/services/kit/pg"
+)
+
+// The states of a marker row.
+const (
+	statePrepared = "prepared" // visible only once the branch is committed
+	stateAborted  = "aborted"
+)
+
+const codeNotThere = "42704" // no such prepared transaction: finished, or lost
+
+// abortRounds bounds how often an abort that meets a branch just being
+// prepared begins again; each round waits at most for lock_timeout.
+const abortRounds = 5
+
+// Commit commits a prepared branch; asked again it returns nil. A branch that
+// is neither prepared nor committed is Lost: an outcome for people to look at.
+func (p *Participant) Commit(ctx context.Context, m Message) error {
+	return p.record("commit", m, p.commit(ctx, m))
+}
+
+func (p *Participant) commit(ctx context.Context, m Message) error {
+	if err := p.check(m); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), finishTimeout)
+	defer cancel()
+	conn, err := p.pool.Acquire(ctx)
+	if err != nil {
+		return pg.Fault("connect", err)
+	}
+	defer conn.Release()
+	results, err := send(ctx, conn, statement{sql: "commit prepared " + p.quoted(m)})
+	switch {
+	case err != nil:
+		return unknown("commit prepared", err)
+	case results[0].Err == nil:
+		return nil
+	case pg.Code(results[0].Err) != codeNotThere:
+		return unknown("commit prepared", results[0].Err)
+	}
+	s, err := p.look(ctx, conn, m)
+	switch {
+	case err != nil:
+		return err
+	case s.state == statePrepared:
+		return nil
+	case s.prepared:
+		return fault.New(fault.OutcomeUnknown, "the branch has only just been prepared")
+	case s.state == stateAborted:
+		return fault.New(fault.Lost, "commit of a branch that has been aborted")
+	default:
+		return fault.New(fault.Lost, "commit of a branch that is neither prepared nor committed")
+	}
+}
+
+// A row that is there keeps its state, which is returned either way.
+const bury = `
+insert into branch_markers as m (gid, branch, state, deadline)
+values ($1, $2, 'aborted', $3::timestamptz)
+on conflict (gid, branch) do update set state = m.state
+returning state`
+
+// Abort rolls a branch back, whether it is prepared, being prepared or not yet
+// heard of, and leaves a tombstone; asked again it returns nil. A branch that
+// has been committed is Lost.
+func (p *Participant) Abort(ctx context.Context, m Message) error {
+	return p.record("abort", m, p.abort(ctx, m))
+}
+
+func (p *Participant) abort(ctx context.Context, m Message) error {
+	if err := p.check(m); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), finishTimeout)
+	defer cancel()
+	conn, err := p.pool.Acquire(ctx)
+	if err != nil {
+		return pg.Fault("connect", err)
+	}
+	defer conn.Release()
+	for range abortRounds {
+		done, err := p.abortOnce(ctx, conn, m)
+		if done || err != nil {
+			return err
+		}
+	}
+	return fault.New(fault.OutcomeUnknown, "the branch is still being prepared or finished")
+}
+
+// abortOnce rolls back what is prepared and inserts the tombstone. The insert
+// waits for a marker that a running prepare has inserted; when it times out the
+// branch may be prepared by then: done is false and the round begins again.
+func (p *Participant) abortOnce(ctx context.Context, conn *pgxpool.Conn, m Message) (done bool, err error) {
+	deadline := m.Deadline.UTC().Format("2006-01-02T15:04:05.999999Z07:00")
+	results, err := send(ctx, conn,
+		statement{sql: "rollback prepared " + p.quoted(m)},
+		statement{sql: bury, args: [][]byte{[]byte(m.GID), []byte(p.name), []byte(deadline)}},
+	)
+	if err != nil {
+		return false, unknown("rollback prepared", err)
+	}
+	rolledBack, buried := results[0], results[1]
+	switch code := pg.Code(rolledBack.Err); code {
+	case "", codeNotThere, "55000": // 55000: another call is finishing it
+	default:
+		return false, unknown("rollback prepared", rolledBack.Err)
+	}
+	if buried.Err != nil {
+		if pg.Code(buried.Err) == "55P03" {
+			return false, nil
+		}
+		return false, unknown("leave a tombstone", buried.Err)
+	}
+	if state := string(buried.Rows[0][0]); state != stateAborted {
+		return false, fault.New(fault.Lost, "abort of a branch that has been committed")
+	}
+	return true, nil
+}
+
+// unknown is the fault of a finish whose outcome is open. What the server says
+// about it never is a decided "no": lock time-outs, busy transactions (55000)
+// and missing rights all mean that the branch is still to be finished.
+func unknown(op string, err error) error {
+	out := fault.As(pg.Fault(op, err))
+	if fault.Unknown(out) {
+		return out
+	}
+	return &fault.Error{Op: op, Kind: fault.OutcomeUnknown, Err: err}
+}
+
+// statement is one of a pipeline; its arguments are in text format.
+type statement struct {
+	sql  string
+	args [][]byte
+}
+
+// send runs statements in one round trip, each in a transaction of its own and
+// without statement_timeout: COMMIT PREPARED waits for the synchronous standby
+// inside the statement, and a time-out there would cancel that wait, not the
+// commit. A result's error is the server's; err means that the connection broke
+// and nothing is known about any of them.
+func send(ctx context.Context, conn *pgxpool.Conn, statements ...statement) ([]*pgconn.Result, error) {
+	all := append([]statement{{sql: "set statement_timeout = 0"}}, statements...)
+	all = append(all, statement{sql: "reset statement_timeout"})
+	pipe := conn.Conn().PgConn().StartPipeline(ctx)
+	for _, s := range all {
+		pipe.SendQueryParams(s.sql, s.args, nil, nil, nil)
+		pipe.SendPipelineSync()
+	}
+	results, err := collect(pipe, len(all))
+	if closeErr := pipe.Close(); err == nil && pg.Code(closeErr) == "" {
+		err = closeErr
+	}
+	if err != nil {
+		closeNow(conn)
+		return nil, err
+	}
+	return results[1 : len(all)-1], nil
+}
+
+func collect(pipe *pgconn.Pipeline, n int) ([]*pgconn.Result, error) {
+	if err := pipe.Flush(); err != nil {
+		return nil, err
+	}
+	results := make([]*pgconn.Result, 0, n)
+	for len(results) < n {
+		result := &pgconn.Result{}
+		for synced := false; !synced; {
+			got, err := pipe.GetResults()
+			if err != nil {
+				if pg.Code(err) == "" {
+					return nil, err
+				}
+				result.Err = err
+				continue
+			}
+			switch got := got.(type) {
+			case *pgconn.ResultReader:
+				if result = got.Read(); result.Err != nil && pg.Code(result.Err) == "" {
+					return nil, result.Err
+				}
+			case *pgconn.PipelineSync:
+				synced = true
+			}
+		}
+		results = append(results, result)
+	}
+	return results, nil
+}
