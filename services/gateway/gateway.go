@@ -48,9 +48,9 @@ func (g *Gateway) Close() { g.transport.CloseIdleConnections() }
 func (g *Gateway) Register(app fiber.Router) {
 	for _, r := range Routes() {
 		handler := g.handler(r)
-		app.Add(r.Method, r.Pattern, handler)
+		app.Add(r.Method, r.Pattern, web.AcceptJSON, handler)
 		if r.Method == http.MethodGet {
-			app.Add(http.MethodHead, r.Pattern, handler)
+			app.Add(http.MethodHead, r.Pattern, web.AcceptJSON, handler)
 		}
 	}
 }
@@ -59,7 +59,7 @@ func (g *Gateway) Register(app fiber.Router) {
 func (g *Gateway) handler(r Route) fiber.Handler {
 	base := g.options.Upstreams[r.Upstream]
 	return func(c *fiber.Ctx) error {
-		if err := negotiate(c); err != nil {
+		if err := refuseEncoded(c); err != nil {
 			return err
 		}
 		caller, err := g.authorise(c, r)
@@ -80,12 +80,8 @@ func (g *Gateway) handler(r Route) fiber.Handler {
 	}
 }
 
-// negotiate refuses what could not be understood on one side or the other.
-// Encoded bodies are not taken: a small one may decode to a huge one.
-func negotiate(c *fiber.Ctx) error {
-	if c.Accepts(fiber.MIMEApplicationJSON, web.ProblemType) == "" {
-		return fault.New(fault.NotAcceptable, "answers are application/json")
-	}
+// refuseEncoded refuses encoded bodies: a small one may decode to a huge one.
+func refuseEncoded(c *fiber.Ctx) error {
 	if encoding := c.Get(fiber.HeaderContentEncoding); encoding != "" && encoding != "identity" {
 		return fault.New(fault.UnsupportedMediaType, "send the body without a content encoding")
 	}

@@ -1,0 +1,142 @@
+package gateway_test
+
+import (
+	"net/http"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"bookstore/services/gateway"
+)
+
+const (
+	operator = "Bearer s3cret-operator"
+	client   = "Bearer s3cret-client"
+)
+
+func TestWhoMayCallWhat(t *testing.T) {
+	developing, strict := open(t, options{}), open(t, options{operatorForCatalogue: true})
+	cases := []struct {
+		shop          *shop
+		method, path  string
+		authorization string
+		status        int
+		code          string
+	}{
+		{developing, "GET", "/books/1", "", 200, ""},
+		{developing, "GET", "/books/1", client, 200, ""},
+		{developing, "GET", "/books/1", "bearer s3cret-client", 200, ""},
+		{developing, "GET", "/books/1", "Bearer nobody", 401, "unauthenticated"},
+		{developing, "GET", "/books/1", "Basic s3cret-client", 401, "unauthenticated"},
+		{developing, "POST", "/books", "", 200, ""},
+		{developing, "GET", "/transactions", "", 401, "unauthenticated"},
+		{developing, "GET", "/transactions", client, 403, "forbidden"},
+		{developing, "GET", "/transactions", "Bearer nobody", 403, "forbidden"},
+		{developing, "GET", "/transactions", "Bearer s3cret-operator2", 403, "forbidden"},
+		{developing, "GET", "/transactions", operator, 200, ""},
+		{developing, "GET", "/transactions/abc", operator, 200, ""},
+		{strict, "GET", "/books/1", "", 200, ""},
+		{strict, "POST", "/orders", "", 200, ""},
+		{strict, "POST", "/books", "", 401, "unauthenticated"},
+		{strict, "PUT", "/books/by-source/a", client, 403, "forbidden"},
+		{strict, "POST", "/books/1/stock", operator, 200, ""},
+		{strict, "DELETE", "/books/1", operator, 200, ""},
+	}
+	for _, c := range cases {
+		headers := []string{}
+		if c.authorization != "" {
+			headers = append(headers, "Authorization", c.authorization)
+		}
+		a := c.shop.do(t, c.method, c.path, "", headers...)
+		a.want(t, c.status, c.code)
+		if challenged := a.Header.Get("WWW-Authenticate") == "Bearer"; challenged != (c.status == http.StatusUnauthorized) {
+			t.Errorf("%s %s with %q: WWW-Authenticate is %q", c.method, c.path, c.authorization, a.Header.Get("WWW-Authenticate"))
+		}
+	}
+}
+
+func TestTheCallerComesFromTheTokenAlone(t *testing.T) {
+	s := open(t, options{})
+	seen := func(a answer, name string) string {
+		headers, _ := a.json["headers"].(map[string]any)
+		values, _ := headers[name].([]any)
+		if len(values) == 0 {
+			return ""
+		}
+		text, _ := values[0].(string)
+		return text
+	}
+	a := s.do(t, "POST", "/orders", "{}", "X-Caller", "token:admin", "X-Operator", "yes", "X-Request-Id", "mine-1",
+		"X-Forwarded-For", "1.2.3.4", "X-Envoy-Max-Retries", "9", "Connection", "X-Private", "X-Private", "1", "Te", "trailers", "Idempotency-Key", "k")
+	for _, name := range []string{"X-Caller", "X-Operator", "X-Forwarded-For", "X-Envoy-Max-Retries", "X-Private", "Te", "Authorization"} {
+		if got := seen(a, name); got != "" {
+			t.Errorf("%s: %s was let through", name, got)
+		}
+	}
+	if seen(a, "X-Request-Id") != "mine-1" || a.Header.Get("X-Request-Id") != "mine-1" || seen(a, "Idempotency-Key") != "k" {
+		t.Errorf("lost on the way: %s", a.text)
+	}
+	a = s.do(t, "POST", "/orders", "{}", "Authorization", client, "X-Caller", "token:admin")
+	if seen(a, "X-Caller") != "token:bench" || seen(a, "Authorization") != "" {
+		t.Errorf("the service saw %s", a.text)
+	}
+}
+
+func TestTokensFollowTheirFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "tokens")
+	write := func(text string) {
+		t.Helper()
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("a client one\n")
+	tokens, err := gateway.NewTokens(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, ok := tokens.Identify("one"); !ok {
+		t.Fatal("the token is not known")
+	}
+	write("a client two-is-longer\n")
+	deadline, tick := time.After(10*time.Second), time.NewTicker(50*time.Millisecond)
+	defer tick.Stop()
+	for {
+		if _, ok := tokens.Identify("two-is-longer"); ok {
+			break
+		}
+		select {
+		case <-deadline:
+			t.Fatal("the new token was not read")
+		case <-tick.C:
+		}
+	}
+	if _, ok := tokens.Identify("one"); ok {
+		t.Error("the old token still opens")
+	}
+}
+
+func TestTokenFilesAreChecked(t *testing.T) {
+	for name, text := range map[string]string{
+		"no token": "a operator\n", "unknown role": "a king t\n", "too many words": "a client t u\n", "odd name": "a:b client t\n",
+	} {
+		path := filepath.Join(t.TempDir(), "tokens")
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := gateway.NewTokens(path); err == nil {
+			t.Errorf("%s: accepted", name)
+		}
+	}
+	if _, err := gateway.NewTokens(filepath.Join(t.TempDir(), "absent")); err == nil {
+		t.Error("a missing file was accepted")
+	}
+	none, err := gateway.NewTokens("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, ok := none.Identify(""); ok {
+		t.Error("the empty token is known")
+	}
+}

@@ -1,0 +1,165 @@
+package gateway_test
+
+import (
+	"net"
+	"net/http"
+	"net/url"
+	"sync/atomic"
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"bookstore/services/gateway"
+)
+
+// flaky fails the first n calls with fail and echoes the rest.
+func flaky(n int64, fail http.HandlerFunc) http.HandlerFunc {
+	var calls atomic.Int64
+	return func(w http.ResponseWriter, r *http.Request) {
+		if calls.Add(1) <= n {
+			fail(w, r)
+			return
+		}
+		echo(w, r)
+	}
+}
+
+func reset(w http.ResponseWriter, _ *http.Request) {
+	conn, _, err := w.(http.Hijacker).Hijack()
+	if err != nil {
+		panic(err)
+	}
+	_ = conn.(*net.TCPConn).SetLinger(0)
+	_ = conn.Close()
+}
+
+func plainly(status int) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "no healthy upstream", status) }
+}
+
+func problem(status int, code string) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/problem+json")
+		w.Header().Set("Retry-After", "7")
+		w.WriteHeader(status)
+		_, _ = w.Write([]byte(`{"code":"` + code + `"}`))
+	}
+}
+
+func TestReroutes(t *testing.T) {
+	cases := []struct {
+		name         string
+		upstream     http.HandlerFunc
+		method, path string
+		key          string
+		status       int
+		code         string
+		calls        int64
+	}{
+		{"a read after a reset", flaky(1, reset), "GET", "/books/1", "", 200, "", 2},
+		{"a read nobody was there for", flaky(1, plainly(503)), "GET", "/books/1", "", 200, "", 2},
+		{"a read after a bad gateway", flaky(1, plainly(502)), "GET", "/books/1", "", 200, "", 2},
+		{"a read that fails twice", flaky(2, reset), "GET", "/books/1", "", 503, "unavailable", 2},
+		{"an order with a key", flaky(1, plainly(503)), "POST", "/orders", "k", 200, "", 2},
+		{"an order without a key", flaky(1, plainly(503)), "POST", "/orders", "", 503, "unavailable", 1},
+		{"a cancel", flaky(1, plainly(503)), "POST", "/orders/1/cancel", "", 200, "", 2},
+		{"a delete", flaky(1, plainly(503)), "DELETE", "/books/1", "k", 503, "unavailable", 1},
+		{"a proxy's time-out", flaky(2, plainly(504)), "GET", "/books/1", "", 504, "deadline_exceeded", 2},
+		{"the service's own problem", flaky(1, problem(503, "overloaded")), "GET", "/books/1", "", 503, "overloaded", 1},
+		{"the service's refusal", flaky(1, problem(409, "out_of_stock")), "POST", "/orders", "k", 409, "out_of_stock", 1},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			s := open(t, options{upstream: c.upstream})
+			headers := []string{}
+			if c.key != "" {
+				headers = append(headers, "Idempotency-Key", c.key)
+			}
+			a := s.do(t, c.method, c.path, "{}", headers...)
+			a.want(t, c.status, c.code)
+			if got := s.calls.Load(); got != c.calls {
+				t.Errorf("the service was called %d times, want %d", got, c.calls)
+			}
+			if got := s.reroutes(t); got != float64(c.calls-1) {
+				t.Errorf("%v reroutes were counted", got)
+			}
+			if c.code == "unavailable" && a.Header.Get("Retry-After") != "1" {
+				t.Errorf("Retry-After is %q", a.Header.Get("Retry-After"))
+			}
+			if c.code == "overloaded" && a.Header.Get("Retry-After") != "7" {
+				t.Errorf("the service's Retry-After became %q", a.Header.Get("Retry-After"))
+			}
+		})
+	}
+}
+
+func TestNobodyListening(t *testing.T) {
+	s := &shop{registry: prometheus.NewRegistry()}
+	nobody, err := url.Parse("http://127.0.0.1:1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.serve(t, map[gateway.Upstream]*url.URL{gateway.Books: nobody, gateway.Orders: nobody, gateway.Coordinator: nobody}, false)
+	s.do(t, "GET", "/books/1", "").want(t, http.StatusServiceUnavailable, "unavailable")
+	a := s.do(t, "GET", "/health", "")
+	a.want(t, http.StatusOK, "")
+	if a.json["status"] != "degraded" {
+		t.Errorf("health is %s", a.text)
+	}
+}
+
+func TestSlowServicesAreNotWaitedForLongerThanTheCallerDoes(t *testing.T) {
+	release := make(chan struct{})
+	s := open(t, options{upstream: func(w http.ResponseWriter, r *http.Request) {
+		select {
+		case <-release:
+		case <-r.Context().Done():
+		}
+	}})
+	defer close(release)
+	a := s.do(t, "GET", "/books/1", "", "X-Request-Timeout-Ms", "100")
+	a.want(t, http.StatusGatewayTimeout, "deadline_exceeded")
+	if got := s.calls.Load(); got != 1 {
+		t.Errorf("called %d times: no time was left for a second", got)
+	}
+}
+
+func TestHealthNamesTheServices(t *testing.T) {
+	s := open(t, options{})
+	a := s.do(t, "GET", "/health", "")
+	a.want(t, http.StatusOK, "")
+	dependencies, _ := a.json["dependencies"].(map[string]any)
+	for _, name := range []string{"books", "orders", "coordinator"} {
+		if dependencies[name] != "ok" {
+			t.Errorf("health is %s", a.text)
+		}
+	}
+}
+
+func TestAnswersArePassedOnWhole(t *testing.T) {
+	s := open(t, options{upstream: func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h.Set("Content-Type", "application/json")
+		h.Set("ETag", `"1.2"`)
+		h.Set("Location", "/orders/7")
+		h.Set("Idempotent-Replayed", "true")
+		h.Set("X-Envoy-Upstream-Service-Time", "3")
+		h.Set("Server", "envoy")
+		h.Set("X-Request-Id", "theirs")
+		w.WriteHeader(http.StatusCreated)
+		_, _ = w.Write([]byte(`{"id":7}`))
+	}})
+	a := s.do(t, "POST", "/orders", "{}", "X-Request-Id", "mine")
+	a.want(t, http.StatusCreated, "")
+	for name, want := range map[string]string{
+		"Etag": `"1.2"`, "Location": "/orders/7", "Idempotent-Replayed": "true", "Content-Type": "application/json",
+		"X-Request-Id": "mine", "X-Envoy-Upstream-Service-Time": "", "Server": "",
+	} {
+		if got := a.Header.Get(name); got != want {
+			t.Errorf("%s is %q, want %q", name, got, want)
+		}
+	}
+	if a.text != `{"id":7}` {
+		t.Errorf("the body became %s", a.text)
+	}
+}
