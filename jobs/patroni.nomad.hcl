@@ -142,10 +142,9 @@ job "patroni" {
       }
 
       template {
-        destination   = "${NOMAD_SECRETS_DIR}/patroni/patroni.yml"
-        change_mode   = "signal"
-        change_signal = "SIGHUP"
-        data          = file("patroni/patroni.yml")
+        destination = "${NOMAD_SECRETS_DIR}/patroni/patroni.yml"
+        change_mode = "noop"
+        data        = file("patroni/patroni.yml")
       }
 
       # Patroni reads new passwords on SIGHUP; the roles themselves are changed first (README).
