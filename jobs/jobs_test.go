@@ -281,7 +281,7 @@ var literalSecret = regexp.MustCompile(`(?im)^[^#\n]*(password|passwd|secret|tok
 
 func ruleSecrets(t *testing.T, p parsed) {
 	report := func(where, text string) {
-		for _, line := range strings.Split(text, "\n") {
+		for line := range strings.SplitSeq(text, "\n") {
 			if literalSecret.MatchString(line) && !strings.Contains(line, "{{") {
 				t.Errorf("%s looks like a literal secret: %s", where, strings.TrimSpace(line))
 			}

@@ -48,8 +48,7 @@ func NewClient(base, token string, connections int) (*Client, error) {
 	if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
 		return nil, fmt.Errorf("base address %q is not http(s)://host[:port]", base)
 	}
-	transport := http.DefaultTransport.(*http.Transport).Clone()
-	transport.MaxIdleConnsPerHost = connections
+	transport := &http.Transport{Proxy: http.ProxyFromEnvironment, MaxIdleConnsPerHost: connections}
 	return &Client{
 		base: strings.TrimRight(base, "/"), token: token, attempts: 8, backoff: 100 * time.Millisecond,
 		http: &http.Client{Timeout: callTimeout, Transport: transport},
@@ -92,14 +91,15 @@ type Problem struct {
 }
 
 func (p *Problem) Error() string {
-	text := fmt.Sprintf("%d %s", p.Status, p.Code)
+	var text strings.Builder
+	fmt.Fprintf(&text, "%d %s", p.Status, p.Code)
 	if p.Detail != "" {
-		text += ": " + p.Detail
+		text.WriteString(": " + p.Detail)
 	}
 	for _, e := range p.Errors {
-		text += fmt.Sprintf("; %s: %s", e.Field, e.Detail)
+		fmt.Fprintf(&text, "; %s: %s", e.Field, e.Detail)
 	}
-	return text
+	return text.String()
 }
 
 // names reports whether the problem is about one field.
@@ -128,7 +128,7 @@ func (c *Client) Put(ctx context.Context, e Entry) (Outcome, error) {
 		}
 		if attempt == c.attempts {
 			// Hide the problem's type: a shop that is too busy has not refused the book.
-			return Refused, fmt.Errorf("no answer in %d attempts, the last: %v", attempt, err)
+			return Refused, fmt.Errorf("no answer in %d attempts, the last: %s", attempt, err.Error())
 		}
 		pause := max(wait/2+rand.N(wait), min(retryAfter, maxBackoff))
 		if err := sleep(ctx, pause); err != nil {

@@ -100,8 +100,10 @@ func (im *Importer) bad(row *BadRow) {
 // put loads one entry. An ISBN that another book of the shop holds is no reason to leave
 // the book out: it is sent again without.
 func (im *Importer) put(ctx context.Context, e Entry) error {
-	if ctx.Err() != nil {
+	select {
+	case <-ctx.Done():
 		return nil // stopped already: the cause is reported, not its echoes
+	default:
 	}
 	outcome, err := im.Client.Put(ctx, e)
 	var p *Problem

@@ -123,8 +123,7 @@ func parse(lines []physicalLine) ([]string, error) {
 	c := csv.NewReader(strings.NewReader(text.String()))
 	c.FieldsPerRecord = -1
 	fields, err := c.Read()
-	var pe *csv.ParseError
-	if errors.As(err, &pe) {
+	if pe, ok := errors.AsType[*csv.ParseError](err); ok {
 		return nil, pe.Err // its line numbers count from the row, not from the file
 	}
 	return fields, err

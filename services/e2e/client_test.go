@@ -262,7 +262,7 @@ func (c *client) persist(ctx context.Context, k call) (*answer, error) {
 		select {
 		case <-ctx.Done():
 			timer.Stop()
-			return a, fmt.Errorf("gave up: %w (the last answer: %v %v)", ctx.Err(), a, err)
+			return a, fmt.Errorf("gave up: %w, the last answer %v, %w", ctx.Err(), a, err)
 		case <-timer.C:
 		}
 	}

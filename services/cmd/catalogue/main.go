@@ -18,29 +18,30 @@ import (
 
 const usage = `usage: catalogue import [-base URL] [-workers N] FILE.csv
 Loads a catalogue in the goodbooks-10k column layout. The token that catalogue writes may
-need is taken from BOOKSTORE_TOKEN.
-`
+need is taken from BOOKSTORE_TOKEN`
+
+var errUsage = errors.New(usage)
 
 // errRefused ends a run in which all rows were tried and the shop refused some.
 var errRefused = errors.New("the shop refused some of the books")
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	if err := run(ctx, os.Args[1:], os.Getenv, os.Stdout, os.Stderr); err != nil {
+	err := run(ctx, os.Args[1:], os.Getenv, os.Stdout, os.Stderr)
+	stop()
+	if err != nil {
 		_, _ = fmt.Fprintln(os.Stderr, "catalogue:", err)
-		stop()
 		os.Exit(1)
 	}
 }
 
 func run(ctx context.Context, args []string, getenv func(string) string, stdout, stderr io.Writer) error {
 	if len(args) == 0 || args[0] != "import" {
-		return errors.New(usage)
+		return errUsage
 	}
 	flags := flag.NewFlagSet("catalogue import", flag.ContinueOnError)
 	flags.SetOutput(stderr)
-	flags.Usage = func() { _, _ = io.WriteString(stderr, usage); flags.PrintDefaults() }
+	flags.Usage = func() { _, _ = fmt.Fprintln(stderr, usage); flags.PrintDefaults() }
 	base := flags.String("base", "http://127.0.0.1:8080", "base address of the shop's API")
 	workers := flags.Int("workers", 8, "calls in flight, 1 to 64")
 	if err := flags.Parse(args[1:]); errors.Is(err, flag.ErrHelp) {
@@ -49,7 +50,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 		return fmt.Errorf("read the arguments: %w", err)
 	}
 	if flags.NArg() != 1 || *workers < 1 || *workers > 64 {
-		return errors.New(usage)
+		return errUsage
 	}
 	client, err := catalogue.NewClient(*base, getenv("BOOKSTORE_TOKEN"), *workers)
 	if err != nil {
@@ -59,7 +60,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 	if err != nil {
 		return fmt.Errorf("open the catalogue: %w", err)
 	}
-	defer file.Close()
+	defer func() { _ = file.Close() }() // it was only read
 	return load(ctx, client, *workers, file, stdout, stderr)
 }
 
