@@ -15,6 +15,11 @@ variable "datacenter" {
   type        = string
   default     = "dc1"
   description = "The Nomad datacenter to run in."
+
+  validation {
+    condition     = var.datacenter != ""
+    error_message = "The name of a datacenter of the Nomad region."
+  }
 }
 
 variable "count" {
@@ -32,12 +37,22 @@ variable "expose_network" {
   type        = string
   default     = "loopback"
   description = "The host network of health checks and metrics: loopback on one machine, default on many."
+
+  validation {
+    condition     = var.expose_network != ""
+    error_message = "The name of a host network of the clients: loopback or default."
+  }
 }
 
 variable "distinct_hosts" {
   type        = bool
   default     = false
   description = "Whether each instance needs a host of its own."
+
+  validation {
+    condition     = var.distinct_hosts != ""
+    error_message = "The name of a host network of the clients: loopback or default."
+  }
 }
 
 job "coordinator" {
@@ -94,7 +109,7 @@ job "coordinator" {
       }
 
       port "envoy" {
-        to           = 9102
+        to           = 9110
         host_network = var.expose_network
       }
     }

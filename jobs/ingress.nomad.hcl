@@ -4,18 +4,33 @@ variable "datacenter" {
   type        = string
   default     = "dc1"
   description = "The Nomad datacenter to run in."
+
+  validation {
+    condition     = var.datacenter != ""
+    error_message = "The name of a datacenter of the Nomad region."
+  }
 }
 
 variable "ingress_network" {
   type        = string
   default     = "loopback"
   description = "The host network that port 8080 is offered on: loopback on one machine, default on many."
+
+  validation {
+    condition     = var.ingress_network != ""
+    error_message = "The name of a host network of the clients: loopback or default."
+  }
 }
 
 variable "expose_network" {
   type        = string
   default     = "loopback"
   description = "The host network of metrics: loopback on one machine, default on many."
+
+  validation {
+    condition     = var.expose_network != ""
+    error_message = "The name of a host network of the clients: loopback or default."
+  }
 }
 
 job "ingress" {
@@ -52,7 +67,7 @@ job "ingress" {
       }
 
       port "envoy" {
-        to           = 9102
+        to           = 9110
         host_network = var.expose_network
       }
     }

@@ -135,7 +135,7 @@ func ruleMesh(t *testing.T, p parsed) {
 }
 
 // envoyMetricsPort is where sidecars show their metrics inside the namespace.
-const envoyMetricsPort = 9102
+const envoyMetricsPort = 9110
 
 // requireLocalUpstreams: two listeners of one Envoy on a port would split the connections.
 func requireLocalUpstreams(t *testing.T, s *api.Service) {

@@ -15,6 +15,11 @@ variable "datacenter" {
   type        = string
   default     = "dc1"
   description = "The Nomad datacenter to run in."
+
+  validation {
+    condition     = var.datacenter != ""
+    error_message = "The name of a datacenter of the Nomad region."
+  }
 }
 
 job "migrate" {

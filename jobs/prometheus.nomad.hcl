@@ -15,12 +15,22 @@ variable "datacenter" {
   type        = string
   default     = "dc1"
   description = "The Nomad datacenter to run in."
+
+  validation {
+    condition     = var.datacenter != ""
+    error_message = "The name of a datacenter of the Nomad region."
+  }
 }
 
 variable "ui_network" {
   type        = string
   default     = "loopback"
   description = "The host network that port 9090 is offered on: loopback on one machine, default on many."
+
+  validation {
+    condition     = var.ui_network != ""
+    error_message = "The name of a host network of the clients: loopback or default."
+  }
 }
 
 job "prometheus" {

@@ -15,6 +15,11 @@ variable "datacenter" {
   type        = string
   default     = "dc1"
   description = "The Nomad datacenter to run in."
+
+  validation {
+    condition     = var.datacenter != ""
+    error_message = "The name of a datacenter of the Nomad region."
+  }
 }
 
 variable "count" {
@@ -54,6 +59,11 @@ variable "distinct_hosts" {
   type        = bool
   default     = false
   description = "Whether each node needs a host of its own."
+
+  validation {
+    condition     = var.distinct_hosts != ""
+    error_message = "The name of a host network of the clients: loopback or default."
+  }
 }
 
 job "redis" {

@@ -6,5 +6,5 @@ Config {
   protocol = "http"
 
   # Each sidecar's own metrics; the jobs map the port, Prometheus finds it through Consul.
-  envoy_prometheus_bind_addr = "0.0.0.0:9102"
+  envoy_prometheus_bind_addr = "0.0.0.0:9110"
 }

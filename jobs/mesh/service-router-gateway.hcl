@@ -6,16 +6,16 @@ Name = "gateway"
 
 Routes = [
   {
-    Match {
-      HTTP {
+    Match = {
+      HTTP = {
         PathPrefix = "/"
         Methods    = ["GET", "HEAD"]
       }
     }
-    Destination {
+    Destination = {
       NumRetries = 2
       RetryOn    = ["connect-failure", "refused-stream", "reset", "gateway-error"]
-      ResponseHeaders {
+      ResponseHeaders = {
         Set = {
           "x-envoy-attempt-count" = "%UPSTREAM_REQUEST_ATTEMPT_COUNT%"
         }
@@ -23,8 +23,8 @@ Routes = [
     }
   },
   {
-    Match {
-      HTTP {
+    Match = {
+      HTTP = {
         PathPrefix = "/"
         Header = [
           {
@@ -34,10 +34,10 @@ Routes = [
         ]
       }
     }
-    Destination {
+    Destination = {
       NumRetries = 2
       RetryOn    = ["connect-failure", "refused-stream", "reset", "gateway-error"]
-      ResponseHeaders {
+      ResponseHeaders = {
         Set = {
           "x-envoy-attempt-count" = "%UPSTREAM_REQUEST_ATTEMPT_COUNT%"
         }
@@ -45,15 +45,15 @@ Routes = [
     }
   },
   {
-    Match {
-      HTTP {
+    Match = {
+      HTTP = {
         PathPrefix = "/"
       }
     }
-    Destination {
+    Destination = {
       NumRetries = 2
       RetryOn    = ["connect-failure", "refused-stream"]
-      ResponseHeaders {
+      ResponseHeaders = {
         Set = {
           "x-envoy-attempt-count" = "%UPSTREAM_REQUEST_ATTEMPT_COUNT%"
         }

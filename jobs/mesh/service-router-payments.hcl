@@ -7,16 +7,16 @@ Name = "payments"
 
 Routes = [
   {
-    Match {
-      HTTP {
+    Match = {
+      HTTP = {
         PathPrefix = "/"
         Methods    = ["GET", "HEAD"]
       }
     }
-    Destination {
+    Destination = {
       NumRetries = 2
       RetryOn    = ["connect-failure", "refused-stream", "reset", "gateway-error"]
-      ResponseHeaders {
+      ResponseHeaders = {
         Set = {
           "x-envoy-attempt-count" = "%UPSTREAM_REQUEST_ATTEMPT_COUNT%"
         }
@@ -24,8 +24,8 @@ Routes = [
     }
   },
   {
-    Match {
-      HTTP {
+    Match = {
+      HTTP = {
         PathPrefix = "/"
         Header = [
           {
@@ -35,10 +35,10 @@ Routes = [
         ]
       }
     }
-    Destination {
+    Destination = {
       NumRetries = 2
       RetryOn    = ["connect-failure", "refused-stream", "reset", "gateway-error"]
-      ResponseHeaders {
+      ResponseHeaders = {
         Set = {
           "x-envoy-attempt-count" = "%UPSTREAM_REQUEST_ATTEMPT_COUNT%"
         }
@@ -46,15 +46,15 @@ Routes = [
     }
   },
   {
-    Match {
-      HTTP {
+    Match = {
+      HTTP = {
         PathPrefix = "/internal/"
       }
     }
-    Destination {
+    Destination = {
       NumRetries = 2
       RetryOn    = ["connect-failure", "refused-stream", "reset", "gateway-error"]
-      ResponseHeaders {
+      ResponseHeaders = {
         Set = {
           "x-envoy-attempt-count" = "%UPSTREAM_REQUEST_ATTEMPT_COUNT%"
         }
@@ -62,15 +62,15 @@ Routes = [
     }
   },
   {
-    Match {
-      HTTP {
+    Match = {
+      HTTP = {
         PathPrefix = "/"
       }
     }
-    Destination {
+    Destination = {
       NumRetries = 2
       RetryOn    = ["connect-failure", "refused-stream"]
-      ResponseHeaders {
+      ResponseHeaders = {
         Set = {
           "x-envoy-attempt-count" = "%UPSTREAM_REQUEST_ATTEMPT_COUNT%"
         }
