@@ -43,8 +43,8 @@ func (s *Service) attempts(ctx context.Context, c Claim, p plan) (Result, error)
 			result.Replayed = true
 			return result, err
 		}
-		result, err := s.attempt(ctx, b.attempt, p)
-		if VoteOf(err) != Again || tries == s.settings.MaxAttempts || !worthAnother(ctx) || !pause(ctx, backoff(tries)) {
+		result, again, err := s.attempt(ctx, b.attempt, p)
+		if !again || tries == s.settings.MaxAttempts || !worthAnother(ctx) || !pause(ctx, backoff(tries)) {
 			return result, retryable(err)
 		}
 	}
@@ -66,9 +66,10 @@ func retryable(err error) error {
 	return &f
 }
 
-// attempt drives one attempt to its decision. However it returns, or does
-// not, the finisher has the attempt in hand or its lease lapses.
-func (s *Service) attempt(ctx context.Context, tx Transaction, p plan) (Result, error) {
+// attempt drives one attempt to its decision; again means that another one
+// may come to something else. However it returns, or does not, the finisher
+// has the attempt in hand or its lease lapses.
+func (s *Service) attempt(ctx context.Context, tx Transaction, p plan) (result Result, again bool, err error) {
 	handed := false
 	defer func() {
 		if !handed {
@@ -78,9 +79,11 @@ func (s *Service) attempt(ctx context.Context, tx Transaction, p plan) (Result, 
 	w, event, unsent, cause := s.vote(ctx, tx, p)
 	handed = true
 	if next, _ := Next(Preparing, event); next == Committing {
-		return s.commit(ctx, tx, w.outcome)
+		result, err = s.commit(ctx, tx, w.outcome)
+		return result, false, err
 	}
-	return Result{}, s.abort(ctx, tx, unsent, cause)
+	again, err = s.abort(ctx, tx, unsent, cause)
+	return Result{}, again, err
 }
 
 // vote collects the votes before the attempt's deadline, and the error that
@@ -105,9 +108,7 @@ func (s *Service) vote(ctx context.Context, tx Transaction, p plan) (w work, eve
 // commit decides to commit and answers once every branch has.
 func (s *Service) commit(ctx context.Context, tx Transaction, o *Outcome) (Result, error) {
 	r := s.finisher.decide(ctx, tx, Decision{State: Committing, Outcome: o})
-	select {
-	case <-r.ended:
-	case <-ctx.Done():
+	if !until(ctx, r.ended) {
 		return Result{}, outcomeUnknown("the decision or an acknowledgement is still under way")
 	}
 	s.Metrics.attempts.WithLabelValues(string(tx.Kind), string(r.state)).Inc()
@@ -127,58 +128,12 @@ func outcomeUnknown(why string) error {
 	}
 }
 
-// abort decides to abort and returns the answer that this means for the
-// request. Before an attempt that is made again it waits for the branches to
-// let go of their locks.
-func (s *Service) abort(ctx context.Context, tx Transaction, unsent bool, cause error) error {
-	d := Decision{State: Aborted, Unsent: unsent}
-	vote := VoteOf(cause)
-	if vote == No {
-		d.Outcome = refused(cause)
-	}
-	r := s.finisher.decide(ctx, tx, d)
-	stage := r.decided
-	if vote == Again {
-		stage = r.ended
-	}
+// until waits for a stage of a run, and reports false when ctx ends first.
+func until(ctx context.Context, stage <-chan struct{}) bool {
 	select {
 	case <-stage:
+		return true
 	case <-ctx.Done():
-		return unfinishedAbort(cause)
-	}
-	s.Metrics.attempts.WithLabelValues(string(tx.Kind), string(r.state)).Inc()
-	if r.state != Aborted || (vote == No && !r.bound) {
-		return unfinishedAbort(cause)
-	}
-	if vote == Unsure {
-		s.Log.WarnContext(ctx, "attempt aborted: a branch could not be asked", "gid", tx.GID, "kind", tx.Kind, "error", cause)
-		return unanswered(cause)
-	}
-	return cause
-}
-
-// unfinishedAbort is the answer when not even the abort is settled. The
-// refusal must not be shown: it is not bound to the key, so the next request
-// may come to something else.
-func unfinishedAbort(cause error) error {
-	return &fault.Error{
-		Kind: fault.Unavailable, RetryAfter: time.Second, Err: cause, Op: "abort an attempt",
-		Message: "nothing has changed; ask again with the same Idempotency-Key",
-	}
-}
-
-// unanswered is the answer when a branch could not be asked: nothing has
-// changed, and a new attempt may be made at once.
-func unanswered(cause error) error {
-	kind := fault.Unavailable
-	switch fault.KindOf(cause) {
-	case fault.DeadlineExceeded:
-		kind = fault.DeadlineExceeded
-	case fault.Overloaded, fault.CircuitOpen:
-		kind = fault.KindOf(cause)
-	}
-	return &fault.Error{
-		Kind: kind, RetryAfter: time.Second, Err: cause, Op: "prepare the branches",
-		Message: "a part of the shop did not answer: nothing has changed, ask again with the same Idempotency-Key",
+		return false
 	}
 }

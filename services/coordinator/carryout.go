@@ -33,18 +33,27 @@ func (f *finisher) carryOut(ctx context.Context, tx Transaction, r *run) {
 // result sums up what the branches said; false means that some never did.
 func (f *finisher) result(ctx context.Context, tx Transaction, state State, errs []error) (Finished, bool) {
 	event, notes := AllAcknowledged, Notes{}
+	followed := Committed
+	if state == Aborted {
+		followed = Aborted
+	}
 	for i, err := range errs {
+		name := tx.Branches[i]
 		switch {
 		case err == nil:
+			notes[name] = Note{State: string(followed)}
 		case fault.KindOf(err) == fault.Lost:
 			event = BranchLost
-			notes[tx.Branches[i]] = Note{Lost: true, LastError: fault.As(err).Message}
+			notes[name] = Note{State: branchLost, LastError: fault.As(err).Message}
 			f.metrics.lost.Inc()
-			f.log.ErrorContext(ctx, "heuristic outcome: a branch of a committed transaction is lost",
-				"gid", tx.GID, "branch", tx.Branches[i], "kind", tx.Kind, "order", tx.Payload.OrderID, "error", err)
+			f.log.ErrorContext(ctx, "heuristic outcome: a branch did not follow the decision", "gid", tx.GID,
+				"branch", name, "decision", state, "kind", tx.Kind, "order", tx.Payload.OrderID, "error", err)
 		default:
 			return Finished{}, false
 		}
+	}
+	if event == AllAcknowledged {
+		notes = nil
 	}
 	next, ok := Next(state, event)
 	return Finished{GID: tx.GID, State: next, Notes: notes}, ok

@@ -9,8 +9,8 @@ package coordinator
 //	    │ a branch refused, its answer       │ a branch had nothing left to commit
 //	    │ is unknown, the deadline passed,   ▼
 //	    │ or the owner's lease lapsed      heuristic
-//	    ▼
-//	 aborted
+//	    ▼                                    ▲
+//	 aborted ────────────────────────────────┘ a branch had been committed
 //
 // The step from preparing is the decision: it is made once, by one
 // compare-and-set in coordinatordb, and everything after it only carries the
@@ -55,7 +55,7 @@ const (
 	DeadlinePassed  Event = "deadline_passed"  // by the clock of coordinatordb
 	LeaseLapsed     Event = "lease_lapsed"     // the owner is gone: presumed abort
 	AllAcknowledged Event = "all_acknowledged" // every branch carried the decision out
-	BranchLost      Event = "branch_lost"      // a branch to be committed is not there and left no marker
+	BranchLost      Event = "branch_lost"      // a branch cannot be made to follow the decision
 )
 
 // Events lists every event.
@@ -78,8 +78,11 @@ func Next(s State, e Event) (next State, ok bool) {
 			return Heuristic, true
 		}
 	case Aborted:
-		if e == AllAcknowledged {
+		switch e {
+		case AllAcknowledged:
 			return Aborted, true
+		case BranchLost:
+			return Heuristic, true
 		}
 	}
 	return s, false

@@ -24,6 +24,7 @@ func TestTransitions(t *testing.T) {
 		{coordinator.Committing, coordinator.AllAcknowledged}: coordinator.Committed,
 		{coordinator.Committing, coordinator.BranchLost}:      coordinator.Heuristic,
 		{coordinator.Aborted, coordinator.AllAcknowledged}:    coordinator.Aborted,
+		{coordinator.Aborted, coordinator.BranchLost}:         coordinator.Heuristic,
 	}
 	for _, from := range coordinator.States() {
 		for _, on := range coordinator.Events() {
@@ -55,7 +56,7 @@ func TestADecisionIsMadeOnceAndStands(t *testing.T) {
 					t.Fatalf("%s led to %s", event, next)
 				}
 			}
-			if decided && commits == (next == coordinator.Aborted) {
+			if commits && next == coordinator.Aborted || !commits && (next == coordinator.Committing || next == coordinator.Committed) {
 				t.Fatalf("the decision was turned from %s into %s", state, next)
 			}
 			state = next

@@ -51,7 +51,7 @@ type Notes map[string]Note
 
 // Note is what is remarkable about one branch.
 type Note struct {
-	Lost      bool   `json:"lost,omitempty"`
+	State     string `json:"state,omitempty"` // of the branch in a heuristic outcome
 	LastError string `json:"lastError,omitempty"`
 }
 
@@ -160,6 +160,7 @@ type Participant interface {
 	// Commit refuses with fault.Lost when there is nothing left to commit and
 	// no marker that it was.
 	Commit(ctx context.Context, m Message) error
+	// Abort refuses with fault.Lost what has been committed.
 	Abort(ctx context.Context, m Message) error
 }
 
@@ -173,18 +174,19 @@ type OrderReader interface {
 	Order(ctx context.Context, id string) (Order, error)
 }
 
+// branchLost is the state of a branch that did not follow the decision.
+const branchLost = "lost"
+
 // BranchState tells how far a branch is, as far as the row knows: an attempt
 // that is being carried out does not say which branches are through.
 func (t Transaction) BranchState(branch string) string {
 	switch {
-	case t.Notes[branch].Lost:
-		return "lost"
+	case t.Notes[branch].State != "":
+		return t.Notes[branch].State
 	case t.State == Committing:
 		return "prepared"
 	case t.State == Aborted && t.FinishedAt.IsZero():
 		return "aborting"
-	case t.State == Heuristic:
-		return string(Committed)
 	}
 	return string(t.State)
 }

@@ -56,7 +56,8 @@ UPDATE transactions t
 SET state = f.state, finished_at = clock_timestamp(), notes = coalesce(f.notes, t.notes)
 FROM unnest($1::text[], $2::text[], $3::jsonb[]) AS f (gid, state, notes)
 WHERE t.gid = f.gid AND t.finished_at IS NULL
-  AND t.state = CASE f.state WHEN 'aborted' THEN 'aborted' ELSE 'committing' END`
+  AND (f.state, t.state) IN (('committed', 'committing'), ('aborted', 'aborted'),
+                             ('heuristic', 'committing'), ('heuristic', 'aborted'))`
 
 const annotateSQL = `
 UPDATE transactions SET notes = coalesce(notes, '{}') || $2 WHERE gid = $1 AND finished_at IS NULL`

@@ -24,7 +24,7 @@ CREATE TABLE transactions (
     finished_at     timestamptz,
     UNIQUE (caller, idempotency_key, attempt),
     -- A commit is decided together with what it came to.
-    CHECK (state IN ('preparing', 'aborted') OR outcome_status IS NOT NULL),
+    CHECK (state NOT IN ('committing', 'committed') OR outcome_status IS NOT NULL),
     CHECK ((outcome_status IS NULL) = (outcome_body IS NULL)),
     CHECK ((state = 'preparing') = (decided_at IS NULL)),
     CHECK (finished_at IS NULL OR state IN ('committed', 'aborted', 'heuristic')),
