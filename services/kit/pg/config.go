@@ -97,16 +97,14 @@ func (c Config) refresh(cfg *pgx.ConnConfig, first string) error {
 // secure allows no connection without the mesh's TLS: the parser's fallbacks
 // to other modes of the same host go.
 func secure(cfg *pgx.ConnConfig, mesh *tls.Config) {
-	cfg.TLSConfig = mesh
-	kept := cfg.Fallbacks[:0]
-	last := net.JoinHostPort(cfg.Host, strconv.Itoa(int(cfg.Port)))
+	hosts := []member{{cfg.Host, cfg.Port}}
 	for _, f := range cfg.Fallbacks {
-		if at := net.JoinHostPort(f.Host, strconv.Itoa(int(f.Port))); at != last {
-			f.TLSConfig = mesh
-			kept, last = append(kept, f), at
+		if m := (member{f.Host, f.Port}); m != hosts[len(hosts)-1] {
+			hosts = append(hosts, m)
 		}
 	}
-	cfg.Fallbacks = kept
+	cfg.TLSConfig, cfg.Fallbacks = mesh, nil
+	setMembers(cfg, hosts, "")
 }
 
 type member struct {
@@ -116,27 +114,37 @@ type member struct {
 
 func (m member) String() string { return net.JoinHostPort(m.host, strconv.Itoa(int(m.port))) }
 
-// setMembers points cfg at the members, all with the TLS of the first host.
+// setMembers points cfg at the members, each in the TLS modes of the first host.
 func setMembers(cfg *pgx.ConnConfig, members []member, first string) {
 	for i, m := range members {
 		if m.String() == first {
 			members[0], members[i] = members[i], members[0]
 		}
 	}
-	if cfg.TLSConfig != nil && !cfg.TLSConfig.InsecureSkipVerify {
-		// The DSN asked for TLS by host name; each member is checked by its own.
-		cfg.TLSConfig = cfg.TLSConfig.Clone()
-		cfg.TLSConfig.ServerName = members[0].host
-	}
-	cfg.Host, cfg.Port, cfg.Fallbacks = members[0].host, members[0].port, nil
-	for _, m := range members[1:] {
-		fallback := &pgconn.FallbackConfig{Host: m.host, Port: m.port, TLSConfig: cfg.TLSConfig}
-		if cfg.TLSConfig != nil && !cfg.TLSConfig.InsecureSkipVerify {
-			fallback.TLSConfig = cfg.TLSConfig.Clone()
-			fallback.TLSConfig.ServerName = m.host
+	modes := []*tls.Config{cfg.TLSConfig}
+	for _, f := range cfg.Fallbacks {
+		if f.Host == cfg.Host && f.Port == cfg.Port {
+			modes = append(modes, f.TLSConfig)
 		}
-		cfg.Fallbacks = append(cfg.Fallbacks, fallback)
 	}
+	all := make([]*pgconn.FallbackConfig, 0, len(members)*len(modes))
+	for _, m := range members {
+		for _, mode := range modes {
+			all = append(all, &pgconn.FallbackConfig{Host: m.host, Port: m.port, TLSConfig: named(mode, m.host)})
+		}
+	}
+	cfg.Host, cfg.Port, cfg.TLSConfig = all[0].Host, all[0].Port, all[0].TLSConfig
+	cfg.Fallbacks = all[1:]
+}
+
+// named makes a mode that checks host names check this one.
+func named(mode *tls.Config, host string) *tls.Config {
+	if mode == nil || mode.ServerName == "" {
+		return mode
+	}
+	mode = mode.Clone()
+	mode.ServerName = host
+	return mode
 }
 
 // readMembers reads one host:port a line; empty lines and # comments are skipped.

@@ -1,0 +1,66 @@
+// Package orders holds what an order is and how its status may change. Orders
+// come into being and end as the orders branch of a distributed transaction;
+// here they are only read, and changed inside such a branch.
+package orders
+
+import (
+	"time"
+
+	"bookstore/services/kit/fault"
+)
+
+// Status is where an order stands.
+//
+//	        cancel
+//	placed ────────► cancelled
+//	   │ capture
+//	   ▼
+//	 paid ─────────► returned
+//	        return
+type Status string
+
+// The statuses.
+const (
+	Placed    Status = "placed"
+	Paid      Status = "paid"
+	Cancelled Status = "cancelled"
+	Returned  Status = "returned"
+)
+
+// Known reports whether s is one of the statuses.
+func (s Status) Known() bool {
+	return s == Placed || s == Paid || s == Cancelled || s == Returned
+}
+
+// Order is what a customer bought. Money is in minor units of Currency.
+type Order struct {
+	ID         string // UUID version 7
+	CustomerID string
+	Status     Status
+	Items      []Item
+	TotalCents int64
+	Currency   string // ISO 4217
+	CreatedAt  time.Time
+	UpdatedAt  time.Time
+	Version    int64 // 1, and one more with every change of status
+}
+
+// Item is one line of an order. Title and price are those of the moment of the
+// order and stay whatever becomes of the book.
+type Item struct {
+	BookID         int64
+	Title          string
+	Quantity       int64
+	UnitPriceCents int64
+}
+
+// NotCancellable is the refusal to cancel an order in this status.
+func NotCancellable(s Status) error {
+	return &fault.Error{
+		Kind: fault.NotCancellable, Message: "the order is " + string(s),
+		Details: map[string]any{"status": string(s)},
+	}
+}
+
+// NotFound is the fault of an order that does not exist.
+func NotFound() error { return fault.New(fault.OrderNotFound, "there is no such order") }
