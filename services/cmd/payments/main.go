@@ -1,0 +1,77 @@
+// Command payments stands for an outside payment provider.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"bookstore/services/kit/config"
+	"bookstore/services/kit/lifecycle"
+	"bookstore/services/kit/pg"
+	"bookstore/services/kit/telemetry"
+	"bookstore/services/kit/web"
+	"bookstore/services/payments/paymentshttp"
+	"bookstore/services/payments/paymentspg"
+)
+
+const name = "payments"
+
+type settings struct {
+	config.Service
+	pg.Config
+}
+
+// Validate reports every problem at once.
+func (s settings) Validate() error { return errors.Join(s.Service.Validate(), s.Config.Validate()) }
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, os.Getenv, os.Stdout); err != nil {
+		fmt.Fprintln(os.Stderr, name+":", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, getenv func(string) string, stdout io.Writer) error {
+	s, err := config.Load[settings](getenv)
+	if err != nil {
+		return err
+	}
+	log := telemetry.NewLogger(stdout, s.LogLevel, name, s.Instance)
+	log.Info("configuration", "effective", config.Masked(s))
+	registry := telemetry.NewRegistry(name, s.Version)
+	pool, err := pg.Open(context.WithoutCancel(ctx), s.Config, name, registry)
+	if err != nil {
+		return err
+	}
+	defer pool.Close()
+
+	gate := &lifecycle.Gate{}
+	app := web.New(web.Options{
+		Service: name, Version: s.Version, Instance: s.Instance, Log: log, Registry: registry,
+		Ready: gate.Ready, Health: health(pool),
+	})
+	paymentshttp.Routes(app, paymentspg.New(pool), time.Now)
+	return lifecycle.Serve(ctx, lifecycle.Options{
+		App: app, Addr: s.ListenAddr, Log: log, Gate: gate,
+		Startup:    func(ctx context.Context) error { return pg.SchemaReady(ctx, pool, paymentspg.Migrations) },
+		DrainDelay: s.DrainDelay, ShutdownTimeout: s.ShutdownTimeout,
+	})
+}
+
+func health(pool *pgxpool.Pool) func(context.Context) map[string]error {
+	return func(ctx context.Context) map[string]error {
+		ctx, cancel := context.WithTimeout(ctx, time.Second)
+		defer cancel()
+		return map[string]error{"paymentdb": pool.Ping(ctx)}
+	}
+}
