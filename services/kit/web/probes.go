@@ -1,12 +1,18 @@
 package web
 
 import (
+	"context"
+	"time"
+
 	"github.com/gofiber/fiber/v2"
 	"github.com/gofiber/fiber/v2/middleware/adaptor"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"bookstore/services/kit/fault"
 )
+
+// healthTimeout is what the dependencies get to answer in.
+const healthTimeout = time.Second
 
 // health is the answer of /health.
 type health struct {
@@ -32,7 +38,9 @@ func (s *server) health(c *fiber.Ctx) error {
 		Status: "ok", Service: s.Service, Version: s.Version, Instance: s.Instance,
 		Dependencies: map[string]string{},
 	}
-	for name, err := range s.Health(Context(c)) {
+	ctx, cancel := context.WithTimeout(Context(c), healthTimeout)
+	defer cancel()
+	for name, err := range s.Health(ctx) {
 		answer.Dependencies[name] = "ok"
 		if err != nil {
 			answer.Status, answer.Dependencies[name] = "degraded", "unavailable"

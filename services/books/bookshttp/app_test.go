@@ -1,0 +1,110 @@
+package bookshttp_test
+
+import (
+	"encoding/json"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gofiber/fiber/v2"
+	"go.uber.org/goleak"
+
+	"bookstore/services/books/bookshttp"
+	"bookstore/services/books/bookspg"
+	"bookstore/services/kit/branch"
+	"bookstore/services/kit/branch/branchhttp"
+	"bookstore/services/kit/pg/pgtest"
+	"bookstore/services/kit/web"
+)
+
+func TestMain(m *testing.M) {
+	pgtest.Main(m, goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.updateServerDate.func1"))
+}
+
+// shop is the whole app over a database of its own.
+type shop struct {
+	t   *testing.T
+	app *fiber.App
+}
+
+func open(t *testing.T) *shop {
+	t.Helper()
+	t.Parallel()
+	pool := pgtest.Database(t, bookspg.Migrations)
+	app := web.New(web.Options{Service: "books"})
+	bookshttp.Routes(app, bookspg.New(pool), time.Now)
+	branchhttp.Routes(app, branch.New(pool, "books", slog.New(slog.DiscardHandler), nil), bookspg.Apply)
+	return &shop{t, app}
+}
+
+// answer is a response with its body, read and parsed.
+type answer struct {
+	*http.Response
+	call string
+	text string
+	body map[string]any
+}
+
+func (s *shop) do(method, path, body string, headers ...string) answer {
+	s.t.Helper()
+	r := httptest.NewRequest(method, path, strings.NewReader(body))
+	if body != "" {
+		r.Header.Set("Content-Type", "application/json")
+	}
+	for i := 0; i+1 < len(headers); i += 2 {
+		r.Header.Set(headers[i], headers[i+1])
+	}
+	response, err := s.app.Test(r, -1)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer func() { _ = response.Body.Close() }()
+	text, err := io.ReadAll(response.Body)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	a := answer{Response: response, call: method + " " + path, text: string(text)}
+	if len(text) > 0 && text[0] == '{' {
+		if err := json.Unmarshal(text, &a.body); err != nil {
+			s.t.Fatalf("%v in %s", err, text)
+		}
+	}
+	return a
+}
+
+// want checks status and, for problems, the code.
+func (s *shop) want(a answer, status int, code string) answer {
+	s.t.Helper()
+	got, _ := a.body["code"].(string)
+	if a.StatusCode != status || got != code {
+		s.t.Fatalf("%s: got %d %s, want %d %s: %s", a.call, a.StatusCode, got, status, code, a.text)
+	}
+	return a
+}
+
+// fields are the "field code" pairs of a problem.
+func (a answer) fields() []string {
+	var out []string
+	list, _ := a.body["errors"].([]any)
+	for _, e := range list {
+		m, _ := e.(map[string]any)
+		field, _ := m["field"].(string)
+		code, _ := m["code"].(string)
+		out = append(out, field+" "+code)
+	}
+	return out
+}
+
+// emma is a book with everything in it.
+const emma = `{"sourceId":"s-1","isbn":"0-14-143958-0","title":"Emma","authors":["Jane Austen"],
+	"publishedYear":1815,"language":"en-gb","priceCents":899,"currency":"GBP","quantity":3}`
+
+// add creates a book and returns its path.
+func (s *shop) add(body string) string {
+	s.t.Helper()
+	return s.want(s.do("POST", "/books", body), 201, "").Header.Get("Location")
+}

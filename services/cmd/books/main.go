@@ -1,0 +1,91 @@
+// Command books serves the catalogue and its stock.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"bookstore/services/books/bookshttp"
+	"bookstore/services/books/bookspg"
+	"bookstore/services/kit/branch"
+	"bookstore/services/kit/branch/branchhttp"
+	"bookstore/services/kit/config"
+	"bookstore/services/kit/lifecycle"
+	"bookstore/services/kit/pg"
+	"bookstore/services/kit/telemetry"
+	"bookstore/services/kit/web"
+)
+
+const (
+	service    = "books"
+	pruneEvery = 10 * time.Minute
+)
+
+// settings are the environment of this binary.
+type settings struct {
+	config.Service
+	DB pg.Config
+}
+
+// Validate reports every problem at once.
+func (s settings) Validate() error {
+	return errors.Join(s.Service.Validate(), s.DB.Validate())
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, os.Args[1:], os.Getenv, os.Stdout, os.Stderr); err != nil {
+		fmt.Fprintln(os.Stderr, service+":", err)
+		os.Exit(1)
+	}
+}
+
+// run serves until ctx ends. The log goes to stdout.
+func run(ctx context.Context, args []string, getenv func(string) string, stdout, _ io.Writer) error {
+	if len(args) > 0 {
+		return fmt.Errorf("takes no arguments, got %q: the environment configures it", args)
+	}
+	cfg, err := config.Load[settings](getenv)
+	if err != nil {
+		return err
+	}
+	log := telemetry.NewLogger(stdout, cfg.LogLevel, service, cfg.Instance)
+	log.Info("configuration", "config", config.Masked(cfg))
+	registry := telemetry.NewRegistry(service, cfg.Version)
+	pool, err := pg.Open(ctx, cfg.DB, service, registry)
+	if err != nil {
+		return err
+	}
+	defer pool.Close()
+
+	gate := &lifecycle.Gate{}
+	app := web.New(web.Options{
+		Service: service, Version: cfg.Version, Instance: cfg.Instance,
+		Log: log, Registry: registry, Ready: gate.Ready,
+		Health: func(ctx context.Context) map[string]error { return map[string]error{"bookdb": pool.Ping(ctx)} },
+	})
+	store := bookspg.New(pool)
+	participant := branch.New(pool, service, log, registry)
+	bookshttp.Routes(app, store, time.Now)
+	branchhttp.Routes(app, participant, bookspg.Apply)
+
+	return lifecycle.Serve(ctx, lifecycle.Options{
+		App: app, Addr: cfg.ListenAddr, Log: log, Gate: gate,
+		DrainDelay: cfg.DrainDelay, ShutdownTimeout: cfg.ShutdownTimeout,
+		Startup: func(ctx context.Context) error { return pg.SchemaReady(ctx, pool, bookspg.Migrations) },
+		Parts: []lifecycle.Part{
+			lifecycle.Every("prune keys", pruneEvery, log, store.PruneKeys),
+			lifecycle.Every("prune tombstones", pruneEvery, log, func(ctx context.Context) error {
+				_, err := participant.Prune(ctx)
+				return err
+			}),
+		},
+	})
+}
