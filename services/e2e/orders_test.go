@@ -65,9 +65,7 @@ func requireListed(t *testing.T, c *client, customer, id string) {
 		if status != "" {
 			query.Set("status", status)
 		}
-		var list page[order]
-		c.want(t, http.StatusOK, call{method: "GET", path: "/orders?" + query.Encode()}, &list)
-		if len(list.Items) != want || (want == 1 && list.Items[0].ID != id) {
+		if list := listed[order](t, c, "/orders?"+query.Encode(), want); want == 1 && list.Items[0].ID != id {
 			t.Errorf("orders of %s with status %q: %+v", customer, status, list.Items)
 		}
 	}
@@ -80,6 +78,7 @@ func TestOrdersArePaged(t *testing.T) {
 	for range 5 {
 		c.want(t, http.StatusCreated, buy(customer, uuid.NewString(), orderItem{BookID: b.ID, Quantity: 1}), nil)
 	}
+	listed[order](t, c, "/orders?customerId="+customer, 5)
 	seen, cursor := map[string]bool{}, ""
 	for pages := 1; ; pages++ {
 		query := url.Values{"customerId": {customer}, "limit": {"2"}}
