@@ -203,6 +203,50 @@ func (i *Instance) Restart(t testing.TB) {
 	}
 }
 
+// RequirePasswords makes the server ask these roles for their passwords from
+// now on; everybody else comes in without.
+func (i *Instance) RequirePasswords(t testing.TB, roles ...string) {
+	t.Helper()
+	var rules strings.Builder
+	for _, role := range roles {
+		fmt.Fprintf(&rules, "host all %s 127.0.0.1/32 scram-sha-256\n", role)
+	}
+	rules.WriteString("host all all 127.0.0.1/32 trust\n")
+	if err := os.WriteFile(filepath.Join(i.data(), "pg_hba.conf"), []byte(rules.String()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	i.Reload(t)
+}
+
+// Reload makes the server read its configuration again and returns when every
+// new connection goes by it.
+func (i *Instance) Reload(t testing.TB) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
+	defer cancel()
+	const loaded = "select pg_conf_load_time()::text"
+	before := i.ask(ctx, t, loaded)
+	i.ask(ctx, t, "select pg_reload_conf()::text")
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for i.ask(ctx, t, loaded) == before {
+		<-tick.C
+	}
+}
+
+// ask runs a query of one text value on a new connection.
+func (i *Instance) ask(ctx context.Context, t testing.TB, sql string) (value string) {
+	t.Helper()
+	conn, err := pgx.Connect(ctx, i.URL("postgres"))
+	if err == nil {
+		err = errors.Join(conn.QueryRow(ctx, sql).Scan(&value), conn.Close(ctx))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return value
+}
+
 func (i *Instance) running() bool { return i.process != nil }
 
 func (i *Instance) log() string {
