@@ -4,6 +4,8 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"strings"
+
+	"bookstore/services/kit/fault"
 )
 
 // Sort is an order in which books are listed; ties are broken by id.
@@ -56,24 +58,26 @@ type Page struct {
 	Next  *Cursor // nil on the last page
 }
 
-// Cursor is the place after a book in one list. Start is the transaction below
-// which every edit was finished when the list began: in an order that edits
-// change, a book edited at or after it is left out of later pages, since it
-// may have been on an earlier one under its old title or price.
+// Cursor is the place after a book in one list. Start, in an order that edits
+// change, is the database's snapshot when the list began: a book edited since
+// is left out of later pages, as it may have been on an earlier one under its
+// old title or price.
 type Cursor struct {
 	Sort   Sort   `json:"s"`
 	Filter string `json:"f"`
-	Start  uint64 `json:"x"`
 	ID     int64  `json:"i"`
+	Start  string `json:"x,omitempty"`
 	Title  string `json:"t,omitempty"`
 	Price  int64  `json:"p,omitempty"`
 }
 
-// Behind makes the cursor behind a book. start is the Start of the cursor
-// before or, on the first page, of the snapshot it was read in; title is the
-// part of the book's title that the order goes by.
-func (q Query) Behind(start uint64, id int64, title string, price int64) *Cursor {
-	c := &Cursor{Sort: q.Sort, Filter: q.hash(), Start: start, ID: id}
+// Behind makes the cursor behind a book. snapshot is that of the list's first
+// page; title is the part of the book's title that the order goes by.
+func (q Query) Behind(snapshot string, id int64, title string, price int64) *Cursor {
+	c := &Cursor{Sort: q.Sort, Filter: q.hash(), ID: id}
+	if q.Sort.Movable() {
+		c.Start = snapshot
+	}
 	switch q.Sort {
 	case ByTitle, ByTitleDesc:
 		c.Title = title
@@ -81,6 +85,11 @@ func (q Query) Behind(start uint64, id int64, title string, price int64) *Cursor
 		c.Price = price
 	}
 	return c
+}
+
+// ForeignCursor is the refusal of a cursor that was not made for this list.
+func ForeignCursor() *fault.Error {
+	return fault.Invalid(fault.Field{Field: "cursor", Code: "invalid", Detail: "is not a cursor of this list"})
 }
 
 // Check returns the query in its normal form, or a fault that names every bad
@@ -96,7 +105,7 @@ func (q Query) Check() (Query, error) {
 	q.Text, q.Author = strings.TrimSpace(q.Text), strings.TrimSpace(q.Author)
 	q.Language = checkLanguage(&p, q.Language)
 	if q.After != nil && (q.After.Sort != q.Sort || q.After.Filter != q.hash()) {
-		p.add("cursor", "invalid", "is not a cursor of this list")
+		p = append(p, ForeignCursor().Fields...)
 	}
 	return q, p.err()
 }

@@ -30,6 +30,9 @@ var orders = map[books.Sort]order{
 	books.ByPriceDesc: {by: "b.price_cents desc, b.id desc", behind: "(b.price_cents, b.id) < (%s, %s)", key: priceKey},
 }
 
+// invalidText is PostgreSQL's code of text that is no value of its type.
+const invalidText = "22P02"
+
 // where gathers conditions with their arguments.
 type where struct {
 	conditions []string
@@ -59,8 +62,8 @@ func (s *Store) List(ctx context.Context, q books.Query) (books.Page, error) {
 	for rows.Next() {
 		var book books.Book
 		var title string
-		var start uint64
-		if err := scan(rows, &book, &title, &start); err != nil {
+		var snapshot string
+		if err := scan(rows, &book, &title, &snapshot); err != nil {
 			return books.Page{}, pg.Fault("read a listed book", err)
 		}
 		if len(page.Books) == q.Limit { // the one row more tells that there is a next page
@@ -68,13 +71,16 @@ func (s *Store) List(ctx context.Context, q books.Query) (books.Page, error) {
 			break
 		}
 		if q.After != nil {
-			start = q.After.Start
+			snapshot = q.After.Start
 		}
 		page.Books = append(page.Books, book)
-		next = q.Behind(start, book.ID, title, book.PriceCents)
+		next = q.Behind(snapshot, book.ID, title, book.PriceCents)
 	}
 	rows.Close()
-	if err := rows.Err(); err != nil {
+	switch err := rows.Err(); {
+	case err != nil && pg.Code(err) == invalidText && q.After != nil:
+		return books.Page{}, books.ForeignCursor() // its snapshot is none
+	case err != nil:
 		return books.Page{}, pg.Fault("list books", err)
 	}
 	return page, nil
@@ -92,10 +98,10 @@ func listSQL(q books.Query) (string, []any) {
 			w.and(by.behind, by.key(*c), c.ID)
 		}
 		if q.Sort.Movable() {
-			w.and("b.edited_xid < %s", c.Start)
+			w.and("pg_visible_in_snapshot(b.edited_xid, %s::text::pg_snapshot)", c.Start)
 		}
 	}
-	sql := "select " + columns + ", b.title_key, pg_snapshot_xmin(pg_current_snapshot())" +
+	sql := "select " + columns + ", b.title_key, pg_current_snapshot()::text" +
 		"\nfrom books b join stock s on s.book_id = b.id\nwhere " + strings.Join(w.conditions, "\n\tand ") +
 		"\norder by " + by.by + "\nlimit " + strconv.Itoa(q.Limit+1)
 	return sql, w.args

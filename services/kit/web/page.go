@@ -14,7 +14,7 @@ import (
 const (
 	defaultPage = 20
 	largestPage = 100
-	longCursor  = 2048
+	longCursor  = 6000 // a cursor may hold a database snapshot
 )
 
 // List is one page of a list.

@@ -24,7 +24,7 @@ create table books (
     updated_at      timestamptz not null default now(),
     deleted_at      timestamptz,
     -- The transaction of the last edit: a list that is being read page by page
-    -- leaves out what was edited since its first page.
+    -- leaves out what its first page's snapshot does not show.
     edited_xid      xid8 not null default pg_current_xact_id(),
     -- Titles are sorted by their beginning, as people sort them; the bound
     -- keeps index rows and cursors small.
