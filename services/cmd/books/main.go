@@ -82,10 +82,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 		Startup: func(ctx context.Context) error { return pg.SchemaReady(ctx, pool, bookspg.Migrations) },
 		Parts: []lifecycle.Part{
 			lifecycle.Every("prune keys", pruneEvery, log, store.PruneKeys),
-			lifecycle.Every("prune tombstones", pruneEvery, log, func(ctx context.Context) error {
-				_, err := participant.Prune(ctx)
-				return err
-			}),
+			lifecycle.Every("prune tombstones", pruneEvery, log, participant.Prune),
 		},
 	})
 }
