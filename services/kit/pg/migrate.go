@@ -20,7 +20,7 @@ import (
 // turns. migrations holds NNNNN_name.sql files at its root; they only go up.
 func Migrate(ctx context.Context, conn *pgx.ConnConfig, migrations fs.FS) (applied int, err error) {
 	db := stdlib.OpenDB(*conn)
-	defer db.Close()                                                           //nolint:errcheck // the migrations are committed or not by then
+	defer db.Close() //nolint:errcheck // the migrations are committed or not by then
 	// The lock is tried for once a second, for five minutes.
 	locker, err := lock.NewPostgresSessionLocker(lock.WithLockTimeout(1, 300))
 	if err != nil {

@@ -12,6 +12,8 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"bookstore/services/kit/fault"
 )
 
 // watch keeps a pool on the leader. When a connection shows that its server is
@@ -32,7 +34,10 @@ func (w *watch) beforeConnect(_ context.Context, cfg *pgx.ConnConfig) error {
 		first = *last
 	}
 	if err := w.config.refresh(cfg, first); err != nil {
-		return err
+		return &fault.Error{
+			Op: "find the database", Kind: fault.Unavailable, Err: err,
+			Message: "the database cannot be reached", RetryAfter: time.Second,
+		}
 	}
 	g := &guard{generation: w.generation.Load(), watch: w}
 	cfg.DialFunc = g.dial
