@@ -171,7 +171,7 @@ func (c *Client) once(ctx context.Context, sourceID string, body []byte) (Outcom
 	case http.StatusCreated:
 		return Created, 0, nil
 	case http.StatusOK:
-		return changed(res.Header, answer, time.Since(sent)), 0, nil
+		return changed(res.Header, answer, sent), 0, nil
 	}
 	seconds, _ := strconv.Atoi(res.Header.Get("Retry-After")) // absent or a date: the backoff alone
 	p := &Problem{}
@@ -192,17 +192,23 @@ func sleep(ctx context.Context, d time.Duration) error {
 }
 
 // changed tells an update from a repeat that found everything as it was: the book's last
-// change then lies further back than this call. Both times are the shop's own; Date has no
-// fractions of a second, and the clocks of two machines differ a little.
-func changed(header http.Header, answer []byte, took time.Duration) Outcome {
+// change then lies before this call. The change was dated by the shop's clock, so where
+// that is not ours the shop's own Date, which has no fractions of a second, must do.
+func changed(header http.Header, answer []byte, sent time.Time) Outcome {
+	const skew = 250 * time.Millisecond // between machines whose clocks are kept
 	var b struct {
 		UpdatedAt time.Time `json:"updatedAt"`
 	}
-	now, err := http.ParseTime(header.Get("Date"))
+	theirs, err := http.ParseTime(header.Get("Date"))
 	if err != nil || json.Unmarshal(answer, &b) != nil || b.UpdatedAt.IsZero() {
 		return Updated
 	}
-	if b.UpdatedAt.Before(now.Add(-took - 2*time.Second)) {
+	ours := time.Now()
+	begin := sent.Add(-skew)
+	if theirs.Sub(ours).Abs() > 2*time.Second {
+		begin = theirs.Add(sent.Sub(ours) - 2*time.Second)
+	}
+	if b.UpdatedAt.Before(begin) {
 		return Unchanged
 	}
 	return Updated
