@@ -217,7 +217,7 @@ func TestRowsHeldByAPreparedBranchAreContended(t *testing.T) {
 	f.must("prepare", f.Prepare(ctx, message(), take(1, 10)), "")
 	began := time.Now()
 	f.must("second prepare", f.Prepare(ctx, message(), take(1, 10)), fault.Contended)
-	if took := time.Since(began); took > time.Second {
+	if took := time.Since(began); took > 3*time.Second { // the lock_timeout of 500 ms on a busy machine
 		t.Errorf("waited %s", took)
 	}
 	f.must("another row", f.Prepare(ctx, message(), take(2, 10)), "")

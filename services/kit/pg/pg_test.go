@@ -102,7 +102,7 @@ func TestInTxCommitsOrLeavesNothing(t *testing.T) {
 	}
 	// The unique constraint is deferred: it is the commit that fails.
 	err = pg.InTx(ctx, pool, func(tx pgx.Tx) error { return insert(tx, 3, "kept") })
-	if !pg.IsUnique(err, "notes_body_key") || fault.Unknown(fault.New(fault.Contended, "")) {
+	if !pg.IsUnique(err, "notes_body_key") {
 		t.Errorf("a commit that fails: %v", err)
 	}
 	err = pg.InTx(ctx, pool, func(tx pgx.Tx) error { return insert(tx, 4, "") })
@@ -158,7 +158,7 @@ func TestASecondWriterOfALockedRowIsTurnedAwaySoon(t *testing.T) {
 		}
 		began := time.Now()
 		_, err := pool.Exec(ctx, "update notes set body = 'y' where id = 1")
-		if took := time.Since(began); took > 900*time.Millisecond {
+		if took := time.Since(began); took > 3*time.Second { // the lock_timeout of 500 ms on a busy machine
 			t.Errorf("waited %s", took)
 		}
 		return pg.Fault("update", err)
