@@ -100,7 +100,7 @@ func (q Query) Check() (Query, error) {
 		q.Sort = ByID
 	}
 	if _, ok := known[q.Sort]; !ok {
-		p.add("sort", "unknown", "must be id, title, -title, price, -price or newest")
+		p.addf("sort", "unknown", "must be id, title, -title, price, -price or newest")
 	}
 	q.Text, q.Author = strings.TrimSpace(q.Text), strings.TrimSpace(q.Author)
 	q.Language = checkLanguage(&p, q.Language)

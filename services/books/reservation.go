@@ -38,18 +38,18 @@ type Reservation struct {
 func (r Reservation) Check() (Reservation, error) {
 	var p problems
 	if r.Action != Reserve && r.Action != Restock {
-		p.add("action", "unknown", "must be reserve or restock")
+		p.addf("action", "unknown", "must be reserve or restock")
 	}
 	if len(r.Lines) == 0 || len(r.Lines) > maxLines {
-		p.add("lines", "out_of_range", "must be 1 to %d lines", maxLines)
+		p.addf("lines", "out_of_range", "must be 1 to %d lines", maxLines)
 	}
 	seen := map[int64]bool{}
 	for i, line := range r.Lines {
 		if line.Quantity < 1 || line.Quantity > MaxQuantity {
-			p.add(fmt.Sprintf("lines[%d].quantity", i), "out_of_range", "must be 1 to %d", MaxQuantity)
+			p.addf(fmt.Sprintf("lines[%d].quantity", i), "out_of_range", "must be 1 to %d", MaxQuantity)
 		}
 		if seen[line.BookID] {
-			p.add(fmt.Sprintf("lines[%d].bookId", i), "duplicate", "the book is in an earlier line")
+			p.addf(fmt.Sprintf("lines[%d].bookId", i), "duplicate", "the book is in an earlier line")
 		}
 		seen[line.BookID] = true
 	}

@@ -38,16 +38,16 @@ var (
 // problems gathers what is wrong, all of it.
 type problems []fault.Field
 
-func (p *problems) add(field, code, format string, args ...any) {
+func (p *problems) addf(field, code, format string, args ...any) {
 	*p = append(*p, fault.Field{Field: field, Code: code, Detail: fmt.Sprintf(format, args...)})
 }
 
 // err is nil or the fault that names every bad field.
-func (p problems) err() error {
-	if len(p) == 0 {
+func (p *problems) err() error {
+	if len(*p) == 0 {
 		return nil
 	}
-	return fault.Invalid(p...)
+	return fault.Invalid(*p...)
 }
 
 // Check returns the draft in its normal form, or a fault that names every bad field.
@@ -55,7 +55,7 @@ func (d Draft) Check(now time.Time) (Draft, error) {
 	var p problems
 	d.Entry = d.check(now, &p)
 	if d.Quantity < 0 || d.Quantity > MaxQuantity {
-		p.add("quantity", "out_of_range", "must be 0 to %d", MaxQuantity)
+		p.addf("quantity", "out_of_range", "must be 0 to %d", MaxQuantity)
 	}
 	return d, p.err()
 }
@@ -69,26 +69,26 @@ func (e Entry) Check(now time.Time) (Entry, error) {
 
 func (e Entry) check(now time.Time, p *problems) Entry {
 	if e.SourceID != "" && !printableASCII.MatchString(e.SourceID) {
-		p.add("sourceId", "out_of_range", "must be 1 to 128 printable ASCII characters")
+		p.addf("sourceId", "out_of_range", "must be 1 to 128 printable ASCII characters")
 	}
 	if e.ISBN != "" {
 		isbn, ok := NormaliseISBN(e.ISBN)
 		if !ok {
-			p.add("isbn", "check_digit", "must be an ISBN of 10 or 13 digits with a right check digit")
+			p.addf("isbn", "check_digit", "must be an ISBN of 10 or 13 digits with a right check digit")
 		}
 		e.ISBN = isbn
 	}
 	checkText(p, "title", e.Title, maxTitle)
 	checkAuthors(p, e.Authors)
 	if e.PublishedYear != nil && (*e.PublishedYear < firstYear || *e.PublishedYear > now.Year()+yearsAhead) {
-		p.add("publishedYear", "out_of_range", "must be %d to %d", firstYear, now.Year()+yearsAhead)
+		p.addf("publishedYear", "out_of_range", "must be %d to %d", firstYear, now.Year()+yearsAhead)
 	}
 	e.Language = checkLanguage(p, e.Language)
 	switch {
 	case e.PriceCents == NoPrice:
-		p.add("priceCents", "required", "must be given, 0 to %d", maxPrice)
+		p.addf("priceCents", "required", "must be given, 0 to %d", maxPrice)
 	case e.PriceCents < 0 || e.PriceCents > maxPrice:
-		p.add("priceCents", "out_of_range", "must be 0 to %d", maxPrice)
+		p.addf("priceCents", "out_of_range", "must be 0 to %d", maxPrice)
 	}
 	checkCurrency(p, e.Currency)
 	return e
@@ -96,10 +96,10 @@ func (e Entry) check(now time.Time, p *problems) Entry {
 
 func checkAuthors(p *problems, authors []string) {
 	if len(authors) == 0 {
-		p.add("authors", "required", "must name at least one author")
+		p.addf("authors", "required", "must name at least one author")
 	}
 	if len(authors) > maxAuthors {
-		p.add("authors", "too_many", "may name %d authors", maxAuthors)
+		p.addf("authors", "too_many", "may name %d authors", maxAuthors)
 		return
 	}
 	for i, author := range authors {
@@ -110,13 +110,13 @@ func checkAuthors(p *problems, authors []string) {
 func checkText(p *problems, field, text string, limit int) {
 	switch {
 	case !utf8.ValidString(text):
-		p.add(field, "invalid_utf8", "must be UTF-8")
+		p.addf(field, "invalid_utf8", "must be UTF-8")
 	case strings.ContainsRune(text, 0):
-		p.add(field, "nul_character", "NUL characters are not allowed")
+		p.addf(field, "nul_character", "NUL characters are not allowed")
 	case strings.TrimSpace(text) == "":
-		p.add(field, "required", "must not be empty")
+		p.addf(field, "required", "must not be empty")
 	case utf8.RuneCountInString(text) > limit:
-		p.add(field, "too_long", "may have %d characters", limit)
+		p.addf(field, "too_long", "may have %d characters", limit)
 	}
 }
 
@@ -127,7 +127,7 @@ func checkLanguage(p *problems, text string) string {
 	}
 	tag, err := language.Parse(text)
 	if err != nil || len(text) > maxLanguage {
-		p.add("language", "unknown", "must be a BCP 47 language tag, such as en-GB")
+		p.addf("language", "unknown", "must be a BCP 47 language tag, such as en-GB")
 		return text
 	}
 	return tag.String()
@@ -135,11 +135,11 @@ func checkLanguage(p *problems, text string) string {
 
 func checkCurrency(p *problems, text string) {
 	if text == "" {
-		p.add("currency", "required", "must be an ISO 4217 code, such as EUR")
+		p.addf("currency", "required", "must be an ISO 4217 code, such as EUR")
 		return
 	}
 	if _, err := currency.ParseISO(text); err != nil || !threeUpper.MatchString(text) {
-		p.add("currency", "unknown", "must be an ISO 4217 code in capitals, such as EUR")
+		p.addf("currency", "unknown", "must be an ISO 4217 code in capitals, such as EUR")
 	}
 }
 
@@ -147,7 +147,7 @@ func checkCurrency(p *problems, text string) {
 func CheckSourceID(id string) error {
 	var p problems
 	if !printableASCII.MatchString(id) {
-		p.add("sourceId", "out_of_range", "must be 1 to 128 printable ASCII characters")
+		p.addf("sourceId", "out_of_range", "must be 1 to 128 printable ASCII characters")
 	}
 	return p.err()
 }
@@ -156,7 +156,7 @@ func CheckSourceID(id string) error {
 func CheckDelta(delta int64) error {
 	var p problems
 	if delta == 0 || delta < -MaxDelta || delta > MaxDelta {
-		p.add("delta", "out_of_range", "must be -%d to %d and not 0", MaxDelta, MaxDelta)
+		p.addf("delta", "out_of_range", "must be -%d to %d and not 0", MaxDelta, MaxDelta)
 	}
 	return p.err()
 }

@@ -50,11 +50,9 @@ func TestOneOfManyAtOnceIsDone(t *testing.T) {
 	var wg sync.WaitGroup
 	answers := make([]answer, 12)
 	for i := range answers {
-		wg.Add(1)
-		go func() {
-			defer wg.Done()
+		wg.Go(func() {
 			answers[i] = s.do("POST", path, `{"delta":-1}`, "Idempotency-Key", "k"+strconv.Itoa(i%2))
-		}()
+		})
 	}
 	wg.Wait()
 	for _, a := range answers {

@@ -98,15 +98,13 @@ func TestOrdersInOppositeDirectionsNeverDeadlock(t *testing.T) {
 		if i%2 == 1 {
 			lines = back
 		}
-		wg.Add(1)
-		go func() {
-			defer wg.Done()
+		wg.Go(func() {
 			for j := range 10 {
 				if err := s.apply(fmt.Sprintf("g%dx%d", i, j), books.Reserve, lines...); err != nil {
 					t.Error(err)
 				}
 			}
-		}()
+		})
 	}
 	wg.Wait()
 	if s.left(1) != 920 || s.left(3) != 920 {

@@ -118,11 +118,9 @@ func TestConcurrentAdjustmentsSellEachCopyOnce(t *testing.T) {
 	var wg sync.WaitGroup
 	errs := make([]error, 20)
 	for i := range errs {
-		wg.Add(1)
-		go func() {
-			defer wg.Done()
+		wg.Go(func() {
 			_, errs[i] = s.Adjust(context.Background(), 1, -1)
-		}()
+		})
 	}
 	wg.Wait()
 	sold := 0
@@ -144,14 +142,12 @@ func TestImportsOfOneNewBookAtOnceMakeOne(t *testing.T) {
 	var wg sync.WaitGroup
 	created := make([]bool, 8)
 	for i := range created {
-		wg.Add(1)
-		go func() {
-			defer wg.Done()
+		wg.Go(func() {
 			var err error
 			if _, created[i], err = s.PutBySource(context.Background(), draft(1, 5)); err != nil {
 				t.Error(err)
 			}
-		}()
+		})
 	}
 	wg.Wait()
 	count := 0
@@ -188,14 +184,12 @@ func TestConcurrentEditsOfOneVersionLoseNothing(t *testing.T) {
 	var wg sync.WaitGroup
 	errs := make([]error, 6)
 	for i := range errs {
-		wg.Add(1)
-		go func() {
-			defer wg.Done()
+		wg.Go(func() {
 			_, errs[i] = s.Edit(context.Background(), 1, &version, func(e books.Entry) (books.Entry, error) {
 				e.Title = fmt.Sprint("Edit ", i)
 				return e, nil
 			})
-		}()
+		})
 	}
 	wg.Wait()
 	won := 0

@@ -68,8 +68,7 @@ func (e *Error) Error() string {
 	if e.Op != "" {
 		b.WriteString(e.Op + ": ")
 	}
-	var inner *Error
-	if errors.As(e.Err, &inner) {
+	if _, ok := errors.AsType[*Error](e.Err); ok {
 		b.WriteString(e.Err.Error())
 		return b.String()
 	}
@@ -108,8 +107,7 @@ func As(err error) *Error {
 	if err == nil {
 		return nil
 	}
-	var e *Error
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*Error](err); ok {
 		return e
 	}
 	return &Error{Kind: KindOf(err), Err: err}

@@ -12,7 +12,7 @@ func Every(name string, pause time.Duration, log *slog.Logger, do func(ctx conte
 	var cancel context.CancelFunc
 	done := make(chan struct{})
 	start := func(ctx context.Context) error {
-		ctx, cancel = context.WithCancel(ctx)
+		ctx, cancel = context.WithCancel(ctx) //nolint:gosec // stop calls it
 		go func() {
 			defer close(done)
 			for wait(ctx, pause) {

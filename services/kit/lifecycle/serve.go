@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"slices"
 	"time"
 
 	"github.com/gofiber/fiber/v2"
@@ -83,7 +84,7 @@ type run struct {
 // untilDone starts what there is to start and returns nil when ctx ends, or
 // the failure that ends the run before.
 func (r *run) untilDone(ctx context.Context) error {
-	if r.startup(ctx) != nil {
+	if !r.startup(ctx) {
 		return nil // told to stop before it had started
 	}
 	for _, part := range r.Parts {
@@ -103,19 +104,19 @@ func (r *run) untilDone(ctx context.Context) error {
 	}
 }
 
-// startup retries Startup until it succeeds or ctx ends.
-func (r *run) startup(ctx context.Context) error {
+// startup retries Startup until it succeeds; false when ctx ended before.
+func (r *run) startup(ctx context.Context) bool {
 	if r.Startup == nil {
-		return ctx.Err()
+		return ctx.Err() == nil
 	}
 	for pause := firstBackoff; ; pause = min(2*pause, lastBackoff) {
 		err := r.Startup(ctx)
 		if err == nil {
-			return ctx.Err()
+			return ctx.Err() == nil
 		}
 		r.Log.Warn("not started yet", "error", err.Error(), "again_in", pause.String())
 		if !wait(ctx, pause) {
-			return ctx.Err()
+			return false
 		}
 	}
 }
@@ -134,9 +135,9 @@ func (r *run) stop(ctx context.Context) error {
 	if err := r.endRequests(limit); err != nil {
 		errs = append(errs, fmt.Errorf("end requests: %w", err))
 	}
-	for i := len(r.started) - 1; i >= 0; i-- {
-		if err := r.started[i].Stop(limit); err != nil {
-			errs = append(errs, fmt.Errorf("stop %s: %w", r.started[i].Name, err))
+	for _, v := range slices.Backward(r.started) {
+		if err := v.Stop(limit); err != nil {
+			errs = append(errs, fmt.Errorf("stop %s: %w", v.Name, err))
 		}
 	}
 	r.Log.Info("stopped")
@@ -150,7 +151,7 @@ func (r *run) endRequests(limit context.Context) error {
 	err := r.App.ShutdownWithContext(limit)
 	_ = r.listener.Close()
 	select {
-	case <-r.served:
+	case <-r.served: //nolint:errcheck // it ended because it was told to
 		return err
 	case <-limit.Done():
 		return errors.Join(err, limit.Err())

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"mime"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -33,10 +34,8 @@ func checkMediaType(header string, allowed []string) error {
 	given, params, err := mime.ParseMediaType(header)
 	charset, named := params["charset"]
 	if err == nil && (!named || strings.EqualFold(charset, "utf-8")) {
-		for _, a := range allowed {
-			if given == a {
-				return nil
-			}
+		if slices.Contains(allowed, given) {
+			return nil
 		}
 	}
 	return fault.Newf(fault.UnsupportedMediaType, "the body must be %s in UTF-8", strings.Join(allowed, " or "))

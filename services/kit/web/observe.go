@@ -56,8 +56,7 @@ func (s *server) barrier(c *fiber.Ctx) (err error) {
 
 // routeOf is the pattern that took the request; raw paths would be without bound.
 func routeOf(c *fiber.Ctx, err error) string {
-	var routing *fiber.Error
-	if errors.As(err, &routing) {
+	if _, ok := errors.AsType[*fiber.Error](err); ok {
 		return unmatched
 	}
 	return c.Route().Path

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"maps"
 	"math"
 	"strconv"
 	"time"
@@ -28,9 +29,7 @@ func WriteError(c *fiber.Ctx, err error) error {
 		logOf(c).LogAttrs(Context(c), slog.LevelError, "request failed", slog.String("path", c.Path()), slog.String("error", err.Error()))
 	}
 	problem := map[string]any{}
-	for name, value := range f.Details {
-		problem[name] = value
-	}
+	maps.Copy(problem, f.Details)
 	problem["type"] = "urn:bookstore:problem:" + f.Kind.Code()
 	problem["title"] = f.Kind.Title()
 	problem["status"] = f.Kind.Status()
