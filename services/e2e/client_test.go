@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -262,7 +263,7 @@ func (c *client) persist(ctx context.Context, k call) (*answer, error) {
 		select {
 		case <-ctx.Done():
 			timer.Stop()
-			return a, fmt.Errorf("gave up: %w, the last answer %v, %w", ctx.Err(), a, err)
+			return a, fmt.Errorf("gave up, the last answer: %v: %w", a, errors.Join(ctx.Err(), err))
 		case <-timer.C:
 		}
 	}
