@@ -51,8 +51,8 @@ func (s *Service) CancelOrder(ctx context.Context, c CancelOrder) (Result, error
 	result, err := s.run(ctx, claim, func(context.Context, Transaction) (work, error) {
 		return planCancel(order, s.Clock())
 	})
-	if alreadyCancelled(err) {
-		return s.readCancelled(ctx, order.ID, result.Replayed && c.Key != "")
+	if err != nil && fault.KindOf(err) == fault.NotCancellable {
+		result, err = s.unlessCancelled(ctx, err, result, order.ID)
 	}
 	result.Replayed = result.Replayed && c.Key != ""
 	return result, err
@@ -76,18 +76,18 @@ func planCancel(order Order, now time.Time) (work, error) {
 	}, nil
 }
 
-// alreadyCancelled recognises the orders branch's refusal of a second cancel.
-func alreadyCancelled(err error) bool {
-	return err != nil && fault.KindOf(err) == fault.NotCancellable && fault.As(err).Details["status"] == StatusCancelled
-}
-
-func (s *Service) readCancelled(ctx context.Context, id string, replayed bool) (Result, error) {
+// unlessCancelled turns the refusal of a second cancel into what the first
+// one came to.
+func (s *Service) unlessCancelled(ctx context.Context, refusal error, r Result, id string) (Result, error) {
 	order, err := s.readOrder(ctx, id)
 	if err != nil {
 		return Result{}, err
 	}
+	if order.Status != StatusCancelled {
+		return r, refusal
+	}
 	result, err := order.result()
-	result.Replayed = replayed
+	result.Replayed = r.Replayed
 	return result, err
 }
 

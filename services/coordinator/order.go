@@ -93,10 +93,13 @@ func addPrice(sum, price, quantity int64) (int64, bool) {
 	return sum + price*quantity, true
 }
 
-// cancelled is the order as it will be once it is cancelled.
+// cancelled is the order as it will be once it is cancelled. Clocks of two
+// instances differ: it is never updated before it was made.
 func (o Order) cancelled(at time.Time) Order {
 	o.Status = StatusCancelled
-	o.UpdatedAt = at.UTC().Truncate(time.Microsecond)
+	if at = at.UTC().Truncate(time.Microsecond); at.After(o.UpdatedAt) {
+		o.UpdatedAt = at
+	}
 	o.Version++
 	return o
 }

@@ -6,6 +6,7 @@ import (
 	"github.com/gofiber/fiber/v2"
 
 	"bookstore/services/coordinator"
+	"bookstore/services/kit/web"
 )
 
 // api holds the handlers.
@@ -15,8 +16,8 @@ type api struct{ service *coordinator.Service }
 // checked by the gateway, the only service let in.
 func Routes(app fiber.Router, service *coordinator.Service) {
 	a := api{service}
-	app.Post("/orders", a.placeOrder)
-	app.Post("/orders/:id/cancel", a.cancelOrder)
-	app.Get("/transactions", a.listTransactions)
-	app.Get("/transactions/:gid", a.getTransaction)
+	app.Post("/orders", web.AcceptJSON, a.placeOrder)
+	app.Post("/orders/:id/cancel", web.AcceptJSON, a.cancelOrder)
+	app.Get("/transactions", web.AcceptJSON, a.listTransactions)
+	app.Get("/transactions/:gid", web.AcceptJSON, a.getTransaction)
 }
