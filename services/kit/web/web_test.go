@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -229,5 +230,40 @@ func TestProbes(t *testing.T) {
 		if !strings.Contains(metrics, line) {
 			t.Errorf("%s is missing in\n%s", line, metrics)
 		}
+	}
+}
+
+// TestALargeBodyIsAnsweredNotReset uses a real connection: answering with bytes
+// left unread would reset it, and the client would see no answer at all.
+func TestALargeBodyIsAnsweredNotReset(t *testing.T) {
+	app := web.New(web.Options{})
+	app.Post("/", func(c *fiber.Ctx) error { return web.JSON(c, 200, len(c.Body())) })
+	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	served := make(chan error, 1)
+	go func() { served <- app.Listener(listener) }()
+	client := &http.Client{Transport: &http.Transport{}}
+	for i := range 20 {
+		size, want := 10<<20, http.StatusRequestEntityTooLarge
+		if i%2 == 1 { // on the same connection
+			size, want = 1000, http.StatusOK
+		}
+		response, err := client.Post("http://"+listener.Addr().String(), web.JSONType, strings.NewReader(strings.Repeat("x", size)))
+		if err != nil {
+			t.Fatalf("%d bytes: %v", size, err)
+		}
+		_ = response.Body.Close()
+		if response.StatusCode != want {
+			t.Errorf("%d bytes: got %d", size, response.StatusCode)
+		}
+	}
+	client.CloseIdleConnections()
+	if err := app.Shutdown(); err != nil {
+		t.Error(err)
+	}
+	if err := <-served; err != nil {
+		t.Error(err)
 	}
 }

@@ -1,0 +1,57 @@
+package bookspg
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+
+	"bookstore/services/books"
+	"bookstore/services/kit/pg/pgtest"
+)
+
+const manyBooks = `
+with b as (
+	insert into books (title, authors, price_cents, currency)
+	select md5(n::text), array['Author ' || n % 100], n * 7919 % 5000, 'EUR' from generate_series(1, 5000) n
+	returning id
+)
+insert into stock (book_id, quantity) select id, 0 from b`
+
+// TestEveryOrderIsReadFromAnIndex holds each page of each order to its cost:
+// a sort step would read the whole catalogue for twenty books.
+func TestEveryOrderIsReadFromAnIndex(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	pool := pgtest.Database(t, Migrations)
+	for _, sql := range []string{manyBooks, "analyze books", "analyze stock"} {
+		if _, err := pool.Exec(ctx, sql); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for sort := range orders {
+		first := books.Query{Sort: sort, Limit: 20}
+		page, err := New(pool).List(ctx, first)
+		if err != nil {
+			t.Fatal(err)
+		}
+		later := first
+		later.After = page.Next
+		for _, q := range []books.Query{first, later} {
+			sql, args := listSQL(q)
+			rows, err := pool.Query(ctx, "explain "+sql, args...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			lines, err := pgx.CollectRows(rows, pgx.RowTo[string])
+			if err != nil {
+				t.Fatal(err)
+			}
+			if plan := strings.Join(lines, "\n"); strings.Contains(plan, "Sort") || strings.Contains(plan, "Seq Scan") {
+				t.Errorf("%s:\n%s", fmt.Sprint(sort, ", later page: ", q.After != nil), plan)
+			}
+		}
+	}
+}
