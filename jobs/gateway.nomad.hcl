@@ -48,11 +48,6 @@ variable "distinct_hosts" {
   type        = bool
   default     = false
   description = "Whether each instance needs a host of its own."
-
-  validation {
-    condition     = var.distinct_hosts != ""
-    error_message = "The name of a host network of the clients: loopback or default."
-  }
 }
 
 job "gateway" {

@@ -37,11 +37,6 @@ variable "distinct_hosts" {
   type        = bool
   default     = false
   description = "Whether each member needs a host of its own."
-
-  validation {
-    condition     = var.distinct_hosts != ""
-    error_message = "The name of a host network of the clients: loopback or default."
-  }
 }
 
 job "patroni" {
@@ -201,9 +196,8 @@ job "patroni" {
       }
 
       resources {
-        cpu        = 200
-        memory     = 300
-        memory_max = 512
+        cpu    = 200
+        memory = 384
       }
     }
   }

@@ -46,8 +46,8 @@ variable "maxmemory" {
 
 variable "memory" {
   type        = number
-  default     = 48
-  description = "MB reserved for one node: maxmemory and half as much again."
+  default     = 64
+  description = "MB reserved for one node: twice maxmemory, for buffers and what a fork copies."
 
   validation {
     condition     = var.memory >= 48
@@ -59,11 +59,6 @@ variable "distinct_hosts" {
   type        = bool
   default     = false
   description = "Whether each node needs a host of its own."
-
-  validation {
-    condition     = var.distinct_hosts != ""
-    error_message = "The name of a host network of the clients: loopback or default."
-  }
 }
 
 job "redis" {
@@ -227,9 +222,8 @@ job "redis" {
       }
 
       resources {
-        cpu        = 50
-        memory     = var.memory
-        memory_max = var.memory * 2
+        cpu    = 50
+        memory = var.memory
       }
     }
   }

@@ -7,8 +7,8 @@ become_root "$@"
 # supported NAME PATTERN links the program on the PATH into $BIN when its version matches.
 supported() {
 	local found
-	found=$(PATH=${PATH#"$BIN":} command -v "$1") || return 1
-	[[ "$("$found" version | head -n 1)" =~ $2 ]] || return 1
+	found=$(type -aP "$1" | grep -Fvx "$BIN/$1" | head -n 1)
+	[[ -n "$found" && "$("$found" version | head -n 1)" =~ $2 ]] || return 1
 	ln -sf "$found" "$BIN/$1"
 }
 

@@ -84,7 +84,7 @@ gcc -Os -static -s -o "$work/pause/pause" "$ROOT/jobs/images/pause/pause.c"
 cp "$ROOT/jobs/images/pause/Dockerfile" "$work/pause/"
 image pause "$work/pause"
 
-progress "wheels of patroni" bash "$ROOT/patroni/wheels.sh" "$CACHE/wheels/patroni"
+say "  $(bash "$ROOT/patroni/wheels.sh" "$CACHE/wheels/patroni")"
 mkdir -p "$work/patroni"
 cp -r "$ROOT"/patroni/image/. "$work/patroni/"
 cp -r "$CACHE/wheels/patroni" "$work/patroni/wheels"

@@ -50,7 +50,7 @@ await() {
 			printf '  %3ss waiting for %s\n' $((SECONDS - start)) "${line%, }"
 			last=$line
 		fi
-		[ $((SECONDS - start)) -lt 300 ] || die "not all jobs were ready after 300 s: ${line%, }; 'go tool task status' shows where they are"
+		[ $((SECONDS - start)) -lt 600 ] || die "not all jobs were ready after 600 s: ${line%, }; 'go tool task status' shows where they are"
 		sleep 1
 	done
 }

@@ -42,7 +42,7 @@ forget_rules() {
 
 if alive nomad; then
 	stage "stopping the jobs"
-	nomad_up || wait_for 60 "Nomad" nomad_up
+	wait_for 60 "Nomad" nomad_up
 	stop_jobs
 fi
 stage "stopping Nomad and Consul"
