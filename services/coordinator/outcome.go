@@ -33,10 +33,10 @@ func success(status int, o Order) (*Outcome, error) {
 
 func refused(err error) *Outcome {
 	f := fault.As(err)
-	body, jsonErr := json.Marshal(refusal{Code: f.Kind.Code(), Message: f.Message, Fields: f.Fields, Details: f.Details})
-	if jsonErr != nil {
-		// Details that do not encode cannot be shown either: keep the rest.
-		body, _ = json.Marshal(refusal{Code: f.Kind.Code(), Message: f.Message, Fields: f.Fields})
+	kept := refusal{Code: f.Kind.Code(), Message: f.Message, Fields: f.Fields, Details: f.Details}
+	body, err := json.Marshal(kept)
+	if err != nil {
+		panic("coordinator: a refusal that came as JSON does not encode: " + err.Error())
 	}
 	return &Outcome{Status: f.Kind.Status(), Body: body}
 }

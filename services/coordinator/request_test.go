@@ -2,6 +2,7 @@ package coordinator_test
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -38,7 +39,7 @@ func TestValidateNamesTheField(t *testing.T) {
 		{"long customer", customer(strings.Repeat("x", coordinator.MaxCustomerID+1)), []string{"customerId:too_long"}},
 		{"control character", customer("a\tb"), []string{"customerId:invalid"}},
 		{"direction override", customer("a\u202eb"), []string{"customerId:invalid"}},
-		{"one item too many", request(append(full[:len(full):len(full)], item(1000, 1))...), []string{"items:too_many"}},
+		{"one item too many", request(append(slices.Clip(full), item(1000, 1))...), []string{"items:too_many"}},
 		{"no copies", request(item(1, 0)), []string{"items[0].quantity:out_of_range"}},
 		{"negative copies", request(item(1, 1), item(2, -1)), []string{"items[1].quantity:out_of_range"}},
 		{"absurd copies", request(item(1, coordinator.MaxQuantity+1)), []string{"items[0].quantity:out_of_range"}},

@@ -60,14 +60,19 @@ func (s settings) upstreams() (map[gateway.Upstream]*url.URL, error) {
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	if err := run(ctx, os.Getenv, os.Stdout); err != nil {
+	err := run(ctx, os.Args[1:], os.Getenv, os.Stdout, os.Stderr)
+	stop()
+	if err != nil {
 		fmt.Fprintln(os.Stderr, name+":", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, getenv func(string) string, stdout io.Writer) error {
+// run serves until ctx ends. The log goes to stdout.
+func run(ctx context.Context, args []string, getenv func(string) string, stdout, _ io.Writer) error {
+	if len(args) > 0 {
+		return fmt.Errorf("takes no arguments, got %q: the environment configures it", args)
+	}
 	s, err := config.Load[settings](getenv)
 	if err != nil {
 		return err

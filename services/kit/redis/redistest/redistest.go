@@ -2,12 +2,11 @@
 package redistest
 
 import (
-	"bytes"
 	"context"
 	"net"
 	"os/exec"
 	"path/filepath"
-	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -37,7 +36,7 @@ func Cluster(t testing.TB) string {
 	}
 	poll(t, "serve its slots", func(ctx context.Context) bool {
 		info, err := node.ClusterInfo(ctx).Result()
-		return err == nil && bytes.Contains([]byte(info), []byte("cluster_state:ok"))
+		return err == nil && strings.Contains(info, "cluster_state:ok")
 	})
 	return addr
 }
@@ -48,7 +47,8 @@ func start(t testing.TB, args ...string) {
 	dir := t.TempDir()
 	args = append(args, "--dir", dir, "--save", "", "--appendonly", "no", "--daemonize", "no",
 		"--logfile", filepath.Join(dir, "redis.log"))
-	server := exec.Command("redis-server", args...)
+	// The context of a test ends before its cleanups, which must find the server alive.
+	server := exec.CommandContext(context.WithoutCancel(t.Context()), "redis-server", args...)
 	if err := server.Start(); err != nil {
 		t.Fatalf("redistest: start redis-server: %v", err)
 	}
@@ -60,12 +60,16 @@ func start(t testing.TB, args ...string) {
 
 func freePort(t testing.TB) string {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatalf("redistest: find a port: %v", err)
 	}
 	defer func() { _ = listener.Close() }()
-	return strconv.Itoa(listener.Addr().(*net.TCPAddr).Port)
+	_, port, err := net.SplitHostPort(listener.Addr().String())
+	if err != nil {
+		t.Fatalf("redistest: find a port: %v", err)
+	}
+	return port
 }
 
 // poll waits until done.
