@@ -58,9 +58,6 @@ func FuzzNormaliseISBN(f *testing.F) {
 	})
 }
 
-//go:fix inline
-func year(y int) *int { return new(y) }
-
 func draft() books.Draft {
 	return books.Draft{
 		Entry: books.Entry{

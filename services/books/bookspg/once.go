@@ -39,12 +39,15 @@ where caller = $1 and key = $2`
 // Once implements books.Store. The wait for a first request is made of tries
 // that the session's lock_timeout ends, until ctx is nearly over.
 func (s *Store) Once(ctx context.Context, key books.Key, work books.Work) (books.Outcome, bool, error) {
+	held := false
 	for {
 		outcome, replayed, err := s.onceNow(ctx, key, work)
-		if !errors.Is(err, errHeld) {
+		late := ctx.Err() != nil && held // cut off in one more try
+		if !errors.Is(err, errHeld) && !late {
 			return outcome, replayed, err
 		}
-		if deadline, ok := ctx.Deadline(); ctx.Err() != nil || (ok && time.Until(deadline) < answerMargin) {
+		held = true
+		if deadline, ok := ctx.Deadline(); late || (ok && time.Until(deadline) < answerMargin) {
 			return books.Outcome{}, false, fault.New(fault.InProgress, "a request with this Idempotency-Key is still running")
 		}
 	}

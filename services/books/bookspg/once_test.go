@@ -108,7 +108,7 @@ func TestOnceTellsThatTheFirstIsStillRunning(t *testing.T) {
 		first <- err
 	}()
 	<-running
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 	defer cancel()
 	_, _, err := s.Once(ctx, key("k"), adjust(false, nil))
 	wantKind(t, err, fault.InProgress)

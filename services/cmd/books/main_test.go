@@ -88,7 +88,7 @@ func until(t *testing.T, base, path string, want int) string {
 
 func TestServesUntilToldToStop(t *testing.T) {
 	base, stop, done := start(t, map[string]string{
-		"LISTEN_ADDR": "127.0.0.1:0", "DRAIN_DELAY": "500ms", "VERSION": "1.2.3",
+		"LISTEN_ADDR": "127.0.0.1:0", "DRAIN_DELAY": "3s", "VERSION": "1.2.3",
 		"DB_DSN": pgtest.DSN(t, bookspg.Migrations),
 	})
 	until(t, base, "/ready", http.StatusOK)

@@ -83,25 +83,29 @@ func TestWhatDecidesNothingIsUnknown(t *testing.T) {
 	answers := map[string]struct {
 		handler http.HandlerFunc
 		kind    fault.Kind
+		timeout time.Duration
 	}{
 		"proxy's 503": {func(w http.ResponseWriter, _ *http.Request) {
 			http.Error(w, "upstream connect error", http.StatusServiceUnavailable)
-		}, fault.Unavailable},
+		}, fault.Unavailable, 0},
 		"internal error": {func(w http.ResponseWriter, _ *http.Request) {
 			http.Error(w, `{"code":"internal"}`, http.StatusInternalServerError)
-		}, fault.Internal},
+		}, fault.Internal, 0},
 		"unreadable success": {func(w http.ResponseWriter, _ *http.Request) {
 			_, _ = io.WriteString(w, "<html>")
-		}, fault.OutcomeUnknown},
+		}, fault.OutcomeUnknown, 0},
 		"cut off": {func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Length", "100")
 			_, _ = io.WriteString(w, "{")
-		}, fault.Unavailable},
-		"too late": {func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }, fault.DeadlineExceeded},
+		}, fault.Unavailable, 0},
+		"too late": {
+			func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() },
+			fault.DeadlineExceeded, 200 * time.Millisecond,
+		},
 	}
 	for name, c := range answers {
 		t.Run(name, func(t *testing.T) {
-			client := dial(t, c.handler, call.Options{Timeout: 300 * time.Millisecond})
+			client := dial(t, c.handler, call.Options{Timeout: c.timeout})
 			var out struct{}
 			err := client.Do(context.Background(), http.MethodPost, "/", nil, &out)
 			if !fault.Unknown(err) || fault.KindOf(err) != c.kind {

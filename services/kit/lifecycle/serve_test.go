@@ -86,7 +86,7 @@ func TestReadinessFollowsStartupAndDrain(t *testing.T) {
 	app := web.New(web.Options{Ready: gate.Ready})
 	database := make(chan struct{})
 	s := serve(t, app, gate, lifecycle.Options{
-		DrainDelay: 700 * time.Millisecond,
+		DrainDelay: 3 * time.Second,
 		Startup: func(context.Context) error {
 			select {
 			case <-database:
