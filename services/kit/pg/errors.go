@@ -29,8 +29,7 @@ const (
 
 // Code is the SQLSTATE of a database error, "" for any other.
 func Code(err error) string {
-	var e *pgconn.PgError
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*pgconn.PgError](err); ok {
 		return e.Code
 	}
 	return ""

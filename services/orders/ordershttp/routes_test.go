@@ -56,6 +56,7 @@ func get(t *testing.T, app *fiber.App, path string) (int, string) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	defer func() { _ = response.Body.Close() }()
 	body, err := io.ReadAll(response.Body)
 	if err != nil {
 		t.Fatal(err)

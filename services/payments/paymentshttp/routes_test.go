@@ -52,6 +52,7 @@ func (p provider) call(method, path, body string) (int, map[string]any) {
 	if err != nil {
 		p.t.Fatal(err)
 	}
+	defer func() { _ = response.Body.Close() }()
 	text, err := io.ReadAll(response.Body)
 	if err != nil {
 		p.t.Fatal(err)

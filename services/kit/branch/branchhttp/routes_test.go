@@ -64,6 +64,7 @@ func (c client) post(path, body string) (int, map[string]any) {
 	if err != nil {
 		c.t.Fatal(err)
 	}
+	defer func() { _ = response.Body.Close() }()
 	text, err := io.ReadAll(response.Body)
 	if err != nil {
 		c.t.Fatal(err)

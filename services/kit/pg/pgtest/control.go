@@ -98,7 +98,7 @@ func (i *Instance) EnableTLS(t testing.TB, certAndKey string) {
 		}
 	}
 	for _, setting := range []string{"ssl_cert_file = 'server.pem'", "ssl_key_file = 'server.pem'", "ssl = on"} {
-		if err := i.exec(context.Background(), "postgres", "alter system set "+setting); err != nil {
+		if err := i.exec(context.Background(), "alter system set "+setting); err != nil {
 			t.Fatal(err)
 		}
 	}

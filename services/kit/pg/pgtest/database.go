@@ -24,7 +24,7 @@ func (i *Instance) DSN(t testing.TB, migrations fs.FS) string {
 		t.Fatal(err)
 	}
 	database := fmt.Sprintf("test_%d", i.databases.Add(1))
-	if err := i.exec(ctx, "postgres", "create database "+database+" template "+template); err != nil {
+	if err := i.exec(ctx, "create database "+database+" template "+template); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
@@ -48,7 +48,7 @@ func (i *Instance) template(ctx context.Context, migrations fs.FS) (string, erro
 		return made, nil
 	}
 	made := "template_" + sum
-	if err := i.exec(ctx, "postgres", "create database "+made); err != nil {
+	if err := i.exec(ctx, "create database "+made); err != nil {
 		return "", err
 	}
 	cfg, err := pgx.ParseConfig(i.URL(made))
@@ -101,12 +101,12 @@ func (i *Instance) drop(ctx context.Context, database string) error {
 	if err != nil {
 		return fmt.Errorf("roll back what is prepared: %w", err)
 	}
-	return i.exec(ctx, "postgres", "drop database "+database+" with (force)")
+	return i.exec(ctx, "drop database "+database+" with (force)")
 }
 
 // exec runs one statement as superuser on a connection of its own.
-func (i *Instance) exec(ctx context.Context, database, sql string) error {
-	conn, err := pgx.Connect(ctx, i.URL(database))
+func (i *Instance) exec(ctx context.Context, sql string) error {
+	conn, err := pgx.Connect(ctx, i.URL("postgres"))
 	if err != nil {
 		return fmt.Errorf("connect: %w", err)
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"net"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -139,8 +140,8 @@ func (i *Instance) launch() error {
 	if err != nil {
 		return fmt.Errorf("make the log: %w", err)
 	}
-	defer log.Close() //nolint:errcheck // the server has its own copy
-	cmd := exec.Command(filepath.Join(i.bin, "postgres"), args...)
+	defer log.Close()                                                                           //nolint:errcheck // the server has its own copy
+	cmd := exec.CommandContext(context.Background(), filepath.Join(i.bin, "postgres"), args...) // stop ends it
 	cmd.Dir, cmd.Stdout, cmd.Stderr, cmd.SysProcAttr = i.dir, log, log, i.attributes()
 	p, err := run(cmd)
 	if err != nil {
@@ -198,10 +199,14 @@ func (i *Instance) close() {
 }
 
 func freePort() (int, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := net.ListenTCP("tcp", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
 	if err != nil {
 		return 0, fmt.Errorf("find a free port: %w", err)
 	}
 	defer l.Close() //nolint:errcheck // never accepted anything
-	return l.Addr().(*net.TCPAddr).Port, nil
+	address, err := netip.ParseAddrPort(l.Addr().String())
+	if err != nil {
+		return 0, fmt.Errorf("find a free port: %w", err)
+	}
+	return int(address.Port()), nil
 }

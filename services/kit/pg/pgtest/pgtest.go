@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/url"
 	"os"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -121,7 +122,7 @@ func (i *Instance) URL(database string) string {
 }
 
 // Addr is the server's host:port.
-func (i *Instance) Addr() string { return net.JoinHostPort("127.0.0.1", fmt.Sprint(i.port)) }
+func (i *Instance) Addr() string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(i.port)) }
 
 // Conn is a superuser's connection to the named database, closed with the test.
 func (i *Instance) Conn(t testing.TB, database string) *pgx.Conn {
