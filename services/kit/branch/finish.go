@@ -165,6 +165,9 @@ func send(ctx context.Context, conn *pgxpool.Conn, statements ...statement) ([]*
 		closeNow(conn)
 		return nil, err
 	}
+	if results[len(all)-1].Err != nil {
+		closeNow(conn) // it would go on without a time-out
+	}
 	return results[1 : len(all)-1], nil
 }
 

@@ -64,8 +64,8 @@ func start(o Options) (*Instance, error) {
 
 func settings(o Options) []string {
 	s := []string{
-		"listen_addresses=127.0.0.1", "unix_socket_directories=", "max_connections=200",
-		"max_prepared_transactions=64", "shared_buffers=64MB", "timezone=UTC", "log_timezone=UTC",
+		"listen_addresses=127.0.0.1", "unix_socket_directories=", "max_connections=500",
+		"max_prepared_transactions=200", "shared_buffers=64MB", "timezone=UTC", "log_timezone=UTC",
 		"autovacuum_naptime=1h", "max_wal_size=512MB",
 	}
 	if !o.Fsync {
