@@ -1,6 +1,7 @@
 package coordinator_test
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"testing"
@@ -10,6 +11,7 @@ import (
 	"bookstore/services/coordinator/coordinatorcall"
 	"bookstore/services/coordinator/coordinatorpg"
 	"bookstore/services/kit/call"
+	"bookstore/services/kit/fault"
 )
 
 // abandoned leaves an attempt behind as a coordinator does that dies: both
@@ -77,6 +79,34 @@ func TestTwoCoordinatorsShareWhatADeadOneLeft(t *testing.T) {
 	s.settled()
 	if n := s.number(s.orders, "SELECT count(*) FROM orders"); n != 4 {
 		t.Errorf("%d orders of 4", n)
+	}
+}
+
+func TestAStoppingCoordinatorLeavesWhatItCannotFinishToTheOthers(t *testing.T) {
+	t.Parallel()
+	s := open(t, options{})
+	b := s.book("A", 100, 5)
+	leaving := s.coordinator("leaving", &options{books: faults{commit: func(coordinator.Message) error {
+		return fault.New(fault.Unavailable, "")
+	}}})
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	_, err := leaving.PlaceOrder(ctx, coordinator.PlaceOrder{Key: s.key("k"), Request: coordinator.OrderRequest{
+		CustomerID: "c-1", Items: []coordinator.RequestItem{{BookID: b, Quantity: 1}},
+	}})
+	if fault.KindOf(err) != fault.OutcomeUnknown {
+		t.Errorf("answered %v", err)
+	}
+	limit, stop := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer stop()
+	if err := leaving.Stop(limit); err != nil {
+		t.Error(err)
+	}
+	s.settled()
+	s.buy("k", b, 1).want(t, http.StatusCreated, "")
+	tx, err := s.service.Transaction(t.Context(), s.gid("k"))
+	if err != nil || tx.Owner != "one" || s.stock(b) != 4 {
+		t.Errorf("%+v, %v, stock %d", tx, err, s.stock(b))
 	}
 }
 

@@ -32,6 +32,7 @@ type Service struct {
 	leases   *leases
 	finisher *finisher
 
+	stopping  sync.Once
 	stopLoops context.CancelFunc
 	recovery  sync.WaitGroup
 	renewal   sync.WaitGroup
@@ -60,13 +61,16 @@ func (s *Service) Start(context.Context) error {
 }
 
 // Stop takes nothing over any more, waits until ctx ends for what is in hand,
-// and leaves the rest to the other coordinators. No request may be running.
+// and leaves the rest to the other coordinators. A request that is still
+// running is answered, but its attempt is left to them too.
 func (s *Service) Stop(ctx context.Context) error {
-	s.stopLoops()
-	s.recovery.Wait()
-	s.finisher.stop(ctx)
-	s.stopRenew()
-	s.renewal.Wait()
+	s.stopping.Do(func() {
+		s.stopLoops()
+		s.recovery.Wait()
+		s.finisher.stop(ctx)
+		s.stopRenew()
+		s.renewal.Wait()
+	})
 	return nil
 }
 

@@ -53,6 +53,19 @@ func TestTheClusterIsReachedWithThePasswordOfTheFile(t *testing.T) {
 	}
 }
 
+func TestTheMeshIsTrustedAndOnlyTheNamedService(t *testing.T) {
+	addr, caFile := redistest.ClusterTLS(t, "redis")
+	c := config(t, addr+"\n")
+	c.CAFile, c.TLSService = caFile, "redis"
+	if err := open(t, c).Ping(t.Context()); err != nil {
+		t.Error(err)
+	}
+	c.TLSService = "postgres"
+	if err := open(t, c).Ping(t.Context()); err == nil {
+		t.Error("another service's certificate was accepted")
+	}
+}
+
 func TestMembersThatMovedAreFoundWithoutARestart(t *testing.T) {
 	c := config(t, "127.0.0.1:1\n")
 	client := open(t, c)

@@ -3,6 +3,7 @@ package redistest
 
 import (
 	"context"
+	"crypto/tls"
 	"net"
 	"os/exec"
 	"path/filepath"
@@ -23,12 +24,34 @@ const startTimeout = 10 * time.Second
 // returns its address. It is stopped when the test ends.
 func Cluster(t testing.TB) string {
 	t.Helper()
+	return cluster(t, nil, func(port string) []string { return []string{"--port", port} })
+}
+
+// ClusterTLS is Cluster as it runs in the mesh: TLS only, with a certificate
+// that names the service in its SPIFFE URI. It returns the file of the
+// authority too.
+func ClusterTLS(t testing.TB, service string) (addr, caFile string) {
+	t.Helper()
+	files := certificates(t, service)
+	// The node is set up without the checks that the code under test is for.
+	trust := &tls.Config{InsecureSkipVerify: true} //nolint:gosec // see above
+	addr = cluster(t, trust, func(port string) []string {
+		return []string{
+			"--port", "0", "--tls-port", port, "--tls-cluster", "yes", "--tls-auth-clients", "optional",
+			"--tls-ca-cert-file", files.ca, "--tls-cert-file", files.cert, "--tls-key-file", files.key,
+		}
+	})
+	return addr, files.ca
+}
+
+func cluster(t testing.TB, trust *tls.Config, listen func(port string) []string) string {
+	t.Helper()
 	port, bus := freePort(t), freePort(t)
 	addr := net.JoinHostPort("127.0.0.1", port)
-	start(t, "--bind", "127.0.0.1", "--port", port,
+	start(t, append(listen(port), "--bind", "127.0.0.1",
 		"--cluster-enabled", "yes", "--cluster-port", bus, "--cluster-announce-ip", "127.0.0.1",
-		"--requirepass", Password)
-	node := goredis.NewClient(&goredis.Options{Addr: addr, Password: Password})
+		"--requirepass", Password)...)
+	node := goredis.NewClient(&goredis.Options{Addr: addr, Password: Password, TLSConfig: trust})
 	defer func() { _ = node.Close() }()
 	poll(t, "answer", func(ctx context.Context) bool { return node.Ping(ctx).Err() == nil })
 	if err := node.ClusterAddSlotsRange(t.Context(), 0, 16383).Err(); err != nil {
