@@ -6,6 +6,7 @@ import (
 	"context"
 	"crypto/tls"
 	"fmt"
+	"sync"
 	"testing"
 	"time"
 
@@ -17,9 +18,15 @@ import (
 // services are the shop's own, each with two instances.
 var services = []string{"books", "orders", "payments", "coordinator", "gateway"}
 
+// oneConsul is a client for all: each keeps connections of its own, and the agent allows one
+// address two hundred.
+var oneConsul = sync.OnceValues(func() (*consul.Client, error) {
+	return consul.NewClient(&consul.Config{Address: "http://127.0.0.1:8500"})
+})
+
 func consulClient(t testing.TB) *consul.Client {
 	t.Helper()
-	c, err := consul.NewClient(&consul.Config{Address: "http://127.0.0.1:8500"})
+	c, err := oneConsul()
 	if err != nil {
 		t.Fatal(err)
 	}
