@@ -158,7 +158,7 @@ job "books" {
 
           resources {
             cpu    = 60
-            memory = 64
+            memory = 96
           }
         }
       }

@@ -168,7 +168,7 @@ job "coordinator" {
 
           resources {
             cpu    = 60
-            memory = 64
+            memory = 96
           }
         }
       }

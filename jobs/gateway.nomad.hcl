@@ -173,7 +173,7 @@ job "gateway" {
 
           resources {
             cpu    = 60
-            memory = 64
+            memory = 96
           }
         }
       }
@@ -228,7 +228,7 @@ job "gateway" {
       # Who is who: <name> <role> <token>.
       template {
         destination = "${NOMAD_SECRETS_DIR}/tokens"
-        change_mode = "restart"
+        change_mode = "noop"
         data        = <<-EOT
           {{- with nomadVar "nomad/jobs/gateway" }}
           operator operator {{ .operator_token }}

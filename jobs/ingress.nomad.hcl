@@ -107,7 +107,7 @@ job "ingress" {
 
           resources {
             cpu    = 150
-            memory = 96
+            memory = 128
           }
         }
       }

@@ -158,7 +158,7 @@ job "payments" {
 
           resources {
             cpu    = 40
-            memory = 64
+            memory = 96
           }
         }
       }

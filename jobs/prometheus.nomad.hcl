@@ -127,7 +127,7 @@ job "prometheus" {
 
       resources {
         cpu    = 100
-        memory = 256
+        memory = 384
       }
     }
   }

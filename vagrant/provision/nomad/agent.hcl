@@ -62,6 +62,8 @@ consul {
 }
 
 telemetry {
+  # Each collection asks Docker about every container, which is not free.
+  collection_interval        = "15s"
   prometheus_metrics         = true
   publish_allocation_metrics = true
   publish_node_metrics       = true
