@@ -31,6 +31,7 @@ type Service struct {
 	settings Settings
 	leases   *leases
 	finisher *finisher
+	turns    chan struct{} // holds one for each request that is worked on
 
 	stopping  sync.Once
 	stopLoops context.CancelFunc
@@ -46,7 +47,10 @@ func New(d Dependencies, s Settings) (*Service, error) {
 		return nil, fault.Wrap("check the coordinator's settings", err)
 	}
 	held := newLeases()
-	return &Service{Dependencies: d, settings: s, leases: held, finisher: newFinisher(d, s, held)}, nil
+	return &Service{
+		Dependencies: d, settings: s, leases: held, finisher: newFinisher(d, s, held),
+		turns: make(chan struct{}, s.MaxInFlight),
+	}, nil
 }
 
 // Start begins the background work.

@@ -18,6 +18,7 @@ type Settings struct {
 	TakeOverEvery  time.Duration
 	TakeOverBatch  int
 	TakeOverLimit  int // attempts in hand at which no more are taken over
+	MaxInFlight    int // requests worked on at once; the others wait their turn
 }
 
 // doubtLimit is how long after the death of a coordinator its attempts may
@@ -37,6 +38,7 @@ func DefaultSettings(owner string) Settings {
 		TakeOverEvery:  500 * time.Millisecond,
 		TakeOverBatch:  32,
 		TakeOverLimit:  256,
+		MaxInFlight:    12,
 	}
 }
 
@@ -55,5 +57,6 @@ func (s Settings) Validate() error {
 	check(s.CallTimeout < s.AttemptTimeout, "a call of %v leaves no time in an attempt of %v", s.CallTimeout, s.AttemptTimeout)
 	check(s.Lease+s.TakeOverEvery < doubtLimit, "lease %v and take-over every %v leave no time to finish within %v", s.Lease, s.TakeOverEvery, doubtLimit)
 	check(s.TakeOverBatch >= 1 && s.TakeOverLimit >= s.TakeOverBatch, "a batch of %d does not fit a limit of %d", s.TakeOverBatch, s.TakeOverLimit)
+	check(s.MaxInFlight >= 1, "at least one request at once, not %d", s.MaxInFlight)
 	return errors.Join(problems...)
 }
