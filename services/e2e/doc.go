@@ -11,6 +11,14 @@
 // added: books are deleted, counts of instances set back. Everything is bounded in count
 // and time; what becomes true later is polled for, never slept for.
 //
+// # Drills
+//
+// TestDrills kills a container of the shop under load and holds the shop to it that no
+// acknowledged order is lost or doubled, and that all is whole again in time. DRILLS names
+// the drills, separated by commas, or is "all" (go tool task drill:all); without it two are
+// drawn with DRILL_SEED, so that a run of all tests stays short. A container is killed by
+// the name that Nomad gave it, which needs Docker's permission, and nothing else is touched.
+//
 // # Examples in the README
 //
 // Every fenced bash block of the repository's README.md that follows a line
