@@ -14,7 +14,7 @@ const (
 	StatusCancelled = "cancelled"
 )
 
-// Order is an order as the API shows it (api.md). Money is in minor units of
+// Order is an order as the API shows it. Money is in minor units of
 // Currency; times are UTC, to the microsecond.
 type Order struct {
 	ID         string    `json:"id"`

@@ -9,7 +9,7 @@ import (
 	"bookstore/services/kit/fault"
 )
 
-// The limits of an order request (api.md).
+// The limits of an order request.
 const (
 	MaxCustomerID = 128  // characters
 	MaxItems      = 100  // different books in one order

@@ -1,6 +1,6 @@
 // Package coordinator drives distributed transactions: it prepares a change
 // in the databases of several services, makes one durable decision, and
-// carries it out whatever happens meanwhile. The rules are in protocols.md;
+// carries it out whatever happens meanwhile. The rules are in README.md;
 // Store says what the database must promise for them.
 package coordinator
 

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// Settings are the times and limits of the protocol (protocols.md).
+// Settings are the times and limits of the protocol (README.md).
 type Settings struct {
 	Owner          string        // this instance, as rows name it
 	AttemptTimeout time.Duration // from claim to decision

@@ -59,7 +59,7 @@ const (
 	forTransaction = 10 * time.Second
 )
 
-// Routes is the API as it is reachable from outside (api.md), and all of it.
+// Routes is the API as it is reachable from outside, and all of it.
 func Routes() []Route {
 	return []Route{
 		{http.MethodGet, "/books", Books, forRead, Anyone, Always},
