@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"runtime/debug"
 	"time"
 
@@ -93,5 +94,19 @@ func (s *server) refuseUnknownMethods(app *fiber.App) fasthttp.RequestHandler {
 		if err := s.answerFailure(c, fiber.ErrMethodNotAllowed); err != nil {
 			ctx.SetStatusCode(fiber.StatusInternalServerError)
 		}
+	}
+}
+
+// closeSilent leaves a connection unanswered that brought no whole request head
+// in time, and closes it. A proxy opens connections in advance and may first use
+// one at the moment when the time is up: an answer would then pass for the
+// answer to that request, which a closed connection lets it send again.
+func closeSilent(answer func(*fasthttp.RequestCtx, error)) func(*fasthttp.RequestCtx, error) {
+	return func(ctx *fasthttp.RequestCtx, err error) {
+		if _, broken := errors.AsType[*net.OpError](err); broken {
+			_ = ctx.Conn().Close()
+			return
+		}
+		answer(ctx, err)
 	}
 }

@@ -67,6 +67,7 @@ func New(o Options) *fiber.App {
 		ErrorHandler:                 s.answerFailure,
 	})
 	app.Server().Handler = s.refuseUnknownMethods(app)
+	app.Server().ErrorHandler = closeSilent(app.Server().ErrorHandler)
 	app.Use(s.observe, s.limitBody)
 	s.probes(app)
 	return app

@@ -267,3 +267,40 @@ func TestALargeBodyIsAnsweredNotReset(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestAConnectionWithoutARequestIsClosedUnasked: what a server says before it was asked
+// would be taken for the answer to a request that is just on its way.
+func TestAConnectionWithoutARequestIsClosedUnasked(t *testing.T) {
+	app := web.New(web.Options{})
+	app.Server().ReadTimeout = 50 * time.Millisecond
+	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	served := make(chan error, 1)
+	go func() { served <- app.Listener(listener) }()
+	for _, sent := range []string{"", "GET /rea"} {
+		conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", listener.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.WriteString(conn, sent); err != nil {
+			t.Fatal(err)
+		}
+		if err := conn.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
+			t.Fatal(err)
+		}
+		got, err := io.ReadAll(conn)
+		var network net.Error
+		if len(got) > 0 || (errors.As(err, &network) && network.Timeout()) {
+			t.Errorf("after %q came %q, %v", sent, got, err)
+		}
+		_ = conn.Close()
+	}
+	if err := app.Shutdown(); err != nil {
+		t.Error(err)
+	}
+	if err := <-served; err != nil {
+		t.Error(err)
+	}
+}
