@@ -30,7 +30,7 @@ type Config struct {
 	CredentialsFile string        `env:"DB_CREDENTIALS_FILE"` // one line user:password; replaces the DSN's
 	CAFile          string        `env:"DB_CA_FILE"`          // PEM of the mesh authority; turns TLS on
 	TLSService      string        `env:"DB_TLS_SERVICE" envDefault:"postgres"`
-	MaxConns        int32         `env:"DB_MAX_CONNS" envDefault:"16"`
+	MaxConns        int32         `env:"DB_MAX_CONNS" envDefault:"8"` // a backend of the leader's each, about 3 MB
 }
 
 // Validate reports every problem at once.

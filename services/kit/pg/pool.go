@@ -22,7 +22,7 @@ func Open(ctx context.Context, c Config, name string, reg *prometheus.Registry) 
 	session(cfg.ConnConfig, name)
 	cfg.MaxConns = c.MaxConns
 	if cfg.MaxConns < 1 {
-		cfg.MaxConns = 16
+		cfg.MaxConns = 8
 	}
 	cfg.HealthCheckPeriod = 2 * time.Second
 	cfg.MaxConnLifetime = 10 * time.Minute
@@ -30,7 +30,7 @@ func Open(ctx context.Context, c Config, name string, reg *prometheus.Registry) 
 	cfg.MaxConnIdleTime = 5 * time.Minute
 	cfg.PingTimeout = time.Second
 
-	w := &watch{config: c}
+	w := &watch{config: c, turn: newTurn()}
 	cfg.ConnConfig.ConnectTimeout = connectTimeout
 	cfg.ConnConfig.ValidateConnect = requireLeader
 	cfg.BeforeConnect = w.beforeConnect

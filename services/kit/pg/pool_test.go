@@ -279,3 +279,29 @@ func TestCollectorShowsThePool(t *testing.T) {
 		t.Errorf("got %v", got)
 	}
 }
+
+// Without a leader every attempt costs each member a process and a password check: those who
+// wait together ask once.
+func TestWithoutALeaderAPoolAsksOnceForAll(t *testing.T) {
+	t.Parallel()
+	standby := pgtest.Start(t, pgtest.Options{Settings: []string{"default_transaction_read_only=on"}})
+	front := newFrontman(t, standby.Addr())
+	pool, members := open(t, 8, front.Addr().String())
+	var asked sync.WaitGroup
+	for range 50 {
+		asked.Go(func() {
+			if _, err := pool.Exec(context.Background(), "select 1"); fault.KindOf(pg.Fault("ask", err)) != fault.Unavailable {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
+	asked.Wait()
+	if n := front.seen.Load(); n > 5 {
+		t.Errorf("%d connections for 50 who waited", n)
+	}
+	write(t, members, pgtest.Server(t).Addr())
+	eventually(t, "the leader", func() bool {
+		_, err := pool.Exec(context.Background(), "select 1")
+		return err == nil
+	})
+}

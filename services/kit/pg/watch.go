@@ -23,27 +23,37 @@ type watch struct {
 	generation atomic.Int64           // grows with every reset
 	reset      atomic.Pointer[func()] // the pool's Reset
 	leader     atomic.Pointer[string] // the member that took the last connection
+	turn       *turn
 }
 
 // guardKey is where a connection keeps its guard.
 const guardKey = "bookstore.guard"
 
-func (w *watch) beforeConnect(_ context.Context, cfg *pgx.ConnConfig) error {
+func (w *watch) beforeConnect(ctx context.Context, cfg *pgx.ConnConfig) error {
+	if err := w.turn.take(ctx); err != nil {
+		return unreachable(err)
+	}
 	first := ""
 	if last := w.leader.Load(); last != nil {
 		first = *last
 	}
 	if err := w.config.refresh(cfg, first); err != nil {
-		return &fault.Error{
-			Op: "find the database", Kind: fault.Unavailable, Err: err,
-			Message: "the database cannot be reached", RetryAfter: time.Second,
-		}
+		w.turn.give(err)
+		return unreachable(err)
 	}
+	cfg.Tracer = end{w.turn}
 	g := &guard{generation: w.generation.Load(), watch: w}
 	cfg.DialFunc = g.dial
 	cfg.AfterConnect = g.connected
 	cfg.OnPgError = g.failed
 	return nil
+}
+
+func unreachable(cause error) error {
+	return &fault.Error{
+		Op: "find the database", Kind: fault.Unavailable, Err: cause,
+		Message: "the database cannot be reached", RetryAfter: time.Second,
+	}
 }
 
 // expire resets the pool unless that has been done since the connection of
