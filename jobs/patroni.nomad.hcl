@@ -197,7 +197,7 @@ job "patroni" {
 
       resources {
         cpu    = 200
-        memory = 384
+        memory = 512
       }
     }
   }
