@@ -105,7 +105,19 @@ func shopIsWhole(ctx context.Context, t *testing.T) error {
 	if err := patroniIsWhole(ctx, t); err != nil {
 		return err
 	}
-	return redisIsWhole(ctx, t)
+	if err := redisIsWhole(ctx, t); err != nil {
+		return err
+	}
+	// The mesh may shun an instance longer than that is unwell: the front must reach them all.
+	a, err := newClient(t, "").try(ctx, call{method: "GET", path: "/health"})
+	if err != nil {
+		return err
+	}
+	var health struct{ Status string }
+	if err := json.Unmarshal(a.body, &health); err != nil || health.Status != "ok" {
+		return fmt.Errorf("the gateway's health is %v", a)
+	}
+	return nil
 }
 
 // member is one of PostgreSQL's, as Patroni sees it.
