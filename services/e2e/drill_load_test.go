@@ -7,6 +7,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"math/rand/v2"
 	"net/http"
 	"reflect"
 	"slices"
@@ -114,14 +115,15 @@ func (l *drillLoad) crowd() {
 	}
 }
 
-// order asks for the nth order until it is settled.
+// order asks for the nth order until it is settled, at first at once, then ever less often,
+// as clients do who want the shop back on its feet.
 func (l *drillLoad) order(n int) {
 	items := []orderItem{{BookID: l.books[n%len(l.books)], Quantity: 1}}
 	if n%3 == 0 {
 		items = append(items, orderItem{BookID: l.books[(n+7)%len(l.books)], Quantity: 2})
 	}
 	k := buy(l.customer, "drill-"+uuid.NewString(), items...)
-	wait := 50 * time.Millisecond
+	wait := 100 * time.Millisecond
 	for tries := 1; ; tries++ {
 		a, err := l.shop.try(l.settle, k)
 		switch {
@@ -138,8 +140,8 @@ func (l *drillLoad) order(n int) {
 		case <-l.settle.Done():
 			l.note(&l.wrong, fmt.Sprintf("an order was not settled in %d tries, the last answer: %v %v", tries, a, err))
 			return
-		case <-time.After(wait):
-			wait = min(2*wait, time.Second)
+		case <-time.After(wait/2 + rand.N(wait)):
+			wait = min(2*wait, 4*time.Second)
 		}
 	}
 }
