@@ -33,13 +33,16 @@ func consulClient(t testing.TB) *consul.Client {
 	return c
 }
 
+var oneNomad = sync.OnceValues(func() (*nomad.Client, error) {
+	return nomad.NewClient(&nomad.Config{Address: "http://127.0.0.1:4646"})
+})
+
 func nomadClient(t testing.TB) *nomad.Client {
 	t.Helper()
-	c, err := nomad.NewClient(&nomad.Config{Address: "http://127.0.0.1:4646"})
+	c, err := oneNomad()
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(c.Close)
 	return c
 }
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Joins this node to the cluster and keeps mending it for as long as the node runs: once a
-# second while something is amiss, every five when all is well. Every node does the same from what it sees; no step needs another node to take
-# turns, and each can be repeated:
+# second while something is amiss, every five when all is well. Every node does the same from
+# what it sees; no step needs another node to take turns, and each can be repeated:
 #
 #   meet    every address that Consul lists and the cluster does not know. This also brings
 #           a cluster back whose nodes all returned on new ports: an id that is known at
@@ -9,6 +9,8 @@
 #   forget  nodes that failed and are gone from Consul, once the cluster is whole without them.
 #   claim   the first half of the nodes are born masters: node i takes what nobody owns of
 #           the i-th part of the slots.
+#   relink  a replica whose master came back on another port goes on calling the old one, though
+#           its own table of nodes has the new one: it is told again whom it follows.
 #   follow  a master without slots becomes the replica of the master with the fewest.
 set -uo pipefail
 
@@ -96,6 +98,17 @@ follow() {
   say "follow $master: $(redis cluster replicate "$master")"
 }
 
+# relink has a replica call its master where the master is now.
+relink() {
+  local master address link
+  master=$(awk '$3 ~ /myself/ && $3 ~ /slave/ { print $4 }' <<<"$nodes")
+  [[ -n $master ]] || return 0
+  address=$(awk -v id="$master" '$1 == id { sub("@.*", "", $2); print $2 }' <<<"$nodes")
+  link=$(redis info replication | tr -d '\r' | awk -F: '/^master_host:/ { host = $2 } /^master_port:/ { port = $2 } END { print host ":" port }')
+  [[ $link != "$address" ]] || return 0
+  say "follow $master at $address, not $link: $(redis cluster replicate "$master")"
+}
+
 # round is one look and what follows from it.
 round() {
   nodes=$(redis cluster nodes | tr -d '\r') && [[ $nodes == *myself* ]] || return 0
@@ -108,6 +121,7 @@ round() {
   calm=$((calm + 1))
   ((calm >= settled)) || return 0
   forget
+  relink
   # Only a master that owns nothing has a place to find.
   awk '$3 ~ /myself/ && $3 ~ /master/ && NF == 8 { empty = 1 } END { exit !empty }' <<<"$nodes" || return 0
   if [[ -n $(unowned 0 $((slots - 1))) ]]; then
