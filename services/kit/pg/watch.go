@@ -22,7 +22,7 @@ type watch struct {
 	config     Config
 	generation atomic.Int64           // grows with every reset
 	reset      atomic.Pointer[func()] // the pool's Reset
-	leader     atomic.Pointer[string] // the member that took the last connection
+	leader     atomic.Pointer[string] // the member that took the last connection: asked first
 	turn       *turn
 }
 
@@ -62,7 +62,6 @@ func (w *watch) expire(generation int64) {
 	if !w.generation.CompareAndSwap(generation, generation+1) {
 		return
 	}
-	w.leader.Store(nil)
 	if reset := w.reset.Load(); reset != nil {
 		go (*reset)()
 	}
