@@ -47,8 +47,8 @@ var drills = []drill{
 	},
 }
 
-// defaultDrillSeed makes the short selection the leader's and the coordinator's death.
-const defaultDrillSeed = 46
+// defaultDrillSeed makes the short selection a coordinator's and a replica's death.
+const defaultDrillSeed = 48
 
 // shortSelection is how many drills run where none is asked for.
 const shortSelection = 2

@@ -188,6 +188,7 @@ func TestACommitThatWaitsForTheStandbyIsNeverCutShort(t *testing.T) {
 		server.Reload(t)
 	}
 	standbys("nobody")
+	awaitHeldCommits(t, server)
 	began := time.Now()
 	f.must("commit", hasty.Commit(ctx, m), fault.DeadlineExceeded)
 	if took := time.Since(began); took < 3*time.Second {
@@ -205,6 +206,22 @@ func TestACommitThatWaitsForTheStandbyIsNeverCutShort(t *testing.T) {
 	if f.amount() != 90 {
 		t.Errorf("amount %d", f.amount())
 	}
+}
+
+// awaitHeldCommits returns once commits wait for the standby: a reload takes effect a moment
+// after it was asked for.
+func awaitHeldCommits(t *testing.T, server *pgtest.Instance) {
+	t.Helper()
+	for range 100 {
+		probe := server.Conn(t, "postgres")
+		ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+		_, err := probe.Exec(ctx, "select pg_logical_emit_message(true, 'probe', '')")
+		cancel()
+		if err != nil {
+			return
+		}
+	}
+	t.Fatal("commits do not wait for the standby")
 }
 
 func TestAnUnreachableDatabaseLeavesTheOutcomeOpen(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -81,8 +82,13 @@ func digest(migrations fs.FS) (string, error) {
 	return hex.EncodeToString(hash.Sum(nil))[:16], nil
 }
 
+// dropTimeout keeps a server that a failed test left waiting from hanging the run.
+const dropTimeout = 20 * time.Second
+
 // drop removes a database; prepared transactions in it would forbid that.
 func (i *Instance) drop(ctx context.Context, database string) error {
+	ctx, cancel := context.WithTimeout(ctx, dropTimeout)
+	defer cancel()
 	conn, err := pgx.Connect(ctx, i.URL(database))
 	if err != nil {
 		return fmt.Errorf("connect: %w", err)
