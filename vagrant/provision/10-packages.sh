@@ -10,7 +10,6 @@ packages=(
 	gcc libc6-dev mmdebstrap debian-archive-keyring
 	ca-certificates curl jq openssl python3 python3-pip unzip shellcheck
 )
-# Not on the list of a distribution's release: what it calls otherwise is skipped by name, never silently.
 missing=()
 for package in "${packages[@]}"; do
 	dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null | grep -qx installed || missing+=("$package")
