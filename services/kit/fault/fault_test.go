@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"testing"
 	"time"
 
@@ -47,8 +48,13 @@ func TestEveryErrorIsEitherRefusedOrUnknown(t *testing.T) {
 	if !fault.Unknown(errors.New("broken pipe")) {
 		t.Error("a plain error is not a decision")
 	}
-	if !fault.Refused(fault.New(fault.OutOfStock, "")) || !fault.Unknown(fault.New(fault.Unavailable, "")) {
-		t.Error("out_of_stock decides, unavailable does not")
+	for _, kind := range []fault.Kind{fault.OutOfStock, fault.NotReturnable, fault.PaymentDeclined} {
+		if !fault.Refused(fault.New(kind, "")) || kind.Status() != http.StatusConflict {
+			t.Errorf("%s decides", kind)
+		}
+	}
+	if !fault.Unknown(fault.New(fault.Unavailable, "")) {
+		t.Error("unavailable decides nothing")
 	}
 }
 

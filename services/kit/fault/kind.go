@@ -25,6 +25,8 @@ const (
 	InProgress             Kind = "in_progress"
 	AlreadyCaptured        Kind = "already_captured"
 	NotCancellable         Kind = "not_cancellable"
+	NotReturnable          Kind = "not_returnable"
+	PaymentDeclined        Kind = "payment_declined"
 	Contended              Kind = "contended"
 	Aborted                Kind = "aborted"     // a branch refused because its gid is already aborted
 	Lost                   Kind = "branch_lost" // a decided commit whose prepared branch and marker are both gone
@@ -74,6 +76,8 @@ var table = []row{
 	{InProgress, http.StatusConflict, "The same request is in progress", true},
 	{AlreadyCaptured, http.StatusConflict, "The payment is already captured", false},
 	{NotCancellable, http.StatusConflict, "Cannot be cancelled", false},
+	{NotReturnable, http.StatusConflict, "Cannot be returned", false},
+	{PaymentDeclined, http.StatusConflict, "The payment was declined", false},
 	{Contended, http.StatusConflict, "Too many at once", false},
 	{Aborted, http.StatusConflict, "The transaction is aborted", false},
 	{Lost, http.StatusConflict, "The branch is lost", false},
