@@ -12,6 +12,7 @@ type metrics struct {
 	requests *prometheus.CounterVec
 	duration *prometheus.HistogramVec
 	inFlight prometheus.Gauge
+	streams  prometheus.Gauge
 }
 
 func newMetrics(registry *prometheus.Registry) *metrics {
@@ -26,8 +27,13 @@ func newMetrics(registry *prometheus.Registry) *metrics {
 		inFlight: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "http_requests_in_flight", Help: "Requests being answered now.",
 		}),
+		// A stream is a request that is answered when it begins, and one of these
+		// until it ends.
+		streams: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "http_streams_open", Help: "Streams being sent now.",
+		}),
 	}
-	registry.MustRegister(m.requests, m.duration, m.inFlight)
+	registry.MustRegister(m.requests, m.duration, m.inFlight, m.streams)
 	return m
 }
 

@@ -17,8 +17,8 @@ import (
 // ProblemType is the content type of every failure (RFC 9457).
 const ProblemType = "application/problem+json"
 
-// logKey is where a request keeps its app's logger.
-type logKey struct{}
+// serverKey is where a request keeps its app's server.
+type serverKey struct{}
 
 // WriteError answers with the problem that err is. The cause of an internal
 // error goes to the log and never to the client.
@@ -26,7 +26,7 @@ func WriteError(c *fiber.Ctx, err error) error {
 	f := fault.As(err)
 	id := requestID(c)
 	if f.Kind.Status() == fiber.StatusInternalServerError {
-		logOf(c).LogAttrs(Context(c), slog.LevelError, "request failed", slog.String("path", c.Path()), slog.String("error", err.Error()))
+		serverOf(c).Log.LogAttrs(Context(c), slog.LevelError, "request failed", slog.String("path", c.Path()), slog.String("error", err.Error()))
 	}
 	problem := map[string]any{}
 	maps.Copy(problem, f.Details)
@@ -71,7 +71,7 @@ func retryAfter(f *fault.Error) int {
 // answerFailure is the app's error handler: Fiber's own errors (no route,
 // wrong method, unreadable request) become problems like all others.
 func (s *server) answerFailure(c *fiber.Ctx, err error) error {
-	c.Locals(logKey{}, s.Log)
+	c.Locals(serverKey{}, s)
 	var routing *fiber.Error
 	if !errors.As(err, &routing) {
 		return WriteError(c, err)
@@ -94,9 +94,11 @@ func fromFiber(err *fiber.Error) error {
 	}
 }
 
-func logOf(c *fiber.Ctx) *slog.Logger {
-	if log, ok := c.Locals(logKey{}).(*slog.Logger); ok {
-		return log
+// serverOf is the server that c's app was made with; a Fiber app that New did
+// not make gets one that logs and counts for nobody.
+func serverOf(c *fiber.Ctx) *server {
+	if s, ok := c.Locals(serverKey{}).(*server); ok {
+		return s
 	}
-	return slog.New(slog.DiscardHandler)
+	return newServer(Options{})
 }

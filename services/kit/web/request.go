@@ -53,7 +53,7 @@ func (s *server) begin(c *fiber.Ctx) (end context.CancelFunc) {
 	if ms, err := strconv.ParseInt(c.Get(HeaderTimeout), 10, 32); err == nil && ms > 0 {
 		deadline = min(deadline, time.Duration(ms)*time.Millisecond)
 	}
-	c.Locals(logKey{}, s.Log)
+	c.Locals(serverKey{}, s)
 	ctx, cancel := context.WithTimeout(context.Background(), deadline)
 	c.SetUserContext(origin.With(ctx, origin.Origin{RequestID: requestID(c), Caller: Caller(c)}))
 	return cancel

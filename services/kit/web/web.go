@@ -40,12 +40,14 @@ type Options struct {
 	Health    func(context.Context) map[string]error
 	BodyLimit int           // bytes of a request body; 0 means 1 MiB
 	Deadline  time.Duration // of a request's context; 0 means 10 s
+	Streams   Streams
 }
 
 // server is what one app's middleware shares.
 type server struct {
 	Options
 	metrics *metrics
+	slots   chan struct{} // holds one for each stream
 }
 
 // New makes an app with its middleware and /health, /ready and /metrics.
@@ -92,5 +94,6 @@ func newServer(o Options) *server {
 	if o.Deadline == 0 {
 		o.Deadline = defaultDeadline
 	}
-	return &server{Options: o, metrics: newMetrics(o.Registry)}
+	o.Streams = o.Streams.withDefaults()
+	return &server{Options: o, metrics: newMetrics(o.Registry), slots: make(chan struct{}, o.Streams.Limit)}
 }
