@@ -1,0 +1,76 @@
+package lab
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+
+	"bookstore/services/kit/pg/pgtest"
+)
+
+// password is every login's: the servers of tests ask nobody for it.
+const password = "lab"
+
+// startDatabases runs the servers and has the shop's own command declare and
+// migrate the databases on them.
+func (s *Shop) startDatabases() {
+	s.t.Helper()
+	main := s.startServer()
+	for _, name := range []string{BookDB, OrderDB, PaymentDB, CoordinatorDB} {
+		s.servers[name] = main
+	}
+	if s.options.Apart {
+		s.servers[OrderDB] = s.startServer()
+	}
+}
+
+func (s *Shop) startServer() *pgtest.Instance {
+	s.t.Helper()
+	server := pgtest.Start(s.t, s.options.Postgres)
+	logins := filepath.Join(s.dir, "logins")
+	var text strings.Builder
+	for _, name := range []string{BookDB, OrderDB, PaymentDB, CoordinatorDB} {
+		fmt.Fprintf(&text, "%s_a %s\n%s_b %s\n", name, password, name, password)
+	}
+	if err := os.WriteFile(logins, []byte(text.String()), 0o600); err != nil {
+		s.t.Fatal(err)
+	}
+	migrate := exec.CommandContext(s.t.Context(), filepath.Join(s.bin, "migrate"))
+	migrate.Env = []string{"DB_DSN=" + server.URL("postgres"), "LOGINS_FILE=" + logins, "LEADER_TIMEOUT=30s"}
+	if out, err := migrate.CombinedOutput(); err != nil {
+		s.t.Fatalf("migrate: %v\n%s", err, out)
+	}
+	return server
+}
+
+// Price is what every seeded book costs, in cents.
+const Price = 1000
+
+const seedBooks = `
+with added as (
+	insert into books (title, authors, price_cents, currency)
+	select 'Book ' || n, array['Author ' || n % 100], $2, 'EUR' from generate_series(1, $1::int) n order by n
+	returning id
+), stocked as (
+	insert into stock (book_id, quantity) select id, $3::bigint from added returning book_id
+)
+insert into stock_movements (book_id, delta, cause) select book_id, $3::bigint, 'initial' from stocked where $3::bigint > 0`
+
+// seed puts books into an empty catalogue. They get the ids 1 to n.
+func (s *Shop) seed(n int, stock int64) error {
+	if n == 0 {
+		return nil
+	}
+	ctx, pool := context.Background(), s.DB(BookDB)
+	_, err := pool.Exec(ctx, seedBooks, n, Price, stock)
+	if err == nil {
+		_, err = pool.Exec(ctx, "vacuum (analyze) books, stock, stock_movements")
+	}
+	if err != nil {
+		return fmt.Errorf("seed books: %w", err)
+	}
+	return nil
+}
