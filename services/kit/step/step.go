@@ -1,0 +1,117 @@
+// Package step makes a PostgreSQL database take part in sagas.
+//
+// A step is one participant's part of a saga: it is done at once, in a local
+// transaction, and may be undone later.
+//
+//	           do                    undo
+//	(nothing) ─────► done ─────────────────────► undone
+//	    │ │  do                      undo           ▲
+//	    │ └─────► refused ──────────────────────────┤
+//	    │                            undo           │
+//	    └───────────────────────────────────────────┘
+//
+// The marker row of a step stands in the transaction of its change, so that
+// both are there or neither is. The first outcome of a do is its outcome for
+// good: asked again, it is answered from the marker. An undo reverses what was
+// done, once, and whatever it finds it leaves a tombstone, which refuses a do
+// that comes late.
+//
+// Every answer is one of three: nil is done; a fault for which fault.Refused
+// holds is a decided "no"; anything else leaves the outcome open, and the same
+// call has to be made again. So it has after fault.Contended, which decides
+// nothing about a step.
+//
+// Only the leader takes part: every call begins with a write.
+package step
+
+import (
+	"context"
+	"encoding/json"
+	"log/slog"
+	"regexp"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"bookstore/services/kit/fault"
+)
+
+// Key names a step: no two of one saga have the same name.
+type Key struct {
+	Saga string // a UUID in its canonical form
+	Step string // [a-z_]{1,64}
+}
+
+// Work makes a step's change in tx and returns its result, which must have a
+// JSON form; nil is none. It must not end the transaction, nor begin one inside
+// it. A fault that it returns undoes the change and, unless it is Contended or
+// leaves the outcome open, is the step's outcome.
+type Work func(ctx context.Context, tx pgx.Tx) (result any, err error)
+
+// Reversal takes a step's change back in tx. result is what its Work returned,
+// nil for none. An error keeps the step as it is: done.
+type Reversal func(ctx context.Context, tx pgx.Tx, result json.RawMessage) error
+
+// Participant does and undoes steps in one database.
+type Participant struct {
+	pool  *pgxpool.Pool
+	log   *slog.Logger
+	slots chan struct{} // taken by running steps
+	count *prometheus.CounterVec
+}
+
+// New makes the participant over pool, whose database has the table
+// step_markers. reg may be nil.
+func New(pool *pgxpool.Pool, log *slog.Logger, reg *prometheus.Registry) *Participant {
+	count := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "step_operations_total",
+		Help: "Calls about steps of sagas, by result: done, refused, unknown.",
+	}, []string{"step", "op", "result"})
+	if reg != nil {
+		reg.MustRegister(count)
+	}
+	// Steps may all wait for rows that others hold, prepared branches of two-phase
+	// commits among them. A quarter of the pool is kept for those who let go of them.
+	slots := max(1, pool.Config().MaxConns*3/4)
+	return &Participant{pool: pool, log: log, slots: make(chan struct{}, slots), count: count}
+}
+
+var (
+	sagaPattern = regexp.MustCompile(`^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)
+	stepPattern = regexp.MustCompile(`^[a-z_]{1,64}$`)
+)
+
+// check refuses what cannot be a step.
+func (k Key) check() error {
+	var fields []fault.Field
+	if !sagaPattern.MatchString(k.Saga) {
+		fields = append(fields, fault.Field{Field: "saga", Code: "pattern", Detail: "must be a UUID"})
+	}
+	if !stepPattern.MatchString(k.Step) {
+		fields = append(fields, fault.Field{Field: "step", Code: "pattern", Detail: "1 to 64 of a-z and _"})
+	}
+	if len(fields) > 0 {
+		return fault.Invalid(fields...)
+	}
+	return nil
+}
+
+// record counts an answer and logs those that somebody may have to look at.
+func (p *Participant) record(op string, k Key, err error) error {
+	result := "done"
+	switch {
+	case err == nil:
+	case decided(err):
+		result = "refused"
+	default:
+		result = "unknown"
+		p.log.Warn("the outcome of a step is not known", "op", op, "saga", k.Saga, "step", k.Step, "error", err)
+	}
+	p.count.WithLabelValues(k.Step, op, result).Inc()
+	return fault.Wrap(op+" step "+k.Step, err)
+}
+
+// decided reports a refusal that holds for good. One that comes of others being
+// busy does not: the next try may well be done.
+func decided(err error) bool { return fault.Refused(err) && fault.KindOf(err) != fault.Contended }
