@@ -1,10 +1,31 @@
 # Where a call to gateway may be sent again, to another instance when one is there. A call that may have
 # been carried out is repeated only when that does no harm: reads, calls with an Idempotency-Key.
 # All else is repeated only when no instance has seen it. The answer carries the number of attempts.
+# Streams of events alone may last: -1s is without a time-out, and what keeps them is that they are
+# heard of every ten seconds.
 Kind = "service-router"
 Name = "gateway"
 
 Routes = [
+  {
+    Match = {
+      HTTP = {
+        PathRegex = "/checkouts/[^/]+/events"
+        Methods   = ["GET"]
+      }
+    }
+    Destination = {
+      RequestTimeout = "-1s"
+      IdleTimeout    = "30s"
+      NumRetries     = 2
+      RetryOn        = ["connect-failure", "refused-stream", "reset", "gateway-error"]
+      ResponseHeaders = {
+        Set = {
+          "x-envoy-attempt-count" = "%UPSTREAM_REQUEST_ATTEMPT_COUNT%"
+        }
+      }
+    }
+  },
   {
     Match = {
       HTTP = {

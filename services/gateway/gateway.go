@@ -44,10 +44,14 @@ func New(o Options) (*Gateway, error) {
 func (g *Gateway) Close() { g.transport.CloseIdleConnections() }
 
 // Register adds every route to app. What is read can also be asked for with
-// HEAD, which is answered as GET without the body.
+// HEAD, which is answered as GET without the body; a stream has nothing else.
 func (g *Gateway) Register(app fiber.Router) {
 	for _, r := range Routes() {
 		handler := g.handler(r)
+		if r.Answer == Events {
+			app.Add(r.Method, r.Pattern, web.AcceptEvents, handler)
+			continue
+		}
 		app.Add(r.Method, r.Pattern, web.AcceptJSON, handler)
 		if r.Method == http.MethodGet {
 			app.Add(http.MethodHead, r.Pattern, web.AcceptJSON, handler)

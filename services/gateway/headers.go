@@ -63,7 +63,11 @@ func respond(c *fiber.Ctx, a *upstreamAnswer) error {
 			}
 		}
 	}
-	return c.Status(a.status).Send(a.body)
+	c.Status(a.status)
+	if a.stream != nil {
+		return passOn(c, a.stream)
+	}
+	return c.Send(a.body)
 }
 
 func connectionNames(header string) map[string]bool {

@@ -23,10 +23,14 @@ const leastTime = 50 * time.Millisecond
 func (g *Gateway) forward(ctx context.Context, r Route, request upstreamRequest) (*upstreamAnswer, error) {
 	ctx, cancel := context.WithTimeout(ctx, r.Timeout)
 	defer cancel()
+	send := g.send
+	if r.Answer == Events {
+		send = g.open
+	}
 	mayRepeat := r.Repeat == Always || (r.Repeat == WithKey && request.header.Get("Idempotency-Key") != "")
 	for try := 1; ; try++ {
 		setTimeLeft(ctx, request.header)
-		answer, err := g.send(ctx, request)
+		answer, err := send(ctx, request)
 		if err == nil && answer.proxyFailed() {
 			err = proxyProblem(answer)
 		}

@@ -36,9 +36,10 @@ type Route struct {
 	Method   string
 	Pattern  string // Fiber's pattern; what matches none of them is not let in
 	Upstream Upstream
-	Timeout  time.Duration // of the whole call, reroute included
+	Timeout  time.Duration // of the whole call, reroute included; of a stream, until it begins
 	Access   Access
 	Repeat   Repeat
+	Answer   Answer
 }
 
 // Repeat is when a call may be sent again although the first may have arrived.
@@ -49,6 +50,15 @@ const (
 	Never   Repeat = iota // it would be done twice
 	WithKey               // when it carries an Idempotency-Key
 	Always                // it is a read, or doing it twice is doing it once
+)
+
+// Answer is the form of a call's answer.
+type Answer int
+
+// The forms of answers.
+const (
+	JSON   Answer = iota // passed on when it is whole
+	Events               // passed on as it comes, for as long as it comes
 )
 
 const (
@@ -62,22 +72,31 @@ const (
 // Routes is the API as it is reachable from outside, and all of it.
 func Routes() []Route {
 	return []Route{
-		{http.MethodGet, "/books", Books, forRead, Anyone, Always},
-		{http.MethodPost, "/books", Books, forWrite, Catalogue, WithKey},
-		{http.MethodGet, "/books/:id", Books, forRead, Anyone, Always},
-		{http.MethodPut, "/books/:id", Books, forWrite, Catalogue, Never},
-		{http.MethodPatch, "/books/:id", Books, forWrite, Catalogue, Never},
-		{http.MethodDelete, "/books/:id", Books, forWrite, Catalogue, Never},
-		{http.MethodPut, "/books/by-source/:sourceId", Books, forWrite, Catalogue, Always},
-		{http.MethodGet, "/books/:id/availability", Books, forRead, Anyone, Always},
-		{http.MethodPost, "/books/:id/stock", Books, forWrite, Catalogue, WithKey},
+		{http.MethodGet, "/books", Books, forRead, Anyone, Always, JSON},
+		{http.MethodPost, "/books", Books, forWrite, Catalogue, WithKey, JSON},
+		{http.MethodGet, "/books/:id", Books, forRead, Anyone, Always, JSON},
+		{http.MethodPut, "/books/:id", Books, forWrite, Catalogue, Never, JSON},
+		{http.MethodPatch, "/books/:id", Books, forWrite, Catalogue, Never, JSON},
+		{http.MethodDelete, "/books/:id", Books, forWrite, Catalogue, Never, JSON},
+		{http.MethodPut, "/books/by-source/:sourceId", Books, forWrite, Catalogue, Always, JSON},
+		{http.MethodGet, "/books/:id/availability", Books, forRead, Anyone, Always, JSON},
+		{http.MethodPost, "/books/:id/stock", Books, forWrite, Catalogue, WithKey, JSON},
 
-		{http.MethodGet, "/orders", Orders, forRead, Anyone, Always},
-		{http.MethodGet, "/orders/:id", Orders, forRead, Anyone, Always},
-		{http.MethodPost, "/orders", Coordinator, forTransaction, Anyone, WithKey},
-		{http.MethodPost, "/orders/:id/cancel", Coordinator, forTransaction, Anyone, Always},
+		{http.MethodGet, "/orders", Orders, forRead, Anyone, Always, JSON},
+		{http.MethodGet, "/orders/:id", Orders, forRead, Anyone, Always, JSON},
+		{http.MethodPost, "/orders", Coordinator, forTransaction, Anyone, WithKey, JSON},
+		{http.MethodPost, "/orders/:id/cancel", Coordinator, forTransaction, Anyone, Always, JSON},
+		{http.MethodPost, "/orders/:id/returns", Coordinator, forTransaction, Anyone, WithKey, JSON},
+		{http.MethodGet, "/returns/:id", Coordinator, forRead, Anyone, Always, JSON},
 
-		{http.MethodGet, "/transactions", Coordinator, forRead, Operators, Always},
-		{http.MethodGet, "/transactions/:gid", Coordinator, forRead, Operators, Always},
+		{http.MethodPost, "/checkouts", Coordinator, forTransaction, Anyone, WithKey, JSON},
+		{http.MethodGet, "/checkouts/:id", Coordinator, forRead, Anyone, Always, JSON},
+		{http.MethodGet, "/checkouts/:id/events", Coordinator, forRead, Anyone, Always, Events},
+		{http.MethodPost, "/checkouts/:id/approve", Coordinator, forTransaction, Anyone, Always, JSON},
+		{http.MethodPost, "/checkouts/:id/cancel", Coordinator, forTransaction, Anyone, Always, JSON},
+		{http.MethodPost, "/checkouts/:id/retry", Coordinator, forTransaction, Operators, Always, JSON},
+
+		{http.MethodGet, "/transactions", Coordinator, forRead, Operators, Always, JSON},
+		{http.MethodGet, "/transactions/:gid", Coordinator, forRead, Operators, Always, JSON},
 	}
 }

@@ -17,11 +17,12 @@ import (
 // books with every field at its limit is far below it.
 const largestAnswer = 8 << 20
 
-// upstreamAnswer is a whole answer.
+// upstreamAnswer is a whole answer, or one whose body is still to come.
 type upstreamAnswer struct {
 	status int
 	header http.Header
 	body   []byte
+	stream io.ReadCloser // in place of body; whoever has the answer closes it
 }
 
 // transport keeps connections to the sidecar open: there is one host per
@@ -46,6 +47,15 @@ type upstreamRequest struct {
 
 // send sends r once. An error is fault.Unavailable or fault.DeadlineExceeded.
 func (g *Gateway) send(ctx context.Context, r upstreamRequest) (*upstreamAnswer, error) {
+	response, err := g.begin(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	return whole(ctx, response)
+}
+
+// begin sends r and returns what the answer begins with.
+func (g *Gateway) begin(ctx context.Context, r upstreamRequest) (*http.Response, error) {
 	var body io.Reader = http.NoBody
 	if len(r.body) > 0 {
 		body = bytes.NewReader(r.body)
@@ -59,6 +69,11 @@ func (g *Gateway) send(ctx context.Context, r upstreamRequest) (*upstreamAnswer,
 	if err != nil {
 		return nil, broken(ctx, err)
 	}
+	return response, nil
+}
+
+// whole reads an answer to its end.
+func whole(ctx context.Context, response *http.Response) (*upstreamAnswer, error) {
 	defer func() { _ = response.Body.Close() }()
 	answer, err := io.ReadAll(io.LimitReader(response.Body, largestAnswer+1))
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -41,10 +42,11 @@ func (s Streams) withDefaults() Streams {
 // returns. Its context carries what the request's carries but not its
 // deadline: it ends when the client goes away, or the service stops listening.
 // An error of produce is logged; to the client the stream just ends, for its
-// status is long sent. Beyond Streams.Limit it refuses with fault.Overloaded.
+// status is long sent. Beyond Streams.Limit it refuses with fault.Overloaded,
+// and only then produce does not run.
 //
 // The caller sets status and headers before. Nothing of c may be used in
-// produce: by then c belongs to another request.
+// produce: by then c may belong to another request.
 func Stream(c *fiber.Ctx, produce func(ctx context.Context, w io.Writer) error) error {
 	return stream(c, nil, produce)
 }
@@ -63,10 +65,12 @@ func stream(c *fiber.Ctx, beat []byte, produce func(context.Context, io.Writer) 
 	// no other request can follow.
 	c.Set(fiber.HeaderConnection, "close")
 	c.Response().ImmediateHeaderFlush = true
-	c.Context().SetBodyStream(&flow{
+	f := &flow{
 		server: s, ctx: ctx, end: end, conn: c.Context().Conn(), stopping: c.Context().Done(),
-		produce: produce, pieces: make(chan []byte), beat: beat,
-	}, -1)
+		pieces: make(chan []byte), beat: beat,
+	}
+	f.begin(produce)
+	c.Context().SetBodyStream(f, -1)
 	return nil
 }
 
@@ -78,20 +82,17 @@ type flow struct {
 	end      context.CancelFunc
 	conn     net.Conn
 	stopping <-chan struct{} // closed when the server stops
-	produce  func(context.Context, io.Writer) error
-	beat     []byte // nil: none
+	beat     []byte          // nil: none
 
-	start   sync.Once // by the first Read: an answer to HEAD is never read
-	over    sync.Once
-	working sync.WaitGroup
-	pieces  chan []byte // closed when produce has returned
+	pieces  chan []byte // closed when the work is done
 	rest    []byte      // of a piece that is being sent
+	working sync.WaitGroup
+	over    sync.Once
 }
 
 // Read gives the server what is to be sent next, and the time to do so in: the
 // server's own time-out would be that of the whole answer.
 func (f *flow) Read(p []byte) (int, error) {
-	f.start.Do(f.begin)
 	if len(f.rest) == 0 {
 		piece, ok := f.next()
 		if !ok {
@@ -138,10 +139,10 @@ func (f *flow) Write(p []byte) (int, error) {
 }
 
 // begin starts the work and the watch over the client.
-func (f *flow) begin() {
+func (f *flow) begin(produce func(context.Context, io.Writer) error) {
 	f.working.Go(func() {
 		defer close(f.pieces)
-		if err := f.run(); err != nil && f.ctx.Err() == nil {
+		if err := f.run(produce); err != nil && f.ctx.Err() == nil {
 			f.server.Log.LogAttrs(f.ctx, slog.LevelWarn, "stream broken off", slog.String("error", err.Error()))
 		}
 	})
@@ -152,14 +153,14 @@ func (f *flow) begin() {
 	}
 }
 
-// run is produce behind a barrier: a panic here would end the process.
-func (f *flow) run() (err error) {
+// run puts a barrier around produce: a panic here would end the process.
+func (f *flow) run(produce func(context.Context, io.Writer) error) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			err = fmt.Errorf("panic: %v", p)
+			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
 		}
 	}()
-	return f.produce(f.ctx, f)
+	return produce(f.ctx, f)
 }
 
 // watch ends the stream when the client closes its connection. A write would

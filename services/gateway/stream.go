@@ -1,0 +1,68 @@
+package gateway
+
+import (
+	"context"
+	"io"
+	"mime"
+	"net/http"
+
+	"github.com/gofiber/fiber/v2"
+
+	"bookstore/services/kit/web"
+)
+
+// largestPiece is what is passed on of a stream at once.
+const largestPiece = 4 << 10
+
+// open is send for calls that are answered with a stream. Until its head is
+// here the call is under ctx like any other; the stream outlives it.
+func (g *Gateway) open(ctx context.Context, r upstreamRequest) (*upstreamAnswer, error) {
+	life, end := context.WithCancel(context.WithoutCancel(ctx))
+	release := context.AfterFunc(ctx, end)
+	response, err := g.begin(life, r)
+	switch {
+	case err != nil:
+		end()
+		return nil, err
+	case response.StatusCode != http.StatusOK || !isEvents(response.Header):
+		defer end()
+		return whole(ctx, response)
+	case !release():
+		_ = response.Body.Close()
+		return nil, broken(ctx, ctx.Err())
+	}
+	return &upstreamAnswer{
+		status: response.StatusCode, header: response.Header, stream: stream{response.Body, end},
+	}, nil
+}
+
+func isEvents(header http.Header) bool {
+	given, _, err := mime.ParseMediaType(header.Get("Content-Type"))
+	return err == nil && given == web.EventsType
+}
+
+// stream is a body whose request ends with it.
+type stream struct {
+	io.ReadCloser
+	end context.CancelFunc
+}
+
+func (s stream) Close() error {
+	s.end()
+	return s.ReadCloser.Close()
+}
+
+// passOn answers with an upstream's stream, each piece when it comes.
+func passOn(c *fiber.Ctx, from io.ReadCloser) error {
+	err := web.Stream(c, func(ctx context.Context, w io.Writer) error {
+		over := context.AfterFunc(ctx, func() { _ = from.Close() })
+		defer over()
+		defer func() { _ = from.Close() }()
+		_, err := io.CopyBuffer(w, from, make([]byte, largestPiece))
+		return err
+	})
+	if err != nil {
+		_ = from.Close()
+	}
+	return err
+}
