@@ -2,86 +2,15 @@ package bookspg
 
 import (
 	"context"
-	"slices"
 
 	"github.com/jackc/pgx/v5"
 
 	"bookstore/services/books"
-	"bookstore/services/kit/pg"
 )
-
-// lockStock locks in id order, the same for all, so that orders of the same
-// books wait for each other and never in a circle. It is a statement of its
-// own because the next one must see prices as of after the wait.
-const lockStock = `select from stock where book_id = any($1) order by book_id for no key update`
-
-const reserveStock = `
-with moved as (
-	update stock s set quantity = s.quantity - l.quantity, version = s.version + 1
-	from unnest($1::bigint[], $2::bigint[], $3::bigint[]) l (book_id, quantity, price), books b
-	where s.book_id = l.book_id and b.id = l.book_id
-		and b.deleted_at is null and b.price_cents = l.price and s.quantity >= l.quantity
-	returning s.book_id, l.quantity
-), ledger as (
-	insert into stock_movements (book_id, delta, cause, gid)
-	select book_id, -quantity, 'order', $4 from moved
-)
-select coalesce(array_agg(book_id), '{}') from moved`
-
-const restockStock = `
-with moved as (
-	update stock s set quantity = s.quantity + l.quantity, version = s.version + 1
-	from unnest($1::bigint[], $2::bigint[]) l (book_id, quantity)
-	where s.book_id = l.book_id
-	returning s.book_id, l.quantity
-), ledger as (
-	insert into stock_movements (book_id, delta, cause, gid)
-	select book_id, quantity, 'cancel', $3 from moved
-)
-select coalesce(array_agg(book_id), '{}') from moved`
 
 // Apply does the books branch's work in the transaction that conn is in: all
 // lines, or a refusal that names every book that stands in the way. It takes
 // one round trip when nothing does.
 func Apply(ctx context.Context, conn *pgx.Conn, gid string, r books.Reservation) error {
-	r, err := r.Check()
-	if err != nil {
-		return err
-	}
-	ids, quantities, prices := transpose(r.Lines)
-	batch := &pgx.Batch{}
-	batch.Queue(lockStock, ids)
-	if r.Action == books.Restock {
-		batch.Queue(restockStock, ids, quantities, gid)
-	} else {
-		batch.Queue(reserveStock, ids, quantities, prices, gid)
-	}
-	moved, err := send(ctx, conn, batch)
-	if err != nil {
-		return pg.Fault(string(r.Action)+" stock", err)
-	}
-	if len(moved) == len(r.Lines) {
-		return nil
-	}
-	return whyNot(ctx, conn, slices.DeleteFunc(r.Lines, func(l books.Line) bool { return slices.Contains(moved, l.BookID) }))
-}
-
-func transpose(lines []books.Line) (ids, quantities, prices []int64) {
-	for _, l := range lines {
-		ids, quantities, prices = append(ids, l.BookID), append(quantities, l.Quantity), append(prices, l.UnitPriceCents)
-	}
-	return ids, quantities, prices
-}
-
-// send runs the lock and the change in one round trip and returns the books
-// that moved.
-func send(ctx context.Context, conn *pgx.Conn, batch *pgx.Batch) (moved []int64, err error) {
-	results := conn.SendBatch(ctx, batch)
-	if _, err = results.Exec(); err == nil {
-		err = results.QueryRow().Scan(&moved)
-	}
-	if closed := results.Close(); err == nil {
-		err = closed
-	}
-	return moved, err
+	return move(ctx, conn, origin{reserve: "order", restock: "cancel", gid: &gid}, r)
 }

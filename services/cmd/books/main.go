@@ -18,6 +18,7 @@ import (
 	"bookstore/services/kit/config"
 	"bookstore/services/kit/lifecycle"
 	"bookstore/services/kit/pg"
+	"bookstore/services/kit/step"
 	"bookstore/services/kit/telemetry"
 	"bookstore/services/kit/web"
 )
@@ -74,8 +75,10 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 	})
 	store := bookspg.New(pool)
 	participant := branch.New(pool, service, log, registry)
+	steps := step.New(pool, log, registry)
 	bookshttp.Routes(app, store, time.Now)
 	branchhttp.Routes(app, participant, bookspg.Apply)
+	bookshttp.Steps(app, steps, bookshttp.Moves{Apply: bookspg.ApplyStep, Release: bookspg.ReleaseStep})
 
 	return lifecycle.Serve(ctx, lifecycle.Options{
 		App: app, Addr: cfg.ListenAddr, Log: log, Gate: gate,
@@ -84,6 +87,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 		Parts: []lifecycle.Part{
 			lifecycle.Every("prune keys", pruneEvery, log, store.PruneKeys),
 			lifecycle.Every("prune tombstones", pruneEvery, log, participant.Prune),
+			lifecycle.Every("prune step markers", pruneEvery, log, steps.Prune),
 		},
 	})
 }
