@@ -22,8 +22,10 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	// Fiber's test server and fasthttp keep a clock each for the process.
-	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.updateServerDate.func1"))
+	// Fasthttp's goroutines that outlive a server: see kit/lifecycle.
+	goleak.VerifyTestMain(m,
+		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.updateServerDate.func1"),
+		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.(*workerPool).Start.func2"))
 }
 
 const tokenFile = "# name role token\nadmin operator s3cret-operator\n\nbench client s3cret-client\n"

@@ -25,6 +25,12 @@ func TestEveryCallGoesToItsService(t *testing.T) {
 		{"GET", "/orders/0190", "orders"},
 		{"POST", "/orders", "coordinator"},
 		{"POST", "/orders/0190/cancel", "coordinator"},
+		{"POST", "/orders/0190/returns", "coordinator"},
+		{"GET", "/returns/0190", "coordinator"},
+		{"POST", "/checkouts", "coordinator"},
+		{"GET", "/checkouts/0190", "coordinator"},
+		{"POST", "/checkouts/0190/approve", "coordinator"},
+		{"POST", "/checkouts/0190/cancel", "coordinator"},
 	}
 	for _, c := range cases {
 		a := s.do(t, c.method, c.path, `{"a":1}`, "Content-Type", "application/json")
