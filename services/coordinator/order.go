@@ -11,6 +11,7 @@ import (
 // The states of an order that the coordinator brings about or looks at.
 const (
 	StatusPlaced    = "placed"
+	StatusPaid      = "paid"
 	StatusCancelled = "cancelled"
 )
 

@@ -77,17 +77,9 @@ func (s *Service) PlaceOrder(ctx context.Context, p PlaceOrder) (Result, error) 
 
 func customerCaller(customerID string) string { return "customer:" + customerID }
 
-// planPlace prices the order as the shop would sell it now.
+// planPlace prices the order and says what each branch has to do for it.
 func (s *Service) planPlace(ctx context.Context, id string, r OrderRequest) (work, error) {
-	var quotes []Quote
-	err := s.askAgain(ctx, quoteTries, func(ctx context.Context) (err error) {
-		quotes, err = s.Quotes.Quote(ctx, r.bookIDs())
-		return err
-	})
-	if err != nil {
-		return work{}, err
-	}
-	order, err := newOrder(id, r, quotes, s.Clock())
+	order, err := s.price(ctx, id, r)
 	if err != nil {
 		return work{}, err
 	}
@@ -98,13 +90,31 @@ func (s *Service) planPlace(ctx context.Context, id string, r OrderRequest) (wor
 	return work{
 		outcome: outcome,
 		payloads: map[string]any{
-			BranchBooks: reservePayload{Action: "reserve", OrderID: id, Lines: reserveLines(order.Items)},
-			BranchOrders: placePayload{Action: "place", Order: placedOrder{
-				ID: id, CustomerID: order.CustomerID, Items: order.Items,
-				TotalCents: order.TotalCents, Currency: order.Currency, CreatedAt: order.CreatedAt,
-			}},
+			BranchBooks:  reservePayload{Action: "reserve", OrderID: id, Lines: reserveLines(order.Items)},
+			BranchOrders: placePayload{Action: "place", Order: order.placed()},
 		},
 	}, nil
+}
+
+// price makes an order of a request, as the shop would sell it now.
+func (s *Service) price(ctx context.Context, id string, r OrderRequest) (Order, error) {
+	var quotes []Quote
+	err := s.askAgain(ctx, quoteTries, func(ctx context.Context) (err error) {
+		quotes, err = s.Quotes.Quote(ctx, r.bookIDs())
+		return err
+	})
+	if err != nil {
+		return Order{}, err
+	}
+	return newOrder(id, r, quotes, s.Clock())
+}
+
+// placed is the order as the orders service is told to store it.
+func (o Order) placed() placedOrder {
+	return placedOrder{
+		ID: o.ID, CustomerID: o.CustomerID, Items: o.Items,
+		TotalCents: o.TotalCents, Currency: o.Currency, CreatedAt: o.CreatedAt,
+	}
 }
 
 func reserveLines(lines []Line) []reserveLine {

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"bookstore/services/coordinator/saga"
 	"bookstore/services/kit/fault"
 )
 
@@ -19,13 +20,15 @@ type Dependencies struct {
 	Participants map[string]Participant // by branch name
 	Quotes       Quoter
 	Orders       OrderReader
+	Sagas        *saga.Engine // started and stopped by whoever made it
 	Clock        func() time.Time
 	NewID        func() (string, error) // ids of orders: UUIDv7
 	Metrics      *Metrics
 	Log          *slog.Logger
 }
 
-// Service places and cancels orders, each as a two-phase commit.
+// Service places and cancels orders, each as a two-phase commit, and begins
+// sagas.
 type Service struct {
 	Dependencies
 	settings Settings

@@ -19,6 +19,10 @@ type Settings struct {
 	TakeOverBatch  int
 	TakeOverLimit  int // attempts in hand at which no more are taken over
 	MaxInFlight    int // requests worked on at once; the others wait their turn
+
+	CheckoutTime time.Duration // from a checkout's beginning to the capture of its payment
+	ApprovalTime time.Duration // the same where someone has to approve
+	ReturnTime   time.Duration // from a return's beginning to its refund
 }
 
 // doubtLimit is how long after the death of a coordinator its attempts may
@@ -39,6 +43,9 @@ func DefaultSettings(owner string) Settings {
 		TakeOverBatch:  32,
 		TakeOverLimit:  256,
 		MaxInFlight:    12,
+		CheckoutTime:   15 * time.Minute,
+		ApprovalTime:   7 * 24 * time.Hour,
+		ReturnTime:     24 * time.Hour,
 	}
 }
 
@@ -58,5 +65,6 @@ func (s Settings) Validate() error {
 	check(s.Lease+s.TakeOverEvery < doubtLimit, "lease %v and take-over every %v leave no time to finish within %v", s.Lease, s.TakeOverEvery, doubtLimit)
 	check(s.TakeOverBatch >= 1 && s.TakeOverLimit >= s.TakeOverBatch, "a batch of %d does not fit a limit of %d", s.TakeOverBatch, s.TakeOverLimit)
 	check(s.MaxInFlight >= 1, "at least one request at once, not %d", s.MaxInFlight)
+	check(s.CheckoutTime > 0 && s.ApprovalTime > 0 && s.ReturnTime > 0, "a saga needs time")
 	return errors.Join(problems...)
 }

@@ -28,7 +28,7 @@ func VoteOf(err error) Vote {
 	}
 	switch fault.KindOf(err) {
 	case fault.OutOfStock, fault.BookGone, fault.BookNotFound, fault.BookNotFoundInOrder,
-		fault.OrderNotFound, fault.NotCancellable, fault.MixedCurrencies, fault.InvalidField:
+		fault.OrderNotFound, fault.NotCancellable, fault.NotReturnable, fault.MixedCurrencies, fault.InvalidField:
 		return No
 	case fault.PriceChanged, fault.Contended, fault.Aborted:
 		return Again

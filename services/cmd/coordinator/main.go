@@ -1,4 +1,5 @@
-// Command coordinator places and cancels orders as two-phase commits.
+// Command coordinator places and cancels orders as two-phase commits, and runs
+// checkouts and returns as sagas.
 package main
 
 import (
@@ -18,6 +19,7 @@ import (
 	"bookstore/services/coordinator/coordinatorcall"
 	"bookstore/services/coordinator/coordinatorhttp"
 	"bookstore/services/coordinator/coordinatorpg"
+	"bookstore/services/coordinator/saga"
 	"bookstore/services/kit/call"
 	"bookstore/services/kit/config"
 	"bookstore/services/kit/lifecycle"
@@ -35,8 +37,9 @@ const requestDeadline = 8 * time.Second
 type settings struct {
 	config.Service
 	pg.Config
-	BooksURL  string `env:"BOOKS_URL,required"`
-	OrdersURL string `env:"ORDERS_URL,required"`
+	BooksURL    string `env:"BOOKS_URL,required"`
+	OrdersURL   string `env:"ORDERS_URL,required"`
+	PaymentsURL string `env:"PAYMENTS_URL,required"`
 }
 
 // Validate reports every problem at once.
@@ -76,6 +79,21 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 	defer books.Close()
 	orders := call.New(s.OrdersURL, call.Options{Destination: "orders", Registry: registry})
 	defer orders.Close()
+	payments := call.New(s.PaymentsURL, call.Options{Destination: "payments", Registry: registry})
+	defer payments.Close()
+	sagas, err := saga.NewEngine(saga.Options{
+		Store:       coordinatorpg.NewSagas(pool),
+		Definitions: coordinator.Sagas(),
+		Participants: map[string]saga.Participant{
+			coordinator.BranchBooks:    coordinatorcall.NewSteps(books),
+			coordinator.BranchOrders:   coordinatorcall.NewSteps(orders),
+			coordinator.BranchPayments: coordinatorcall.NewSteps(payments),
+		},
+		Clock: time.Now, NewID: newID, Metrics: saga.NewMetrics(registry), Log: log, Settings: saga.DefaultSettings(),
+	})
+	if err != nil {
+		return err
+	}
 	protocol := coordinator.DefaultSettings(s.Instance)
 	service, err := coordinator.New(coordinator.Dependencies{
 		Store: coordinatorpg.New(pool, protocol),
@@ -86,7 +104,8 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 		Quotes:  coordinatorcall.NewQuotes(books),
 		Orders:  coordinatorcall.NewOrders(orders),
 		Clock:   time.Now,
-		NewID:   newOrderID,
+		Sagas:   sagas,
+		NewID:   newID,
 		Metrics: coordinator.NewMetrics(registry),
 		Log:     log,
 	}, protocol)
@@ -104,11 +123,14 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 		App: app, Addr: s.ListenAddr, Log: log, Gate: gate,
 		Startup:    func(ctx context.Context) error { return pg.SchemaReady(ctx, pool, coordinatorpg.Migrations) },
 		DrainDelay: s.DrainDelay, ShutdownTimeout: s.ShutdownTimeout,
-		Parts: []lifecycle.Part{{Name: "transactions", Start: service.Start, Stop: service.Stop}},
+		Parts: []lifecycle.Part{
+			{Name: "transactions", Start: service.Start, Stop: service.Stop},
+			{Name: "sagas", Start: sagas.Start, Stop: sagas.Stop},
+		},
 	})
 }
 
-func newOrderID() (string, error) {
+func newID() (string, error) {
 	id, err := uuid.NewV7()
 	return id.String(), err
 }

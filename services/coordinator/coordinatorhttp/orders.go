@@ -33,12 +33,9 @@ func (a api) placeOrder(c *fiber.Ctx) error {
 	if err := web.AllowQuery(c); err != nil {
 		return err
 	}
-	key, err := web.IdempotencyKey(c)
+	key, err := requiredKey(c)
 	if err != nil {
 		return err
-	}
-	if key == "" {
-		return fault.New(fault.IdempotencyKeyRequired, "send an Idempotency-Key of your own with each order")
 	}
 	var request orderRequest
 	if err := web.DecodeJSON(c, &request); err != nil {
@@ -48,6 +45,14 @@ func (a api) placeOrder(c *fiber.Ctx) error {
 		Caller: web.Caller(c), Key: key, Request: request.domain(),
 	})
 	return answer(c, result, err)
+}
+
+func requiredKey(c *fiber.Ctx) (string, error) {
+	key, err := web.IdempotencyKey(c)
+	if err == nil && key == "" {
+		err = fault.New(fault.IdempotencyKeyRequired, "send an Idempotency-Key of your own with each request")
+	}
+	return key, err
 }
 
 func (a api) cancelOrder(c *fiber.Ctx) error {

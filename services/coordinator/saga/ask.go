@@ -1,0 +1,162 @@
+package saga
+
+import (
+	"context"
+
+	"bookstore/services/kit/fault"
+)
+
+// Begun is a saga that a request asked for, or the one that an earlier request
+// with its key did.
+type Begun struct {
+	Saga     Saga
+	Answer   Answer
+	Replayed bool
+}
+
+// Begin starts a saga, unless one stands under the caller's key. show renders
+// what is answered, which is kept for repeats.
+func (e *Engine) Begin(ctx context.Context, d Definition, r Request, show func(Saga) (Answer, error)) (Begun, error) {
+	id, err := e.NewID()
+	if err != nil {
+		return Begun{}, fault.Wrap("make a saga's id", err)
+	}
+	s, err := d.begin(r, id, e.Clock())
+	if err != nil {
+		return Begun{}, err
+	}
+	begun, err := e.create(ctx, s, r, show)
+	if err == nil && !begun.Replayed {
+		e.Metrics.begun(d.Name)
+		e.take(ctx, begun.Saga)
+	}
+	return begun, err
+}
+
+// Refuse binds a refusal to the caller's key: the saga is over before it began.
+func (e *Engine) Refuse(ctx context.Context, d Definition, r Request, answer Answer, cause error) (Begun, error) {
+	id, err := e.NewID()
+	if err != nil {
+		return Begun{}, fault.Wrap("make a saga's id", err)
+	}
+	r.Data = struct{}{}
+	now := e.now()
+	s := Saga{
+		ID: id, Definition: d.Name, Caller: r.Caller, Key: r.Key, State: Failed, Cause: CauseOf(cause), Steps: []Step{},
+		Data: []byte("{}"), Deadline: now, CreatedAt: now, UpdatedAt: now, FinishedAt: now,
+	}
+	return e.create(ctx, s, r, func(Saga) (Answer, error) { return answer, nil })
+}
+
+func (e *Engine) create(ctx context.Context, s Saga, r Request, show func(Saga) (Answer, error)) (Begun, error) {
+	s.Version = 1
+	answer, err := show(s)
+	if err != nil {
+		return Begun{}, err
+	}
+	wake := Wake(e.Settings.Lease)
+	if s.State.Final() {
+		wake = Never
+	}
+	created, err := e.Store.Create(ctx, New{Saga: s, Hash: r.Hash, Answer: answer, Wake: wake})
+	if err != nil {
+		return Begun{}, err
+	}
+	if created {
+		return Begun{Saga: s, Answer: answer}, nil
+	}
+	earlier, err := e.Earlier(ctx, r)
+	if err == nil && earlier == nil {
+		err = fault.New(fault.Unavailable, "the Idempotency-Key has just become free; ask again")
+	}
+	if err != nil {
+		return Begun{}, err
+	}
+	return *earlier, nil
+}
+
+// Earlier finds what an earlier request with the same key came to; nil is
+// nothing. Another request under the key is fault.IdempotencyKeyReused.
+func (e *Engine) Earlier(ctx context.Context, r Request) (*Begun, error) {
+	found, err := e.Store.Find(ctx, r.Caller, r.Key)
+	switch {
+	case err != nil || found == nil:
+		return nil, err
+	case string(found.Hash) != string(r.Hash):
+		return nil, fault.New(fault.IdempotencyKeyReused, "this Idempotency-Key belongs to another request")
+	}
+	return &Begun{Saga: found.Saga, Answer: found.Answer, Replayed: true}, nil
+}
+
+// Approve lets a saga go on that waits for it. One that does not wait any more
+// is returned as it is.
+func (e *Engine) Approve(ctx context.Context, d Definition, id string) (Saga, error) {
+	return e.tell(ctx, d, id, Approved, func(Saga) error { return nil })
+}
+
+// Cancel has a saga undone. One that is being undone, or has been, is returned
+// as it is; past its pivot it is fault.AlreadyCaptured.
+func (e *Engine) Cancel(ctx context.Context, d Definition, id string) (Saga, error) {
+	return e.tell(ctx, d, id, CancelAsked, d.CannotCancel)
+}
+
+// tellTries bounds how often a change made by someone else in between makes
+// tell begin again.
+const tellTries = 10
+
+// tell brings an event to a saga that anyone may be driving: the row's version
+// decides between the two.
+func (e *Engine) tell(ctx context.Context, d Definition, id string, kind EventKind, unless func(Saga) error) (Saga, error) {
+	for range tellTries {
+		s, err := e.Store.Get(ctx, d.Name, id)
+		if err != nil {
+			return Saga{}, err
+		}
+		next, ok := d.Next(s, Event{Kind: kind, At: e.now()})
+		if !ok {
+			return s, unless(s)
+		}
+		change := Change{Saga: next, Wake: Wake(e.Settings.Lease), News: newsOf(s, next)}
+		if next.State.Final() {
+			change.Wake = Never
+		}
+		applied, err := e.writer.advance(ctx, change)
+		if err != nil {
+			return Saga{}, err
+		}
+		if applied {
+			next.Version++
+			e.Metrics.changed(s, next)
+			e.take(ctx, next)
+			return next, nil
+		}
+	}
+	return Saga{}, fault.New(fault.Contended, "it is changing at this moment; ask again")
+}
+
+// Retry has the next try of a stuck saga made at once.
+func (e *Engine) Retry(ctx context.Context, d Definition, id string) (Saga, error) {
+	s, err := e.Store.Get(ctx, d.Name, id)
+	if err != nil || s.State != Stuck {
+		return s, err
+	}
+	next := s
+	next.Failures, next.UpdatedAt = 0, e.now()
+	applied, err := e.writer.advance(ctx, Change{Saga: next, Wake: Wake(e.Settings.Lease), News: newsOf(s, next)})
+	if err == nil && applied {
+		next.Version++
+		e.take(ctx, next)
+	}
+	return next, err
+}
+
+// Get returns a saga.
+func (e *Engine) Get(ctx context.Context, d Definition, id string) (Saga, error) {
+	return e.Store.Get(ctx, d.Name, id)
+}
+
+// News returns what happened to a saga after seq, and whether there will be
+// more.
+func (e *Engine) News(ctx context.Context, d Definition, id string, seq int64) ([]Logged, bool, error) {
+	return e.Store.News(ctx, d.Name, id, seq)
+}

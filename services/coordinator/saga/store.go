@@ -1,0 +1,109 @@
+package saga
+
+import (
+	"context"
+	"encoding/json"
+	"time"
+)
+
+// Request asks for a saga.
+type Request struct {
+	Caller string
+	Key    string // Idempotency-Key
+	Hash   []byte // tells two requests under one key apart
+	Data   any    // what the definition's steps need to know
+	Time   time.Duration
+}
+
+// Answer is what the first request under a key was answered, for those that
+// repeat it.
+type Answer struct {
+	Status int
+	Body   json.RawMessage
+}
+
+// Earlier is the saga that stands under a key.
+type Earlier struct {
+	Saga
+
+	Hash   []byte
+	Answer Answer
+}
+
+// New is a saga to be stored.
+type New struct {
+	Saga
+
+	Hash   []byte
+	Answer Answer
+	Wake   Wake
+}
+
+// Change is a saga as it shall be, if it still has the version it was read
+// with.
+type Change struct {
+	Saga
+
+	Wake Wake
+	News News
+}
+
+// Wake is when a saga wants to be looked at next, from now on by the
+// database's clock; Never is after its end.
+type Wake time.Duration
+
+// Never is the wake of a saga that is over.
+const Never Wake = -1
+
+// News is what a change looks like from outside.
+type News struct {
+	State State  `json:"state"`
+	Steps []Step `json:"steps,omitempty"` // those that changed
+	Cause *Cause `json:"cause,omitempty"`
+}
+
+// Logged is news as it was stored. Seq grows with each of a saga's.
+type Logged struct {
+	Seq  int64
+	At   time.Time
+	News News
+}
+
+// Store keeps sagas. Times it compares come from the database's clock.
+type Store interface {
+	// Create stores a saga, and reports false when its caller's key is taken.
+	Create(ctx context.Context, n New) (bool, error)
+	// Find returns the saga under a caller's key, nil if there is none or it is
+	// older than the key's 24 hours.
+	Find(ctx context.Context, caller, key string) (*Earlier, error)
+	// Get returns a saga of this definition, or fault.NotFound.
+	Get(ctx context.Context, definition, id string) (Saga, error)
+	// Claim gives out up to limit sagas whose time has come, each to one caller
+	// only, and makes them wake again after lease. Whoever had one before finds
+	// its version changed.
+	Claim(ctx context.Context, limit int, lease time.Duration) ([]Saga, error)
+	// Advance makes those changes whose versions still match, and tells which
+	// did. An error leaves all of them open.
+	Advance(ctx context.Context, changes []Change) ([]bool, error)
+	// News returns what happened to a saga after seq, in order, and whether
+	// there will be more.
+	News(ctx context.Context, definition, id string, seq int64) (news []Logged, more bool, err error)
+	// Unfinished counts what is not over, by definition and state.
+	Unfinished(ctx context.Context) (map[string]map[State]int, error)
+	// Prune deletes what ended long ago, a batch of it.
+	Prune(ctx context.Context, age time.Duration) error
+}
+
+// Participant is a service that makes steps. Every call may be repeated; nil is
+// done, otherwise the error is a refusal or leaves the matter open
+// (fault.Refused, fault.Unknown).
+type Participant interface {
+	Do(ctx context.Context, c Call, payload any) error
+	Undo(ctx context.Context, c Call) error
+}
+
+// Call names a step to its participant: the key by which it knows a repeat.
+type Call struct {
+	Saga string
+	Step string
+}
