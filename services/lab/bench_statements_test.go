@@ -1,0 +1,187 @@
+//go:build bench
+
+package lab_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"path"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"bookstore/services/lab"
+)
+
+// The baseline is not written down here: it is what the services were heard to
+// say. One order is placed while the server logs every statement; those that a
+// branch sends between `begin` and `prepare transaction` are the baseline's.
+
+// statement is one of a branch's, with arguments as the order had them.
+type statement struct {
+	sql  string
+	args []any // text, nil for null
+}
+
+// sample is an order as the databases saw it.
+type sample struct {
+	book, gid, order string
+	branches         map[string][]statement // by application name
+}
+
+// sampleBook is a book whose number appears nowhere else in a statement.
+const sampleBook = 7919
+
+func listen(t *testing.T, s *lab.Shop) sample {
+	t.Helper()
+	ctx, db := t.Context(), s.DB(lab.BookDB)
+	server := s.Server(lab.BookDB)
+	set := func(sql string) {
+		t.Helper()
+		if _, err := db.Exec(ctx, sql); err != nil {
+			t.Fatal(err)
+		}
+	}
+	set("alter system set log_statement = 'all'")
+	set("alter system set log_line_prefix = '%a|%p|'")
+	server.Reload(t)
+	answer := placeOrder(ctx, t, s, "sample", sampleBook)
+	for _, name := range []string{"log_statement", "log_line_prefix"} {
+		set("alter system reset " + name)
+	}
+	server.Reload(t)
+
+	found := sample{book: fmt.Sprint(sampleBook), branches: map[string][]statement{}}
+	var placed struct{ ID string }
+	if err := json.Unmarshal(answer, &placed); err != nil {
+		t.Fatal(err)
+	}
+	found.order = placed.ID
+	err := s.DB(lab.CoordinatorDB).QueryRow(ctx, "select gid from transactions where payload->>'orderId' = $1", found.order).Scan(&found.gid)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"books", "orders"} {
+		found.branches[name] = branch(heard(serverLog(ctx, t, s), name))
+		if len(found.branches[name]) == 0 {
+			t.Fatalf("%s was not heard to prepare anything", name)
+		}
+	}
+	return found
+}
+
+func serverLog(ctx context.Context, t *testing.T, s *lab.Shop) (text string) {
+	t.Helper()
+	db := s.DB(lab.BookDB)
+	var data string
+	err := db.QueryRow(ctx, "show data_directory").Scan(&data)
+	if err == nil {
+		err = db.QueryRow(ctx, "select pg_read_file($1)", path.Join(path.Dir(data), "log")).Scan(&text)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
+}
+
+var (
+	entry     = regexp.MustCompile(`(?m)^([^|\n]*)\|(\d+)\|(\w+):  `)
+	spoken    = regexp.MustCompile(`^(?:execute [^:]*|statement): `)
+	parameter = regexp.MustCompile(`\$\d+ = (NULL|'(?:[^']|'')*')`)
+)
+
+// heard are the statements of a service in the log, by server process.
+func heard(log, service string) map[string][]statement {
+	said := map[string][]statement{}
+	at := entry.FindAllStringSubmatchIndex(log, -1)
+	for i, m := range at {
+		end := len(log)
+		if i+1 < len(at) {
+			end = at[i+1][0]
+		}
+		who, process, text := log[m[2]:m[3]], log[m[4]:m[5]], strings.ReplaceAll(strings.TrimSpace(log[m[1]:end]), "\n\t", "\n")
+		sql := spoken.FindString(text)
+		switch {
+		case who != service:
+		case sql != "":
+			said[process] = append(said[process], statement{sql: text[len(sql):]})
+		case strings.HasPrefix(strings.ToLower(text), "parameters: ") && len(said[process]) > 0:
+			said[process][len(said[process])-1].args = arguments(text)
+		}
+	}
+	return said
+}
+
+func arguments(text string) (args []any) {
+	for _, p := range parameter.FindAllStringSubmatch(text, -1) {
+		if p[1] == "NULL" {
+			args = append(args, nil)
+			continue
+		}
+		args = append(args, strings.ReplaceAll(p[1][1:len(p[1])-1], "''", "'"))
+	}
+	return args
+}
+
+// branch finds the transaction that was prepared, without its two ends.
+func branch(said map[string][]statement) (inside []statement) {
+	for _, all := range said {
+		open := false
+		for _, one := range all {
+			switch {
+			case one.sql == "begin":
+				open, inside = true, nil
+			case strings.HasPrefix(one.sql, "prepare transaction"):
+				return inside
+			case open:
+				inside = append(inside, one)
+			}
+		}
+	}
+	return nil
+}
+
+// marker tells the statement that only a distributed transaction needs.
+func (s statement) marker() bool { return strings.Contains(s.sql, "branch_markers") }
+
+var aTime = regexp.MustCompile(`^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d`)
+
+// with is the statement for another order.
+func (s statement) with(was sample, book, gid, order string) (string, []any) {
+	args := make([]any, len(s.args))
+	swap := strings.NewReplacer(was.gid, gid, was.order, order, was.book, book)
+	for i, arg := range s.args {
+		text, ok := arg.(string)
+		switch {
+		case !ok:
+			args[i] = nil
+		case aTime.MatchString(text) && s.marker(): // the deadline
+			args[i] = time.Now().UTC().Add(3 * time.Second).Format("2006-01-02 15:04:05.999999-07")
+		case aTime.MatchString(text):
+			args[i] = time.Now().UTC().Format("2006-01-02 15:04:05.999999-07")
+		default:
+			args[i] = swap.Replace(text)
+		}
+	}
+	return s.sql, args
+}
+
+// local runs a branch's statements as one local transaction, each in a round
+// trip of its own.
+func local(ctx context.Context, conn *pgx.Conn, statements []statement, was sample, book, gid, order string) error {
+	if _, err := conn.Exec(ctx, "begin"); err != nil {
+		return err
+	}
+	for _, s := range statements {
+		sql, args := s.with(was, book, gid, order)
+		if _, err := conn.Exec(ctx, sql, args...); err != nil {
+			return fmt.Errorf("%s: %w", sql, err)
+		}
+	}
+	_, err := conn.Exec(ctx, "commit")
+	return err
+}

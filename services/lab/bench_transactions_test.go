@@ -1,0 +1,195 @@
+//go:build bench
+
+package lab_test
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"bookstore/services/kit/pg/pgtest"
+	"bookstore/services/lab"
+)
+
+// What is measured. On a machine that does other things too, what is compared
+// takes turns in short slices.
+const (
+	bookCount = 10_000
+	rounds    = 3
+	slice     = 4 * time.Second
+	warmUp    = time.Second
+	most      = 32 // clients
+)
+
+var levels = []int{1, 8, most}
+
+// TestTransactions measures orders and sagas against the same statements as
+// local transactions, all in one run and on one PostgreSQL that waits for its
+// disk. README.md of services/coordinator has the figures.
+func TestTransactions(t *testing.T) {
+	s := lab.Start(t, lab.Options{
+		Postgres: pgtest.Options{Fsync: true, Settings: []string{"shared_buffers=256MB", "max_wal_size=4GB", "checkpoint_timeout=15min"}},
+		Books:    bookCount, Stock: 1_000_000, Pprof: os.Getenv("BENCH_PPROF") != "",
+	})
+	copyDatabases(t, s)
+	heard := listen(t, s)
+	fmt.Printf("an order's statements: %d in bookdb, %d in orderdb\n", len(heard.branches["books"]), len(heard.branches["orders"]))
+	local := newBaseline(t, s, heard, most)
+	direct := newBuyer(strings.TrimPrefix(s.URL(lab.Coordinator), "http://"), "")
+	defer direct.http.CloseIdleConnections()
+
+	var table report
+	for _, n := range levels {
+		base, orders := table.row("local transactions", n), table.row("2PC orders", n)
+		table.compare(orders, base)
+		contenders := []contender{{base, local.clients(n, true)}, {orders, direct.clients(n, anyBook)}}
+		if n == most {
+			contenders = append(contenders, contender{table.row("  without marker rows", n), local.clients(n, false)})
+			hot := table.row("2PC, one hot book", n)
+			table.compare(hot, base)
+			contenders = append(contenders, contender{hot, direct.clients(n, func() int { return 1 })})
+		}
+		race(t, contenders)
+	}
+	requireAcknowledged(t, s, direct)
+	mesh := table.mesh(t)
+	table.print()
+
+	figure("orders_2pc_ratio_c32", "%.3f", table.ratio("2PC orders", most))
+	figure("hot_book_orders_per_s", "%.0f", table.find("2PC, one hot book", most).rate())
+	figure("mesh_orders_per_s", "%s", mesh)
+}
+
+// contender is a kind of work and who does it.
+type contender struct {
+	tally   *tally
+	clients []work
+}
+
+// race lets all of them have their turns.
+func race(t *testing.T, all []contender) {
+	t.Helper()
+	for _, c := range all {
+		warm := &tally{name: "(warm-up) " + strings.TrimSpace(c.tally.name)}
+		warm.slice(t, warmUp, c.clients)
+	}
+	for range rounds {
+		for _, c := range all {
+			c.tally.slice(t, slice, c.clients)
+		}
+	}
+}
+
+// copyDatabases clones what the services work on for the baseline, while they
+// are kept out.
+func copyDatabases(t *testing.T, s *lab.Shop) {
+	t.Helper()
+	ctx, db := t.Context(), s.DB(lab.CoordinatorDB)
+	for service, name := range map[lab.Service]string{lab.Books: lab.BookDB, lab.Orders: lab.OrderDB} {
+		s.Kill(service)
+		s.DB(name).Reset()
+		for _, sql := range []string{
+			"select pg_terminate_backend(pid, 5000) from pg_stat_activity where datname = '" + name + "'",
+			"create database " + localCopy(name) + " template " + name,
+		} {
+			if _, err := db.Exec(ctx, sql); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := s.Restart(service); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.Ready(ctx); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// requireAcknowledged: what was acknowledged is there, and the shop's equations hold.
+func requireAcknowledged(t *testing.T, s *lab.Shop, b *buyer) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	if err := s.Settle(ctx); err != nil {
+		t.Error(err)
+	}
+	var missing int
+	err := s.DB(lab.OrderDB).QueryRow(ctx, `select count(*) from unnest($1::uuid[]) k (id)
+		where not exists (select from orders o where o.id = k.id)`, b.known).Scan(&missing)
+	if err != nil || missing > 0 {
+		t.Errorf("%d of %d acknowledged orders are missing (%v)", missing, len(b.known), err)
+	}
+	fmt.Printf("%d orders were acknowledged and are there; the equations hold\n", len(b.known))
+}
+
+// mesh measures the running shop through its ingress, where there is one.
+func (r *report) mesh(t *testing.T) string {
+	t.Helper()
+	const addr = "127.0.0.1:8080"
+	token := os.Getenv("BENCH_TOKEN")
+	conn, err := (&net.Dialer{Timeout: time.Second}).DialContext(t.Context(), "tcp", addr)
+	if err != nil || token == "" {
+		fmt.Println("through ingress and mesh: left out, the shop is not running (go tool task up)")
+		return "left_out"
+	}
+	conn.Close()
+	b := newBuyer(addr, token)
+	defer b.http.CloseIdleConnections()
+	through := r.row("through the mesh", most)
+	race(t, []contender{{through, b.clients(most, meshBooks(t, b))}})
+	return fmt.Sprintf("%.0f", through.rate())
+}
+
+// report is the table.
+type report struct {
+	rows    []*tally
+	against map[*tally]*tally
+}
+
+func (r *report) row(name string, clients int) *tally {
+	row := &tally{name: name, clients: clients}
+	r.rows = append(r.rows, row)
+	return row
+}
+
+func (r *report) compare(row, base *tally) {
+	if r.against == nil {
+		r.against = map[*tally]*tally{}
+	}
+	r.against[row] = base
+}
+
+func (r *report) find(name string, clients int) *tally {
+	for _, row := range r.rows {
+		if row.name == name && row.clients == clients {
+			return row
+		}
+	}
+	return &tally{}
+}
+
+func (r *report) ratio(name string, clients int) float64 {
+	row := r.find(name, clients)
+	return row.rate() / cmp.Or(r.against[row], &tally{took: time.Second}).rate()
+}
+
+func (r *report) print() {
+	fmt.Printf("\n| %-22s | clients | per second |   p50 ms |   p99 ms | ratio |\n|%s|--------:|-----------:|---------:|---------:|------:|\n",
+		"what", strings.Repeat("-", 24))
+	for _, row := range r.rows {
+		ratio := ""
+		if base, ok := r.against[row]; ok {
+			ratio = fmt.Sprintf("%.1f %%", 100*row.rate()/base.rate())
+		}
+		fmt.Printf("| %-22s | %7d | %10.0f | %8.1f | %8.1f | %5s |\n", row.name, row.clients, row.rate(),
+			milliseconds(row.quantile(.5)), milliseconds(row.quantile(.99)), ratio)
+	}
+	fmt.Println()
+}
+
+func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }

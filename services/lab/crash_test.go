@@ -1,0 +1,188 @@
+package lab_test
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// The size of the test. A run is mostly waiting: for a process to start, for a lease to
+// lapse. Hence more shops than processors.
+const (
+	sites          = 4
+	cleanRuns      = 2
+	crashSelection = 60
+	mostFailures   = 5
+)
+
+// assignment is a crash in a scenario.
+type assignment struct {
+	scenario scenario
+	crash    crash
+	sure     bool // every clean run came by its point
+}
+
+func (a assignment) String() string { return a.scenario.name + ": " + a.crash.String() }
+
+// A process is killed at every message of every scenario, in turn: before it arrives, and
+// after it was answered. The list of points is what the proxies between the processes saw
+// of clean runs, so a new step is in it by itself. CRASH_POINTS is "all", or a part of the
+// names of those to run; without it a selection is drawn with CRASH_SEED.
+func TestEveryCrash(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithTimeout(t.Context(), 25*time.Minute)
+	defer cancel()
+	c := &campaign{t: t, ctx: ctx}
+	c.open()
+	all := c.survey()
+	if t.Failed() {
+		return
+	}
+	chosen := choose(t, all)
+	start := time.Now()
+	c.each(len(chosen), func(s *site, i int) bool { return c.try(s, chosen[i]) })
+	t.Logf("%d crashes of %d in %.0f s", len(chosen), len(all), time.Since(start).Seconds())
+}
+
+// campaign is the test's work, spread over shops.
+type campaign struct {
+	t     *testing.T
+	ctx   context.Context
+	sites []*site
+
+	mu       sync.Mutex
+	failures int
+}
+
+func (c *campaign) open() {
+	for range sites {
+		c.sites = append(c.sites, newSite(c.t))
+	}
+	<-time.After(idleTime)
+	for _, s := range c.sites {
+		s.watch.learned()
+	}
+}
+
+// each does n things on the shops; a shop on which one failed gets no more.
+func (c *campaign) each(n int, do func(s *site, i int) bool) {
+	work := make(chan int, n)
+	for i := range n {
+		work <- i
+	}
+	close(work)
+	var working sync.WaitGroup
+	for _, s := range c.sites {
+		working.Go(func() {
+			for i := range work {
+				if c.tired() || !do(s, i) {
+					return
+				}
+			}
+		})
+	}
+	working.Wait()
+}
+
+func (c *campaign) fail(format string, args ...any) bool {
+	c.t.Errorf(format, args...)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.failures++
+	return false
+}
+
+func (c *campaign) tired() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.failures >= mostFailures
+}
+
+// survey derives the crashes from clean runs.
+func (c *campaign) survey() (all []assignment) {
+	runs := make([][]point, len(scenarios)*cleanRuns)
+	c.each(len(runs), func(s *site, i int) bool {
+		points, err := s.clean(c.ctx, scenarios[i/cleanRuns])
+		if err != nil {
+			return c.fail("%s, and nobody dies: %v", scenarios[i/cleanRuns].name, err)
+		}
+		runs[i] = points
+		return true
+	})
+	for i, what := range scenarios {
+		of := runs[i*cleanRuns : (i+1)*cleanRuns]
+		sure := inEach(of)
+		if len(sure) == 0 {
+			c.fail("%s: no point was seen", what.name)
+		}
+		for _, p := range union(of) {
+			for _, victim := range p.victims() {
+				all = append(all, assignment{what, crash{p, victim}, slices.Contains(sure, p)})
+			}
+		}
+		c.t.Logf("%s: %d points", what.name, len(sure))
+	}
+	return all
+}
+
+// try makes a crash, twice if it did not come to it the first time: what else is under way
+// differs from run to run.
+func (c *campaign) try(s *site, a assignment) bool {
+	for tries := 1; ; tries++ {
+		acted, err := s.crash(c.ctx, a.scenario, a.crash)
+		switch {
+		case err != nil:
+			return c.fail("%s: %v", a, err)
+		case acted:
+			return true
+		case tries == 2 && a.sure:
+			c.fail("%s: it was not come by", a)
+			return true // the shop is well
+		case tries == 2:
+			c.t.Logf("%s: it was not come by, nor in each clean run", a)
+			return true
+		}
+	}
+}
+
+// choose takes the same number of crashes of each scenario, drawn with CRASH_SEED, unless
+// CRASH_POINTS names others.
+func choose(t *testing.T, all []assignment) (chosen []assignment) {
+	t.Helper()
+	if wanted := os.Getenv("CRASH_POINTS"); wanted != "" {
+		return slices.DeleteFunc(slices.Clone(all), func(a assignment) bool {
+			return wanted != "all" && !strings.Contains(a.String(), wanted)
+		})
+	}
+	seed := crashSeed(t)
+	random := rand.New(rand.NewPCG(seed, 0))
+	for i, what := range scenarios {
+		of := slices.DeleteFunc(slices.Clone(all), func(a assignment) bool { return a.scenario.name != what.name })
+		random.Shuffle(len(of), func(i, j int) { of[i], of[j] = of[j], of[i] })
+		share := (crashSelection + i) / len(scenarios)
+		chosen = append(chosen, of[:min(share, len(of))]...)
+	}
+	t.Logf("CRASH_SEED=%d draws %d of %d crashes; CRASH_POINTS=all runs them all", seed, len(chosen), len(all))
+	return chosen
+}
+
+// crashSeed is a new one for each run, so that in time all points have their turn.
+func crashSeed(t *testing.T) uint64 {
+	t.Helper()
+	text := os.Getenv("CRASH_SEED")
+	if text == "" {
+		return uint64(time.Now().UnixNano())
+	}
+	seed, err := strconv.ParseUint(text, 10, 64)
+	if err != nil {
+		t.Fatal(fmt.Errorf("CRASH_SEED: %w", err))
+	}
+	return seed
+}

@@ -1,0 +1,219 @@
+package lab_test
+
+import (
+	"bytes"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/google/uuid"
+
+	"bookstore/services/lab"
+)
+
+// link is a direction in which messages go: from a process to another, or to its database.
+type link struct{ from, to string }
+
+func (l link) String() string { return l.from + "→" + l.to }
+
+// message is a request on a link, or the answer to it.
+type message struct {
+	link
+
+	text    string // its statements, or its method and path: the same in every run
+	content []byte // all that was sent
+}
+
+// phase is where a message is when a process dies.
+type phase string
+
+// Of each message there are two moments. What the receiver did in between is whole in the
+// second and did not begin in the first.
+const (
+	before phase = "before" // it was sent and has not arrived
+	after  phase = "after"  // it was answered, and the answer has not arrived
+)
+
+// point is a moment of a scenario at which a process may die.
+type point struct {
+	link
+
+	text  string
+	nth   int // of the same messages in one run, from 1
+	phase phase
+}
+
+func (p point) String() string {
+	const most = 110
+	text := p.text
+	if len(text) > most {
+		text = text[:most] + "…"
+	}
+	return fmt.Sprintf("%s: %s #%d, %s", p.link, text, p.nth, p.phase)
+}
+
+// watch sees every message of a shop and holds it while it looks: nothing else of the shop
+// gets through meanwhile, so that a crash is a moment, not a while.
+type watch struct {
+	mu       sync.Mutex
+	learning bool
+	idle     map[string]bool // what is said though nobody asked for anything, by link and text
+	idleIDs  map[string]bool // what is named in it
+	run      *sighting       // of the scenario that runs; nil between them
+}
+
+// sighting is what a watch sees of one run of a scenario.
+type sighting struct {
+	ids    map[string]bool // that belong to the run: its key, and what appeared beside one of them
+	counts map[point]int
+	points []point
+	target crash // the moment to act at; zero: none
+	act    func()
+	acted  bool
+}
+
+// crash is a process that dies at a point.
+type crash struct {
+	point
+
+	victim lab.Service
+}
+
+func (c crash) String() string { return fmt.Sprintf("%s dies at %s", c.victim, c.point) }
+
+// newWatch makes a watch that is learning.
+func newWatch() *watch {
+	return &watch{learning: true, idle: map[string]bool{}, idleIDs: map[string]bool{}}
+}
+
+// learned ends the time in which nothing is asked of the shop.
+func (w *watch) learned() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.learning = false
+}
+
+// begin makes the watch look for the messages of a run with this key.
+func (w *watch) begin(s *sighting, key string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	s.ids, s.counts = map[string]bool{key: true}, map[point]int{}
+	w.run = s
+}
+
+// end returns whether what was to happen in the run has happened.
+func (w *watch) end() (acted bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	acted, w.run = w.run.acted, nil
+	return acted
+}
+
+// hold is called with each message before it goes on; false loses it.
+func (w *watch) hold(m message, at phase) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	switch {
+	case w.learning:
+		w.idle[m.link.String()+m.text] = true
+		for _, id := range identifiers(m.content) {
+			w.idleIDs[id] = true
+		}
+	case w.run != nil && !w.run.acted:
+		return w.run.see(m, at, w)
+	}
+	return true
+}
+
+// see counts the message if it belongs to the run, and acts when it is the one. What is
+// said without a reason too belongs to it if it names something of the run.
+func (s *sighting) see(m message, at phase, w *watch) bool {
+	if w.idle[m.link.String()+m.text] && !s.named(m.content) {
+		return true
+	}
+	for _, id := range identifiers(m.content) {
+		if !w.idleIDs[id] {
+			s.ids[id] = true
+		}
+	}
+	kind := point{link: m.link, text: m.text, phase: at}
+	s.counts[kind]++
+	p := kind
+	p.nth = s.counts[kind]
+	s.points = append(s.points, p)
+	if p != s.target.point {
+		return true
+	}
+	s.acted = true
+	s.act()
+	return string(s.target.victim) != m.from // what a dead process was about to send or to read is lost
+}
+
+// victims are the processes that may die at a point: the one that sends, and the one that
+// receives.
+func (p point) victims() (all []lab.Service) {
+	for _, name := range []string{p.from, p.to} {
+		if slices.Contains(processes, lab.Service(name)) {
+			all = append(all, lab.Service(name))
+		}
+	}
+	return all
+}
+
+// named tells whether one of the run's identifiers is in what was sent, as text or, as
+// PostgreSQL takes them, in sixteen bytes.
+func (s *sighting) named(content []byte) bool {
+	for id := range s.ids {
+		if bytes.Contains(content, []byte(id)) {
+			return true
+		}
+		if u, err := uuid.Parse(id); err == nil && bytes.Contains(content, u[:]) {
+			return true
+		}
+	}
+	return false
+}
+
+const uuidPattern = `[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}`
+
+var (
+	idPattern    = regexp.MustCompile(uuidPattern + `|[0-9a-f]{32}`)
+	spacePattern = regexp.MustCompile(`\s+`)
+)
+
+func identifiers(content []byte) []string {
+	var ids []string
+	for _, id := range idPattern.FindAll(content, -1) {
+		ids = append(ids, string(id))
+	}
+	return ids
+}
+
+// nameless takes out of a statement or path what differs from run to run.
+func nameless(text string) string {
+	return strings.TrimSpace(spacePattern.ReplaceAllString(idPattern.ReplaceAllString(text, "<id>"), " "))
+}
+
+// inEach are the points that several runs have in common, in the order of the first.
+func inEach(runs [][]point) (common []point) {
+	for _, p := range runs[0] {
+		if !slices.ContainsFunc(runs, func(run []point) bool { return !slices.Contains(run, p) }) {
+			common = append(common, p)
+		}
+	}
+	return common
+}
+
+// union are the points of any of the runs.
+func union(runs [][]point) (all []point) {
+	for _, run := range runs {
+		for _, p := range run {
+			if !slices.Contains(all, p) {
+				all = append(all, p)
+			}
+		}
+	}
+	return all
+}
