@@ -1,6 +1,6 @@
 // Package orders holds what an order is and how its status may change. Orders
-// come into being and end as the orders branch of a distributed transaction;
-// here they are only read, and changed inside such a branch.
+// come into being and end in a branch of a distributed transaction or in a step
+// of a saga; here they are only read, and changed inside of those.
 package orders
 
 import (
@@ -9,14 +9,17 @@ import (
 	"bookstore/services/kit/fault"
 )
 
-// Status is where an order stands.
+// Status is where an order stands. A two-phase commit places it and cancels it.
+// A checkout creates it when the money is there, paid from the start; a return
+// takes it back. Both are sagas: while one is not finished, its step may be undone.
 //
-//	        cancel
-//	placed ────────► cancelled
-//	   │ capture
-//	   ▼
-//	 paid ─────────► returned
-//	        return
+//	placed by a transaction        created by a checkout
+//	           │                             │
+//	           ▼                             ▼      return
+//	         placed                         paid ───────────► returned
+//	           │ cancel                      │   ◄───────────
+//	           ▼            undo             │       undo
+//	       cancelled ◄───────────────────────┘
 type Status string
 
 // The statuses.
@@ -55,11 +58,13 @@ type Item struct {
 }
 
 // NotCancellable is the refusal to cancel an order in this status.
-func NotCancellable(s Status) error {
-	return &fault.Error{
-		Kind: fault.NotCancellable, Message: "the order is " + string(s),
-		Details: map[string]any{"status": string(s)},
-	}
+func NotCancellable(s Status) error { return not(fault.NotCancellable, s) }
+
+// NotReturnable is the refusal to take back an order in this status.
+func NotReturnable(s Status) error { return not(fault.NotReturnable, s) }
+
+func not(kind fault.Kind, s Status) error {
+	return &fault.Error{Kind: kind, Message: "the order is " + string(s), Details: map[string]any{"status": string(s)}}
 }
 
 // NotFound is the fault of an order that does not exist.

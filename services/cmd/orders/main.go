@@ -1,4 +1,5 @@
-// Command orders shows orders and holds the orders branch of distributed transactions.
+// Command orders shows orders, holds the orders branch of distributed transactions and does
+// the orders steps of sagas.
 package main
 
 import (
@@ -17,6 +18,7 @@ import (
 	"bookstore/services/kit/config"
 	"bookstore/services/kit/lifecycle"
 	"bookstore/services/kit/pg"
+	"bookstore/services/kit/step"
 	"bookstore/services/kit/telemetry"
 	"bookstore/services/kit/web"
 	"bookstore/services/orders/ordershttp"
@@ -25,7 +27,7 @@ import (
 
 const name = "orders"
 
-// prunePause is the time between two looks for tombstones that are no longer needed.
+// prunePause is the time between two looks for tombstones and markers that are no longer needed.
 const prunePause = 10 * time.Minute
 
 type settings struct {
@@ -70,13 +72,20 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 		Ready: gate.Ready, Health: health(pool),
 	})
 	participant := branch.New(pool, name, log, registry)
+	steps := step.New(pool, log, registry)
 	ordershttp.Routes(app, orderspg.New(pool))
 	ordershttp.Branch(app, participant, orderspg.Apply)
+	ordershttp.Steps(app, steps, ordershttp.Changes{
+		Create: orderspg.CreatePaid, Cancel: orderspg.CancelPaid, Return: orderspg.Return, Unreturn: orderspg.Unreturn,
+	})
 	return lifecycle.Serve(ctx, lifecycle.Options{
 		App: app, Addr: s.ListenAddr, Log: log, Gate: gate,
 		Startup:    func(ctx context.Context) error { return pg.SchemaReady(ctx, pool, orderspg.Migrations) },
 		DrainDelay: s.DrainDelay, ShutdownTimeout: s.ShutdownTimeout,
-		Parts: []lifecycle.Part{lifecycle.Every("prune tombstones", prunePause, log, participant.Prune)},
+		Parts: []lifecycle.Part{
+			lifecycle.Every("prune tombstones", prunePause, log, participant.Prune),
+			lifecycle.Every("prune step markers", prunePause, log, steps.Prune),
+		},
 	})
 }
 

@@ -61,15 +61,19 @@ type placedJSON struct {
 	CreatedAt  time.Time  `json:"createdAt"`
 }
 
+func (o placedJSON) order() orders.Order {
+	items := make([]orders.Item, 0, len(o.Items))
+	for _, i := range o.Items {
+		items = append(items, orders.Item(i))
+	}
+	return orders.Order{
+		ID: o.ID, CustomerID: o.CustomerID, Items: items, TotalCents: o.TotalCents,
+		Currency: o.Currency, CreatedAt: o.CreatedAt,
+	}
+}
+
 func (c changeJSON) change() orders.Change {
-	o := orders.Order{
-		ID: c.Order.ID, CustomerID: c.Order.CustomerID, TotalCents: c.Order.TotalCents,
-		Currency: c.Order.Currency, CreatedAt: c.Order.CreatedAt,
-	}
-	for _, i := range c.Order.Items {
-		o.Items = append(o.Items, orders.Item(i))
-	}
-	return orders.Change{Action: orders.Action(c.Action), Order: o, OrderID: c.OrderID, At: c.At}
+	return orders.Change{Action: orders.Action(c.Action), Order: c.Order.order(), OrderID: c.OrderID, At: c.At}
 }
 
 // Branch adds the calls by which the coordinator reaches the orders branch;
