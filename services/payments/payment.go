@@ -1,100 +1,96 @@
-// Package payments stands for an outside payment provider: it authorises money
-// on test tokens and keeps a ledger in which the entries of each payment sum to
-// zero.
+// Package payments stands for an outside payment provider: it authorises,
+// captures, voids and refunds money, and keeps a ledger in which the entries of
+// each payment sum to zero.
 package payments
 
 import (
-	"context"
-	"fmt"
-	"regexp"
 	"time"
 
 	"bookstore/services/kit/fault"
 )
 
-// State is where a payment stands. Capture, void and refund go on from
-// Authorised; Declined is final.
+// State is where a payment stands.
+//
+//	          authorise              capture            refund
+//	(nothing) ─────────► authorised ─────────► captured ────────► refunded
+//	    │                    │
+//	    │ declined           │ void
+//	    ▼                    ▼
+//	 declined              voided
+//
+// A void of what holds no money, because nothing came of it or because all is
+// paid back, changes nothing.
 type State string
 
-// The states.
+// The states. Nothing is that of a payment which is not there.
 const (
+	Nothing    State = ""
 	Authorised State = "authorised"
+	Captured   State = "captured"
+	Voided     State = "voided"
+	Refunded   State = "refunded"
 	Declined   State = "declined"
 )
 
-// The test tokens.
+// Operation is what is done to a payment.
+type Operation string
+
+// The operations.
 const (
-	TokenOK      = "tok_ok"      // authorised
-	TokenDecline = "tok_decline" // declined
+	Authorise Operation = "authorise"
+	Capture   Operation = "capture"
+	Void      Operation = "void"
+	Refund    Operation = "refund"
 )
 
-// Request asks for money. The same key with the same content is the same request.
-type Request struct {
-	Key         string // 1 to 128 visible ASCII characters
-	Token       string
-	AmountCents int64
-	Currency    string // ISO 4217
+// next is the diagram above; what is not in it is refused.
+var next = map[State]map[Operation]State{
+	Nothing:    {Authorise: Authorised, Void: Nothing},
+	Authorised: {Capture: Captured, Void: Voided},
+	Captured:   {Refund: Refunded},
+	Voided:     {Void: Voided},
+	Refunded:   {Void: Refunded},
+	Declined:   {Void: Declined},
+}
+
+// After is the state that op leads to, or the refusal.
+func (s State) After(op Operation) (State, error) {
+	if to, ok := next[s][op]; ok {
+		return to, nil
+	}
+	return s, s.refusal(op)
+}
+
+func (s State) refusal(op Operation) error {
+	switch {
+	case op == Authorise:
+		return fault.Invalid(fault.Field{Field: "orderId", Code: "duplicate", Detail: "the order has a payment already"})
+	case op == Refund && s == Nothing:
+		return fault.New(fault.NotReturnable, "the order has no payment")
+	case op == Refund:
+		return fault.New(fault.NotReturnable, "the payment is "+string(s))
+	case s == Nothing:
+		return fault.New(fault.NotFound, "the order has no payment")
+	case s == Declined:
+		return fault.New(fault.PaymentDeclined, "the payment is declined")
+	case s == Voided:
+		return fault.New(fault.Aborted, "the payment is voided")
+	default:
+		return fault.New(fault.AlreadyCaptured, "the payment is "+string(s))
+	}
 }
 
 // Payment is a request and what became of it.
 type Payment struct {
-	ID string // UUID version 7
+	ID  string // UUID version 7
+	Key string // the saga that authorised it; the provider knows the payment by it
 	Request
 	State     State
 	CreatedAt time.Time
+	UpdatedAt time.Time
 }
 
-// Entry is one line of the ledger; Cents of all entries of a payment are 0 in sum.
-type Entry struct {
-	Account string
-	Cents   int64
-}
-
-// Store keeps payments with their ledger.
-type Store interface {
-	// Authorise stores p with its entries, or returns what is stored under its key.
-	Authorise(ctx context.Context, p Payment, entries []Entry) (Payment, error)
-	// Get returns a payment, or NotFound.
-	Get(ctx context.Context, id string) (Payment, error)
-}
-
-var (
-	keyPattern      = regexp.MustCompile(`^[!-~]{1,128}$`)
-	currencyPattern = regexp.MustCompile(`^[A-Z]{3}$`)
-)
-
-// maxAmount is the most that one payment may ask for, in minor units.
-const maxAmount = 1_000_000_000_000
-
-// Check reports every rule that the request breaks.
-func (r Request) Check() error {
-	var fields []fault.Field
-	add := func(field, code, detail string) {
-		fields = append(fields, fault.Field{Field: field, Code: code, Detail: detail})
-	}
-	if !keyPattern.MatchString(r.Key) {
-		add("key", "out_of_range", "must be 1 to 128 visible ASCII characters")
-	}
-	if r.Token != TokenOK && r.Token != TokenDecline {
-		add("token", "unknown", "is not a token of this provider")
-	}
-	if r.AmountCents < 1 || r.AmountCents > maxAmount {
-		add("amountCents", "out_of_range", fmt.Sprintf("must be 1 to %d", int64(maxAmount)))
-	}
-	if !currencyPattern.MatchString(r.Currency) {
-		add("currency", "pattern", "must be an ISO 4217 code")
-	}
-	if len(fields) > 0 {
-		return fault.Invalid(fields...)
-	}
-	return nil
-}
-
-// Decide is the provider's answer to a request and the entries that it makes:
-// an authorisation holds the money on the customer's side.
-func (r Request) Decide() (State, []Entry) {
-	if r.Token == TokenDecline {
-		return Declined, nil
-	}
-	return Authorised, []Entry{{"customer", -r.AmountCents}, {"held", r.AmountCents}}
+// Call is what the provider is asked when op is to be done to p.
+func (p Payment) Call(op Operation) Call {
+	return Call{Key: p.Key, Operation: op, Token: p.Token, AmountCents: p.AmountCents, Currency: p.Currency}
 }

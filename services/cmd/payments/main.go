@@ -16,21 +16,36 @@ import (
 	"bookstore/services/kit/config"
 	"bookstore/services/kit/lifecycle"
 	"bookstore/services/kit/pg"
+	"bookstore/services/kit/step"
 	"bookstore/services/kit/telemetry"
 	"bookstore/services/kit/web"
+	"bookstore/services/payments"
 	"bookstore/services/payments/paymentshttp"
 	"bookstore/services/payments/paymentspg"
+	"bookstore/services/payments/teller"
 )
 
-const name = "payments"
+const (
+	name       = "payments"
+	prunePause = 10 * time.Minute
+)
 
 type settings struct {
 	config.Service
 	pg.Config
+	// ProviderTimeout is how long the provider is waited for, whether or not the
+	// caller still does.
+	ProviderTimeout time.Duration `env:"PROVIDER_TIMEOUT" envDefault:"8s"`
 }
 
 // Validate reports every problem at once.
-func (s settings) Validate() error { return errors.Join(s.Service.Validate(), s.Config.Validate()) }
+func (s settings) Validate() error {
+	errs := []error{s.Service.Validate(), s.Config.Validate()}
+	if s.ProviderTimeout <= payments.Lateness || s.ProviderTimeout >= s.ShutdownTimeout {
+		errs = append(errs, fmt.Errorf("PROVIDER_TIMEOUT: must be above %s, in which late answers come, and below SHUTDOWN_TIMEOUT", payments.Lateness))
+	}
+	return errors.Join(errs...)
+}
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -65,11 +80,18 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 		Service: name, Version: s.Version, Instance: s.Instance, Log: log, Registry: registry,
 		Ready: gate.Ready, Health: health(pool),
 	})
-	paymentshttp.Routes(app, paymentspg.New(pool), time.Now)
+	store, attempts, steps := paymentspg.New(pool), paymentspg.NewAttempts(pool), step.New(pool, log, registry)
+	provider := payments.NewSimulator(attempts, payments.Lateness)
+	paymentshttp.Routes(app, store)
+	paymentshttp.Participate(app, teller.New(steps, store, provider, s.ProviderTimeout, time.Now, registry))
 	return lifecycle.Serve(ctx, lifecycle.Options{
 		App: app, Addr: s.ListenAddr, Log: log, Gate: gate,
 		Startup:    func(ctx context.Context) error { return pg.SchemaReady(ctx, pool, paymentspg.Migrations) },
 		DrainDelay: s.DrainDelay, ShutdownTimeout: s.ShutdownTimeout,
+		Parts: []lifecycle.Part{
+			lifecycle.Every("prune step markers", prunePause, log, steps.Prune),
+			lifecycle.Every("prune attempts", prunePause, log, attempts.Prune),
+		},
 	})
 }
 

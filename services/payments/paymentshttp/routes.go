@@ -1,4 +1,5 @@
-// Package paymentshttp is the provider's interface for the other services.
+// Package paymentshttp is the interface of payments for the other services, and
+// for operators inside the mesh.
 package paymentshttp
 
 import (
@@ -6,70 +7,44 @@ import (
 	"time"
 
 	"github.com/gofiber/fiber/v2"
-	"github.com/google/uuid"
 
 	"bookstore/services/kit/fault"
 	"bookstore/services/kit/web"
 	"bookstore/services/payments"
 )
 
-type handler struct {
-	store payments.Store
-	now   func() time.Time
-}
+type handler struct{ store payments.Store }
 
-// Routes adds POST /internal/payments/authorise and GET /internal/payments/{id}.
-func Routes(app fiber.Router, store payments.Store, now func() time.Time) {
-	h := handler{store, now}
-	app.Post("/internal/payments/authorise", h.authorise)
-	app.Get("/internal/payments/:id", h.get)
-}
-
-type requestJSON struct {
-	Key         string `json:"key"`
-	Token       string `json:"token"`
-	AmountCents int64  `json:"amountCents"`
-	Currency    string `json:"currency"`
+// Routes adds GET /internal/payments/{id} and GET /internal/payments?orderId=.
+func Routes(app fiber.Router, store payments.Store) {
+	h := handler{store}
+	app.Get("/internal/payments", web.AcceptJSON, h.list)
+	app.Get("/internal/payments/:id", web.AcceptJSON, h.get)
 }
 
 // paymentJSON shows no token.
 type paymentJSON struct {
 	ID          string    `json:"id"`
+	OrderID     string    `json:"orderId"`
 	State       string    `json:"state"`
+	Method      string    `json:"method"`
 	AmountCents int64     `json:"amountCents"`
 	Currency    string    `json:"currency"`
 	CreatedAt   time.Time `json:"createdAt"`
+	UpdatedAt   time.Time `json:"updatedAt"`
 }
 
-// authorise answers 200 whether authorised or declined: both are outcomes, and
-// both are what a repeat of the key gets.
-func (h handler) authorise(c *fiber.Ctx) error {
-	var body requestJSON
-	if err := web.DecodeJSON(c, &body); err != nil {
-		return err
+func show(p payments.Payment) paymentJSON {
+	return paymentJSON{
+		ID: p.ID, OrderID: p.OrderID, State: string(p.State), Method: p.Method,
+		AmountCents: p.AmountCents, Currency: p.Currency, CreatedAt: p.CreatedAt, UpdatedAt: p.UpdatedAt,
 	}
-	request := payments.Request(body)
-	if err := request.Check(); err != nil {
-		return err
-	}
-	id, err := uuid.NewV7()
-	if err != nil {
-		return fault.Wrap("make an id", err)
-	}
-	state, entries := request.Decide()
-	created := h.now().UTC().Truncate(time.Microsecond)
-	payment := payments.Payment{ID: id.String(), Request: request, State: state, CreatedAt: created}
-	stored, err := h.store.Authorise(web.Context(c), payment, entries)
-	if err != nil {
-		return err
-	}
-	if stored.Request != request {
-		return fault.New(fault.IdempotencyKeyReused, "the key stands for another payment")
-	}
-	return web.JSON(c, http.StatusOK, show(stored))
 }
 
 func (h handler) get(c *fiber.Ctx) error {
+	if err := web.AllowQuery(c); err != nil {
+		return err
+	}
 	id, err := web.PathUUID(c, "id")
 	if err != nil {
 		return err
@@ -81,6 +56,22 @@ func (h handler) get(c *fiber.Ctx) error {
 	return web.JSON(c, http.StatusOK, show(payment))
 }
 
-func show(p payments.Payment) paymentJSON {
-	return paymentJSON{p.ID, string(p.State), p.AmountCents, p.Currency, p.CreatedAt}
+// list has one item at most: an order has one payment.
+func (h handler) list(c *fiber.Ctx) error {
+	if err := web.AllowQuery(c, "orderId"); err != nil {
+		return err
+	}
+	order := c.Query("orderId")
+	if !payments.IsOrderID(order) {
+		return fault.Invalid(fault.Field{Field: "orderId", Code: "pattern", Detail: "must be a UUID"})
+	}
+	payment, err := h.store.OfOrder(web.Context(c), order)
+	if err != nil {
+		return err
+	}
+	list := web.List[paymentJSON]{Items: []paymentJSON{}}
+	if payment.State != payments.Nothing {
+		list.Items = append(list.Items, show(payment))
+	}
+	return web.JSON(c, http.StatusOK, list)
 }

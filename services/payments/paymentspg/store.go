@@ -1,4 +1,5 @@
-// Package paymentspg keeps payments and their ledger in PostgreSQL.
+// Package paymentspg keeps payments, their ledger and the simulated provider's
+// memory in PostgreSQL.
 package paymentspg
 
 import (
@@ -35,50 +36,43 @@ var _ payments.Store = (*Store)(nil)
 // New makes a store. The pool need not be connected yet.
 func New(pool *pgxpool.Pool) *Store { return &Store{pool: pool} }
 
-const insertPayment = `
-insert into payments (id, key, token, amount_cents, currency, state, created_at)
-values ($1, $2, $3, $4, $5, $6, $7) on conflict (key) do nothing`
-
-const selectPayment = `select id::text, key, token, amount_cents, currency, state, created_at from payments `
-
-// Authorise implements payments.Store.
-func (s *Store) Authorise(ctx context.Context, p payments.Payment, entries []payments.Entry) (stored payments.Payment, err error) {
-	err = pg.InTx(ctx, s.pool, func(tx pgx.Tx) error {
-		tag, err := tx.Exec(ctx, insertPayment, p.ID, p.Key, p.Token, p.AmountCents, p.Currency, p.State, p.CreatedAt)
-		if err != nil {
-			return pg.Fault("store payment", err)
-		}
-		if tag.RowsAffected() == 0 {
-			stored, err = one(ctx, tx, "where key = $1", p.Key)
-			return err
-		}
-		stored = p
-		for _, e := range entries {
-			const insert = "insert into ledger_entries (payment_id, account, cents) values ($1, $2, $3)"
-			if _, err := tx.Exec(ctx, insert, p.ID, e.Account, e.Cents); err != nil {
-				return pg.Fault("write ledger", err)
-			}
-		}
-		return nil
-	})
-	return stored, err
-}
-
 // Get implements payments.Store.
 func (s *Store) Get(ctx context.Context, id string) (payments.Payment, error) {
-	return one(ctx, s.pool, "where id = $1", id)
+	p, err := one(ctx, s.pool, "where id = $1", id)
+	if err == nil && p.State == payments.Nothing {
+		err = fault.New(fault.NotFound, "there is no such payment")
+	}
+	return p, err
+}
+
+// OfOrder implements payments.Store.
+func (s *Store) OfOrder(ctx context.Context, orderID string) (payments.Payment, error) {
+	if !payments.IsOrderID(orderID) {
+		return payments.Payment{}, nil
+	}
+	return one(ctx, s.pool, "where order_id = $1", orderID)
+}
+
+// OfSaga returns the payment that a saga authorised, or one in the state Nothing.
+func (s *Store) OfSaga(ctx context.Context, saga string) (payments.Payment, error) {
+	return one(ctx, s.pool, "where key = $1", saga)
 }
 
 type querier interface {
 	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
 }
 
-func one(ctx context.Context, q querier, where string, arg any) (p payments.Payment, err error) {
-	err = q.QueryRow(ctx, selectPayment+where, arg).
-		Scan(&p.ID, &p.Key, &p.Token, &p.AmountCents, &p.Currency, &p.State, &p.CreatedAt)
+const selectPayment = `
+select id::text, key, order_id::text, token, method, amount_cents, currency, state, created_at, updated_at
+from payments `
+
+// one returns a payment in the state Nothing when there is none.
+func one(ctx context.Context, q querier, rest string, arg any) (p payments.Payment, err error) {
+	err = q.QueryRow(ctx, selectPayment+rest, arg).Scan(&p.ID, &p.Key, &p.OrderID, &p.Token, &p.Method,
+		&p.AmountCents, &p.Currency, &p.State, &p.CreatedAt, &p.UpdatedAt)
 	if errors.Is(err, pgx.ErrNoRows) {
-		return p, fault.New(fault.NotFound, "there is no such payment")
+		return payments.Payment{}, nil
 	}
-	p.CreatedAt = p.CreatedAt.UTC()
+	p.CreatedAt, p.UpdatedAt = p.CreatedAt.UTC(), p.UpdatedAt.UTC()
 	return p, pg.Fault("get payment", err)
 }

@@ -1,0 +1,60 @@
+package payments
+
+import (
+	"fmt"
+	"regexp"
+
+	"github.com/google/uuid"
+
+	"bookstore/services/kit/fault"
+)
+
+// Request asks for money.
+type Request struct {
+	OrderID     string // UUID in its canonical form; an order has one payment
+	Token       string // stands for the customer's means of payment; never shown or logged
+	Method      string // such as card
+	AmountCents int64  // may be 0: an order of free books
+	Currency    string // ISO 4217
+}
+
+// maxAmount is the most that one payment may ask for, in minor units.
+const maxAmount = 1_000_000_000_000
+
+var (
+	methodPattern   = regexp.MustCompile(`^[a-z][a-z_]{0,31}$`)
+	currencyPattern = regexp.MustCompile(`^[A-Z]{3}$`)
+)
+
+// Check reports every rule that the request breaks. It never repeats the token.
+func (r Request) Check() error {
+	var fields []fault.Field
+	add := func(field, code, detail string) {
+		fields = append(fields, fault.Field{Field: field, Code: code, Detail: detail})
+	}
+	if !IsOrderID(r.OrderID) {
+		add("orderId", "pattern", "must be a UUID")
+	}
+	if _, ok := parse(r.Token); !ok {
+		add("token", "unknown", "is not a token of this provider")
+	}
+	if !methodPattern.MatchString(r.Method) {
+		add("method", "pattern", "must be 1 to 32 lower-case letters")
+	}
+	if r.AmountCents < 0 || r.AmountCents > maxAmount {
+		add("amountCents", "out_of_range", fmt.Sprintf("must be 0 to %d", int64(maxAmount)))
+	}
+	if !currencyPattern.MatchString(r.Currency) {
+		add("currency", "pattern", "must be an ISO 4217 code")
+	}
+	if len(fields) > 0 {
+		return fault.Invalid(fields...)
+	}
+	return nil
+}
+
+// IsOrderID reports whether text is an order's id in its one form.
+func IsOrderID(text string) bool {
+	id, err := uuid.Parse(text)
+	return err == nil && id.String() == text
+}
