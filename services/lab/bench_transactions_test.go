@@ -35,6 +35,7 @@ func TestTransactions(t *testing.T) {
 	s := lab.Start(t, lab.Options{
 		Postgres: pgtest.Options{Fsync: true, Settings: []string{"shared_buffers=256MB", "max_wal_size=4GB", "checkpoint_timeout=15min"}},
 		Books:    bookCount, Stock: 1_000_000, Pprof: os.Getenv("BENCH_PPROF") != "",
+		Sources: map[string]string{"services/coordinator/purchase.go": purchase},
 	})
 	copyDatabases(t, s)
 	heard := listen(t, s)
@@ -42,12 +43,14 @@ func TestTransactions(t *testing.T) {
 	local := newBaseline(t, s, heard, most)
 	direct := newBuyer(strings.TrimPrefix(s.URL(lab.Coordinator), "http://"), "")
 	defer direct.http.CloseIdleConnections()
+	sagas := followSagas(t, s)
 
 	var table report
 	for _, n := range levels {
-		base, orders := table.row("local transactions", n), table.row("2PC orders", n)
+		base, orders, two := table.row("local transactions", n), table.row("2PC orders", n), table.row("sagas of two steps", n)
 		table.compare(orders, base)
-		contenders := []contender{{base, local.clients(n, true)}, {orders, direct.clients(n, anyBook)}}
+		table.compare(two, base)
+		contenders := []contender{{base, local.clients(n, true)}, {orders, direct.clients(n, anyBook)}, {two, sagas.clients(n, direct)}}
 		if n == most {
 			contenders = append(contenders, contender{table.row("  without marker rows", n), local.clients(n, false)})
 			hot := table.row("2PC, one hot book", n)
@@ -61,6 +64,7 @@ func TestTransactions(t *testing.T) {
 	table.print()
 
 	figure("orders_2pc_ratio_c32", "%.3f", table.ratio("2PC orders", most))
+	figure("saga_ratio_c32", "%.3f", table.ratio("sagas of two steps", most))
 	figure("hot_book_orders_per_s", "%.0f", table.find("2PC, one hot book", most).rate())
 	figure("mesh_orders_per_s", "%s", mesh)
 }

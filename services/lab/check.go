@@ -27,6 +27,8 @@ var always = []rule{
 var settled = []rule{
 	{CoordinatorDB, "every transaction is finished, none heuristic", `
 		select format('%s %s is %s (%s)', kind, gid, state, notes) from transactions where finished_at is null or state = 'heuristic'`},
+	{CoordinatorDB, "every saga is over", `
+		select format('%s %s is %s: %s', definition, id, state, steps) from sagas where finished_at is null`},
 	{BookDB, "nothing is prepared", prepared},
 	{OrderDB, "nothing is prepared", prepared},
 	{PaymentDB, "nothing is prepared", prepared},

@@ -4,9 +4,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -27,10 +29,17 @@ const dirPrefix = "bookstore-lab-"
 // programs builds what runs, once per test process and way of building, and
 // returns the directory.
 func programs(o Options) (string, error) {
+	sources := maps.Clone(o.Sources)
+	if o.Pprof {
+		sources = withProfiles(sources)
+	}
+	how, err := json.Marshal([]any{o.Race, sources})
+	if err != nil {
+		return "", fmt.Errorf("tell the ways of building apart: %w", err)
+	}
 	built.Lock()
 	defer built.Unlock()
-	how := fmt.Sprintf("race=%t pprof=%t", o.Race, o.Pprof)
-	if dir, ok := built.dirs[how]; ok {
+	if dir, ok := built.dirs[string(how)]; ok {
 		return dir, nil
 	}
 	sweep()
@@ -38,28 +47,58 @@ func programs(o Options) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("make a directory for the programs: %w", err)
 	}
+	if err := build(dir, o.Race, sources); err != nil {
+		return "", errors.Join(err, os.RemoveAll(dir))
+	}
+	if built.dirs == nil {
+		built.dirs = map[string]string{}
+	}
+	built.dirs[string(how)] = dir
+	return dir, nil
+}
+
+func build(dir string, race bool, sources map[string]string) error {
 	args := []string{"build", "-o", dir + "/"}
-	if o.Race {
+	if race {
 		args = append(args, "-race")
 	}
-	if o.Pprof {
-		overlay, err := profiling(dir)
+	if len(sources) > 0 {
+		file, err := overlay(dir, sources)
 		if err != nil {
-			return "", err
+			return err
 		}
-		args = append(args, "-overlay", overlay)
+		args = append(args, "-overlay", file)
 	}
 	for _, command := range commands {
 		args = append(args, "bookstore/services/cmd/"+command)
 	}
 	if out, err := exec.Command("go", args...).CombinedOutput(); err != nil { //nolint:noctx // bounded by the test's time-out
-		return "", fmt.Errorf("build the services: %w\n%s", err, out)
+		return fmt.Errorf("build the services: %w\n%s", err, out)
 	}
-	if built.dirs == nil {
-		built.dirs = map[string]string{}
+	return nil
+}
+
+// overlay writes the sources that are built in and the file that tells the go
+// command about them.
+func overlay(dir string, sources map[string]string) (file string, err error) {
+	root, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}").Output() //nolint:noctx // reads a file
+	if err != nil {
+		return "", fmt.Errorf("find the module: %w", err)
 	}
-	built.dirs[how] = dir
-	return dir, nil
+	replace := map[string]string{}
+	for i, path := range slices.Sorted(maps.Keys(sources)) {
+		source := filepath.Join(dir, fmt.Sprintf("source%d.go", i))
+		if err := os.WriteFile(source, []byte(sources[path]), 0o600); err != nil {
+			return "", fmt.Errorf("write a source: %w", err)
+		}
+		replace[filepath.Join(strings.TrimSpace(string(root)), path)] = source
+	}
+	text, err := json.Marshal(map[string]any{"Replace": replace})
+	if err != nil {
+		return "", fmt.Errorf("write the overlay: %w", err)
+	}
+	file = filepath.Join(dir, "overlay.json")
+	return file, os.WriteFile(file, text, 0o600)
 }
 
 // sweep removes the programs of test processes that have ended.
@@ -85,7 +124,7 @@ func Sweep() {
 	}
 }
 
-const pprofSource = `package main
+const profiles = `package main
 
 import (
 	"net/http"
@@ -101,23 +140,12 @@ func init() {
 }
 `
 
-// profiling adds a listener for profiles to the services without a trace of it
-// in their source.
-func profiling(dir string) (overlay string, err error) {
-	root, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}").Output() //nolint:noctx // reads a file
-	if err != nil {
-		return "", fmt.Errorf("find the module: %w", err)
-	}
-	source := filepath.Join(dir, "pprof.go")
-	replace := map[string]string{}
+// withProfiles adds a listener for profiles to each command.
+func withProfiles(sources map[string]string) map[string]string {
+	all := map[string]string{}
+	maps.Copy(all, sources)
 	for _, command := range commands {
-		replace[filepath.Join(strings.TrimSpace(string(root)), "services", "cmd", command, "pprof.go")] = source
+		all["services/cmd/"+command+"/profiles.go"] = profiles
 	}
-	text, err := json.Marshal(map[string]any{"Replace": replace})
-	if err != nil {
-		return "", fmt.Errorf("write the overlay: %w", err)
-	}
-	overlay = filepath.Join(dir, "overlay.json")
-	err = errors.Join(os.WriteFile(source, []byte(pprofSource), 0o600), os.WriteFile(overlay, text, 0o600))
-	return overlay, err
+	return all
 }

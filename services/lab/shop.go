@@ -61,6 +61,10 @@ type Options struct {
 	// test's. nil, or the same address, is the direct way.
 	Via func(l Link, target string) string
 	Env map[Service]map[string]string // more environment
+	// Sources are Go files that are built into the programs beside what is
+	// there, by their path in the module: what a test needs and a shop must not
+	// have.
+	Sources map[string]string
 }
 
 // Shop is a running shop. Its methods may be called from any goroutine.
