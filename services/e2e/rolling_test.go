@@ -49,6 +49,7 @@ func TestRollingRestartLosesNoRequest(t *testing.T) {
 // Two instances become four and two again, under load.
 func TestScalingLosesNoRequest(t *testing.T) {
 	waitHealthy(t, 2, services...)
+	waitDeployed(t, "books")
 	l := startLoad(t, 100)
 	l.more(t, 200)
 	t.Cleanup(func() { scale(context.Background(), t, "books", 2) })
@@ -56,6 +57,7 @@ func TestScalingLosesNoRequest(t *testing.T) {
 		scale(t.Context(), t, "books", count)
 		waitHealthy(t, count, "books")
 		waitRunning(t, "books", count)
+		waitDeployed(t, "books")
 		l.more(t, 500)
 	}
 	l.requireNoFailure(t)
@@ -71,6 +73,22 @@ func scale(ctx context.Context, t *testing.T, job string, count int) {
 	if _, _, err := nomadClient(t).Jobs().Scale(job, job, &count, "end-to-end test", false, nil, options); err != nil {
 		t.Errorf("scale %s to %d: %v", job, count, err)
 	}
+}
+
+// waitDeployed polls until a job's newest deployment is over: Nomad scales no job during one.
+func waitDeployed(t *testing.T, job string) {
+	t.Helper()
+	client := nomadClient(t)
+	eventually(t, 2*time.Minute, "deployment of "+job, func(ctx context.Context) error {
+		d, _, err := client.Jobs().LatestDeployment(job, (&nomad.QueryOptions{}).WithContext(ctx))
+		if err != nil {
+			return err
+		}
+		if d != nil && d.Status != nomad.DeploymentStatusSuccessful {
+			return fmt.Errorf("it is %s: %s", d.Status, d.StatusDescription)
+		}
+		return nil
+	})
 }
 
 // waitRunning polls until exactly n allocations of a job are left running.
