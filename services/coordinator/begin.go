@@ -17,18 +17,28 @@ type begun struct {
 // begin claims a new attempt, or finds the outcome that stands. While another
 // request with the same key is running it waits for that one, until ctx ends.
 func (s *Service) begin(ctx context.Context, c Claim) (begun, error) {
-	tx, mine, err := s.claim(ctx, c, 1)
+	n := 1
+	tx, mine, err := s.claim(ctx, c, n)
 	for err == nil && !mine {
 		var latest *Latest
 		if latest, err = s.Store.Latest(ctx, c.Caller, c.Key); err != nil {
 			break
 		}
 		if latest == nil {
-			return begun{}, fault.New(fault.Internal, "the attempt that stood in the way is gone")
+			// Either nobody's: a participant was told about this gid (ask.go),
+			// and the next one is free. Or pruned this moment, and the first is.
+			if n++; n > 2 {
+				n = 1
+			}
+			if err = s.await(ctx, ActWait, ""); err == nil {
+				tx, mine, err = s.claim(ctx, c, n)
+			}
+			continue
 		}
 		switch action := Look(*latest, c.RequestHash); action {
 		case ActAgain:
-			tx, mine, err = s.claim(ctx, c, latest.Attempt+1)
+			n = max(n, latest.Attempt) + 1 // past the one tried last: that may be nobody's too
+			tx, mine, err = s.claim(ctx, c, n)
 		case ActReplay:
 			return begun{earlier: latest}, nil
 		case ActReused:

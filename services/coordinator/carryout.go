@@ -44,7 +44,7 @@ func (f *finisher) result(ctx context.Context, tx Transaction, state State, errs
 			notes[name] = Note{State: string(followed)}
 		case fault.KindOf(err) == fault.Lost:
 			event = BranchLost
-			notes[name] = Note{State: branchLost, LastError: fault.As(err).Message}
+			notes[name] = Note{State: strayed(err), LastError: fault.As(err).Message}
 			f.metrics.lost.Inc()
 			f.log.ErrorContext(ctx, "heuristic outcome: a branch did not follow the decision", "gid", tx.GID,
 				"branch", name, "decision", state, "kind", tx.Kind, "order", tx.Payload.OrderID, "error", err)
@@ -57,6 +57,16 @@ func (f *finisher) result(ctx context.Context, tx Transaction, state State, errs
 	}
 	next, ok := Next(state, event)
 	return Finished{GID: tx.GID, State: next, Notes: notes}, ok
+}
+
+// strayed is what became of a branch that did not follow the decision, as it
+// says itself.
+func strayed(err error) string {
+	switch state := fault.As(err).Details["branchState"]; state {
+	case string(Committed), string(Aborted):
+		return state.(string) //nolint:forcetypeassert // it equals one
+	}
+	return branchLost
 }
 
 // tell asks one branch until it acknowledges; an error is fault.Lost, or the

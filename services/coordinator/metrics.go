@@ -14,7 +14,10 @@ type Metrics struct {
 	contended  *prometheus.CounterVec
 	lost       prometheus.Counter
 	takenOver  prometheus.Counter
+	asked      *prometheus.CounterVec
 	unfinished *prometheus.GaugeVec
+	oldest     prometheus.Gauge
+	heuristic  prometheus.Gauge
 	inHand     prometheus.Gauge
 }
 
@@ -35,19 +38,29 @@ func NewMetrics(registry prometheus.Registerer) *Metrics {
 			Name: "twopc_contended_total", Help: "Prepares that met a locked row and were asked again, by branch.",
 		}, []string{"branch"}),
 		lost: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "twopc_heuristic_total", Help: "Branches of committed transactions that were lost.",
+			Name: "twopc_heuristic_total", Help: "Branches that did not follow the decision, as this instance found.",
 		}),
 		takenOver: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "twopc_taken_over_total", Help: "Attempts taken over from an owner whose lease lapsed.",
 		}),
+		asked: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "twopc_asked_total", Help: "Participants that asked about a branch in doubt, by answer.",
+		}, []string{"answer"}),
 		unfinished: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "twopc_unfinished", Help: "Attempts of all coordinators that are not finished, by state.",
 		}, []string{"state"}),
+		oldest: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "twopc_unfinished_oldest_seconds", Help: "Age of the oldest attempt that is not finished, 0 without any.",
+		}),
+		heuristic: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "twopc_heuristic_recent", Help: "Transactions that ended in a heuristic outcome in the last 24 hours.",
+		}),
 		inHand: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "twopc_in_hand", Help: "Attempts that this instance is driving.",
 		}),
 	}
-	registry.MustRegister(m.attempts, m.answers, m.phases, m.contended, m.lost, m.takenOver, m.unfinished, m.inHand)
+	registry.MustRegister(m.attempts, m.answers, m.phases, m.contended, m.lost, m.takenOver, m.asked,
+		m.unfinished, m.oldest, m.heuristic, m.inHand)
 	return m
 }
 
@@ -57,8 +70,12 @@ func (m *Metrics) phase(name string) func() {
 	return func() { m.phases.WithLabelValues(name).Observe(time.Since(start).Seconds()) }
 }
 
-func (m *Metrics) showUnfinished(counts map[State]int) {
+func (m *Metrics) showUnfinished(counts map[State]Backlog) {
+	var oldest time.Duration
 	for _, s := range []State{Preparing, Committing, Aborted} {
-		m.unfinished.WithLabelValues(string(s)).Set(float64(counts[s]))
+		m.unfinished.WithLabelValues(string(s)).Set(float64(counts[s].Count))
+		oldest = max(oldest, counts[s].Oldest)
 	}
+	m.oldest.Set(oldest.Seconds())
+	m.heuristic.Set(float64(counts[Heuristic].Count))
 }

@@ -20,6 +20,10 @@ type Settings struct {
 	TakeOverLimit  int // attempts in hand at which no more are taken over
 	MaxInFlight    int // requests worked on at once; the others wait their turn
 
+	Retention  time.Duration // how long ended attempts are kept (prune.go)
+	PruneEvery time.Duration
+	PruneBatch int
+
 	CheckoutTime time.Duration // from a checkout's beginning to the capture of its payment
 	ApprovalTime time.Duration // the same where someone has to approve
 	ReturnTime   time.Duration // from a return's beginning to its refund
@@ -28,6 +32,17 @@ type Settings struct {
 // doubtLimit is how long after the death of a coordinator its attempts may
 // stay undecided or their branches prepared.
 const doubtLimit = 3 * time.Second
+
+// How long what ended must stay on record at least.
+const (
+	// keyBinding is how long a key belongs to its first outcome.
+	keyBinding = 24 * time.Hour
+	// markersKept is how long participants keep the markers of what they
+	// committed (branch.MarkersKept). Attempts stay longer by markersLag, in
+	// which participants must have got round to it.
+	markersKept = 30 * 24 * time.Hour
+	markersLag  = 3 * 24 * time.Hour
+)
 
 // DefaultSettings are those of the design.
 func DefaultSettings(owner string) Settings {
@@ -43,6 +58,9 @@ func DefaultSettings(owner string) Settings {
 		TakeOverBatch:  32,
 		TakeOverLimit:  256,
 		MaxInFlight:    12,
+		Retention:      35 * 24 * time.Hour,
+		PruneEvery:     10 * time.Minute,
+		PruneBatch:     500,
 		CheckoutTime:   15 * time.Minute,
 		ApprovalTime:   7 * 24 * time.Hour,
 		ReturnTime:     24 * time.Hour,
@@ -65,6 +83,9 @@ func (s Settings) Validate() error {
 	check(s.Lease+s.TakeOverEvery < doubtLimit, "lease %v and take-over every %v leave no time to finish within %v", s.Lease, s.TakeOverEvery, doubtLimit)
 	check(s.TakeOverBatch >= 1 && s.TakeOverLimit >= s.TakeOverBatch, "a batch of %d does not fit a limit of %d", s.TakeOverBatch, s.TakeOverLimit)
 	check(s.MaxInFlight >= 1, "at least one request at once, not %d", s.MaxInFlight)
+	check(s.Retention > keyBinding && s.Retention >= markersKept+markersLag,
+		"attempts kept for %v may be gone before the markers of their branches (%v)", s.Retention, markersKept+markersLag)
+	check(s.PruneEvery > 0 && s.PruneBatch >= 1, "a batch of %d every %v prunes nothing", s.PruneBatch, s.PruneEvery)
 	check(s.CheckoutTime > 0 && s.ApprovalTime > 0 && s.ReturnTime > 0, "a saga needs time")
 	return errors.Join(problems...)
 }

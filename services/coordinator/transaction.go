@@ -13,6 +13,9 @@ type Kind string
 const (
 	KindPlace  Kind = "place_order"
 	KindCancel Kind = "cancel_order"
+	// KindUnknown is what a participant asked about and nobody had on record:
+	// presumed aborted, and written down so that it stays so.
+	KindUnknown Kind = "unknown"
 )
 
 // The branches, as they are called in gids, logs and the API.
@@ -28,6 +31,7 @@ type Transaction struct {
 	GID        string
 	Kind       Kind
 	State      State
+	Commits    bool // the decision, once there is one, is to commit
 	Caller     string
 	Key        string // the caller's Idempotency-Key
 	Attempt    int    // from 1, per caller and key
@@ -51,7 +55,7 @@ type Notes map[string]Note
 
 // Note is what is remarkable about one branch.
 type Note struct {
-	State     string `json:"state,omitempty"` // of the branch in a heuristic outcome
+	State     string `json:"state,omitempty"` // of the branch in a heuristic outcome: what became of it
 	LastError string `json:"lastError,omitempty"`
 }
 
@@ -97,6 +101,12 @@ type Finished struct {
 	Notes Notes
 }
 
+// Backlog is how many attempts are in a state, and how long the oldest has been.
+type Backlog struct {
+	Count  int
+	Oldest time.Duration // since its claim
+}
+
 // Filter selects transactions for operators.
 type Filter struct {
 	State State // "" is all
@@ -114,7 +124,8 @@ type Position struct {
 // every time it compares comes from the database's clock.
 type Store interface {
 	// Claim makes attempt n of a request, owned by owner under a lease, and
-	// reports false when someone has made it already.
+	// reports false when its gid is taken, or when the attempt before it is
+	// gone: a key whose attempts are pruned begins with the first again.
 	Claim(ctx context.Context, c Claim, n int, owner string) (Transaction, bool, error)
 	// Latest returns the newest attempt under caller and key, nil if there is
 	// none.
@@ -125,6 +136,10 @@ type Store interface {
 	// repeating the call is safe and settles it, and what it returns has
 	// reached the disk of whoever may become the leader.
 	Decide(ctx context.Context, gid, owner string, d Decision) (State, bool, error)
+	// Ask writes the abort of gid where Presume says so, with branch for its
+	// branches when gid is not on record, and returns what stands. Like
+	// Decide's, the answer has reached whoever may become the leader.
+	Ask(ctx context.Context, gid, branch, owner string) (Standing, error)
 	// Finish closes attempts whose branches have all acknowledged.
 	Finish(ctx context.Context, done []Finished) error
 	// Annotate writes down what keeps a branch from acknowledging.
@@ -136,8 +151,18 @@ type Store interface {
 	// TakeOver gives owner up to limit unfinished attempts whose lease lapsed,
 	// only gid's if gid is not empty. Those undecided are aborted by it.
 	TakeOver(ctx context.Context, owner, gid string, limit int) ([]Transaction, error)
-	// Unfinished counts the attempts that are not finished, by state.
-	Unfinished(ctx context.Context) (map[State]int, error)
+	Records
+}
+
+// Records are the attempts for operators and for those who clean up.
+type Records interface {
+	// Unfinished counts the attempts that are not finished, by state, and
+	// beside them the heuristic outcomes of the last 24 hours.
+	Unfinished(ctx context.Context) (map[State]Backlog, error)
+	// Prune deletes up to limit attempts that ended longer than age ago, and
+	// returns how many it deleted. It leaves heuristic outcomes, unknown gids,
+	// and each attempt of a key that has a later one.
+	Prune(ctx context.Context, age time.Duration, limit int) (int, error)
 	// Transaction returns one attempt, or fault.TransactionNotFound.
 	Transaction(ctx context.Context, gid string) (Transaction, error)
 	// Transactions lists attempts, newest first.
@@ -174,8 +199,20 @@ type OrderReader interface {
 	Order(ctx context.Context, id string) (Order, error)
 }
 
-// branchLost is the state of a branch that did not follow the decision.
+// branchLost is the state of a branch that is neither prepared nor finished:
+// rolled back by hand, or gone with its database.
 const branchLost = "lost"
+
+// Decision is what was decided, whatever became of it, or VerdictPending.
+func (t Transaction) Decision() Verdict {
+	switch {
+	case !t.State.Decided():
+		return VerdictPending
+	case t.Commits:
+		return VerdictCommit
+	}
+	return VerdictAbort
+}
 
 // BranchState tells how far a branch is, as far as the row knows: an attempt
 // that is being carried out does not say which branches are through.

@@ -13,7 +13,7 @@ import (
 type api struct{ service *coordinator.Service }
 
 // Routes adds the coordinator's calls to app. Who may read transactions is
-// checked by the gateway, the only service let in.
+// checked by the gateway. Besides it only participants are let in: they ask.
 func Routes(app fiber.Router, service *coordinator.Service) {
 	a := api{service}
 	app.Post("/orders", web.AcceptJSON, a.placeOrder)
@@ -30,4 +30,5 @@ func Routes(app fiber.Router, service *coordinator.Service) {
 
 	app.Get("/transactions", web.AcceptJSON, a.listTransactions)
 	app.Get("/transactions/:gid", web.AcceptJSON, a.getTransaction)
+	app.Post("/internal/transactions/:gid/ask", web.AcceptJSON, a.ask)
 }

@@ -16,6 +16,7 @@ type transaction struct {
 	GID        string     `json:"gid"`
 	Kind       string     `json:"kind"`
 	State      string     `json:"state"`
+	Decision   string     `json:"decision,omitempty"` // commit or abort, once it is made
 	Branches   []branch   `json:"branches"`
 	OrderID    string     `json:"orderId,omitempty"`
 	Attempt    int        `json:"attempt"`
@@ -84,6 +85,9 @@ func wire(t coordinator.Transaction) transaction {
 		GID: t.GID, Kind: string(t.Kind), State: string(t.State), OrderID: t.Payload.OrderID,
 		Attempt: t.Attempt, Owner: t.Owner, Deadline: t.Deadline, CreatedAt: t.CreatedAt,
 		DecidedAt: unlessZero(t.DecidedAt), FinishedAt: unlessZero(t.FinishedAt),
+	}
+	if d := t.Decision(); d != coordinator.VerdictPending {
+		out.Decision = string(d)
 	}
 	for _, name := range t.Branches {
 		out.Branches = append(out.Branches, branch{

@@ -47,3 +47,12 @@ func (s *Store) compareAndSet(ctx context.Context, gid string, d coordinator.Dec
 	tag, err := s.pool.Exec(ctx, abortSQL, gid, status, body, d.Unsent)
 	return tag.RowsAffected() == 1, err
 }
+
+// Ask implements coordinator.Store.
+func (s *Store) Ask(ctx context.Context, gid, branch, owner string) (coordinator.Standing, error) {
+	var standing coordinator.Standing
+	err := s.pool.QueryRow(ctx, askSQL, gid, branch, owner).
+		Scan(&standing.State, &standing.Commits, &standing.Branches, &standing.Deadline)
+	standing.Deadline = standing.Deadline.UTC()
+	return standing, pg.Fault("ask about attempt", err)
+}

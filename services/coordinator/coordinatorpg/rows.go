@@ -20,7 +20,7 @@ type row struct {
 func (r *row) targets(more ...any) []any {
 	t := &r.tx
 	return append([]any{
-		&t.GID, &t.Kind, &t.State, &t.Caller, &t.Key, &t.Attempt, &t.Branches, &t.Payload, &t.Owner,
+		&t.GID, &t.Kind, &t.State, &t.Commits, &t.Caller, &t.Key, &t.Attempt, &t.Branches, &t.Payload, &t.Owner,
 		&t.Deadline, &t.CreatedAt, &r.decided, &r.finished, &t.Notes,
 	}, more...)
 }

@@ -11,7 +11,28 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9,
 ON CONFLICT DO NOTHING
 RETURNING deadline, created_at`
 
-const columns = `gid, kind, state, caller, idempotency_key, attempt, branches, payload, owner, deadline,
+// claimNextSQL claims an attempt after the first. It holds on to the one before
+// ($12), which pruning must not take meanwhile: a gap below would let the key
+// begin with attempt 1 again.
+const claimNextSQL = `
+WITH previous AS (
+    UPDATE transactions SET lease_until = greatest(lease_until, clock_timestamp())
+    WHERE gid = $12
+    RETURNING gid
+)
+INSERT INTO transactions (gid, kind, caller, idempotency_key, attempt, request_hash, branches, payload, owner, lease_until, deadline)
+SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9,
+       clock_timestamp() + $10 * interval '1 microsecond',
+       clock_timestamp() + $11 * interval '1 microsecond'
+FROM previous
+ON CONFLICT DO NOTHING
+RETURNING deadline, created_at`
+
+// committing tells the decision, which an ended row's state no longer does: a
+// commit is decided with a success, an abort with a refusal or nothing.
+const committing = `coalesce(outcome_status < 300, false)`
+
+const columns = `gid, kind, state, ` + committing + `, caller, idempotency_key, attempt, branches, payload, owner, deadline,
        created_at, decided_at, finished_at, notes`
 
 const latestSQL = `
@@ -50,6 +71,22 @@ SET state = CASE state WHEN 'preparing' THEN 'aborted' ELSE state END,
     owner = $2
 WHERE gid = $1
 RETURNING state, outcome_status IS NOT NULL`
+
+// askSQL carries out coordinator.Presume. It writes in any case, for the reason
+// that settleSQL does. A gid that is not on record takes its row here, so that
+// nobody can claim it any more; its deadline is that of the tombstone that the
+// participant will leave. Both cases compare with one time, now().
+const askSQL = `
+INSERT INTO transactions AS t (gid, kind, state, caller, idempotency_key, attempt, request_hash, branches, payload, owner,
+        lease_until, deadline, created_at, decided_at, finished_at)
+VALUES ($1, 'unknown', 'aborted', '', $1, 1, '', ARRAY[$2], '{}', $3,
+        now(), now() + interval '1 hour', now(), now(), now())
+ON CONFLICT (gid) DO UPDATE
+SET state = CASE WHEN t.state = 'preparing' AND ` + presumed + ` THEN 'aborted' ELSE t.state END,
+    decided_at = CASE WHEN t.state = 'preparing' AND ` + presumed + ` THEN now() ELSE t.decided_at END
+RETURNING state, ` + committing + `, branches, deadline`
+
+const presumed = `(t.lease_until < now() OR t.deadline <= now())`
 
 const finishSQL = `
 UPDATE transactions t
@@ -95,7 +132,31 @@ FROM (SELECT gid AS lapsed FROM transactions
 WHERE t.gid = l.lapsed
 RETURNING ` + columns
 
-const unfinishedSQL = `SELECT state, count(*) FROM transactions WHERE finished_at IS NULL GROUP BY state`
+// unfinishedSQL tells ages in seconds.
+const unfinishedSQL = `
+SELECT state, count(*), extract(epoch FROM clock_timestamp() - min(created_at))::float8
+FROM transactions WHERE finished_at IS NULL GROUP BY state
+UNION ALL
+SELECT 'heuristic', count(*), 0
+FROM transactions WHERE state = 'heuristic' AND finished_at > now() - interval '24 hours'`
+
+// pruneSQL begins with the oldest rows. The later attempt that it must not cut
+// off from an earlier one may be claimed while it runs, unseen by the NOT
+// EXISTS: but then the earlier one's lease has moved, which is looked at again
+// under its lock.
+const pruneSQL = `
+DELETE FROM transactions t
+USING (SELECT gid FROM transactions ended
+       WHERE created_at < now() - $1 * interval '1 microsecond'
+         AND finished_at < now() - $1 * interval '1 microsecond'
+         AND lease_until < now() - $1 * interval '1 microsecond'
+         AND state <> 'heuristic' AND kind <> 'unknown'
+         AND NOT EXISTS (SELECT FROM transactions later
+                         WHERE later.caller = ended.caller AND later.idempotency_key = ended.idempotency_key
+                           AND later.attempt > ended.attempt)
+       ORDER BY created_at LIMIT $2
+       FOR UPDATE SKIP LOCKED) AS old
+WHERE t.gid = old.gid`
 
 const oneSQL = `SELECT ` + columns + ` FROM transactions WHERE gid = $1`
 

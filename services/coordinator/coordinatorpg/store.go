@@ -10,7 +10,6 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"bookstore/services/coordinator"
-	"bookstore/services/kit/fault"
 	"bookstore/services/kit/pg"
 )
 
@@ -34,10 +33,14 @@ func (s *Store) Claim(ctx context.Context, c coordinator.Claim, n int, owner str
 		GID: coordinator.GID(c.Caller, c.Key, n), Kind: c.Kind, State: coordinator.Preparing,
 		Caller: c.Caller, Key: c.Key, Attempt: n, Branches: c.Branches, Payload: c.Payload, Owner: owner,
 	}
-	err := s.pool.QueryRow(ctx, claimSQL,
+	statement, args := claimSQL, []any{
 		tx.GID, tx.Kind, tx.Caller, tx.Key, tx.Attempt, c.RequestHash, tx.Branches, tx.Payload, owner,
 		s.lease.Microseconds(), s.timeout.Microseconds(),
-	).Scan(&tx.Deadline, &tx.CreatedAt)
+	}
+	if n > 1 {
+		statement, args = claimNextSQL, append(args, coordinator.GID(c.Caller, c.Key, n-1))
+	}
+	err := s.pool.QueryRow(ctx, statement, args...).Scan(&tx.Deadline, &tx.CreatedAt)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return coordinator.Transaction{}, false, nil
 	}
@@ -106,46 +109,4 @@ func (s *Store) Release(ctx context.Context, owner string, gids []string) error 
 // TakeOver implements coordinator.Store.
 func (s *Store) TakeOver(ctx context.Context, owner, gid string, limit int) ([]coordinator.Transaction, error) {
 	return s.many(ctx, "take attempts over", takeOverSQL, owner, gid, limit, s.lease.Microseconds())
-}
-
-// Unfinished implements coordinator.Store.
-func (s *Store) Unfinished(ctx context.Context) (map[coordinator.State]int, error) {
-	rows, err := s.pool.Query(ctx, unfinishedSQL)
-	if err != nil {
-		return nil, pg.Fault("count unfinished attempts", err)
-	}
-	counts := map[coordinator.State]int{}
-	var (
-		state coordinator.State
-		count int
-	)
-	_, err = pgx.ForEachRow(rows, []any{&state, &count}, func() error {
-		counts[state] = count
-		return nil
-	})
-	return counts, pg.Fault("count unfinished attempts", err)
-}
-
-// Transaction implements coordinator.Store.
-func (s *Store) Transaction(ctx context.Context, gid string) (coordinator.Transaction, error) {
-	found, err := s.many(ctx, "read attempt", oneSQL, gid)
-	if err == nil && len(found) == 0 {
-		err = fault.New(fault.TransactionNotFound, "there is no such transaction")
-	}
-	if err != nil {
-		return coordinator.Transaction{}, err
-	}
-	return found[0], nil
-}
-
-// Transactions implements coordinator.Store.
-func (s *Store) Transactions(ctx context.Context, f coordinator.Filter) ([]coordinator.Transaction, error) {
-	var (
-		at  *time.Time
-		gid string
-	)
-	if f.After != nil {
-		at, gid = &f.After.CreatedAt, f.After.GID
-	}
-	return s.many(ctx, "list attempts", listSQL, f.State, at, gid, f.Limit)
 }

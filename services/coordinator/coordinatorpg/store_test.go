@@ -25,7 +25,12 @@ type fixture struct {
 
 func open(t *testing.T) fixture {
 	t.Helper()
-	pool := pgtest.Database(t, coordinatorpg.Migrations)
+	return openOn(t, pgtest.Server(t))
+}
+
+func openOn(t *testing.T, server *pgtest.Instance) fixture {
+	t.Helper()
+	pool := server.Database(t, coordinatorpg.Migrations)
 	return fixture{coordinatorpg.New(pool, coordinator.DefaultSettings("test")), t, pool}
 }
 
@@ -227,7 +232,7 @@ func TestFinishing(t *testing.T) {
 	if err := f.Annotate(ctx, committed.GID, coordinator.Notes{"books": {LastError: "unavailable"}}); err != nil {
 		t.Fatal(err)
 	}
-	if counts, err := f.Unfinished(ctx); err != nil || counts[coordinator.Committing] != 2 || counts[coordinator.Preparing] != 1 || counts[coordinator.Aborted] != 1 {
+	if counts, err := f.Unfinished(ctx); err != nil || counts[coordinator.Committing].Count != 2 || counts[coordinator.Preparing].Count != 1 || counts[coordinator.Aborted].Count != 1 {
 		t.Errorf("unfinished: %v, %v", counts, err)
 	}
 	err := f.Finish(ctx, []coordinator.Finished{

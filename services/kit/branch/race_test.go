@@ -177,18 +177,7 @@ func TestACommitThatWaitsForTheStandbyIsNeverCutShort(t *testing.T) {
 	dsn := server.DSN(t, migrations)
 	f, hasty, m := fixtureOver(t, pgtest.Pool(t, dsn)), fixtureOver(t, pgtest.Pool(t, dsn+"&statement_timeout=1s")), message()
 	f.must("prepare", f.Prepare(ctx, m, take(1, 10)), "")
-	admin := server.Conn(t, "postgres")
-	standbys := func(names string) {
-		t.Helper()
-		for _, sql := range []string{"set synchronous_commit = local", "alter system set synchronous_standby_names = '" + names + "'"} {
-			if _, err := admin.Exec(ctx, sql); err != nil {
-				t.Fatal(err)
-			}
-		}
-		server.Reload(t)
-	}
-	standbys("nobody")
-	awaitHeldCommits(t, server)
+	server.HoldCommits(t)
 	began := time.Now()
 	f.must("commit", hasty.Commit(ctx, m), fault.DeadlineExceeded)
 	if took := time.Since(began); took < 3*time.Second {
@@ -197,7 +186,7 @@ func TestACommitThatWaitsForTheStandbyIsNeverCutShort(t *testing.T) {
 	if f.amount() != 100 {
 		t.Error("an unreplicated commit is visible")
 	}
-	standbys("")
+	server.ReleaseCommits(t)
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for f.Commit(ctx, m) != nil { // busy until the first one's backend is done
@@ -206,22 +195,6 @@ func TestACommitThatWaitsForTheStandbyIsNeverCutShort(t *testing.T) {
 	if f.amount() != 90 {
 		t.Errorf("amount %d", f.amount())
 	}
-}
-
-// awaitHeldCommits returns once commits wait for the standby: a reload takes effect a moment
-// after it was asked for.
-func awaitHeldCommits(t *testing.T, server *pgtest.Instance) {
-	t.Helper()
-	for range 100 {
-		probe := server.Conn(t, "postgres")
-		ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
-		_, err := probe.Exec(ctx, "select pg_logical_emit_message(true, 'probe', '')")
-		cancel()
-		if err != nil {
-			return
-		}
-	}
-	t.Fatal("commits do not wait for the standby")
 }
 
 func TestAnUnreachableDatabaseLeavesTheOutcomeOpen(t *testing.T) {

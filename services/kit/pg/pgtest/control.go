@@ -20,6 +20,10 @@ func (i *Instance) Kill(t testing.TB) { i.stop(t, syscall.SIGQUIT) }
 // Stop shuts the server down in an orderly way; prepared transactions stay.
 func (i *Instance) Stop(t testing.TB) { i.stop(t, syscall.SIGINT) }
 
+// KillNine ends the server's first process with a signal that it cannot catch,
+// as the kernel does when memory runs out; the others end when they notice.
+func (i *Instance) KillNine(t testing.TB) { i.stop(t, syscall.SIGKILL) }
+
 func (i *Instance) stop(t testing.TB, how syscall.Signal) {
 	t.Helper()
 	if i.process == nil {
@@ -35,9 +39,60 @@ func (i *Instance) Restart(t testing.TB) {
 	if i.process != nil {
 		t.Fatal("the server is running")
 	}
-	if err := i.launch(); err != nil {
-		t.Fatalf("start PostgreSQL again: %v\n%s", err, i.log())
+	// After a kill -9 the last processes of the old server may still be leaving.
+	deadline, tick := time.After(startTimeout), time.NewTicker(50*time.Millisecond)
+	defer tick.Stop()
+	for {
+		err := i.launch()
+		if err == nil {
+			return
+		}
+		if !strings.Contains(i.log(), "still in use") && !strings.Contains(i.log(), "already in use") {
+			t.Fatalf("start PostgreSQL again: %v\n%s", err, i.log())
+		}
+		select {
+		case <-deadline:
+			t.Fatalf("start PostgreSQL again: %v\n%s", err, i.log())
+		case <-tick.C:
+		}
 	}
+}
+
+// HoldCommits makes every commit wait for a standby that does not exist, and
+// returns when they do: a reload takes effect a moment after it was asked for.
+func (i *Instance) HoldCommits(t testing.TB) {
+	t.Helper()
+	i.standbys(t, "nobody")
+	for range 100 {
+		ctx, cancel := context.WithTimeout(context.Background(), 200*time.Millisecond)
+		err := i.exec(ctx, "select pg_logical_emit_message(true, 'probe', '')")
+		cancel()
+		if err != nil {
+			return
+		}
+	}
+	t.Fatal("commits do not wait for the standby")
+}
+
+// ReleaseCommits ends what HoldCommits began.
+func (i *Instance) ReleaseCommits(t testing.TB) {
+	t.Helper()
+	i.standbys(t, "")
+}
+
+func (i *Instance) standbys(t testing.TB, names string) {
+	t.Helper()
+	conn, err := pgx.Connect(context.Background(), i.URL("postgres"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(context.Background()) //nolint:errcheck // its work is done
+	for _, sql := range []string{"set synchronous_commit = local", "alter system set synchronous_standby_names = '" + names + "'"} {
+		if _, err := conn.Exec(context.Background(), sql); err != nil {
+			t.Fatal(err)
+		}
+	}
+	i.Reload(t)
 }
 
 // RequirePasswords makes the server ask these roles for their passwords from

@@ -40,11 +40,15 @@ const startTimeout = 60 * time.Second
 const dirPrefix = "bookstore-pgtest-"
 
 func start(o Options) (*Instance, error) {
-	bin, err := binaries()
-	if err != nil {
-		return nil, err
+	if o.Bin == "" {
+		all, err := Binaries()
+		if err != nil {
+			return nil, err
+		}
+		o.Bin = all[0]
 	}
-	i := &Instance{bin: bin, templates: map[string]string{}, settings: settings(o)}
+	var err error
+	i := &Instance{bin: o.Bin, templates: map[string]string{}, settings: settings(o)}
 	if os.Getuid() == 0 {
 		// PostgreSQL refuses to run as root.
 		if i.account, err = lookup("postgres"); err != nil {

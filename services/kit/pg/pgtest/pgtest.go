@@ -28,6 +28,7 @@ import (
 type Options struct {
 	Fsync    bool     // keep writes safe from a crash of the machine; off is faster
 	Settings []string // more settings, as name=value
+	Bin      string   // the server's directory, one of Binaries; the highest version's when empty
 }
 
 // shared is the one server of the test process.

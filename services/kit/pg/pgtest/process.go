@@ -8,6 +8,7 @@ import (
 	"os/user"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"sort"
 	"strconv"
 	"strings"
@@ -62,23 +63,27 @@ func lookup(name string) (*account, error) {
 	return &account{uint32(uid), uint32(gid)}, nil
 }
 
-// binaries finds the directory of initdb and postgres: on the PATH, else the
-// highest version where Debian and Ubuntu keep them.
-func binaries() (string, error) {
+// Binaries lists the directories of initdb and postgres, one for each version
+// on this machine: that on the PATH, then where Debian and Ubuntu keep them,
+// the highest version first.
+func Binaries() (found []string, err error) {
 	if path, err := exec.LookPath("initdb"); err == nil {
 		if real, err := filepath.EvalSymlinks(path); err == nil && executable(filepath.Join(filepath.Dir(real), "postgres")) {
-			return filepath.Dir(real), nil
+			found = append(found, filepath.Dir(real))
 		}
 	}
 	dirs, _ := filepath.Glob("/usr/lib/postgresql/*/bin") // the pattern is well-formed
 	sort.Slice(dirs, func(a, b int) bool { return version(dirs[a]) > version(dirs[b]) })
 	for _, dir := range dirs {
-		if executable(filepath.Join(dir, "postgres")) && executable(filepath.Join(dir, "initdb")) {
-			return dir, nil
+		if executable(filepath.Join(dir, "postgres")) && executable(filepath.Join(dir, "initdb")) && !slices.Contains(found, dir) {
+			found = append(found, dir)
 		}
 	}
-	return "", errors.New("these tests need a PostgreSQL server of version 14 or newer on the machine " +
-		"(not running): install it with `apt-get install postgresql`, or put its initdb and postgres on the PATH")
+	if found == nil {
+		return nil, errors.New("these tests need a PostgreSQL server of version 14 or newer on the machine " +
+			"(not running): install it with `apt-get install postgresql`, or put its initdb and postgres on the PATH")
+	}
+	return found, nil
 }
 
 func version(dir string) int {

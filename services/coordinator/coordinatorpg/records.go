@@ -1,0 +1,61 @@
+package coordinatorpg
+
+import (
+	"context"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"bookstore/services/coordinator"
+	"bookstore/services/kit/fault"
+	"bookstore/services/kit/pg"
+)
+
+// Unfinished implements coordinator.Records.
+func (s *Store) Unfinished(ctx context.Context) (map[coordinator.State]coordinator.Backlog, error) {
+	rows, err := s.pool.Query(ctx, unfinishedSQL)
+	if err != nil {
+		return nil, pg.Fault("count unfinished attempts", err)
+	}
+	counts := map[coordinator.State]coordinator.Backlog{}
+	var (
+		state  coordinator.State
+		count  int
+		oldest float64
+	)
+	_, err = pgx.ForEachRow(rows, []any{&state, &count, &oldest}, func() error {
+		counts[state] = coordinator.Backlog{Count: count, Oldest: time.Duration(oldest * float64(time.Second))}
+		return nil
+	})
+	return counts, pg.Fault("count unfinished attempts", err)
+}
+
+// Prune implements coordinator.Records.
+func (s *Store) Prune(ctx context.Context, age time.Duration, limit int) (int, error) {
+	tag, err := s.pool.Exec(ctx, pruneSQL, age.Microseconds(), limit)
+	return int(tag.RowsAffected()), pg.Fault("prune attempts", err)
+}
+
+// Transaction implements coordinator.Records.
+func (s *Store) Transaction(ctx context.Context, gid string) (coordinator.Transaction, error) {
+	found, err := s.many(ctx, "read attempt", oneSQL, gid)
+	if err == nil && len(found) == 0 {
+		err = fault.New(fault.TransactionNotFound, "there is no such transaction")
+	}
+	if err != nil {
+		return coordinator.Transaction{}, err
+	}
+	return found[0], nil
+}
+
+// Transactions implements coordinator.Records.
+func (s *Store) Transactions(ctx context.Context, f coordinator.Filter) ([]coordinator.Transaction, error) {
+	var (
+		at  *time.Time
+		gid string
+	)
+	if f.After != nil {
+		at, gid = &f.After.CreatedAt, f.After.GID
+	}
+	return s.many(ctx, "list attempts", listSQL, f.State, at, gid, f.Limit)
+}
