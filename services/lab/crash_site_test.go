@@ -87,21 +87,23 @@ func (s *site) run(ctx context.Context, what scenario, seen *sighting) (acted bo
 	if err := v.arrive(ctx, what.stock); err != nil {
 		return false, fmt.Errorf("before the scenario: %w", err)
 	}
-	if what.given != nil {
-		if err := errors.Join(what.given(ctx, v), s.settle(ctx)); err != nil {
-			return false, fmt.Errorf("before the scenario: %w", err)
-		}
+	err = v.in(ctx, what.given)
+	if err == nil {
+		err = s.settle(ctx)
+	}
+	if err != nil {
+		return false, fmt.Errorf("before the scenario: %w", err)
 	}
 	s.watch.begin(seen, v.key)
-	err = what.when(ctx, v)
+	err = v.in(ctx, what.when)
 	if err == nil {
 		err = s.settle(ctx)
 	}
 	acted = s.watch.end()
-	if err != nil {
-		return acted, err
+	if err == nil {
+		err = v.in(ctx, what.then)
 	}
-	return acted, what.then(ctx, v)
+	return acted, err
 }
 
 func (s *site) settle(ctx context.Context) error {

@@ -43,12 +43,12 @@ func (r reply) code() string {
 	return problem.Code
 }
 
-// Of the two books two copies and one are bought.
-var bought = []int64{2, 1}
+// copies are how many are bought of each book.
+var copies = []int64{2, 1}
 
 func (v *visit) arrive(ctx context.Context, stock int64) error {
 	v.stock = stock
-	for n := range bought {
+	for n := range copies {
 		body := map[string]any{
 			"title": fmt.Sprintf("%s %d", v.key, n), "authors": []string{"A"}, "priceCents": lab.Price, "currency": "EUR", "quantity": stock,
 		}
@@ -67,16 +67,18 @@ func (v *visit) arrive(ctx context.Context, stock int64) error {
 
 func (v *visit) items() (items []map[string]int64) {
 	for i, id := range v.books {
-		items = append(items, map[string]int64{"bookId": id, "quantity": bought[i]})
+		items = append(items, map[string]int64{"bookId": id, "quantity": copies[i]})
 	}
 	return items
 }
 
 // ask repeats a request under one key until the answer is a definite one.
 func (v *visit) ask(ctx context.Context, base, method, path string, body any, key string) (a reply, err error) {
-	text, err := json.Marshal(body)
-	if err != nil {
-		return reply{}, err
+	var text []byte
+	if body != nil {
+		if text, err = json.Marshal(body); err != nil {
+			return reply{}, err
+		}
 	}
 	transport := &http.Transport{DisableKeepAlives: true}
 	asking := &http.Client{Transport: transport, Timeout: 10 * time.Second}
@@ -85,7 +87,9 @@ func (v *visit) ask(ctx context.Context, base, method, path string, body any, ke
 		if err != nil {
 			return err
 		}
-		request.Header.Set("Content-Type", "application/json")
+		if body != nil {
+			request.Header.Set("Content-Type", "application/json")
+		}
 		if key != "" {
 			request.Header.Set("Idempotency-Key", key)
 		}

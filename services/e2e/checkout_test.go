@@ -1,0 +1,244 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"bytes"
+	"fmt"
+	"net/http"
+	"sync"
+	"testing"
+
+	"github.com/google/uuid"
+)
+
+func TestCheckoutIsPaidAndItsOrderIsThere(t *testing.T) {
+	c := shop(t)
+	one, two := c.addBook(t, "Checked out", 5), c.addBook(t, "Checked out too", 5)
+	customer := "checkout-" + uuid.NewString()[:8]
+	k := checkOut(customer, uuid.NewString(), "tok_ok", false, orderItem{BookID: one.ID, Quantity: 2}, orderItem{BookID: two.ID, Quantity: 1})
+	began, path := c.begun(t, k)
+	if began.CustomerID != customer || path != "/checkouts/"+began.ID {
+		t.Errorf("began %+v at %q", began, path)
+	}
+	now := c.comesTo(t, path, "completed")
+	for i, name := range []string{"reserve_stock", "authorise", "capture", "create_order"} {
+		if s := now.Steps[i]; s.Name != name || s.State != "done" || s.Attempts < 1 || s.StartedAt.IsZero() || s.FinishedAt.Before(s.StartedAt) || s.Error != nil {
+			t.Errorf("step %d is %+v", i, s)
+		}
+	}
+	var made order
+	c.want(t, http.StatusOK, call{method: "GET", path: "/orders/" + now.OrderID}, &made)
+	total := 2*one.PriceCents + two.PriceCents
+	if made.Status != "paid" || made.CustomerID != customer || made.TotalCents != total || len(made.Items) != 2 || made.Items[0].Title != one.Title {
+		t.Errorf("order %+v", made)
+	}
+	if got := money(t, made.ID, "merchant"); got != total {
+		t.Errorf("the merchant has %d of %d", got, total)
+	}
+	if c.available(t, one.ID) != 3 || c.available(t, two.ID) != 4 {
+		t.Error("the copies of the order are still there")
+	}
+	listed[order](t, c, "/orders?status=paid&customerId="+customer, 1)
+	requireProblem(t, c.do(t, call{method: "POST", path: path + "/cancel"}), http.StatusConflict, "already_captured")
+	requireLedgerBalanced(t)
+}
+
+// The same request is one checkout, however often it is sent.
+func TestOneKeyIsOneCheckout(t *testing.T) {
+	c := shop(t)
+	b := c.addBook(t, "One checkout", 50)
+	customer, key := "checkout-"+uuid.NewString()[:8], uuid.NewString()
+	k := checkOut(customer, key, "tok_ok", false, orderItem{BookID: b.ID, Quantity: 1})
+	answers := make([]*answer, 8)
+	errs := make([]error, len(answers))
+	var done sync.WaitGroup
+	for i := range answers {
+		done.Go(func() { answers[i], errs[i] = c.persist(t.Context(), k) })
+	}
+	done.Wait()
+	replayed := 0
+	for i, a := range answers {
+		if errs[i] != nil || a.status != http.StatusAccepted || a.header.Get("Location") != answers[0].header.Get("Location") || !bytes.Equal(a.body, answers[0].body) {
+			t.Fatalf("%v %v, another %v", a, errs[i], answers[0])
+		}
+		if a.header.Get("Idempotent-Replayed") == "true" {
+			replayed++
+		}
+	}
+	if replayed != len(answers)-1 {
+		t.Errorf("%d of %d answers are replays", replayed, len(answers))
+	}
+	other := checkOut(customer, key, "tok_ok", false, orderItem{BookID: b.ID, Quantity: 2})
+	requireProblem(t, c.do(t, other), http.StatusUnprocessableEntity, "idempotency_key_reused")
+	c.comesTo(t, answers[0].header.Get("Location"), "completed")
+	if left := c.available(t, b.ID); left != 49 {
+		t.Errorf("%d copies left, want 49", left)
+	}
+	listed[order](t, c, "/orders?customerId="+customer, 1)
+}
+
+// What the provider says decides: a no undoes what was done, silence is asked again.
+func TestCheckoutGoesAsThePaymentGoes(t *testing.T) {
+	c := shop(t)
+	for _, test := range []struct {
+		token, state string
+		code         string // of why it was undone
+		step         string // that is worth a look
+		attempts     int    // of it, at least
+	}{
+		{"tok_decline", "failed", "payment_declined", "authorise", 1},
+		{"tok_decline_capture", "failed", "payment_declined", "capture", 1},
+		{"tok_nobody_knows", "failed", "invalid_field", "authorise", 1},
+		{"tok_late", "completed", "", "authorise", 2},
+		{"tok_fail_2", "completed", "", "authorise", 3},
+		{"tok_fail_capture_2", "completed", "", "capture", 3},
+		{"tok_late_capture", "completed", "", "capture", 2},
+	} {
+		t.Run(test.token, func(t *testing.T) {
+			b := c.addBook(t, "Paid with "+test.token, 3)
+			customer := "checkout-" + uuid.NewString()[:8]
+			_, path := c.begun(t, checkOut(customer, uuid.NewString(), test.token, false, orderItem{BookID: b.ID, Quantity: 2}))
+			now := c.comesTo(t, path, test.state)
+			if s := now.step(test.step); s.Attempts < test.attempts {
+				t.Errorf("%s", now.text())
+			}
+			if test.state == "completed" {
+				if got := money(t, now.OrderID, "merchant"); got != 2*b.PriceCents || c.available(t, b.ID) != 1 {
+					t.Errorf("the merchant has %d, %d copies are left", got, c.available(t, b.ID))
+				}
+				return
+			}
+			requireUndone(t, c, now, customer, b, 3)
+			if now.Error == nil || now.Error.Code != test.code || now.step(test.step).State != "refused" {
+				t.Errorf("%s because of %+v", now.text(), now.Error)
+			}
+		})
+	}
+}
+
+// requireUndone: no order, no money, all copies there.
+func requireUndone(t *testing.T, c *client, was checkout, customer string, b book, stock int64) {
+	t.Helper()
+	if was.OrderID != "" {
+		t.Errorf("checkout %s has order %s", was.ID, was.OrderID)
+	}
+	if orders := number(t, leader(t, "orderdb"), "select count(*) from orders where customer_id = $1", customer); orders != 0 {
+		t.Errorf("%d orders are left of checkout %s", orders, was.ID)
+	}
+	if left := c.available(t, b.ID); left != stock {
+		t.Errorf("%d copies are left after checkout %s, want %d", left, was.ID, stock)
+	}
+	requireNoMoney(t, was.ID)
+}
+
+func TestCheckoutOfMoreThanThereIs(t *testing.T) {
+	c := shop(t)
+	b := c.addBook(t, "Checked out by too many", 1)
+	customer := "checkout-" + uuid.NewString()[:8]
+	_, path := c.begun(t, checkOut(customer, uuid.NewString(), "tok_ok", false, orderItem{BookID: b.ID, Quantity: 2}))
+	now := c.comesTo(t, path, "failed")
+	if now.Error == nil || now.Error.Code != "out_of_stock" {
+		t.Errorf("%s because of %+v", now.text(), now.Error)
+	}
+	requireUndone(t, c, now, customer, b, 1)
+}
+
+// A provider that says nothing holds nobody up for good.
+func TestCheckoutThatHangsCanBeCancelled(t *testing.T) {
+	c := shop(t)
+	b := c.addBook(t, "Hanging", 3)
+	customer := "checkout-" + uuid.NewString()[:8]
+	_, path := c.begun(t, checkOut(customer, uuid.NewString(), "tok_hang", false, orderItem{BookID: b.ID, Quantity: 2}))
+	for range 2 {
+		c.want(t, http.StatusOK, call{method: "POST", path: path + "/cancel"}, nil)
+	}
+	now := c.comesTo(t, path, "cancelled")
+	requireUndone(t, c, now, customer, b, 3)
+	requireProblem(t, c.do(t, checkOut(customer, "", "tok_ok", false, orderItem{BookID: b.ID, Quantity: 1})),
+		http.StatusBadRequest, "idempotency_key_required")
+}
+
+func TestCheckoutWaitsForItsApproval(t *testing.T) {
+	c := shop(t)
+	b := c.addBook(t, "Approved", 5)
+	customer := "checkout-" + uuid.NewString()[:8]
+	for verb, state := range map[string]string{"approve": "completed", "cancel": "cancelled"} {
+		_, path := c.begun(t, checkOut(customer, uuid.NewString(), "tok_ok", true, orderItem{BookID: b.ID, Quantity: 1}))
+		now := c.comesTo(t, path, "waiting_approval")
+		if s := now.step("approval"); s.State == "done" || now.step("capture").State != "pending" || now.OrderID != "" {
+			t.Errorf("it waits and is %s with order %q", now.text(), now.OrderID)
+		}
+		for range 2 { // the second changes nothing
+			c.want(t, http.StatusOK, call{method: "POST", path: path + "/" + verb}, nil)
+		}
+		if now = c.comesTo(t, path, state); verb == "cancel" {
+			requireNoMoney(t, now.ID)
+			continue
+		}
+		requireProblem(t, c.do(t, call{method: "POST", path: path + "/cancel"}), http.StatusConflict, "already_captured")
+	}
+	if left := c.available(t, b.ID); left != 4 {
+		t.Errorf("%d copies are left of 5, one is sold", left)
+	}
+	listed[order](t, c, "/orders?customerId="+customer, 1)
+}
+
+// Approval and cancel at once: one of them is right, and what follows is whole.
+func TestApprovalAgainstCancel(t *testing.T) {
+	c := shop(t)
+	const rounds = 6
+	b := c.addBook(t, "Wanted and not", rounds)
+	bought := int64(0)
+	for range rounds {
+		_, path := c.begun(t, checkOut("two-minds", uuid.NewString(), "tok_ok", true, orderItem{BookID: b.ID, Quantity: 1}))
+		c.comesTo(t, path, "waiting_approval")
+		var done sync.WaitGroup
+		for _, verb := range []string{"approve", "cancel"} {
+			done.Go(func() {
+				if a, err := c.persist(t.Context(), call{method: "POST", path: path + "/" + verb}); err != nil || (a.status != http.StatusOK && a.problem().Code != "already_captured") {
+					t.Errorf("%s: %v %v", verb, a, err)
+				}
+			})
+		}
+		done.Wait()
+		var now checkout
+		eventuallyOver(t, c, path, &now)
+		if now.State == "completed" {
+			bought++
+			continue
+		}
+		requireNoMoney(t, now.ID)
+	}
+	if left := c.available(t, b.ID); left != rounds-bought {
+		t.Errorf("%d copies are left of %d, %d are sold", left, rounds, bought)
+	}
+}
+
+func TestCheckoutsThatAreNotThere(t *testing.T) {
+	c := shop(t)
+	for _, path := range []string{"/checkouts/", "/returns/"} {
+		requireProblem(t, c.do(t, call{method: "GET", path: path + uuid.NewString()}), http.StatusNotFound, "not_found")
+		requireProblem(t, c.do(t, call{method: "GET", path: path + "1"}), http.StatusNotFound, "not_found")
+	}
+	for _, verb := range []string{"approve", "cancel"} {
+		path := fmt.Sprintf("/checkouts/%s/%s", uuid.NewString(), verb)
+		requireProblem(t, c.do(t, call{method: "POST", path: path}), http.StatusNotFound, "not_found")
+	}
+}
+
+// What is stuck is an operator's to retry; of what is not, it changes nothing.
+func TestRetryIsTheOperators(t *testing.T) {
+	c := shop(t)
+	b := c.addBook(t, "Retried", 5)
+	_, path := c.begun(t, checkOut("retry", uuid.NewString(), "tok_ok", false, orderItem{BookID: b.ID, Quantity: 1}))
+	c.comesTo(t, path, "completed")
+	retry := call{method: "POST", path: path + "/retry"}
+	requireProblem(t, newClient(t, "").do(t, retry), http.StatusUnauthorized, "unauthenticated")
+	requireProblem(t, c.do(t, retry), http.StatusForbidden, "forbidden")
+	var now checkout
+	operator(t).want(t, http.StatusOK, retry, &now)
+	if now.State != "completed" {
+		t.Errorf("%s", now.text())
+	}
+}

@@ -1,0 +1,134 @@
+package lab_test
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"path"
+
+	"bookstore/services/lab"
+)
+
+var sagaScenarios = []scenario{
+	{
+		name: "check out", stock: 5,
+		when: []act{checkout("tok_ok", "completed")},
+		then: []act{paid, bought("paid"), money(1)},
+	},
+	{
+		name: "check out after an approval", stock: 5,
+		when: []act{checkout("tok_ok", "waiting_approval"), tell("approve", "completed")},
+		then: []act{paid, bought("paid"), money(1)},
+	},
+	{
+		name: "cancel a checkout that waits for approval", stock: 5,
+		when: []act{checkout("tok_ok", "waiting_approval"), tell("cancel", "cancelled")},
+		then: []act{nothing, money(0)},
+	},
+	{
+		name: "check out with a card that is declined in the end", stock: 5,
+		when: []act{checkout("tok_decline_capture", "failed")},
+		then: []act{nothing, money(0)},
+	},
+	{
+		name: "check out more than there is", stock: 1,
+		when: []act{checkout("tok_ok", "failed")},
+		then: []act{nothing, money(0)},
+	},
+	{
+		name: "return an order", stock: 5,
+		given: []act{checkout("tok_ok", "completed"), paid},
+		when:  []act{giveBack},
+		then:  []act{undone("returned"), money(0)},
+	},
+}
+
+// checkout starts a checkout and waits for it to come to a state.
+func checkout(token, state string) act {
+	return func(ctx context.Context, v *visit) error {
+		body := v.request()
+		body["payment"] = map[string]string{"method": "card", "token": token}
+		body["requiresApproval"] = state == "waiting_approval"
+		return v.begin(ctx, "/checkouts", body, v.key, state)
+	}
+}
+
+func giveBack(ctx context.Context, v *visit) error {
+	return v.begin(ctx, "/orders/"+v.order.ID+"/returns", nil, v.key+"-return", "completed")
+}
+
+func (v *visit) begin(ctx context.Context, path string, body any, key, state string) error {
+	a, err := v.want(ctx, http.StatusAccepted, path, body, key)
+	if err != nil {
+		return err
+	}
+	v.path = a.header.Get("Location")
+	return v.await(ctx, state)
+}
+
+// tell sends a decision about what was begun.
+func tell(verb, state string) act {
+	return func(ctx context.Context, v *visit) error {
+		if _, err := v.want(ctx, http.StatusOK, v.path+"/"+verb, nil, ""); err != nil {
+			return err
+		}
+		return v.await(ctx, state)
+	}
+}
+
+// await looks into the database: questions to the coordinator would be messages too, a
+// different number in each run.
+func (v *visit) await(ctx context.Context, state string) error {
+	limit, cancel := context.WithTimeout(ctx, settleLimit)
+	defer cancel()
+	return lab.Until(limit, func(ctx context.Context) error {
+		var now string
+		err := v.site.shop.DB(lab.CoordinatorDB).QueryRow(ctx, "select state from sagas where id = $1", path.Base(v.path)).Scan(&now)
+		if err == nil && now != state {
+			err = fmt.Errorf("%s is %s, not %s", v.path, now, state)
+		}
+		return err
+	})
+}
+
+// paid: the checkout shows its order.
+func paid(ctx context.Context, v *visit) error {
+	var shown struct{ State, OrderID string }
+	if err := v.look(ctx, lab.Coordinator, v.path, &shown); err != nil {
+		return err
+	}
+	if shown.State != "completed" || shown.OrderID == "" {
+		return fmt.Errorf("%s is %+v", v.path, shown)
+	}
+	v.order.ID = shown.OrderID
+	return nil
+}
+
+// money: the merchant has been paid so many times, and nothing is held.
+func money(times int64) act {
+	const of = `select coalesce(sum(e.cents), 0)::bigint from ledger_entries e join payments p on p.id = e.payment_id
+		where p.order_id::text = any($1) and e.account = $2`
+	return func(ctx context.Context, v *visit) error {
+		orders, err := v.orders(ctx)
+		if err != nil {
+			return err
+		}
+		for account, want := range map[string]int64{"merchant": times * total(), "held": 0, "customer": -times * total()} {
+			n, err := v.number(ctx, lab.PaymentDB, of, orders, account)
+			if err == nil && n != want {
+				err = fmt.Errorf("the account %s has %d, want %d", account, n, want)
+			}
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+}
+
+// orders are the ids of the orders that the visit's sagas are about, made or not.
+func (v *visit) orders(ctx context.Context) (ids []string, err error) {
+	err = v.site.shop.DB(lab.CoordinatorDB).QueryRow(ctx, `select coalesce(array_agg(data->'order'->>'id'), '{}')
+		from sagas where definition = 'checkout' and data->'order'->>'customerId' = $1`, v.key).Scan(&ids)
+	return ids, err
+}
