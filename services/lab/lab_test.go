@@ -42,10 +42,10 @@ func TestTheShopIsWholeAfterEachKill(t *testing.T) {
 	for _, name := range []lab.Service{lab.Books, lab.Orders, lab.Coordinator} {
 		s.Freeze(name)
 		short, end := context.WithTimeout(ctx, 300*time.Millisecond)
-		post(short, t, s, "frozen "+string(name), 2)
+		post(short, t, s, "frozen-"+string(name), 2)
 		end()
 		s.Kill(name)
-		post(ctx, t, s, "killed "+string(name), 3)
+		post(ctx, t, s, "killed-"+string(name), 3)
 		if err := s.Restart(name); err != nil {
 			t.Fatal(err)
 		}
@@ -55,7 +55,7 @@ func TestTheShopIsWholeAfterEachKill(t *testing.T) {
 		if err := s.Settle(ctx); err != nil {
 			t.Errorf("after %s was killed: %v", name, err)
 		}
-		if status := post(ctx, t, s, "again "+string(name), 4); status != http.StatusCreated {
+		if status := post(ctx, t, s, "again-"+string(name), 4); status != http.StatusCreated {
 			t.Errorf("after %s was killed: %d", name, status)
 		}
 	}
