@@ -18,6 +18,7 @@ import (
 	"bookstore/services/kit/branch"
 	"bookstore/services/kit/branch/branchhttp"
 	"bookstore/services/kit/pg/pgtest"
+	"bookstore/services/kit/step"
 	"bookstore/services/kit/web"
 )
 
@@ -27,17 +28,23 @@ func TestMain(m *testing.M) {
 
 // shop is the whole app over a database of its own.
 type shop struct {
-	t   *testing.T
+	t   testing.TB
 	app *fiber.App
 }
 
 func open(t *testing.T) *shop {
 	t.Helper()
 	t.Parallel()
-	pool := pgtest.Database(t, bookspg.Migrations)
+	return openAlone(t)
+}
+
+func openAlone(t testing.TB) *shop {
+	t.Helper()
+	pool, log := pgtest.Database(t, bookspg.Migrations), slog.New(slog.DiscardHandler)
 	app := web.New(web.Options{Service: "books"})
 	bookshttp.Routes(app, bookspg.New(pool), time.Now)
-	branchhttp.Routes(app, branch.New(pool, "books", slog.New(slog.DiscardHandler), nil), bookspg.Apply)
+	branchhttp.Routes(app, branch.New(pool, "books", log, nil), bookspg.Apply)
+	bookshttp.Steps(app, step.New(pool, log, nil), bookshttp.Moves{Apply: bookspg.ApplyStep, Release: bookspg.ReleaseStep})
 	return &shop{t, app}
 }
 

@@ -12,6 +12,7 @@ import (
 	"github.com/gofiber/fiber/v2"
 	"go.uber.org/goleak"
 
+	"bookstore/services/kit/pg/pgtest"
 	"bookstore/services/kit/web"
 	"bookstore/services/orders"
 	"bookstore/services/orders/ordershttp"
@@ -19,7 +20,7 @@ import (
 
 func TestMain(m *testing.M) {
 	// fasthttp keeps a clock for as long as the process lives.
-	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.updateServerDate.func1"))
+	pgtest.Main(m, goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.updateServerDate.func1"))
 }
 
 const id = "019aaf00-0000-7000-8000-000000000001"

@@ -1,0 +1,165 @@
+package orderspg_test
+
+import (
+	"context"
+	"encoding/json"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"bookstore/services/kit/fault"
+	"bookstore/services/kit/step"
+	"bookstore/services/orders"
+	"bookstore/services/orders/orderspg"
+)
+
+// saga is the orders' part of one saga about one order.
+type saga struct {
+	*step.Participant
+	id    string
+	order orders.Order
+}
+
+func (s shop) saga(o orders.Order) saga {
+	return saga{step.New(s.pool, slog.New(slog.DiscardHandler), nil), uuid.Must(uuid.NewV7()).String(), o}
+}
+
+func (g saga) do(name string, work func(context.Context, pgx.Tx) error) error {
+	_, err := g.Do(context.Background(), step.Key{Saga: g.id, Step: name}, func(ctx context.Context, tx pgx.Tx) (any, error) {
+		return nil, work(ctx, tx)
+	})
+	return err
+}
+
+func (g saga) undo(name string, change func(context.Context, pgx.Tx, string) error) error {
+	return g.Undo(context.Background(), step.Key{Saga: g.id, Step: name}, func(ctx context.Context, tx pgx.Tx, _ json.RawMessage) error {
+		return change(ctx, tx, g.order.ID)
+	})
+}
+
+func (g saga) create() error {
+	return g.do("create_order", func(ctx context.Context, tx pgx.Tx) error { return orderspg.CreatePaid(ctx, tx, g.order) })
+}
+
+func (g saga) giveUp() error { return g.undo("create_order", orderspg.CancelPaid) }
+
+func (g saga) takeBack() error {
+	return g.do("mark_returned", func(ctx context.Context, tx pgx.Tx) error { return orderspg.Return(ctx, tx, g.order.ID) })
+}
+
+func (g saga) keep() error { return g.undo("mark_returned", orderspg.Unreturn) }
+
+// is checks where an order stands.
+func (s shop) is(id string, status orders.Status, version int64) {
+	s.t.Helper()
+	if got := s.get(id); got.Status != status || got.Version != version || got.UpdatedAt.Before(got.CreatedAt) {
+		s.t.Errorf("got %+v, want %s at version %d", got, status, version)
+	}
+}
+
+func (s shop) must(what string, err error, want fault.Kind) {
+	s.t.Helper()
+	if (err == nil) != (want == "") || (err != nil && fault.KindOf(err) != want) {
+		s.t.Fatalf("%s: got %v, want %q", what, err, want)
+	}
+}
+
+func TestACheckoutCreatesAPaidOrderOnce(t *testing.T) {
+	s, o := newShop(t), newOrder("c-1", noon)
+	checkout := s.saga(o)
+	for range 2 {
+		s.must("create", checkout.create(), "")
+	}
+	s.is(o.ID, orders.Paid, 1)
+	if got := s.get(o.ID); len(got.Items) != 2 || got.TotalCents != o.TotalCents {
+		t.Errorf("got %+v", got)
+	}
+	s.must("cancel", s.change(orders.Change{Action: orders.Cancel, OrderID: o.ID, At: noon}), fault.NotCancellable)
+	for range 2 {
+		s.must("undo", checkout.giveUp(), "")
+	}
+	s.is(o.ID, orders.Cancelled, 2)
+	s.must("late create", checkout.create(), fault.Aborted)
+}
+
+func TestABadOrderOfACheckoutIsRefusedForGood(t *testing.T) {
+	s, o := newShop(t), newOrder("c-1", noon)
+	o.TotalCents++
+	bad := s.saga(o)
+	for range 2 {
+		s.must("create", bad.create(), fault.InvalidField)
+	}
+	s.must("undo", bad.giveUp(), "")
+	if _, err := s.Get(context.Background(), o.ID); fault.KindOf(err) != fault.OrderNotFound {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestAReturnTakesAPaidOrderOnce(t *testing.T) {
+	s, o := newShop(t), newOrder("c-1", noon)
+	checkout := s.saga(o)
+	s.must("create", checkout.create(), "")
+	first, second := s.saga(o), s.saga(o)
+	for range 2 {
+		s.must("return", first.takeBack(), "")
+	}
+	s.is(o.ID, orders.Returned, 2)
+	for range 2 {
+		err := second.takeBack()
+		s.must("second return", err, fault.NotReturnable)
+		if fault.As(err).Details["status"] != "returned" {
+			t.Errorf("got %+v", fault.As(err))
+		}
+	}
+	s.must("undo of the second", second.keep(), "")
+	s.is(o.ID, orders.Returned, 2)
+	s.must("undo of a checkout that is long over", checkout.giveUp(), fault.NotCancellable)
+	for range 2 {
+		s.must("undo", first.keep(), "")
+	}
+	s.is(o.ID, orders.Paid, 3)
+	s.must("late return", first.takeBack(), fault.Aborted)
+	s.must("another return", s.saga(o).takeBack(), "")
+	s.is(o.ID, orders.Returned, 4)
+}
+
+func TestOnlyPaidOrdersCanBeReturned(t *testing.T) {
+	s, placed := newShop(t), newOrder("c-1", noon)
+	s.place(placed)
+	s.must("placed", s.saga(placed).takeBack(), fault.NotReturnable)
+	s.must("cancel", s.change(orders.Change{Action: orders.Cancel, OrderID: placed.ID, At: noon}), "")
+	s.must("cancelled", s.saga(placed).takeBack(), fault.NotReturnable)
+	s.must("unknown", s.saga(newOrder("c-1", noon)).takeBack(), fault.OrderNotFound)
+	s.must("no id", s.saga(orders.Order{ID: "7"}).takeBack(), fault.OrderNotFound)
+}
+
+func TestOfReturnsAtOnceOneTakesTheOrder(t *testing.T) {
+	s, o := newShop(t), newOrder("c-1", noon)
+	s.must("create", s.saga(o).create(), "")
+	var all sync.WaitGroup
+	var taken atomic.Int64
+	for range 12 {
+		all.Go(func() {
+			g := s.saga(o)
+			err := g.takeBack()
+			for fault.KindOf(err) == fault.Contended && err != nil {
+				err = g.takeBack()
+			}
+			switch {
+			case err == nil:
+				taken.Add(1)
+			case fault.KindOf(err) != fault.NotReturnable:
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
+	if taken.Load() != 1 {
+		t.Errorf("taken %d times", taken.Load())
+	}
+	s.is(o.ID, orders.Returned, 2)
+}
