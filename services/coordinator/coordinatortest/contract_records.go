@@ -1,0 +1,170 @@
+package coordinatortest
+
+import (
+	"fmt"
+	"time"
+
+	"bookstore/services/coordinator"
+	"bookstore/services/kit/fault"
+)
+
+func finishing(f fixture) {
+	ctx := f.t.Context()
+	committed, aborted, lost, running := f.claim("committed"), f.claim("aborted"), f.claim("lost"), f.claim("running")
+	f.decide(committed.GID, commit)
+	f.decide(aborted.GID, abandon)
+	f.decide(lost.GID, commit)
+	if err := f.Annotate(ctx, committed.GID, coordinator.Notes{"books": {LastError: "unavailable"}}); err != nil {
+		f.t.Fatal(err)
+	}
+	err := f.Finish(ctx, []coordinator.Finished{
+		{GID: committed.GID, State: coordinator.Committed},
+		{GID: aborted.GID, State: coordinator.Aborted},
+		{GID: lost.GID, State: coordinator.Heuristic, Notes: coordinator.Notes{"books": {State: "lost"}}},
+		{GID: running.GID, State: coordinator.Committed}, // makes no sense, and does nothing
+	})
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	want := map[string]coordinator.State{
+		committed.GID: coordinator.Committed, aborted.GID: coordinator.Aborted, lost.GID: coordinator.Heuristic, running.GID: coordinator.Preparing,
+	}
+	for gid, state := range want {
+		if tx := f.read(gid); tx.State != state || tx.FinishedAt.IsZero() != (state == coordinator.Preparing) {
+			f.t.Errorf("%+v; want %s", tx, state)
+		}
+	}
+	if tx := f.read(lost.GID); tx.BranchState("books") != "lost" || !tx.Commits {
+		f.t.Errorf("the lost one is %+v", tx)
+	}
+	if tx := f.read(committed.GID); tx.Notes["books"].LastError != "unavailable" {
+		f.t.Errorf("notes %v", tx.Notes)
+	}
+	if l := f.latest("committed"); l.Outcome == nil || string(l.Outcome.Body) != string(placed.Body) || l.Outcome.Status != 201 {
+		f.t.Errorf("outcome %+v", l)
+	}
+	if _, err := f.Transaction(ctx, "nobody"); fault.KindOf(err) != fault.TransactionNotFound {
+		f.t.Errorf("found nobody: %v", err)
+	}
+}
+
+func listing(f fixture) {
+	for i := range 7 {
+		tx := f.claim(fmt.Sprint("k", i))
+		if i%2 == 0 {
+			f.decide(tx.GID, abandon)
+		}
+	}
+	seen := map[string]bool{}
+	filter := coordinator.Filter{Limit: 3}
+	for page := 0; ; page++ {
+		found, err := f.Transactions(f.t.Context(), filter)
+		if err != nil {
+			f.t.Fatal(err)
+		}
+		for _, tx := range found {
+			if seen[tx.GID] {
+				f.t.Errorf("%s was shown twice", tx.GID)
+			}
+			seen[tx.GID] = true
+			filter.After = &coordinator.Position{CreatedAt: tx.CreatedAt, GID: tx.GID}
+		}
+		f.claim(fmt.Sprint("meanwhile", page))
+		if len(found) < filter.Limit {
+			break
+		}
+	}
+	if len(seen) != 7 {
+		f.t.Errorf("saw %d of 7", len(seen))
+	}
+	aborted, err := f.Transactions(f.t.Context(), coordinator.Filter{State: coordinator.Aborted, Limit: 10})
+	if err != nil || len(aborted) != 4 {
+		f.t.Errorf("%d aborted, %v", len(aborted), err)
+	}
+}
+
+func freeKeys(f fixture) {
+	tx := f.claim("k")
+	f.decide(tx.GID, refuse)
+	if f.latest("k").Expired {
+		f.t.Error("free at once")
+	}
+	f.Age(tx.GID, 25*time.Hour)
+	if !f.latest("k").Expired {
+		f.t.Error("not free after a day")
+	}
+}
+
+func pruning(f fixture) {
+	ctx := f.t.Context()
+	const age, old = time.Hour, 2 * time.Hour
+	ended, young, running, lost, first := f.claim("ended"), f.claim("young"), f.claim("running"), f.claim("lost"), f.claim("again")
+	for _, tx := range []coordinator.Transaction{ended, young, lost} {
+		f.decide(tx.GID, commit)
+	}
+	f.finish(ended.GID, coordinator.Committed)
+	f.finish(young.GID, coordinator.Committed)
+	f.finish(lost.GID, coordinator.Heuristic)
+	f.decide(first.GID, unsent)
+	second := f.attempt("again", 2)
+	f.decide(second.GID, unsent)
+	unknown := coordinator.GID("customer:c", "unknown", 1)
+	if _, err := f.Ask(ctx, unknown, "books", "a"); err != nil {
+		f.t.Fatal(err)
+	}
+	for _, gid := range []string{ended.GID, running.GID, lost.GID, first.GID, second.GID, unknown} {
+		f.Age(gid, old)
+	}
+	prune := func(limit, want int) {
+		f.t.Helper()
+		if n, err := f.Prune(ctx, age, limit); err != nil || n != want {
+			f.t.Errorf("pruned %d, %v; want %d", n, err, want)
+		}
+	}
+	// A key's attempts go from the last to the first.
+	prune(10, 2)
+	if l := f.latest("again"); l == nil || l.GID != first.GID {
+		f.t.Errorf("of a key with two attempts there is %+v", l)
+	}
+	prune(10, 1)
+	prune(10, 0)
+	for _, gid := range []string{young.GID, running.GID, lost.GID, unknown} {
+		f.read(gid)
+	}
+	for _, gid := range []string{ended.GID, first.GID, second.GID} {
+		if _, err := f.Transaction(ctx, gid); fault.KindOf(err) != fault.TransactionNotFound {
+			f.t.Errorf("still there, or %v", err)
+		}
+	}
+}
+
+func counting(f fixture) {
+	committing, aborted, old := f.claim("committing"), f.claim("aborted"), f.claim("old")
+	f.decide(committing.GID, commit)
+	f.decide(aborted.GID, abandon)
+	f.decide(f.claim("ended").GID, unsent)
+	f.claim("preparing")
+	f.Age(old.GID, time.Hour)
+	for _, lost := range []string{"lost", "lost long ago"} {
+		tx := f.claim(lost)
+		f.decide(tx.GID, commit)
+		f.finish(tx.GID, coordinator.Heuristic)
+		if lost != "lost" {
+			f.Age(tx.GID, 25*time.Hour)
+		}
+	}
+	counts, err := f.Unfinished(f.t.Context())
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	for state, want := range map[coordinator.State]int{
+		coordinator.Committing: 1, coordinator.Aborted: 1, coordinator.Preparing: 2, coordinator.Heuristic: 1, coordinator.Committed: 0,
+	} {
+		if counts[state].Count != want {
+			f.t.Errorf("%d are %s, want %d", counts[state].Count, state, want)
+		}
+	}
+	if got := counts[coordinator.Preparing].Oldest; got < time.Hour || got > 2*time.Hour {
+		f.t.Errorf("the oldest is %v old", got)
+	}
+}

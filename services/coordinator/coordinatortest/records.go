@@ -1,0 +1,90 @@
+package coordinatortest
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"time"
+
+	"bookstore/services/coordinator"
+	"bookstore/services/kit/fault"
+)
+
+// Unfinished implements coordinator.Records.
+func (m *Memory) Unfinished(context.Context) (map[coordinator.State]coordinator.Backlog, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	now := m.now()
+	counts := map[coordinator.State]coordinator.Backlog{}
+	for _, r := range m.rows {
+		b := counts[r.State]
+		switch {
+		case r.FinishedAt.IsZero():
+			b.Oldest = max(b.Oldest, now.Sub(r.CreatedAt))
+		case r.State != coordinator.Heuristic || now.Sub(r.FinishedAt) >= 24*time.Hour:
+			continue
+		}
+		b.Count++
+		counts[r.State] = b
+	}
+	return counts, nil
+}
+
+// Prune implements coordinator.Records.
+func (m *Memory) Prune(_ context.Context, age time.Duration, limit int) (int, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	before := m.now().Add(-age)
+	var old []record
+	for _, r := range m.rows {
+		ended := !r.FinishedAt.IsZero() && r.FinishedAt.Before(before) && r.CreatedAt.Before(before) && r.lease.Before(before)
+		if ended && r.State != coordinator.Heuristic && r.Kind != coordinator.KindUnknown && !m.followed(r) {
+			old = append(old, r)
+		}
+	}
+	slices.SortFunc(old, func(a, b record) int { return a.CreatedAt.Compare(b.CreatedAt) })
+	old = old[:min(limit, len(old))]
+	for _, r := range old {
+		delete(m.rows, r.GID)
+	}
+	return len(old), nil
+}
+
+// followed tells whether r's key has a later attempt.
+func (m *Memory) followed(r record) bool {
+	for _, other := range m.rows {
+		if other.Caller == r.Caller && other.Key == r.Key && other.Attempt > r.Attempt {
+			return true
+		}
+	}
+	return false
+}
+
+// Transaction implements coordinator.Records.
+func (m *Memory) Transaction(_ context.Context, gid string) (coordinator.Transaction, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	r, there := m.rows[gid]
+	if !there {
+		return coordinator.Transaction{}, fault.New(fault.TransactionNotFound, "there is no such transaction")
+	}
+	return r.view(), nil
+}
+
+// Transactions implements coordinator.Records.
+func (m *Memory) Transactions(_ context.Context, f coordinator.Filter) ([]coordinator.Transaction, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var found []coordinator.Transaction
+	for _, r := range m.rows {
+		after := f.After == nil || newest(r.CreatedAt, f.After.CreatedAt, r.GID, f.After.GID) > 0
+		if after && (f.State == "" || r.State == f.State) {
+			found = append(found, r.view())
+		}
+	}
+	slices.SortFunc(found, func(a, b coordinator.Transaction) int { return newest(a.CreatedAt, b.CreatedAt, a.GID, b.GID) })
+	return found[:min(f.Limit, len(found))], nil
+}
+
+// newest compares two places in the list, the newest first.
+func newest(a, b time.Time, x, y string) int { return cmp.Or(b.Compare(a), cmp.Compare(y, x)) }
