@@ -147,7 +147,7 @@ func (r *relay) pass(requests <-chan request, frames <-chan []byte) {
 // exchange passes a request on and its answer back; false ends the connection.
 func (r *relay) exchange(q request, frames <-chan []byte) bool {
 	m := message{link: r.wire.link, text: nameless(strings.Join(q.texts, "; ")), content: q.raw}
-	watched := len(q.texts) > 0
+	watched := m.text != "" // else it executes nothing, or only asks whether the server is there
 	if watched && !r.wire.hold(m, before) {
 		return false
 	}

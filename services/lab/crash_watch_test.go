@@ -46,7 +46,7 @@ type point struct {
 }
 
 func (p point) String() string {
-	const most = 110
+	const most = 90
 	text := p.text
 	if len(text) > most {
 		text = text[:most] + "…"
@@ -179,8 +179,9 @@ func (s *sighting) named(content []byte) bool {
 const uuidPattern = `[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}`
 
 var (
-	idPattern    = regexp.MustCompile(uuidPattern + `|[0-9a-f]{32}`)
-	spacePattern = regexp.MustCompile(`\s+`)
+	idPattern      = regexp.MustCompile(uuidPattern + `|[0-9a-f]{32}`)
+	commentPattern = regexp.MustCompile(`--[^\n]*`)
+	spacePattern   = regexp.MustCompile(`\s+`)
 )
 
 func identifiers(content []byte) []string {
@@ -193,7 +194,8 @@ func identifiers(content []byte) []string {
 
 // nameless takes out of a statement or path what differs from run to run.
 func nameless(text string) string {
-	return strings.TrimSpace(spacePattern.ReplaceAllString(idPattern.ReplaceAllString(text, "<id>"), " "))
+	text = commentPattern.ReplaceAllString(idPattern.ReplaceAllString(text, "<id>"), "")
+	return strings.TrimSpace(spacePattern.ReplaceAllString(text, " "))
 }
 
 // inEach are the points that several runs have in common, in the order of the first.
