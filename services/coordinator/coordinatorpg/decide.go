@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"bookstore/services/coordinator"
 	"bookstore/services/kit/fault"
@@ -34,18 +35,27 @@ func (s *Store) Decide(ctx context.Context, gid, owner string, d coordinator.Dec
 
 func (s *Store) compareAndSet(ctx context.Context, gid string, d coordinator.Decision) (bool, error) {
 	var (
-		status *int
-		body   []byte
+		status  *int
+		body    []byte
+		changed bool
 	)
 	if d.Outcome != nil {
 		status, body = &d.Outcome.Status, d.Outcome.Body
 	}
-	if d.State == coordinator.Committing {
-		tag, err := s.pool.Exec(ctx, commitSQL, gid, status, body)
-		return tag.RowsAffected() == 1, err
+	statement, args := commitSQL, []any{gid, status, body}
+	if d.State != coordinator.Committing {
+		statement, args = abortSQL, append(args, d.Unsent)
 	}
-	tag, err := s.pool.Exec(ctx, abortSQL, gid, status, body, d.Unsent)
-	return tag.RowsAffected() == 1, err
+	err := s.decisions.write(ctx, gid, func(b *pgx.Batch) {
+		b.Queue(statement, args...).Exec(func(tag pgconn.CommandTag) error {
+			changed = tag.RowsAffected() == 1
+			return nil
+		})
+	})
+	if err != nil {
+		return false, err
+	}
+	return changed, nil
 }
 
 // Ask implements coordinator.Store.

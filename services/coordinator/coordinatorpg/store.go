@@ -15,16 +15,21 @@ import (
 
 // Store is coordinator.Store over coordinatordb.
 type Store struct {
-	pool    *pgxpool.Pool
-	lease   time.Duration
-	timeout time.Duration // of an attempt, from claim to decision
+	pool      *pgxpool.Pool
+	claims    *together
+	decisions *together
+	lease     time.Duration
+	timeout   time.Duration // of an attempt, from claim to decision
 }
 
 var _ coordinator.Store = (*Store)(nil)
 
 // New makes a store that gives out leases and deadlines as s says.
 func New(pool *pgxpool.Pool, s coordinator.Settings) *Store {
-	return &Store{pool: pool, lease: s.Lease, timeout: s.AttemptTimeout}
+	return &Store{
+		pool: pool, claims: newTogether(pool, s.AttemptTimeout), decisions: newTogether(pool, 0),
+		lease: s.Lease, timeout: s.AttemptTimeout,
+	}
 }
 
 // Claim implements coordinator.Store.
@@ -40,11 +45,15 @@ func (s *Store) Claim(ctx context.Context, c coordinator.Claim, n int, owner str
 	if n > 1 {
 		statement, args = claimNextSQL, append(args, coordinator.GID(c.Caller, c.Key, n-1))
 	}
-	err := s.pool.QueryRow(ctx, statement, args...).Scan(&tx.Deadline, &tx.CreatedAt)
-	if errors.Is(err, pgx.ErrNoRows) {
-		return coordinator.Transaction{}, false, nil
-	}
-	if err != nil {
+	mine := false
+	err := s.claims.write(ctx, tx.GID, func(b *pgx.Batch) {
+		mine = false // the batch may be made again
+		b.Queue(statement, args...).Query(func(rows pgx.Rows) error {
+			_, err := pgx.ForEachRow(rows, []any{&tx.Deadline, &tx.CreatedAt}, func() error { mine = true; return nil })
+			return err
+		})
+	})
+	if err != nil || !mine {
 		return coordinator.Transaction{}, false, pg.Fault("claim attempt", err)
 	}
 	tx.Deadline, tx.CreatedAt = tx.Deadline.UTC(), tx.CreatedAt.UTC()
