@@ -24,13 +24,19 @@ import (
 	"bookstore/services/coordinator/coordinatorcall"
 	"bookstore/services/coordinator/coordinatorhttp"
 	"bookstore/services/coordinator/coordinatorpg"
+	"bookstore/services/coordinator/saga"
 	"bookstore/services/kit/branch"
 	"bookstore/services/kit/branch/branchhttp"
 	"bookstore/services/kit/call"
 	"bookstore/services/kit/pg/pgtest"
+	"bookstore/services/kit/step"
 	"bookstore/services/kit/web"
 	"bookstore/services/orders/ordershttp"
 	"bookstore/services/orders/orderspg"
+	"bookstore/services/payments"
+	"bookstore/services/payments/paymentshttp"
+	"bookstore/services/payments/paymentspg"
+	"bookstore/services/payments/teller"
 )
 
 func TestMain(m *testing.M) {
@@ -40,16 +46,18 @@ func TestMain(m *testing.M) {
 		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.updateServerDate.func1"))
 }
 
-// shop is the three services over three real databases, talking over real
+// shop is the four services over four real databases, talking over real
 // HTTP on ports of their own.
 type shop struct {
 	t            *testing.T
 	name         string // in keys: gids are unique in a cluster, which the tests share
 	books        *pgxpool.Pool
 	orders       *pgxpool.Pool
+	payments     *pgxpool.Pool
 	transactions *pgxpool.Pool
 	booksURL     string
 	ordersURL    string
+	paymentsURL  string
 	url          string // of the coordinator
 	service      *coordinator.Service
 	http         *http.Client
@@ -92,6 +100,7 @@ func (f *faults) Abort(ctx context.Context, m coordinator.Message) error {
 // options are what tests change about the shop.
 type options struct {
 	deadline time.Duration // of requests to the coordinator
+	times    func(*coordinator.Settings)
 	books    faults
 	orders   faults
 }
@@ -103,6 +112,7 @@ func open(t *testing.T, o options) *shop {
 		name:         uuid.NewString(),
 		books:        pgtest.Database(t, bookspg.Migrations),
 		orders:       pgtest.Database(t, orderspg.Migrations),
+		payments:     pgtest.Database(t, paymentspg.Migrations),
 		transactions: pgtest.Database(t, coordinatorpg.Migrations),
 		http:         &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64}},
 	}
@@ -112,12 +122,22 @@ func open(t *testing.T, o options) *shop {
 	booksApp := web.New(web.Options{Service: "books", Log: log})
 	bookshttp.Routes(booksApp, bookspg.New(s.books), time.Now)
 	branchhttp.Routes(booksApp, branch.New(s.books, "books", log, nil), bookspg.Apply)
+	bookshttp.Steps(booksApp, step.New(s.books, log, nil), bookshttp.Moves{Apply: bookspg.ApplyStep, Release: bookspg.ReleaseStep})
 	s.booksURL = serve(t, booksApp)
 
 	ordersApp := web.New(web.Options{Service: "orders", Log: log})
 	ordershttp.Routes(ordersApp, orderspg.New(s.orders))
 	ordershttp.Branch(ordersApp, branch.New(s.orders, "orders", log, nil), orderspg.Apply)
+	ordershttp.Steps(ordersApp, step.New(s.orders, log, nil), ordershttp.Changes{
+		Create: orderspg.CreatePaid, Cancel: orderspg.CancelPaid, Return: orderspg.Return, Unreturn: orderspg.Unreturn,
+	})
 	s.ordersURL = serve(t, ordersApp)
+
+	paymentsApp := web.New(web.Options{Service: "payments", Log: log})
+	provider := payments.NewSimulator(paymentspg.NewAttempts(s.payments), payments.Lateness)
+	paymentshttp.Participate(paymentsApp, teller.New(step.New(s.payments, log, nil), paymentspg.New(s.payments), provider,
+		3*time.Second, time.Now, prometheus.NewRegistry()))
+	s.paymentsURL = serve(t, paymentsApp)
 
 	s.service = s.coordinator("one", &o)
 	app := web.New(web.Options{Service: "coordinator", Log: log, Deadline: o.deadline})
@@ -134,18 +154,20 @@ func (s *shop) coordinator(owner string, o *options) *coordinator.Service {
 	o.books.Participant = coordinatorcall.NewParticipant(books)
 	o.orders.Participant = coordinatorcall.NewParticipant(orders)
 	settings := coordinator.DefaultSettings(owner)
+	if o.times != nil {
+		o.times(&settings)
+	}
+	sagas := s.sagas(books, orders)
 	service, err := coordinator.New(coordinator.Dependencies{
+		Sagas:        sagas,
 		Store:        coordinatorpg.New(s.transactions, settings),
 		Participants: map[string]coordinator.Participant{"books": &o.books, "orders": &o.orders},
 		Quotes:       coordinatorcall.NewQuotes(books),
 		Orders:       coordinatorcall.NewOrders(orders),
 		Clock:        time.Now,
-		NewID: func() (string, error) {
-			id, err := uuid.NewV7()
-			return id.String(), err
-		},
-		Metrics: coordinator.NewMetrics(prometheus.NewRegistry()),
-		Log:     slog.New(slog.NewTextHandler(s.t.Output(), nil)),
+		NewID:        newID,
+		Metrics:      coordinator.NewMetrics(prometheus.NewRegistry()),
+		Log:          slog.New(slog.NewTextHandler(s.t.Output(), nil)),
 	}, settings)
 	if err != nil {
 		s.t.Fatal(err)
@@ -163,6 +185,41 @@ func (s *shop) coordinator(owner string, o *options) *coordinator.Service {
 		orders.Close()
 	})
 	return service
+}
+
+func newID() (string, error) {
+	id, err := uuid.NewV7()
+	return id.String(), err
+}
+
+// sagas starts an engine; it stops after the coordinator that uses it.
+func (s *shop) sagas(books, orders *call.Client) *saga.Engine {
+	s.t.Helper()
+	payments := call.New(s.paymentsURL, call.Options{Destination: "payments"})
+	engine, err := saga.NewEngine(saga.Options{
+		Store:       coordinatorpg.NewSagas(s.transactions),
+		Definitions: coordinator.Sagas(),
+		Participants: map[string]saga.Participant{
+			"books": coordinatorcall.NewSteps(books), "orders": coordinatorcall.NewSteps(orders), "payments": coordinatorcall.NewSteps(payments),
+		},
+		Clock: time.Now, NewID: newID, Metrics: saga.NewMetrics(prometheus.NewRegistry()),
+		Log: slog.New(slog.NewTextHandler(s.t.Output(), nil)), Settings: saga.DefaultSettings(),
+	})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	if err := engine.Start(s.t.Context()); err != nil {
+		s.t.Fatal(err)
+	}
+	s.t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		defer cancel()
+		if err := engine.Stop(ctx); err != nil {
+			s.t.Error(err)
+		}
+		payments.Close()
+	})
+	return engine
 }
 
 // serve runs app on a port of its own until the test ends.

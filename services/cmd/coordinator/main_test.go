@@ -63,7 +63,7 @@ func TestFromStartToDrain(t *testing.T) {
 	t.Parallel()
 	environment := map[string]string{
 		"LISTEN_ADDR": "127.0.0.1:0", "DRAIN_DELAY": "300ms", "DB_DSN": pgtest.DSN(t, coordinatorpg.Migrations),
-		"BOOKS_URL": "http://127.0.0.1:1", "ORDERS_URL": "http://127.0.0.1:1",
+		"BOOKS_URL": "http://127.0.0.1:1", "ORDERS_URL": "http://127.0.0.1:1", "PAYMENTS_URL": "http://127.0.0.1:1",
 	}
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
@@ -104,7 +104,7 @@ func TestFromStartToDrain(t *testing.T) {
 func TestABadEnvironmentIsToldWhole(t *testing.T) {
 	t.Parallel()
 	err := run(t.Context(), nil, func(string) string { return "" }, io.Discard, io.Discard)
-	for _, name := range []string{"DB_DSN", "BOOKS_URL", "ORDERS_URL"} {
+	for _, name := range []string{"DB_DSN", "BOOKS_URL", "ORDERS_URL", "PAYMENTS_URL"} {
 		if err == nil || !strings.Contains(err.Error(), name) {
 			t.Errorf("%v does not name %s", err, name)
 		}

@@ -24,11 +24,11 @@ type StepOf[D any] struct {
 	When func(d D) bool
 	// Send is what the participant is sent.
 	Send func(d D) any
-	// Undo: the participant can undo it.
+	// Undo: the participant can undo it. Without it there is nothing to undo.
 	Undo bool
 	// Pivot: from its start on the saga is not cancelled any more, and no
-	// deadline ends it; steps after it are tried until they are made. A pivot
-	// that cannot be undone leaves no way back.
+	// deadline ends it; steps after it are tried until they are made or
+	// refused. A pivot without Undo leaves no way back.
 	Pivot bool
 }
 

@@ -38,6 +38,7 @@ type Engine struct {
 
 	loop     sync.WaitGroup
 	stopLoop context.CancelFunc
+	stopping sync.Once
 }
 
 // NewEngine checks the definitions and makes an engine. Start makes it work.
@@ -72,16 +73,18 @@ func (e *Engine) Start(context.Context) error {
 // Stop takes nothing in hand any more, waits until ctx ends for the calls under
 // way, and leaves the rest to the other coordinators.
 func (e *Engine) Stop(ctx context.Context) error {
-	e.stopLoop()
-	e.loop.Wait()
-	over := context.AfterFunc(ctx, e.giveUp)
-	defer over()
-	e.gate.Lock()
-	e.closed = true
-	e.gate.Unlock()
-	e.driving.Wait()
-	e.writer.stop()
-	e.giveUp()
+	e.stopping.Do(func() {
+		e.stopLoop()
+		e.loop.Wait()
+		over := context.AfterFunc(ctx, e.giveUp)
+		defer over()
+		e.gate.Lock()
+		e.closed = true
+		e.gate.Unlock()
+		e.driving.Wait()
+		e.writer.stop()
+		e.giveUp()
+	})
 	return nil
 }
 

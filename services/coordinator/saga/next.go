@@ -167,11 +167,11 @@ func (d Definition) backward(s Saga, cause *Cause, at time.Time) Saga {
 	return s
 }
 
-// noWayBack tells whether a step has been made that cannot be undone.
+// noWayBack tells whether the pivot has been made and cannot be undone.
 func (d Definition) noWayBack(s Saga) bool {
 	return slices.ContainsFunc(s.Steps, func(step Step) bool {
 		defined, ok := d.step(step.Name)
-		return step.State == Done && ok && !defined.undo && !defined.approval()
+		return ok && defined.pivot && !defined.undo && step.State == Done
 	})
 }
 
