@@ -70,7 +70,7 @@ func (s State) refusal(op Operation) error {
 	case op == Refund:
 		return fault.New(fault.NotReturnable, "the payment is "+string(s))
 	case s == Nothing:
-		return fault.New(fault.NotFound, "the order has no payment")
+		return fault.New(fault.Aborted, "the order has no payment of this saga")
 	case s == Declined:
 		return fault.New(fault.PaymentDeclined, "the payment is declined")
 	case s == Voided:
