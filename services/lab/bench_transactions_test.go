@@ -26,6 +26,10 @@ const (
 	most      = 32 // clients
 )
 
+// postgres are settings of a server of its own on a machine with some memory.
+// Whatever makes a commit safe is as it always is: on.
+var postgres = []string{"shared_buffers=256MB", "max_wal_size=4GB", "checkpoint_timeout=15min", "autovacuum_naptime=1min"}
+
 var levels = []int{1, 8, most}
 
 // TestTransactions measures orders and sagas against the same statements as
@@ -33,8 +37,8 @@ var levels = []int{1, 8, most}
 // disk. README.md of services/coordinator has the figures.
 func TestTransactions(t *testing.T) {
 	s := lab.Start(t, lab.Options{
-		Postgres: pgtest.Options{Fsync: true, Settings: []string{"shared_buffers=256MB", "max_wal_size=4GB", "checkpoint_timeout=15min"}},
-		Books:    bookCount, Stock: 1_000_000, Pprof: os.Getenv("BENCH_PPROF") != "",
+		Postgres: pgtest.Options{Fsync: true, Settings: postgres},
+		Books:    bookCount, Stock: 1_000_000,
 		Sources: map[string]string{"services/coordinator/purchase.go": purchase},
 	})
 	copyDatabases(t, s)

@@ -116,3 +116,14 @@ func (s *Shop) Running(name Service) bool {
 		return true
 	}
 }
+
+// PID is the process of a service, 0 while it has none.
+func (s *Shop) PID(name Service) int {
+	n := s.nodes[name]
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.cmd == nil {
+		return 0
+	}
+	return n.cmd.Process.Pid
+}
