@@ -15,6 +15,7 @@ import (
 	"bookstore/services/books/bookspg"
 	"bookstore/services/kit/branch"
 	"bookstore/services/kit/branch/branchhttp"
+	"bookstore/services/kit/call"
 	"bookstore/services/kit/config"
 	"bookstore/services/kit/lifecycle"
 	"bookstore/services/kit/pg"
@@ -31,7 +32,8 @@ const (
 // settings are the environment of this binary.
 type settings struct {
 	config.Service
-	DB pg.Config
+	DB             pg.Config
+	CoordinatorURL string `env:"COORDINATOR_URL,required"` // whom branches in doubt are asked about
 }
 
 // Validate reports every problem at once.
@@ -66,6 +68,8 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 		return err
 	}
 	defer pool.Close()
+	coordinator := call.New(cfg.CoordinatorURL, call.Options{Destination: "coordinator", Registry: registry})
+	defer coordinator.Close()
 
 	gate := &lifecycle.Gate{}
 	app := web.New(web.Options{
@@ -75,6 +79,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 	})
 	store := bookspg.New(pool)
 	participant := branch.New(pool, service, log, registry)
+	recovery := branch.NewRecovery(participant, branchhttp.NewAsker(coordinator), registry)
 	steps := step.New(pool, log, registry)
 	bookshttp.Routes(app, store, time.Now)
 	branchhttp.Routes(app, participant, bookspg.Apply)
@@ -86,7 +91,8 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 		Startup: func(ctx context.Context) error { return pg.SchemaReady(ctx, pool, bookspg.Migrations) },
 		Parts: []lifecycle.Part{
 			lifecycle.Every("prune keys", pruneEvery, log, store.PruneKeys),
-			lifecycle.Every("prune tombstones", pruneEvery, log, participant.Prune),
+			lifecycle.Every("recover branches", branch.ScanEvery, log, recovery.Round),
+			lifecycle.Every("prune markers", pruneEvery, log, participant.Prune),
 			lifecycle.Every("prune step markers", pruneEvery, log, steps.Prune),
 		},
 	})

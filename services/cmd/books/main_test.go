@@ -89,7 +89,7 @@ func until(t *testing.T, base, path string, want int) string {
 func TestServesUntilToldToStop(t *testing.T) {
 	base, stop, done := start(t, map[string]string{
 		"LISTEN_ADDR": "127.0.0.1:0", "DRAIN_DELAY": "3s", "VERSION": "1.2.3",
-		"DB_DSN": pgtest.DSN(t, bookspg.Migrations),
+		"COORDINATOR_URL": "http://127.0.0.1:1", "DB_DSN": pgtest.DSN(t, bookspg.Migrations),
 	})
 	until(t, base, "/ready", http.StatusOK)
 	if text := until(t, base, "/health", http.StatusOK); !strings.Contains(text, `"bookdb":"ok"`) || !strings.Contains(text, "1.2.3") {
@@ -100,7 +100,7 @@ func TestServesUntilToldToStop(t *testing.T) {
 	}
 	until(t, base, "/books/1", http.StatusNotFound)
 	metrics := until(t, base, "/metrics", http.StatusOK)
-	for _, name := range []string{"http_requests_total", "go_goroutines", "service_info"} {
+	for _, name := range []string{"http_requests_total", "go_goroutines", "service_info", "branches_prepared_oldest_seconds"} {
 		if !strings.Contains(metrics, name) {
 			t.Errorf("%s is not exported", name)
 		}
@@ -117,7 +117,9 @@ func TestWaitsForADatabaseThatIsNotThereYet(t *testing.T) {
 	server := pgtest.Start(t, pgtest.Options{})
 	dsn := server.DSN(t, bookspg.Migrations)
 	server.Stop(t)
-	base, stop, done := start(t, map[string]string{"LISTEN_ADDR": "127.0.0.1:0", "DRAIN_DELAY": "0s", "DB_DSN": dsn})
+	base, stop, done := start(t, map[string]string{
+		"LISTEN_ADDR": "127.0.0.1:0", "DRAIN_DELAY": "0s", "COORDINATOR_URL": "http://127.0.0.1:1", "DB_DSN": dsn,
+	})
 	until(t, base, "/ready", http.StatusServiceUnavailable)
 	if text := until(t, base, "/health", http.StatusOK); !strings.Contains(text, `"degraded"`) {
 		t.Errorf("health: %s", text)
@@ -142,7 +144,7 @@ func TestABadEnvironmentIsSaidWhole(t *testing.T) {
 	if err == nil {
 		t.Fatal("accepted")
 	}
-	for _, name := range []string{"LISTEN_ADDR", "DB_DSN", "DB_MAX_CONNS"} {
+	for _, name := range []string{"LISTEN_ADDR", "DB_DSN", "DB_MAX_CONNS", "COORDINATOR_URL"} {
 		if !strings.Contains(err.Error(), name) {
 			t.Errorf("%s is not named in %v", name, err)
 		}

@@ -15,6 +15,8 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"bookstore/services/kit/branch"
+	"bookstore/services/kit/branch/branchhttp"
+	"bookstore/services/kit/call"
 	"bookstore/services/kit/config"
 	"bookstore/services/kit/lifecycle"
 	"bookstore/services/kit/pg"
@@ -33,6 +35,7 @@ const prunePause = 10 * time.Minute
 type settings struct {
 	config.Service
 	pg.Config
+	CoordinatorURL string `env:"COORDINATOR_URL,required"` // whom branches in doubt are asked about
 }
 
 // Validate reports every problem at once.
@@ -65,6 +68,8 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 		return err
 	}
 	defer pool.Close()
+	coordinator := call.New(s.CoordinatorURL, call.Options{Destination: "coordinator", Registry: registry})
+	defer coordinator.Close()
 
 	gate := &lifecycle.Gate{}
 	app := web.New(web.Options{
@@ -72,6 +77,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 		Ready: gate.Ready, Health: health(pool),
 	})
 	participant := branch.New(pool, name, log, registry)
+	recovery := branch.NewRecovery(participant, branchhttp.NewAsker(coordinator), registry)
 	steps := step.New(pool, log, registry)
 	ordershttp.Routes(app, orderspg.New(pool))
 	ordershttp.Branch(app, participant, orderspg.Apply)
@@ -83,7 +89,8 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 		Startup:    func(ctx context.Context) error { return pg.SchemaReady(ctx, pool, orderspg.Migrations) },
 		DrainDelay: s.DrainDelay, ShutdownTimeout: s.ShutdownTimeout,
 		Parts: []lifecycle.Part{
-			lifecycle.Every("prune tombstones", prunePause, log, participant.Prune),
+			lifecycle.Every("recover branches", branch.ScanEvery, log, recovery.Round),
+			lifecycle.Every("prune markers", prunePause, log, participant.Prune),
 			lifecycle.Every("prune step markers", prunePause, log, steps.Prune),
 		},
 	})

@@ -89,7 +89,7 @@ func until(t *testing.T, base, path string, want int) string {
 func TestServesUntilToldToStop(t *testing.T) {
 	base, stop, done := start(t, map[string]string{
 		"LISTEN_ADDR": "127.0.0.1:0", "DRAIN_DELAY": "500ms", "VERSION": "1.2.3",
-		"DB_DSN": pgtest.DSN(t, orderspg.Migrations),
+		"COORDINATOR_URL": "http://127.0.0.1:1", "DB_DSN": pgtest.DSN(t, orderspg.Migrations),
 	})
 	until(t, base, "/ready", http.StatusOK)
 	if text := until(t, base, "/health", http.StatusOK); !strings.Contains(text, `"orderdb":"ok"`) || !strings.Contains(text, "1.2.3") {

@@ -12,6 +12,11 @@
 // becomes visible with the commit and goes with the rollback. After an abort a
 // tombstone takes its place, which refuses a prepare that comes late.
 //
+// Whoever prepared waits to be told. What nobody tells a branch, its
+// participant asks for (Recovery), so that no branch holds its locks for longer
+// than there is no coordinator to ask. What it is told it does as if told by
+// the coordinator itself: both may, at once and again.
+//
 // Every answer is one of three: nil is done; a fault for which fault.Refused
 // holds is a decided "no"; anything else leaves the outcome open, and the same
 // call has to be made again.
@@ -20,6 +25,7 @@ package branch
 import (
 	"log/slog"
 	"regexp"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -38,11 +44,12 @@ type Message struct {
 
 // Participant prepares, commits and aborts branches in one database.
 type Participant struct {
-	pool  *pgxpool.Pool
-	name  string
-	log   *slog.Logger
-	slots chan struct{} // taken by prepares
-	count *prometheus.CounterVec
+	pool   *pgxpool.Pool
+	name   string
+	log    *slog.Logger
+	slots  chan struct{} // taken by prepares
+	pruned atomic.Int64  // blocks of the marker table, from its beginning
+	count  *prometheus.CounterVec
 }
 
 // New makes the participant of this name over pool, whose database has the

@@ -242,14 +242,60 @@ func TestMessagesAreChecked(t *testing.T) {
 
 func TestPruneKeepsWhatMayStillBeNeeded(t *testing.T) {
 	f, ctx := newFixture(t), context.Background()
-	old, young, committed := message(), message(), message()
-	f.must("prepare", f.Prepare(ctx, committed, take(1, 10)), "")
-	f.must("commit", f.Commit(ctx, committed), "")
+	old, young, committed, longAgo := message(), message(), message(), message()
+	for _, m := range []branch.Message{committed, longAgo} {
+		f.must("prepare", f.Prepare(ctx, m, take(1, 10)), "")
+		f.must("commit", f.Commit(ctx, m), "")
+	}
+	const age = "update branch_markers set created_at = created_at - $2::interval where gid = $1"
+	for gid, by := range map[string]time.Duration{committed.GID: branch.MarkersKept - time.Hour, longAgo.GID: branch.MarkersKept + time.Hour} {
+		if _, err := f.pool.Exec(ctx, age, gid, by); err != nil {
+			t.Fatal(err)
+		}
+	}
 	old.Deadline = time.Now().Add(-2 * time.Hour)
 	f.must("abort", f.Abort(ctx, old), "")
 	f.must("abort", f.Abort(ctx, young), "")
 	f.must("prune", f.Prune(ctx), "")
 	if n := f.value("select count(*) from branch_markers"); n != 2 {
 		t.Errorf("%d markers left", n)
+	}
+	f.must("commit again", f.Commit(ctx, committed), "")
+}
+
+// A gid may be made again only after everything of the first is gone, and this
+// shows why: were it taken for the first, the work would not be done.
+func TestAMarkerOfLongAgoIsNotTakenForThisTransaction(t *testing.T) {
+	f, ctx, m := newFixture(t), context.Background(), message()
+	f.must("prepare", f.Prepare(ctx, m, take(1, 10)), "")
+	f.must("commit", f.Commit(ctx, m), "")
+	f.must("prepare again", f.Prepare(ctx, m, take(1, 10)), "")
+	m.Deadline = m.Deadline.Add(time.Second)
+	f.must("another of the same name", f.Prepare(ctx, m, take(1, 10)), fault.Aborted)
+	if f.amount() != 90 || f.prepared() != 0 {
+		t.Errorf("amount %d, prepared %d", f.amount(), f.prepared())
+	}
+}
+
+// A run of Prune reads one stretch of the table, by its place, and the runs
+// after it go round.
+func TestPruneGoesRoundTheTableInStretches(t *testing.T) {
+	f, ctx := newFixture(t), context.Background()
+	const rows = 30000
+	for _, sql := range []string{
+		"alter table branch_markers set (fillfactor = 10)", // ten rows a block
+		"insert into branch_markers select 'g' || i, 'test', 'aborted', now() - interval '2 hours' from generate_series(1, 30000) i",
+	} {
+		if _, err := f.pool.Exec(ctx, sql); err != nil {
+			t.Fatal(err)
+		}
+	}
+	left := []int{}
+	for range 3 {
+		f.must("prune", f.Prune(ctx), "")
+		left = append(left, f.value("select count(*) from branch_markers"))
+	}
+	if left[0] == 0 || left[0] == rows || left[1] != 0 {
+		t.Errorf("left %v of %d", left, rows)
 	}
 }

@@ -2,6 +2,7 @@ package branch
 
 import (
 	"context"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -16,7 +17,10 @@ const (
 	stateAborted  = "aborted"
 )
 
-const codeNotThere = "42704" // no such prepared transaction: finished, or lost
+const (
+	codeNotThere = "42704" // no such prepared transaction: finished, or lost
+	codeBusy     = "55000" // another call is finishing it
+)
 
 // abortRounds bounds how often an abort that meets a branch just being
 // prepared begins again; each round waits at most for lock_timeout.
@@ -57,10 +61,18 @@ func (p *Participant) commit(ctx context.Context, m Message) error {
 	case s.prepared:
 		return fault.New(fault.OutcomeUnknown, "the branch has only just been prepared")
 	case s.state == stateAborted:
-		return fault.New(fault.Lost, "commit of a branch that has been aborted")
+		return lost("aborted", "commit of a branch that has been aborted")
 	default:
-		return fault.New(fault.Lost, "commit of a branch that is neither prepared nor committed")
+		return lost("lost", "commit of a branch that is neither prepared nor committed")
 	}
+}
+
+// lost is the fault of a branch that cannot follow the decision, with what
+// became of it instead: whoever looks into it begins there.
+func lost(state, message string) error {
+	f := fault.New(fault.Lost, message)
+	f.Details = map[string]any{"branchState": state}
+	return f
 }
 
 // A row that is there keeps its state, which is returned either way.
@@ -111,7 +123,7 @@ func (p *Participant) abortOnce(ctx context.Context, conn *pgxpool.Conn, m Messa
 	}
 	rolledBack, buried := results[0], results[1]
 	switch code := pg.Code(rolledBack.Err); code {
-	case "", codeNotThere, "55000": // 55000: another call is finishing it
+	case "", codeNotThere, codeBusy:
 	default:
 		return false, unknown("rollback prepared", rolledBack.Err)
 	}
@@ -122,7 +134,7 @@ func (p *Participant) abortOnce(ctx context.Context, conn *pgxpool.Conn, m Messa
 		return false, unknown("leave a tombstone", buried.Err)
 	}
 	if state := string(buried.Rows[0][0]); state != stateAborted {
-		return false, fault.New(fault.Lost, "abort of a branch that has been committed")
+		return false, lost("committed", "abort of a branch that has been committed")
 	}
 	return true, nil
 }
@@ -131,6 +143,12 @@ func (p *Participant) abortOnce(ctx context.Context, conn *pgxpool.Conn, m Messa
 // about it never is a decided "no": lock time-outs, busy transactions (55000)
 // and missing rights all mean that the branch is still to be finished.
 func unknown(op string, err error) error {
+	if pg.Code(err) == codeBusy {
+		return &fault.Error{
+			Op: op, Kind: fault.Unavailable, Err: err, RetryAfter: time.Second,
+			Message: "the branch is being finished by another call",
+		}
+	}
 	out := fault.As(pg.Fault(op, err))
 	if fault.Unknown(out) {
 		return out

@@ -59,13 +59,16 @@ func (p *Participant) prepare(ctx context.Context, m Message, work Work) error {
 
 // The look and the marker are one statement. The look comes first because a
 // blind insert of a repeat would wait for the prepared one's marker. On a
-// standby, which shows no prepared transactions at all, the insert fails.
+// standby, which shows no prepared transactions at all, the insert fails. A
+// marker with another deadline is of a transaction of long ago, by the same
+// name: this one must not be taken for it, and so is aborted.
 const lookAndMark = `
 with look as materialized (
 	select
 		exists (select from pg_prepared_xacts
 			where gid = $1::text || ':' || $2::text and database = current_database()) as prepared,
-		(select state from branch_markers where gid = $1 and branch = $2) as state,
+		(select case when deadline = $3 then state else 'aborted' end
+			from branch_markers where gid = $1 and branch = $2) as state,
 		clock_timestamp() >= $3::timestamptz as late
 ), mark as (
 	insert into branch_markers (gid, branch, state, deadline)

@@ -52,10 +52,15 @@ func TestAnAbortThatMeetsARunningPrepareWins(t *testing.T) {
 // waitForLocks returns once n sessions of this database wait for another's transaction.
 func (f fixture) waitForLocks(n int) {
 	f.t.Helper()
+	f.waitFor("select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'", n)
+}
+
+// waitFor returns once a query of one number tells at least n.
+func (f fixture) waitFor(sql string, n int) {
+	f.t.Helper()
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
-	const waiting = "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
-	for f.value(waiting) < n {
+	for f.value(sql) < n {
 		<-tick.C
 	}
 }
