@@ -54,7 +54,7 @@ func TestTokens(t *testing.T) {
 	for token, known := range map[string]bool{
 		"tok_ok": true, "tok_decline": true, "tok_decline_capture": true, "tok_hang": true, "tok_hang_void": true,
 		"tok_late": true, "tok_late_refund": true, "tok_fail_1": true, "tok_fail_9": true, "tok_fail_capture_3": true,
-		"": false, "tok_": false, "TOK_OK": false, "tok_ok ": false, "tok_ok\n": false, "tok_ok_capture": false,
+		"": false, "tok_": false, "TOK_OK": false, "tok_ok\x20": false, "tok_ok\n": false, "tok_ok_capture": false,
 		"tok_decline_refund": false, "tok_fail": false, "tok_fail_0": false, "tok_fail_10": false, "tok_fail_capture": false,
 		"tok_hang_1": false, "tok_late_authorise": false, "4242424242424242": false,
 	} {

@@ -96,12 +96,48 @@ func TestServesUntilToldToStop(t *testing.T) {
 		t.Errorf("health: %s", text)
 	}
 	until(t, base, "/internal/payments/7", http.StatusNotFound)
-	if metrics := until(t, base, "/metrics", http.StatusOK); !strings.Contains(metrics, "db_pool_connections") {
-		t.Errorf("the pool is not exported:\n%s", metrics)
+	const order = "019aaf00-0000-7000-8000-000000000001"
+	post(t, base, "authorise/do", `{"payload":{"orderId":"`+order+`","token":"tok_ok","method":"card","amountCents":5,"currency":"EUR"}}`)
+	post(t, base, "authorise/undo", "{}")
+	if text := until(t, base, "/internal/payments?orderId="+order, http.StatusOK); !strings.Contains(text, `"state":"voided"`) {
+		t.Errorf("payments: %s", text)
+	}
+	metrics := until(t, base, "/metrics", http.StatusOK)
+	for _, series := range []string{
+		"db_pool_connections", `payments_total{op="void",result="done"} 1`, `step_operations_total{op="undo",result="done",step="authorise"} 1`,
+	} {
+		if !strings.Contains(metrics, series) {
+			t.Errorf("%s is not exported:\n%s", series, metrics)
+		}
 	}
 	stop()
 	until(t, base, "/ready", http.StatusServiceUnavailable)
 	if err := <-done; err != nil {
 		t.Errorf("stopped with %v", err)
+	}
+}
+
+// post takes a step of a saga and requires it to be done.
+func post(t *testing.T, base, path, body string) {
+	t.Helper()
+	url := base + "/internal/sagas/019aaf00-0000-7000-8000-00000000000a/steps/" + path
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 5 * time.Second}
+	response, err := client.Post(url, "application/json", strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = response.Body.Close() }()
+	if text, _ := io.ReadAll(response.Body); response.StatusCode != http.StatusOK {
+		t.Fatalf("%s: %d %s", path, response.StatusCode, text)
+	}
+}
+
+func TestTheProvidersTimeIsBounded(t *testing.T) {
+	for _, timeout := range []string{"3s", "10s", "-1s"} {
+		environment := map[string]string{"DB_DSN": "postgres://127.0.0.1/paymentdb", "PROVIDER_TIMEOUT": timeout}
+		err := run(t.Context(), nil, func(name string) string { return environment[name] }, io.Discard, io.Discard)
+		if err == nil || !strings.Contains(err.Error(), "PROVIDER_TIMEOUT") {
+			t.Errorf("%s: %v", timeout, err)
+		}
 	}
 }
