@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"net"
 	"net/http"
@@ -60,6 +61,7 @@ type shop struct {
 	paymentsURL  string
 	url          string // of the coordinator
 	service      *coordinator.Service
+	metrics      *prometheus.Registry // of the coordinator begun last
 	http         *http.Client
 }
 
@@ -103,6 +105,17 @@ type options struct {
 	times    func(*coordinator.Settings)
 	books    faults
 	orders   faults
+	servers  map[string]*pgtest.Instance // by service; the tests' common one where there is none
+	closed   bool                        // no coordinator yet: begin starts one
+}
+
+// database makes the database of a service.
+func (o *options) database(t *testing.T, service string, migrations fs.FS) *pgxpool.Pool {
+	t.Helper()
+	if server, ok := o.servers[service]; ok {
+		return server.Database(t, migrations)
+	}
+	return pgtest.Database(t, migrations)
 }
 
 func open(t *testing.T, o options) *shop {
@@ -110,10 +123,10 @@ func open(t *testing.T, o options) *shop {
 	s := &shop{
 		t:            t,
 		name:         uuid.NewString(),
-		books:        pgtest.Database(t, bookspg.Migrations),
-		orders:       pgtest.Database(t, orderspg.Migrations),
-		payments:     pgtest.Database(t, paymentspg.Migrations),
-		transactions: pgtest.Database(t, coordinatorpg.Migrations),
+		books:        o.database(t, "books", bookspg.Migrations),
+		orders:       o.database(t, "orders", orderspg.Migrations),
+		payments:     o.database(t, "payments", paymentspg.Migrations),
+		transactions: o.database(t, "coordinator", coordinatorpg.Migrations),
 		http:         &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64}},
 	}
 	t.Cleanup(s.http.CloseIdleConnections)
@@ -139,11 +152,36 @@ func open(t *testing.T, o options) *shop {
 		3*time.Second, time.Now, prometheus.NewRegistry()))
 	s.paymentsURL = serve(t, paymentsApp)
 
-	s.service = s.coordinator("one", &o)
-	app := web.New(web.Options{Service: "coordinator", Log: log, Deadline: o.deadline})
-	coordinatorhttp.Routes(app, s.service)
-	s.url = serve(t, app)
+	if o.closed {
+		s.url = "http://" + freeAddress(t)
+		return s
+	}
+	s.begin("one", &o)
 	return s
+}
+
+// begin starts a coordinator that answers requests, where its URL is known already.
+func (s *shop) begin(owner string, o *options) {
+	s.t.Helper()
+	s.service = s.coordinator(owner, o)
+	app := web.New(web.Options{Service: "coordinator", Log: slog.New(slog.NewTextHandler(s.t.Output(), nil)), Deadline: o.deadline})
+	coordinatorhttp.Routes(app, s.service)
+	address := "127.0.0.1:0"
+	if s.url != "" {
+		address = strings.TrimPrefix(s.url, "http://")
+	}
+	s.url = serveAt(s.t, app, address)
+}
+
+// freeAddress is one where nobody listens.
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = listener.Close() }()
+	return listener.Addr().String()
 }
 
 // coordinator starts one more coordinator over the same databases.
@@ -158,6 +196,7 @@ func (s *shop) coordinator(owner string, o *options) *coordinator.Service {
 		o.times(&settings)
 	}
 	sagas := s.sagas(books, orders)
+	s.metrics = prometheus.NewRegistry()
 	service, err := coordinator.New(coordinator.Dependencies{
 		Sagas:        sagas,
 		Store:        coordinatorpg.New(s.transactions, settings),
@@ -166,7 +205,7 @@ func (s *shop) coordinator(owner string, o *options) *coordinator.Service {
 		Orders:       coordinatorcall.NewOrders(orders),
 		Clock:        time.Now,
 		NewID:        newID,
-		Metrics:      coordinator.NewMetrics(prometheus.NewRegistry()),
+		Metrics:      coordinator.NewMetrics(s.metrics),
 		Log:          slog.New(slog.NewTextHandler(s.t.Output(), nil)),
 	}, settings)
 	if err != nil {
@@ -225,7 +264,12 @@ func (s *shop) sagas(books, orders *call.Client) *saga.Engine {
 // serve runs app on a port of its own until the test ends.
 func serve(t *testing.T, app *fiber.App) string {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	return serveAt(t, app, "127.0.0.1:0")
+}
+
+func serveAt(t *testing.T, app *fiber.App, address string) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", address)
 	if err != nil {
 		t.Fatal(err)
 	}
