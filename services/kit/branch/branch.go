@@ -79,8 +79,11 @@ func (p *Participant) check(m Message) error {
 	if m.Branch != p.name {
 		fields = append(fields, fault.Field{Field: "branch", Code: "unknown", Detail: "this is " + p.name})
 	}
-	if m.Deadline.IsZero() {
+	switch year := m.Deadline.UTC().Year(); {
+	case m.Deadline.IsZero():
 		fields = append(fields, fault.Field{Field: "deadline", Code: "required"})
+	case year < 1 || year > 9999: // no text of such a time is one to PostgreSQL
+		fields = append(fields, fault.Field{Field: "deadline", Code: "out_of_range", Detail: "must be in the years 1 to 9999"})
 	}
 	if len(fields) > 0 {
 		return fault.Invalid(fields...)

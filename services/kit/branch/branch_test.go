@@ -231,6 +231,8 @@ func TestMessagesAreChecked(t *testing.T) {
 		"long gid":      func(m *branch.Message) { m.GID = strings.Repeat("a", 65) },
 		"other branch":  func(m *branch.Message) { m.Branch = "other" },
 		"zero deadline": func(m *branch.Message) { m.Deadline = time.Time{} },
+		"old deadline":  func(m *branch.Message) { m.Deadline = time.Time{}.Add(-time.Hour) },
+		"far deadline":  func(m *branch.Message) { m.Deadline = time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC) },
 	} {
 		m := message()
 		change(&m)
