@@ -51,6 +51,7 @@ func FuzzBranch(f *testing.F) {
 		`{"branch":"books","branches":null,"deadline":"9999-12-31T23:59:59.999999999Z","payload":{"action":"reserve","lines":[{"bookId":1,"quantity":1,"unitPriceCents":899}]}}`,
 		`{"branch":"books","branches":[],"deadline":"0000-01-01T00:00:00Z","payload":{"action":"reserve","lines":[{"bookId":1,"quantity":1}]}}`,
 		`{"branch":"books","deadline":"0001-01-01T00:00:00Z","payload":{}}`,
+		`{"branch":"books","branches":[],"deadline":"0000-01-01T00:00:00+23:59"}`, `{"branch":"books","branches":[],"deadline":"9999-12-31T23:59:59-23:59"}`,
 		`{"branch":"","branches":[""],"deadline":"never"}`, `{"branch":"orders"}`, `{}`, `[]`, "", "\xff", `{"branch":"books"`,
 	} {
 		f.Add(seed)

@@ -172,6 +172,7 @@ func FuzzBranch(f *testing.F) {
 	for _, seed := range []string{
 		`{"branch":"orders","branches":null,"deadline":"9999-12-31T23:59:59.999999999Z","payload":{"action":"place"}}`,
 		`{"branch":"orders","branches":[],"deadline":"0000-01-01T00:00:00Z","payload":{"action":"place"}}`,
+		`{"branch":"orders","branches":[],"deadline":"0000-01-01T00:00:00+23:59"}`, `{"branch":"orders","branches":[],"deadline":"9999-12-31T23:59:59-23:59"}`,
 		`{"branch":"","branches":[""],"deadline":"never"}`, `{"branch":"books"}`, `{}`, `[]`, "", "\xff", `{"branch":"orders"`,
 	} {
 		f.Add(seed)
