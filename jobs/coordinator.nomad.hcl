@@ -1,4 +1,4 @@
-# coordinator: two-phase commit over the services' databases. Two stateless instances behind Envoy sidecars.
+# coordinator: two-phase commits and sagas over the services' databases. Two stateless instances behind Envoy sidecars.
 
 variable "version" {
   type        = string
@@ -160,6 +160,11 @@ job "coordinator" {
               destination_name = "orders"
               local_bind_port  = 9102
             }
+
+            upstreams {
+              destination_name = "payments"
+              local_bind_port  = 9103
+            }
           }
         }
 
@@ -193,8 +198,9 @@ job "coordinator" {
         DB_CREDENTIALS_FILE = "${NOMAD_SECRETS_DIR}/db.credentials"
         DB_CA_FILE          = "${NOMAD_TASK_DIR}/mesh-ca.pem"
 
-        BOOKS_URL  = "http://127.0.0.1:9101"
-        ORDERS_URL = "http://127.0.0.1:9102"
+        BOOKS_URL    = "http://127.0.0.1:9101"
+        ORDERS_URL   = "http://127.0.0.1:9102"
+        PAYMENTS_URL = "http://127.0.0.1:9103"
       }
 
       # Where the database's members are: re-read by the service, which never restarts for it.

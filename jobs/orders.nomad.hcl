@@ -150,6 +150,11 @@ job "orders" {
                 listener_port   = "status"
               }
             }
+
+            upstreams {
+              destination_name = "coordinator"
+              local_bind_port  = 9104
+            }
           }
         }
 
@@ -182,6 +187,9 @@ job "orders" {
         DB_MEMBERS_FILE     = "${NOMAD_TASK_DIR}/patroni.members"
         DB_CREDENTIALS_FILE = "${NOMAD_SECRETS_DIR}/db.credentials"
         DB_CA_FILE          = "${NOMAD_TASK_DIR}/mesh-ca.pem"
+
+        # Whom it asks about branches in doubt.
+        COORDINATOR_URL = "http://127.0.0.1:9104"
       }
 
       # Where the database's members are: re-read by the service, which never restarts for it.

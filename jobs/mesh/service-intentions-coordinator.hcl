@@ -7,4 +7,12 @@ Sources = [
     Name   = "gateway"
     Action = "allow"
   },
+  {
+    Name   = "books"
+    Action = "allow"
+  },
+  {
+    Name   = "orders"
+    Action = "allow"
+  },
 ]
