@@ -26,6 +26,11 @@ var sagaScenarios = []scenario{
 		then: []act{nothing, money(0)},
 	},
 	{
+		name: "cancel a checkout whose payment hangs", stock: 5,
+		when: []act{checkout("tok_hang", "running"), reach("authorise"), tell("cancel", "cancelled")},
+		then: []act{nothing, money(0)},
+	},
+	{
 		name: "check out with a card that is declined in the end", stock: 5,
 		when: []act{checkout("tok_decline_capture", "failed")},
 		then: []act{nothing, money(0)},
@@ -76,14 +81,26 @@ func tell(verb, state string) act {
 	}
 }
 
-// await looks into the database: questions to the coordinator would be messages too, a
-// different number in each run.
+// reach waits until a step has been begun.
+func reach(step string) act {
+	return func(ctx context.Context, v *visit) error {
+		return v.until(ctx, "running", `select s->>'state' from sagas, jsonb_array_elements(steps) s
+			where id = $1 and s->>'name' = $2`, path.Base(v.path), step)
+	}
+}
+
 func (v *visit) await(ctx context.Context, state string) error {
+	return v.until(ctx, state, "select state from sagas where id = $1", path.Base(v.path))
+}
+
+// until looks into the database: questions to the coordinator would be messages too, a
+// different number in each run.
+func (v *visit) until(ctx context.Context, state, sql string, args ...any) error {
 	limit, cancel := context.WithTimeout(ctx, settleLimit)
 	defer cancel()
 	return lab.Until(limit, func(ctx context.Context) error {
 		var now string
-		err := v.site.shop.DB(lab.CoordinatorDB).QueryRow(ctx, "select state from sagas where id = $1", path.Base(v.path)).Scan(&now)
+		err := v.site.shop.DB(lab.CoordinatorDB).QueryRow(ctx, sql, args...).Scan(&now)
 		if err == nil && now != state {
 			err = fmt.Errorf("%s is %s, not %s", v.path, now, state)
 		}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -31,9 +32,10 @@ const (
 
 // site is a shop with a proxy on every wire, and one watch that sees them all.
 type site struct {
-	shop  *lab.Shop
-	watch *watch
-	front string // where the client asks
+	shop       *lab.Shop
+	watch      *watch
+	front      string // where the client asks
+	restarting sync.Mutex
 }
 
 // newSite starts a site; it is learning.
@@ -52,58 +54,56 @@ func newSite(t testing.TB) *site {
 	return s
 }
 
-// clean runs a scenario in which nobody dies and returns its points.
-func (s *site) clean(ctx context.Context, what scenario) ([]point, error) {
-	seen := &sighting{}
-	_, err := s.run(ctx, what, seen)
-	return seen.points, err
-}
-
-// crash runs a scenario in which one process dies; false means that it came to its end
-// without the message at which it should have.
-func (s *site) crash(ctx context.Context, what scenario, c crash) (acted bool, err error) {
-	died := make(chan struct{})
-	whole := make(chan error, 1)
-	over, cancel := context.WithCancel(ctx)
-	defer cancel()
-	go func() {
-		select {
-		case <-died:
-			whole <- s.revive(ctx, c.victim)
-		case <-over.Done():
-			whole <- nil
-		}
-	}()
-	acted, err = s.run(ctx, what, &sighting{target: c, act: func() { s.shop.Kill(c.victim); close(died) }})
-	cancel()
-	return acted, errors.Join(err, <-whole)
+// crash runs a scenario in which processes die, one after the other; none makes it a clean
+// run.
+func (s *site) crash(ctx context.Context, what scenario, crashes ...crash) (*sighting, error) {
+	var mu sync.Mutex
+	var reviving sync.WaitGroup
+	var errs []error
+	seen := &sighting{targets: crashes}
+	seen.kill = func(victim lab.Service) {
+		s.shop.Kill(victim)
+		last := seen.happened()
+		reviving.Go(func() {
+			err := s.revive(ctx, victim)
+			if err == nil && last {
+				err = s.noDoubt(ctx)
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			errs = append(errs, err)
+		})
+	}
+	err := s.run(ctx, what, seen)
+	reviving.Wait()
+	return seen, errors.Join(append(errs, err)...)
 }
 
 // run is one run of a scenario with data of its own, from what it needs to a shop at rest.
-func (s *site) run(ctx context.Context, what scenario, seen *sighting) (acted bool, err error) {
+func (s *site) run(ctx context.Context, what scenario, seen *sighting) error {
 	ctx, cancel := context.WithTimeout(ctx, runLimit)
 	defer cancel()
 	v := &visit{site: s, key: "crash-" + uuid.NewString()}
-	if err := v.arrive(ctx, what.stock); err != nil {
-		return false, fmt.Errorf("before the scenario: %w", err)
+	err := v.arrive(ctx, what.stock)
+	if err == nil {
+		err = v.in(ctx, what.given)
 	}
-	err = v.in(ctx, what.given)
 	if err == nil {
 		err = s.settle(ctx)
 	}
 	if err != nil {
-		return false, fmt.Errorf("before the scenario: %w", err)
+		return fmt.Errorf("before the scenario: %w", err)
 	}
 	s.watch.begin(seen, v.key)
 	err = v.in(ctx, what.when)
 	if err == nil {
 		err = s.settle(ctx)
 	}
-	acted = s.watch.end()
+	s.watch.end()
 	if err == nil {
 		err = v.in(ctx, what.then)
 	}
-	return acted, err
+	return err
 }
 
 func (s *site) settle(ctx context.Context) error {
@@ -115,32 +115,44 @@ func (s *site) settle(ctx context.Context) error {
 	return nil
 }
 
-// revive starts a process again and holds the shop to it that what it left prepared is
-// gone in time.
+// revive returns when a process is there again, whoever starts it: it may be killed a
+// second time before it is up.
 func (s *site) revive(ctx context.Context, name lab.Service) error {
-	if err := s.shop.Restart(name); err != nil {
+	ctx, cancel := context.WithTimeout(ctx, settleLimit)
+	defer cancel()
+	if err := s.restart(name); err != nil {
 		return err
 	}
-	if err := s.shop.Ready(ctx, name); err != nil {
-		return err
+	return s.shop.Ready(ctx, name)
+}
+
+func (s *site) restart(name lab.Service) error {
+	s.restarting.Lock()
+	defer s.restarting.Unlock()
+	if s.shop.Running(name) {
+		return nil
 	}
+	return s.shop.Restart(name)
+}
+
+// noDoubt holds the shop, whole again, to it that what is prepared now is not for long.
+func (s *site) noDoubt(ctx context.Context) error {
 	left, err := s.prepared(ctx)
 	if err != nil {
 		return err
 	}
 	limit, cancel := context.WithTimeout(ctx, doubtLimit)
 	defer cancel()
-	err = lab.Until(limit, func(context.Context) error {
+	return lab.Until(limit, func(context.Context) error {
 		now, err := s.prepared(ctx)
 		if err != nil {
 			return err
 		}
 		if old := slices.DeleteFunc(now, func(gid string) bool { return !slices.Contains(left, gid) }); len(old) > 0 {
-			return fmt.Errorf("%s after %s was there again these are prepared still: %v", doubtLimit, name, old)
+			return fmt.Errorf("%s after all was there again these are still prepared: %v", doubtLimit, old)
 		}
 		return nil
 	})
-	return err
 }
 
 func (s *site) prepared(ctx context.Context) ([]string, error) {

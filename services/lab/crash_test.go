@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -18,7 +19,8 @@ import (
 const (
 	sites          = 4
 	cleanRuns      = 2
-	crashSelection = 60
+	crashSelection = 160
+	secondCrashes  = 4 // one crash in so many is followed by another
 	mostFailures   = 5
 )
 
@@ -26,39 +28,46 @@ const (
 type assignment struct {
 	scenario scenario
 	crash    crash
-	sure     bool // every clean run came by its point
+	sure     bool   // every clean run came by its point
+	draw     uint64 // decides on a second crash
 }
 
 func (a assignment) String() string { return a.scenario.name + ": " + a.crash.String() }
 
 // A process is killed at every message of every scenario, in turn: before it arrives, and
 // after it was answered. The list of points is what the proxies between the processes saw
-// of clean runs, so a new step is in it by itself. CRASH_POINTS is "all", or a part of the
-// names of those to run; without it a selection is drawn with CRASH_SEED.
+// of clean runs, so a new step is in it by itself. After some of the crashes another
+// follows, at a message that was seen while the shop recovered from the first.
+//
+// CRASH_POINTS is "all", or the beginning of the names of those to run; without it a
+// selection is drawn. CRASH_SEED repeats a draw.
 func TestEveryCrash(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithTimeout(t.Context(), 25*time.Minute)
 	defer cancel()
-	c := &campaign{t: t, ctx: ctx}
+	c := &campaign{t: t, ctx: ctx, seed: crashSeed(t), wanted: os.Getenv("CRASH_POINTS")}
 	c.open()
 	all := c.survey()
 	if t.Failed() {
 		return
 	}
-	chosen := choose(t, all)
+	chosen := c.choose(all)
 	start := time.Now()
 	c.each(len(chosen), func(s *site, i int) bool { return c.try(s, chosen[i]) })
-	t.Logf("%d crashes of %d in %.0f s", len(chosen), len(all), time.Since(start).Seconds())
+	t.Logf("%d crashes of %d, %d of %d second ones, in %.0f s; CRASH_SEED=%d",
+		len(chosen), len(all), c.seconds.Load(), c.planned.Load(), time.Since(start).Seconds(), c.seed)
 }
 
 // campaign is the test's work, spread over shops.
 type campaign struct {
-	t     *testing.T
-	ctx   context.Context
-	sites []*site
+	t      *testing.T
+	ctx    context.Context
+	seed   uint64
+	wanted string
+	sites  []*site
 
-	mu       sync.Mutex
-	failures int
+	failures         atomic.Int64
+	planned, seconds atomic.Int64 // crashes after the first: meant, and come by
 }
 
 func (c *campaign) open() {
@@ -82,7 +91,7 @@ func (c *campaign) each(n int, do func(s *site, i int) bool) {
 	for _, s := range c.sites {
 		working.Go(func() {
 			for i := range work {
-				if c.tired() || !do(s, i) {
+				if c.failures.Load() >= mostFailures || !do(s, i) {
 					return
 				}
 			}
@@ -93,33 +102,26 @@ func (c *campaign) each(n int, do func(s *site, i int) bool) {
 
 func (c *campaign) fail(format string, args ...any) bool {
 	c.t.Errorf(format, args...)
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.failures++
+	c.failures.Add(1)
 	return false
-}
-
-func (c *campaign) tired() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.failures >= mostFailures
 }
 
 // survey derives the crashes from clean runs.
 func (c *campaign) survey() (all []assignment) {
 	told := scenarios
-	if i := slices.IndexFunc(told, func(s scenario) bool { return strings.HasPrefix(os.Getenv("CRASH_POINTS"), s.name+":") }); i >= 0 {
+	if i := slices.IndexFunc(told, func(s scenario) bool { return strings.HasPrefix(c.wanted, s.name) }); i >= 0 {
 		told = told[i : i+1]
 	}
 	runs := make([][]point, len(told)*cleanRuns)
 	c.each(len(runs), func(s *site, i int) bool {
-		points, err := s.clean(c.ctx, told[i/cleanRuns])
+		seen, err := s.crash(c.ctx, told[i/cleanRuns])
 		if err != nil {
 			return c.fail("%s, and nobody dies: %v", told[i/cleanRuns].name, err)
 		}
-		runs[i] = points
+		runs[i] = seen.points
 		return true
 	})
+	random := rand.New(rand.NewPCG(c.seed, 1))
 	for i, what := range told {
 		of := runs[i*cleanRuns : (i+1)*cleanRuns]
 		sure := inEach(of)
@@ -128,12 +130,12 @@ func (c *campaign) survey() (all []assignment) {
 		}
 		for _, p := range union(of) {
 			for _, victim := range p.victims() {
-				all = append(all, assignment{what, crash{p, victim}, slices.Contains(sure, p)})
+				all = append(all, assignment{what, crash{p, victim}, slices.Contains(sure, p), random.Uint64()})
 			}
 		}
 		c.t.Logf("%s: %d points", what.name, len(sure))
 	}
-	if os.Getenv("CRASH_POINTS") != "" {
+	if c.wanted != "" {
 		for _, a := range all {
 			c.t.Log(a)
 		}
@@ -141,16 +143,33 @@ func (c *campaign) survey() (all []assignment) {
 	return all
 }
 
+// choose takes the same number of crashes of each scenario, unless others are wanted.
+func (c *campaign) choose(all []assignment) (chosen []assignment) {
+	if c.wanted != "" {
+		return slices.DeleteFunc(slices.Clone(all), func(a assignment) bool {
+			return c.wanted != "all" && !strings.HasPrefix(a.String(), c.wanted)
+		})
+	}
+	random := rand.New(rand.NewPCG(c.seed, 2))
+	for i, what := range scenarios {
+		of := slices.DeleteFunc(slices.Clone(all), func(a assignment) bool { return a.scenario.name != what.name })
+		random.Shuffle(len(of), func(i, j int) { of[i], of[j] = of[j], of[i] })
+		share := (crashSelection + i) / len(scenarios)
+		chosen = append(chosen, of[:min(share, len(of))]...)
+	}
+	return chosen
+}
+
 // try makes a crash, twice if it did not come to it the first time: what else is under way
 // differs from run to run.
 func (c *campaign) try(s *site, a assignment) bool {
 	for tries := 1; ; tries++ {
-		acted, err := s.crash(c.ctx, a.scenario, a.crash)
+		seen, err := s.crash(c.ctx, a.scenario, a.crash)
 		switch {
 		case err != nil:
 			return c.fail("%s: %v", a, err)
-		case acted:
-			return true
+		case seen.happened():
+			return a.draw%secondCrashes != 0 || c.tryAnother(s, a, seen)
 		case tries == 2 && a.sure:
 			c.fail("%s: it was not come by", a)
 			return true // the shop is well
@@ -161,25 +180,25 @@ func (c *campaign) try(s *site, a assignment) bool {
 	}
 }
 
-// choose takes the same number of crashes of each scenario, drawn with CRASH_SEED, unless
-// CRASH_POINTS names others.
-func choose(t *testing.T, all []assignment) (chosen []assignment) {
-	t.Helper()
-	if wanted := os.Getenv("CRASH_POINTS"); wanted != "" {
-		return slices.DeleteFunc(slices.Clone(all), func(a assignment) bool {
-			return wanted != "all" && !strings.Contains(a.String(), wanted)
-		})
+// tryAnother repeats a crash and lets another one follow, while the shop recovers.
+func (c *campaign) tryAnother(s *site, a assignment, seen *sighting) bool {
+	later := seen.points[seen.deaths[0]:]
+	if len(later) == 0 {
+		return true
 	}
-	seed := crashSeed(t)
-	random := rand.New(rand.NewPCG(seed, 0))
-	for i, what := range scenarios {
-		of := slices.DeleteFunc(slices.Clone(all), func(a assignment) bool { return a.scenario.name != what.name })
-		random.Shuffle(len(of), func(i, j int) { of[i], of[j] = of[j], of[i] })
-		share := (crashSelection + i) / len(scenarios)
-		chosen = append(chosen, of[:min(share, len(of))]...)
+	random := rand.New(rand.NewPCG(a.draw, 0))
+	at := later[random.IntN(len(later))]
+	victims := at.victims()
+	second := crash{at, victims[random.IntN(len(victims))]}
+	c.planned.Add(1)
+	seen, err := s.crash(c.ctx, a.scenario, a.crash, second)
+	if err != nil {
+		return c.fail("%s, then %s: %v", a, second, err)
 	}
-	t.Logf("CRASH_SEED=%d draws %d of %d crashes; CRASH_POINTS=all runs them all", seed, len(chosen), len(all))
-	return chosen
+	if seen.happened() {
+		c.seconds.Add(1)
+	}
+	return true
 }
 
 // crashSeed is a new one for each run, so that in time all points have their turn.

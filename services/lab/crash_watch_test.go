@@ -66,13 +66,16 @@ type watch struct {
 
 // sighting is what a watch sees of one run of a scenario.
 type sighting struct {
-	ids    map[string]bool // that belong to the run: its key, and what appeared beside one of them
-	counts map[point]int
-	points []point
-	target crash // the moment to act at; zero: none
-	act    func()
-	acted  bool
+	ids     map[string]bool // that belong to the run: its key, and what appeared beside one of them
+	counts  map[point]int
+	points  []point
+	targets []crash // what shall happen, one after the other
+	kill    func(lab.Service)
+	deaths  []int // how many points had been seen at each of the targets
 }
+
+// happened tells whether all that was to happen did.
+func (s *sighting) happened() bool { return len(s.deaths) == len(s.targets) }
 
 // crash is a process that dies at a point.
 type crash struct {
@@ -103,12 +106,10 @@ func (w *watch) begin(s *sighting, key string) {
 	w.run = s
 }
 
-// end returns whether what was to happen in the run has happened.
-func (w *watch) end() (acted bool) {
+func (w *watch) end() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	acted, w.run = w.run.acted, nil
-	return acted
+	w.run = nil
 }
 
 // hold is called with each message before it goes on; false loses it.
@@ -117,11 +118,11 @@ func (w *watch) hold(m message, at phase) bool {
 	defer w.mu.Unlock()
 	switch {
 	case w.learning:
-		w.idle[m.link.String()+m.text] = true
+		w.idle[m.String()+m.text] = true
 		for _, id := range identifiers(m.content) {
 			w.idleIDs[id] = true
 		}
-	case w.run != nil && !w.run.acted:
+	case w.run != nil:
 		return w.run.see(m, at, w)
 	}
 	return true
@@ -130,7 +131,7 @@ func (w *watch) hold(m message, at phase) bool {
 // see counts the message if it belongs to the run, and acts when it is the one. What is
 // said without a reason too belongs to it if it names something of the run.
 func (s *sighting) see(m message, at phase, w *watch) bool {
-	if w.idle[m.link.String()+m.text] && !s.named(m.content) {
+	if w.idle[m.String()+m.text] && !s.named(m.content) {
 		return true
 	}
 	for _, id := range identifiers(m.content) {
@@ -143,12 +144,13 @@ func (s *sighting) see(m message, at phase, w *watch) bool {
 	p := kind
 	p.nth = s.counts[kind]
 	s.points = append(s.points, p)
-	if p != s.target.point {
+	if s.happened() || p != s.targets[len(s.deaths)].point {
 		return true
 	}
-	s.acted = true
-	s.act()
-	return string(s.target.victim) != m.from // what a dead process was about to send or to read is lost
+	victim := s.targets[len(s.deaths)].victim
+	s.deaths = append(s.deaths, len(s.points))
+	s.kill(victim)
+	return string(victim) != m.from // what a dead process was about to send or to read is lost
 }
 
 // victims are the processes that may die at a point: the one that sends, and the one that
