@@ -59,6 +59,7 @@ func unreachable(cause error) error {
 // expire resets the pool unless that has been done since the connection of
 // this generation was made.
 func (w *watch) expire(generation int64) {
+
 	if !w.generation.CompareAndSwap(generation, generation+1) {
 		return
 	}
@@ -68,9 +69,11 @@ func (w *watch) expire(generation int64) {
 }
 
 // shouldPing has a connection that was idle for a second pinged before use.
-func (w *watch) shouldPing(_ context.Context, p pgxpool.ShouldPingParams) bool {
+func (w *watch) shouldPing(ctx context.Context, p pgxpool.ShouldPingParams) bool {
 	ping := p.IdleDuration > time.Second
 	if g, ok := p.Conn.PgConn().CustomData()[guardKey].(*guard); ok {
+		patience, _ := ctx.Deadline() // the zero time: as long as a ping takes
+		g.patience.Store(&patience)
 		g.pinging.Store(ping)
 	}
 	return ping
@@ -94,6 +97,7 @@ type guard struct {
 	watch      *watch
 	generation int64
 	pinging    atomic.Bool
+	patience   atomic.Pointer[time.Time] // when who waits for the ping gives up
 
 	mu   sync.Mutex
 	conn net.Conn // the socket, until the connection is given up
@@ -107,7 +111,7 @@ func (g *guard) dial(ctx context.Context, network, address string) (net.Conn, er
 	defer g.mu.Unlock()
 	if g.live {
 		_ = g.conn.Close() // broken or given up already
-		if g.pinging.Load() {
+		if g.pinging.Load() && !g.hasty() {
 			g.watch.expire(g.generation)
 		}
 		return nil, errNoCancel
@@ -118,6 +122,14 @@ func (g *guard) dial(ctx context.Context, network, address string) (net.Conn, er
 	}
 	g.conn = conn
 	return conn, nil
+}
+
+// hasty tells whether the ping ended because its caller's time was up. That
+// says little about the server: somebody with 50 ms left must not cost all the
+// others their connections.
+func (g *guard) hasty() bool {
+	patience := g.patience.Load()
+	return patience != nil && !patience.IsZero() && !time.Now().Before(*patience)
 }
 
 // connected runs once the leader has been found.
