@@ -59,12 +59,16 @@ func (f *finisher) decide(ctx context.Context, tx Transaction, d Decision) *run 
 	return f.start(ctx, tx, func(ctx context.Context, r *run) bool {
 		defer close(r.decided)
 		f.settle(ctx, tx, d, r)
-		if r.state == Aborted && d.Unsent {
-			f.leases.drop(tx.GID)
-			r.acknowledged = true
-			return false
+		switch {
+		case r.state == Aborted && d.Unsent:
+		case r.state == Committed, r.state == Heuristic:
+			// While the answer was awaited, another took the attempt over and ended it.
+		default:
+			return r.state.Decided()
 		}
-		return r.state.Decided()
+		f.leases.drop(tx.GID)
+		r.acknowledged, r.lost = true, r.state == Heuristic
+		return false
 	})
 }
 

@@ -26,5 +26,8 @@ func backoff(tries int) time.Duration {
 	if tries < 5 {
 		d = min(highest, lowest<<tries)
 	}
-	return d/2 + rand.N(d/2)
+	return d/2 + jitter(d/2)
 }
+
+// jitter is a variable for simulations, which must be able to repeat.
+var jitter = rand.N[time.Duration]

@@ -22,9 +22,11 @@ func TestPostgreSQLKeepsTheContract(t *testing.T) {
 		t.Helper()
 		f := open(t)
 		return coordinatortest.Subject{
-			Store:  f.Store,
-			Lapse:  f.lapse,
-			Expire: func(gid string) { f.exec("UPDATE transactions SET deadline = now() - interval '1 ms' WHERE gid = $1", gid) },
+			Store: f.Store,
+			Lapse: f.lapse,
+			Expire: func(gid string) {
+				f.exec("UPDATE transactions SET deadline = now() - interval '1 ms' WHERE gid = $1", gid)
+			},
 			Age: func(gid string, past time.Duration) {
 				f.exec(`UPDATE transactions SET created_at = created_at - $2 * interval '1 s', decided_at = decided_at - $2 * interval '1 s',
 					finished_at = finished_at - $2 * interval '1 s', lease_until = lease_until - $2 * interval '1 s'

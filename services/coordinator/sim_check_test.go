@@ -1,0 +1,132 @@
+package coordinator_test
+
+import (
+	"context"
+	"encoding/json"
+	"time"
+
+	"bookstore/services/coordinator"
+)
+
+// prepared: once everyone has acknowledged an abort, no branch of it may come
+// to be prepared any more, for another attempt may have begun.
+func (w *world) prepared(name, gid string) {
+	tx, err := w.ledger.memory.Transaction(context.Background(), gid)
+	if err == nil && tx.State == coordinator.Aborted && !tx.FinishedAt.IsZero() && tx.Kind != coordinator.KindUnknown {
+		w.breach("%s prepared %s after its abort was acknowledged", name, gid)
+	}
+}
+
+// undoubted: what was begun before the calm is over by now.
+func (w *world) undoubted(calm time.Time) {
+	for _, tx := range w.transactions() {
+		if tx.FinishedAt.IsZero() && tx.CreatedAt.Before(calm) {
+			w.breach("%s is still %s", tx.GID, tx.State)
+		}
+	}
+	for _, d := range []*database{w.books.database, w.orders.database} {
+		d.mu.Lock()
+		for gid, c := range d.prepared {
+			if c.since.Before(calm) {
+				w.breach("%s still holds %s", d.name, gid)
+			}
+		}
+		d.mu.Unlock()
+	}
+}
+
+func (w *world) transactions() []coordinator.Transaction {
+	all, err := w.ledger.memory.Transactions(context.Background(), coordinator.Filter{Limit: 1 << 20})
+	if err != nil {
+		w.breach("%v", err)
+	}
+	return all
+}
+
+// settled checks what must hold when everything is over.
+func (w *world) settled() {
+	for _, d := range []*database{w.books.database, w.orders.database} {
+		if len(d.prepared)+len(d.begun)+len(d.locks) > 0 {
+			w.breach("%s is left with %d prepared, %d begun, %d locks", d.name, len(d.prepared), len(d.begun), len(d.locks))
+		}
+	}
+	effects := map[string]coordinator.Transaction{}
+	for _, tx := range w.transactions() {
+		want := 0
+		if tx.State == coordinator.Committed {
+			want = 1
+			key := tx.Caller + " " + tx.Key
+			if tx.Kind == coordinator.KindCancel {
+				key = "cancel " + tx.Payload.OrderID
+			}
+			if other, twice := effects[key]; twice {
+				w.breach("%s and %s both did %s", other.GID, tx.GID, key)
+			}
+			effects[key] = tx
+		} else if tx.State != coordinator.Aborted {
+			w.breach("%s ended %s: %v", tx.GID, tx.State, tx.Notes)
+		}
+		if b, o := w.books.applied[tx.GID], w.orders.applied[tx.GID]; b != want || o != want {
+			w.breach("%s is %s: done %d times in books, %d in orders", tx.GID, tx.State, b, o)
+		}
+		if told, known := w.ledger.verdict[tx.GID]; known && told != (want == 1) {
+			w.breach("%s is %s, and commit %v was told", tx.GID, tx.State, told)
+		}
+	}
+	w.stockIsWhatOrdersLeft()
+	for _, c := range w.clients {
+		c.answeredTruly(effects)
+	}
+}
+
+func (w *world) stockIsWhatOrdersLeft() {
+	left := map[int64]int64{}
+	for id := range w.books.stock {
+		left[id] = initialStock
+	}
+	for _, o := range w.orders.rows {
+		if o.Status == coordinator.StatusPlaced {
+			for _, item := range o.Items {
+				left[item.BookID] -= item.Quantity
+			}
+		}
+	}
+	for id, n := range w.books.stock {
+		if n != left[id] || n != initialStock+w.books.moved[id] || n < 0 {
+			w.breach("of book %d there are %d, orders left %d, the ledger %d", id, n, left[id], initialStock+w.books.moved[id])
+		}
+	}
+}
+
+// answeredTruly compares what a client was told with what was done, and with
+// what the others under its key were told.
+func (c *client) answeredTruly(effects map[string]coordinator.Transaction) {
+	w := c.w
+	key := "customer:" + c.request.CustomerID + " " + c.key
+	if c.orderID != "" {
+		key = "cancel " + c.orderID
+	}
+	tx, done := effects[key]
+	for _, a := range c.answers {
+		switch {
+		case a.kind != "" && c.orderID != "":
+			w.breach("%s was refused: %s", c.name, a.kind)
+		case done != (a.kind == ""):
+			w.breach("%s was told %q (%s), and %q was done: %v", c.name, a.kind, a.message, key, done)
+		case done && c.orderID == "":
+			var o coordinator.Order
+			if err := json.Unmarshal([]byte(a.body), &o); err != nil || o.ID != tx.Payload.OrderID {
+				w.breach("%s was told %s, order %s was placed", c.name, a.body, tx.Payload.OrderID)
+			}
+		}
+	}
+	for _, other := range w.clients {
+		for i := 0; c.key != "" && other.key == c.key && i < len(c.answers); i++ {
+			for _, a := range other.answers {
+				if !a.same(c.answers[i]) {
+					w.breach("%s was told %+v, %s %+v", c.name, c.answers[i], other.name, a)
+				}
+			}
+		}
+	}
+}

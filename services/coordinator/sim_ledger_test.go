@@ -1,0 +1,220 @@
+package coordinator_test
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"bookstore/services/coordinator"
+	"bookstore/services/coordinator/coordinatortest"
+	"bookstore/services/kit/fault"
+)
+
+// ledger is coordinatordb: it has a clock of its own, and a leader that may be
+// away, or die with what its standbys have not got yet.
+type ledger struct {
+	w      *world
+	memory *coordinatortest.Memory
+
+	skew atomic.Int64 // of its clock, in nanoseconds
+
+	mu      sync.Mutex
+	down    bool
+	restore func() // undoes what no standby has; nil: they have it all
+	verdict map[string]bool
+}
+
+func (l *ledger) now() time.Time { return time.Now().Add(time.Duration(l.skew.Load())) }
+
+func (l *ledger) stop() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.down = true
+}
+
+// start makes a standby the leader: what only the old one had is gone.
+func (l *ledger) start() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.restore != nil {
+		l.w.tell("coordinatordb loses what was not replicated")
+		l.restore()
+	}
+	l.down, l.restore = false, nil
+}
+
+// statement runs do on the leader. A write is acknowledged when the standbys
+// have it, and everything before it; the wait for them may be cut short, and
+// then it is visible, but safe only with the next write.
+func (l *ledger) statement(name string, writes bool, do func()) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.down {
+		return fault.New(fault.Unavailable, "there is no leader")
+	}
+	if !writes {
+		do()
+		return nil
+	}
+	if l.w.rough.failovers && l.w.faulty("cut short "+name, .2) {
+		if l.restore == nil {
+			l.restore = l.memory.Save()
+		}
+		do()
+		return fault.New(fault.OutcomeUnknown, "the connection broke")
+	}
+	do()
+	l.restore = nil
+	return nil
+}
+
+// decided notes what somebody has been told about gid, and that it stays so.
+func (l *ledger) decided(gid string, commits bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.verdict == nil {
+		l.verdict = map[string]bool{}
+	}
+	if before, known := l.verdict[gid]; known && before != commits {
+		l.w.breach("%s: two decisions were told, commit %v and commit %v", gid, before, commits)
+	}
+	l.verdict[gid] = commits
+}
+
+// session is coordinatordb as one process reaches it.
+type session struct {
+	coordinator.Records
+	*process
+	l *ledger
+}
+
+var _ coordinator.Store = session{}
+
+// write is a statement that came back, or an error that leaves it open.
+func write[T any](ctx context.Context, s session, name string, do func(*coordinatortest.Memory) (T, error)) (T, error) {
+	return query(ctx, s, name, true, do)
+}
+
+func query[T any](ctx context.Context, s session, name string, writes bool, do func(*coordinatortest.Memory) (T, error)) (T, error) {
+	name = s.process.name + " " + name
+	return once(ctx, s.process, name, func() (value T, err error) {
+		if broken := s.l.statement(name, writes, func() { value, err = do(s.l.memory) }); broken != nil {
+			var none T
+			return none, broken
+		}
+		return value, err
+	})
+}
+
+// once is send over a connection that delivers nothing twice.
+func once[T any](ctx context.Context, p *process, call string, handle func() (T, error)) (T, error) {
+	var first sync.Once
+	return send(ctx, p, call, func() (value T, err error) {
+		err = gone()
+		first.Do(func() { value, err = handle() })
+		return value, err
+	})
+}
+
+type claimed struct {
+	tx   coordinator.Transaction
+	mine bool
+}
+
+// Claim implements coordinator.Store.
+func (s session) Claim(ctx context.Context, c coordinator.Claim, n int, owner string) (coordinator.Transaction, bool, error) {
+	got, err := write(ctx, s, "claim "+c.Key, func(m *coordinatortest.Memory) (claimed, error) {
+		tx, mine, err := m.Claim(ctx, c, n, owner)
+		return claimed{tx, mine}, err
+	})
+	return got.tx, got.mine, err
+}
+
+// Latest implements coordinator.Store.
+func (s session) Latest(ctx context.Context, caller, key string) (*coordinator.Latest, error) {
+	return query(ctx, s, "latest "+key, false, func(m *coordinatortest.Memory) (*coordinator.Latest, error) {
+		return m.Latest(ctx, caller, key)
+	})
+}
+
+// known tells whether a decision can be read, of which nobody knows whether it
+// stays.
+func (s session) known(ctx context.Context, gid string) bool {
+	tx, err := s.l.memory.Transaction(ctx, gid)
+	return err == nil && tx.State.Decided()
+}
+
+type settled struct {
+	state coordinator.State
+	bound bool
+}
+
+// Decide implements coordinator.Store.
+func (s session) Decide(ctx context.Context, gid, owner string, d coordinator.Decision) (coordinator.State, bool, error) {
+	writes := s.w.defect != byReading || !s.known(ctx, gid)
+	got, err := query(ctx, s, "decide "+gid, writes, func(m *coordinatortest.Memory) (settled, error) {
+		state, bound, err := m.Decide(ctx, gid, owner, d)
+		return settled{state, bound}, err
+	})
+	if err == nil {
+		s.l.decided(gid, got.state == coordinator.Committing || got.state == coordinator.Committed)
+	}
+	return got.state, got.bound, err
+}
+
+// Ask implements coordinator.Store.
+func (s session) Ask(ctx context.Context, gid, branch, owner string) (coordinator.Standing, error) {
+	got, err := write(ctx, s, "ask "+gid, func(m *coordinatortest.Memory) (coordinator.Standing, error) {
+		return m.Ask(ctx, gid, branch, owner)
+	})
+	if err == nil && got.State.Decided() {
+		s.l.decided(gid, got.Commits)
+	}
+	return got, err
+}
+
+// Finish implements coordinator.Store.
+func (s session) Finish(ctx context.Context, done []coordinator.Finished) error {
+	_, err := write(ctx, s, "finish", func(m *coordinatortest.Memory) (struct{}, error) {
+		return struct{}{}, m.Finish(ctx, done)
+	})
+	return err
+}
+
+// Annotate implements coordinator.Store.
+func (s session) Annotate(ctx context.Context, gid string, notes coordinator.Notes) error {
+	_, err := write(ctx, s, "annotate", func(m *coordinatortest.Memory) (struct{}, error) {
+		return struct{}{}, m.Annotate(ctx, gid, notes)
+	})
+	return err
+}
+
+// Renew implements coordinator.Store.
+func (s session) Renew(ctx context.Context, owner string, gids []string) error {
+	_, err := write(ctx, s, "renew", func(m *coordinatortest.Memory) (struct{}, error) {
+		return struct{}{}, m.Renew(ctx, owner, gids)
+	})
+	return err
+}
+
+// Release implements coordinator.Store.
+func (s session) Release(ctx context.Context, owner string, gids []string) error {
+	_, err := write(ctx, s, "release", func(m *coordinatortest.Memory) (struct{}, error) {
+		return struct{}{}, m.Release(ctx, owner, gids)
+	})
+	return err
+}
+
+// TakeOver implements coordinator.Store.
+func (s session) TakeOver(ctx context.Context, owner, gid string, limit int) ([]coordinator.Transaction, error) {
+	got, err := write(ctx, s, "take over", func(m *coordinatortest.Memory) ([]coordinator.Transaction, error) {
+		return m.TakeOver(ctx, owner, gid, limit)
+	})
+	if err == nil {
+		for _, tx := range got {
+			s.l.decided(tx.GID, tx.Commits)
+		}
+	}
+	return got, err
+}

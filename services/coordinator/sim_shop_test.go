@@ -1,0 +1,213 @@
+package coordinator_test
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+
+	"bookstore/services/coordinator"
+	"bookstore/services/kit/fault"
+)
+
+// books is the books service over its database.
+type books struct {
+	*database
+	stock, price map[int64]int64 // under the database's mu
+	moved        map[int64]int64
+}
+
+// initialStock makes some orders fail.
+const initialStock = 4
+
+func newBooks(w *world) *books {
+	b := &books{newDatabase(w, "books"), map[int64]int64{}, map[int64]int64{}, map[int64]int64{}}
+	for id := range int64(3) {
+		b.stock[id+1], b.price[id+1] = initialStock, 100*(id+1)
+	}
+	return b
+}
+
+// change is the payload of the books branch.
+type reservation struct {
+	Action string
+	Lines  []struct{ BookID, Quantity, UnitPriceCents int64 }
+}
+
+func (b *books) apply(payload []byte) func(*change) error {
+	return func(c *change) error {
+		var r reservation
+		if err := json.Unmarshal(payload, &r); err != nil {
+			return err
+		}
+		slices.SortFunc(r.Lines, func(x, y struct{ BookID, Quantity, UnitPriceCents int64 }) int {
+			return cmp.Compare(x.BookID, y.BookID)
+		})
+		for _, line := range r.Lines {
+			id, delta := line.BookID, line.Quantity
+			if err := b.lock(c, fmt.Sprint("stock ", id)); err != nil {
+				return err
+			}
+			err := b.moment(c.life, func() error {
+				if r.Action == "reserve" {
+					delta = -delta
+				}
+				switch {
+				case r.Action == "reserve" && line.UnitPriceCents != b.price[id]:
+					return fault.New(fault.PriceChanged, "the price has changed")
+				case b.stock[id]+delta < 0:
+					return fault.New(fault.OutOfStock, "too few copies")
+				}
+				c.effects = append(c.effects, func() {
+					b.stock[id] += delta
+					b.moved[id] += delta
+				})
+				return nil
+			})
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+}
+
+// Quote implements coordinator.Quoter at the service itself.
+func (b *books) quote(ids []int64) ([]coordinator.Quote, error) {
+	life, err := b.connect()
+	if err != nil {
+		return nil, err
+	}
+	var quotes []coordinator.Quote
+	err = b.moment(life, func() error {
+		for _, id := range ids {
+			quotes = append(quotes, coordinator.Quote{BookID: id, Title: "T", UnitPriceCents: b.price[id], Currency: "EUR"})
+		}
+		return nil
+	})
+	return quotes, err
+}
+
+// orders is the orders service over its database.
+type orders struct {
+	*database
+	rows map[string]coordinator.Order // under the database's mu
+}
+
+func newOrders(w *world) *orders {
+	return &orders{newDatabase(w, "orders"), map[string]coordinator.Order{}}
+}
+
+func (o *orders) apply(payload []byte) func(*change) error {
+	return func(c *change) error {
+		var p struct {
+			Action, OrderID string
+			Order           coordinator.Order
+		}
+		if err := json.Unmarshal(payload, &p); err != nil {
+			return err
+		}
+		if p.Action == "place" {
+			return o.moment(c.life, func() error {
+				placed := p.Order
+				placed.Status, placed.Version, placed.UpdatedAt = coordinator.StatusPlaced, 1, placed.CreatedAt
+				c.effects = append(c.effects, func() { o.rows[placed.ID] = placed })
+				return nil
+			})
+		}
+		if err := o.lock(c, "order "+p.OrderID); err != nil {
+			return err
+		}
+		return o.moment(c.life, func() error {
+			row, there := o.rows[p.OrderID]
+			switch {
+			case !there:
+				return fault.New(fault.OrderNotFound, "there is no such order")
+			case row.Status != coordinator.StatusPlaced:
+				return fault.New(fault.NotCancellable, "it is "+row.Status)
+			}
+			c.effects = append(c.effects, func() {
+				row.Status, row.Version = coordinator.StatusCancelled, row.Version+1
+				o.rows[row.ID] = row
+			})
+			return nil
+		})
+	}
+}
+
+func (o *orders) read(id string) (order coordinator.Order, err error) {
+	life, err := o.connect()
+	if err != nil {
+		return order, err
+	}
+	err = o.moment(life, func() error {
+		var there bool
+		if order, there = o.rows[id]; !there {
+			return fault.New(fault.OrderNotFound, "there is no such order")
+		}
+		return nil
+	})
+	return order, err
+}
+
+// remote is a participant as one coordinator reaches it.
+type remote struct {
+	*process
+	*database
+	apply func([]byte) func(*change) error
+}
+
+var _ coordinator.Participant = remote{}
+
+func (r remote) call(ctx context.Context, op string, m coordinator.Message, do func() error) error {
+	name := fmt.Sprintf("%s: %s %s at %s", r.process.name, op, m.GID, r.database.name)
+	_, err := send(ctx, r.process, name, func() (struct{}, error) {
+		err := do()
+		if err != nil && fault.KindOf(err) == fault.Lost {
+			r.process.w.breach("%s: it is lost, %v", name, err)
+		}
+		return struct{}{}, err
+	})
+	return err
+}
+
+// Prepare implements coordinator.Participant.
+func (r remote) Prepare(ctx context.Context, m coordinator.Message, payload any) error {
+	body, err := json.Marshal(payload)
+	if err != nil {
+		return err
+	}
+	err = r.call(ctx, "prepare", m, func() error { return r.prepare(m, r.apply(body)) })
+	if r.process.w.defect == hopeful && fault.Unknown(err) {
+		return nil
+	}
+	return err
+}
+
+// Commit implements coordinator.Participant.
+func (r remote) Commit(ctx context.Context, m coordinator.Message) error {
+	err := r.call(ctx, "commit", m, func() error { return r.commit(m) })
+	if r.process.w.defect == careless && fault.Unknown(err) {
+		return nil
+	}
+	return err
+}
+
+// Abort implements coordinator.Participant.
+func (r remote) Abort(ctx context.Context, m coordinator.Message) error {
+	return r.call(ctx, "abort", m, func() error { return r.abort(m) })
+}
+
+// reads is what a coordinator reads at the services.
+type reads struct{ *process }
+
+// Quote implements coordinator.Quoter.
+func (r reads) Quote(ctx context.Context, ids []int64) ([]coordinator.Quote, error) {
+	return send(ctx, r.process, r.name+": quote", func() ([]coordinator.Quote, error) { return r.w.books.quote(ids) })
+}
+
+// Order implements coordinator.OrderReader.
+func (r reads) Order(ctx context.Context, id string) (coordinator.Order, error) {
+	return send(ctx, r.process, r.name+": order "+id, func() (coordinator.Order, error) { return r.w.orders.read(id) })
+}
