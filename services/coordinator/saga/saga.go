@@ -10,6 +10,7 @@ package saga
 
 import (
 	"encoding/json"
+	"slices"
 	"time"
 
 	"bookstore/services/kit/fault"
@@ -122,10 +123,8 @@ func (s Saga) StepDone(name string) bool {
 // at returns the index of the first step in one of the states, -1 if none is.
 func (s Saga) at(states ...StepState) int {
 	for i, step := range s.Steps {
-		for _, state := range states {
-			if step.State == state {
-				return i
-			}
+		if slices.Contains(states, step.State) {
+			return i
 		}
 	}
 	return -1

@@ -77,7 +77,6 @@ type world struct {
 	markers map[string]StepState // at the participants, by step
 	effects map[string]int       // done minus undone
 	refuses map[string]bool
-	asked   bool // a cancel or an approval has been tried
 	pivoted bool // the pivot has been done at the participant, ever
 }
 

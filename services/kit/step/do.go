@@ -90,7 +90,8 @@ func run(ctx context.Context, c *pgxpool.Conn, w Work) (json.RawMessage, error) 
 	return result, fault.Wrap("encode result", err)
 }
 
-// replay ends the transaction and answers from the marker.
+// replay ends the transaction and answers from the marker, which may be visible
+// before it has reached the standbys.
 func replay(ctx context.Context, c *pgxpool.Conn, k Key) (json.RawMessage, error) {
 	var state string
 	var result []byte
@@ -100,6 +101,9 @@ func replay(ctx context.Context, c *pgxpool.Conn, k Key) (json.RawMessage, error
 	batch.Queue("rollback")
 	if err := send(ctx, c, "read the outcome", batch); err != nil {
 		rollback(ctx, c)
+		return nil, err
+	}
+	if err := pg.Settle(ctx, c); err != nil {
 		return nil, err
 	}
 	return outcome(state, result)

@@ -39,7 +39,7 @@ func (p *Participant) undo(ctx context.Context, k Key, r Reversal) error {
 		return commit(ctx, c, "")
 	case s.state == stateUndone:
 		rollback(ctx, c)
-		return nil
+		return pg.Settle(ctx, c)
 	case s.state == stateDone && r != nil:
 		if err := r(ctx, transaction{c.Conn()}, s.result); err != nil {
 			rollback(ctx, c)
