@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -124,27 +125,38 @@ func newBaseline(t *testing.T, s *lab.Shop, heard sample, most int) *baseline {
 func localCopy(database string) string { return "local_" + database }
 
 // clients are n clients that make each order as one local transaction in
-// either database. Without marks, they leave out what only a distributed
-// transaction writes.
-func (b *baseline) clients(n int, marks bool) []work {
-	keep := func(all []statement) (kept []statement) {
-		for _, s := range all {
-			if marks || !s.marker() {
-				kept = append(kept, s)
-			}
+// either database.
+func (b *baseline) clients(n int) []work {
+	books, orders := b.sample.branches["books"], b.sample.branches["orders"]
+	return b.all(n, func(ctx context.Context, bookdb, orderdb *pgx.Conn, book, gid, order string) error {
+		if err := local(ctx, bookdb, books, b.sample, book, gid, order); err != nil {
+			return err
 		}
-		return kept
+		return local(ctx, orderdb, orders, b.sample, book, gid, order)
+	})
+}
+
+// single are n clients for whom both are one database, and an order one
+// transaction without what only a distributed one writes.
+func (b *baseline) single(n int) []work {
+	var bare []statement
+	for _, s := range append(slices.Clone(b.sample.branches["books"]), b.sample.branches["orders"]...) {
+		if !s.marker() {
+			bare = append(bare, s)
+		}
 	}
-	books, orders := keep(b.sample.branches["books"]), keep(b.sample.branches["orders"])
+	return b.all(n, func(ctx context.Context, bookdb, _ *pgx.Conn, book, gid, order string) error {
+		return local(ctx, bookdb, bare, b.sample, book, gid, order)
+	})
+}
+
+func (b *baseline) all(n int, do func(ctx context.Context, bookdb, orderdb *pgx.Conn, book, gid, order string) error) []work {
 	all := make([]work, n)
 	for i := range all {
 		bookdb, orderdb := b.conns[2*i], b.conns[2*i+1]
 		all[i] = func(ctx context.Context) error {
-			book, gid, order := fmt.Sprint(anyBook()), strings.ReplaceAll(uuid.NewString(), "-", ""), uuid.Must(uuid.NewV7()).String()
-			if err := local(ctx, bookdb, books, b.sample, book, gid, order); err != nil {
-				return err
-			}
-			return local(ctx, orderdb, orders, b.sample, book, gid, order)
+			return do(ctx, bookdb, orderdb,
+				fmt.Sprint(anyBook()), strings.ReplaceAll(uuid.NewString(), "-", ""), uuid.Must(uuid.NewV7()).String())
 		}
 	}
 	return all

@@ -37,7 +37,8 @@ func TestProfile(t *testing.T) {
 	defer direct.http.CloseIdleConnections()
 	local := newBaseline(t, s, listen(t, s), most)
 	kinds := []contender{
-		{&tally{name: "local transactions"}, local.clients(most, true)},
+		{&tally{name: "in a single database"}, local.single(most)},
+		{&tally{name: "local transactions"}, local.clients(most)},
 		{&tally{name: "2PC orders"}, direct.clients(most, anyBook)},
 		{&tally{name: "sagas of two steps"}, followSagas(t, s).clients(most, direct)},
 		{&tally{name: "2PC, one hot book"}, direct.clients(most, func() int { return 1 })},

@@ -170,8 +170,7 @@ func (s statement) with(was sample, book, gid, order string) (string, []any) {
 	return s.sql, args
 }
 
-// local runs a branch's statements as one local transaction, each in a round
-// trip of its own.
+// local runs statements as one local transaction, each in a round trip of its own.
 func local(ctx context.Context, conn *pgx.Conn, statements []statement, was sample, book, gid, order string) error {
 	if _, err := conn.Exec(ctx, "begin"); err != nil {
 		return err
