@@ -102,6 +102,16 @@ job "prometheus" {
         change_signal = "SIGHUP"
       }
 
+      # The rules speak of labels in braces of their own.
+      template {
+        destination     = "${NOMAD_TASK_DIR}/rules/transactions.yml"
+        data            = file("jobs/prometheus/rules/transactions.yml")
+        left_delimiter  = "[["
+        right_delimiter = "]]"
+        change_mode     = "signal"
+        change_signal   = "SIGHUP"
+      }
+
       # The targets, from Consul: Prometheus re-reads a file that changed.
       template {
         destination = "${NOMAD_TASK_DIR}/targets/metrics.yml"

@@ -1,6 +1,6 @@
 # Where a call to orders may be sent again, to another instance when one is there. A call that may have
 # been carried out is repeated only when that does no harm: reads, calls with an Idempotency-Key,
-# and the internal calls, which are idempotent by their transaction's gid.
+# and the internal calls, which are idempotent by their transaction's gid, or by their saga and step.
 # All else is repeated only when no instance has seen it. The answer carries the number of attempts.
 Kind = "service-router"
 Name = "orders"

@@ -1,6 +1,6 @@
 # Where a call to payments may be sent again, to another instance when one is there. A call that may have
 # been carried out is repeated only when that does no harm: reads, calls with an Idempotency-Key,
-# and the internal calls, which are idempotent by their transaction's gid.
+# and the internal calls: steps are idempotent by their saga, and what the provider is asked with them.
 # All else is repeated only when no instance has seen it. The answer carries the number of attempts.
 Kind = "service-router"
 Name = "payments"

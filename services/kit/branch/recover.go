@@ -81,6 +81,7 @@ func NewRecovery(p *Participant, asker Asker, reg *prometheus.Registry) *Recover
 	for _, d := range []Decision{DecidedCommit, DecidedAbort, Undecided, unanswered} {
 		r.count.WithLabelValues(string(d))
 	}
+	r.scanned.SetToCurrentTime() // its age is that of the trouble, not of the epoch
 	if reg != nil {
 		reg.MustRegister(r.oldest, r.scanned, r.count)
 	}
