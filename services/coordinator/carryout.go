@@ -62,9 +62,9 @@ func (f *finisher) result(ctx context.Context, tx Transaction, state State, errs
 // strayed is what became of a branch that did not follow the decision, as it
 // says itself.
 func strayed(err error) string {
-	switch state := fault.As(err).Details["branchState"]; state {
-	case string(Committed), string(Aborted):
-		return state.(string) //nolint:forcetypeassert // it equals one
+	state, _ := fault.As(err).Details["branchState"].(string) // none: lost
+	if State(state) == Committed || State(state) == Aborted {
+		return state
 	}
 	return branchLost
 }

@@ -59,7 +59,6 @@ func unreachable(cause error) error {
 // expire resets the pool unless that has been done since the connection of
 // this generation was made.
 func (w *watch) expire(generation int64) {
-
 	if !w.generation.CompareAndSwap(generation, generation+1) {
 		return
 	}
