@@ -48,8 +48,11 @@ func place(ctx context.Context, conn *pgx.Conn, o orders.Order, status orders.St
 	}
 	_, err := conn.Exec(ctx, placeOrder, o.ID, o.CustomerID, o.TotalCents, o.Currency, utc(o.CreatedAt),
 		books, titles, quantities, cents, status)
-	if pg.IsUnique(err, "order_items_order_id_book_id_key") {
+	switch {
+	case pg.IsUnique(err, "order_items_order_id_book_id_key"):
 		return fault.Invalid(fault.Field{Field: "order.items", Code: "duplicate", Detail: "the same book twice"})
+	case pg.IsUnique(err, "orders_pkey"):
+		return fault.Invalid(fault.Field{Field: "order.id", Code: "taken", Detail: "another order has it"})
 	}
 	return pg.Fault("place order", err)
 }

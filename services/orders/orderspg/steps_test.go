@@ -99,6 +99,14 @@ func TestABadOrderOfACheckoutIsRefusedForGood(t *testing.T) {
 	}
 }
 
+func TestAnOrdersIDIsTakenOnce(t *testing.T) {
+	s, o := newShop(t), newOrder("c-1", noon)
+	s.must("create", s.saga(o).create(), "")
+	s.must("another checkout", s.saga(o).create(), fault.InvalidField)
+	s.must("a transaction", s.change(orders.Change{Action: orders.Place, Order: o}), fault.InvalidField)
+	s.is(o.ID, orders.Paid, 1)
+}
+
 func TestAReturnTakesAPaidOrderOnce(t *testing.T) {
 	s, o := newShop(t), newOrder("c-1", noon)
 	checkout := s.saga(o)
