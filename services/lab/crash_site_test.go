@@ -24,9 +24,9 @@ const client = "client"
 
 // The times of a run.
 const (
-	idleTime    = 3 * time.Second  // in which a shop shows what it says by itself
-	doubtLimit  = 3 * time.Second  // from the restart to the end of all doubt
-	settleLimit = 20 * time.Second // until all that was begun is finished, on a busy machine
+	idleTime    = 5500 * time.Millisecond // in which a shop shows what it says by itself
+	doubtLimit  = 3 * time.Second         // from the restart to the end of all doubt
+	settleLimit = 20 * time.Second        // until all that was begun is finished, on a busy machine
 	runLimit    = 90 * time.Second
 )
 

@@ -100,7 +100,7 @@ func (c *campaign) each(n int, do func(s *site, i int) bool) {
 	working.Wait()
 }
 
-func (c *campaign) fail(format string, args ...any) bool {
+func (c *campaign) failf(format string, args ...any) bool {
 	c.t.Errorf(format, args...)
 	c.failures.Add(1)
 	return false
@@ -116,7 +116,7 @@ func (c *campaign) survey() (all []assignment) {
 	c.each(len(runs), func(s *site, i int) bool {
 		seen, err := s.crash(c.ctx, told[i/cleanRuns])
 		if err != nil {
-			return c.fail("%s, and nobody dies: %v", told[i/cleanRuns].name, err)
+			return c.failf("%s, and nobody dies: %v", told[i/cleanRuns].name, err)
 		}
 		runs[i] = seen.points
 		return true
@@ -126,7 +126,7 @@ func (c *campaign) survey() (all []assignment) {
 		of := runs[i*cleanRuns : (i+1)*cleanRuns]
 		sure := inEach(of)
 		if len(sure) == 0 {
-			c.fail("%s: no point was seen", what.name)
+			c.failf("%s: no point was seen", what.name)
 		}
 		for _, p := range union(of) {
 			for _, victim := range p.victims() {
@@ -167,11 +167,11 @@ func (c *campaign) try(s *site, a assignment) bool {
 		seen, err := s.crash(c.ctx, a.scenario, a.crash)
 		switch {
 		case err != nil:
-			return c.fail("%s: %v", a, err)
+			return c.failf("%s: %v", a, err)
 		case seen.happened():
 			return a.draw%secondCrashes != 0 || c.tryAnother(s, a, seen)
 		case tries == 2 && a.sure:
-			c.fail("%s: it was not come by", a)
+			c.failf("%s: it was not come by", a)
 			return true // the shop is well
 		case tries == 2:
 			c.t.Logf("%s: it was not come by, nor in each clean run", a)
@@ -193,7 +193,7 @@ func (c *campaign) tryAnother(s *site, a assignment, seen *sighting) bool {
 	c.planned.Add(1)
 	seen, err := s.crash(c.ctx, a.scenario, a.crash, second)
 	if err != nil {
-		return c.fail("%s, then %s: %v", a, second, err)
+		return c.failf("%s, then %s: %v", a, second, err)
 	}
 	if seen.happened() {
 		c.seconds.Add(1)

@@ -1,0 +1,307 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// crowd are the customers of a chaos and what they know in the end.
+type crowd struct {
+	shop    *client
+	books   []int64
+	name    string // that the customers' names begin with
+	history history
+	tally   counts
+
+	mu     sync.Mutex
+	orders map[string]bill // every order that was acknowledged
+	sagas  []checkedOut    // every checkout that came to its end
+	wrong  []string        // what must never be
+}
+
+// bill is an acknowledged order as its customer left it.
+type bill struct {
+	status string
+	items  []orderItem
+	cents  int64
+}
+
+// checkedOut is a checkout whose copies were reserved at some time between its two, if its
+// ledger says so, and released again unless it was completed.
+type checkedOut struct {
+	id, who, state string
+	items          []orderItem
+	began, ended   time.Time
+}
+
+// guest is one customer. It does one thing after the other, and does not rest before it
+// knows what has become of it.
+type guest struct {
+	*crowd
+
+	name   string
+	random *rand.Rand
+	placed []string // orders that may be cancelled
+	paid   []string // orders that may be returned
+}
+
+// The tokens that customers pay with, some more often than others.
+var chaosTokens = []string{
+	"tok_ok", "tok_ok", "tok_ok", "tok_ok", "tok_decline", "tok_decline_capture",
+	"tok_fail_2", "tok_fail_capture_1", "tok_late", "tok_fail_void_1",
+}
+
+func (g *guest) run(ctx, settle context.Context) {
+	for ctx.Err() == nil {
+		switch n := g.random.IntN(20); {
+		case n < 7:
+			g.read(settle)
+		case n < 12:
+			g.place(settle)
+		case n < 14 && len(g.placed) > 0:
+			g.cancel(settle)
+		case n < 16 && len(g.paid) > 0:
+			g.giveBack(settle)
+		default:
+			g.checkOut(settle)
+		}
+		select {
+		case <-time.After(50*time.Millisecond + rand.N(150*time.Millisecond)):
+		case <-ctx.Done():
+		}
+	}
+}
+
+// basket draws one or two books.
+func (g *guest) basket() (items []orderItem) {
+	for _, i := range g.random.Perm(len(g.books))[:1+g.random.IntN(2)] {
+		items = append(items, orderItem{BookID: g.books[i], Quantity: 1 + g.random.Int64N(2)})
+	}
+	return items
+}
+
+// settled makes a call until its outcome is known, always under the same key; false when
+// time was up before.
+func (g *guest) settled(ctx context.Context, k call) (a *answer, began, ended time.Time, ok bool) {
+	began = time.Now()
+	for wait := 50 * time.Millisecond; ; wait = min(2*wait, 2*time.Second) {
+		a, err := g.shop.try(ctx, k)
+		if err == nil && a.status < 500 && !again(a) {
+			return a, began, time.Now(), true
+		}
+		g.tally.add("asked again")
+		select {
+		case <-time.After(wait/2 + rand.N(wait)):
+		case <-ctx.Done():
+			g.complainf("%s %s %v: not settled after %s: %v %v", k.method, k.path, k.header, time.Since(began), a, err)
+			return nil, began, time.Now(), false
+		}
+	}
+}
+
+func (c *crowd) complainf(format string, args ...any) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.wrong = append(c.wrong, fmt.Sprintf(format, args...))
+}
+
+func (g *guest) note(kind string, items []orderItem, began, ended time.Time) {
+	for _, i := range items {
+		g.history.add(i.BookID, act{kind: kind, n: i.Quantity, who: g.name, began: began, ended: ended})
+	}
+}
+
+// read asks how many copies are left. Each try is a read of its own.
+func (g *guest) read(ctx context.Context) {
+	book := g.books[g.random.IntN(len(g.books))]
+	began := time.Now()
+	a, err := g.shop.try(ctx, call{method: "GET", path: fmt.Sprintf("/books/%d/availability", book)})
+	var left struct{ Available int64 }
+	switch {
+	case err != nil || a.status >= 500 || again(a):
+		g.tally.add("read in vain")
+	case a.status != http.StatusOK || json.Unmarshal(a.body, &left) != nil:
+		g.complainf("availability of %d: %v", book, a)
+	default:
+		g.history.add(book, act{kind: "read", seen: left.Available, who: g.name, began: began, ended: time.Now()})
+		g.tally.add("read")
+	}
+}
+
+func (g *guest) place(ctx context.Context) {
+	items := g.basket()
+	a, began, ended, ok := g.settled(ctx, buy(g.name, "chaos-"+uuid.NewString(), items...))
+	var o order
+	switch {
+	case !ok:
+	case a.status == http.StatusCreated && json.Unmarshal(a.body, &o) == nil:
+		g.note("take", items, began, ended)
+		g.keep(o.ID, bill{"placed", items, o.TotalCents})
+		g.placed = append(g.placed, o.ID)
+		g.tally.add("ordered")
+	case a.problem().Code == "out_of_stock":
+		for _, short := range a.problem().Books {
+			for _, i := range items {
+				if i.BookID == short.BookID {
+					g.history.add(i.BookID, act{kind: "short", n: i.Quantity, seen: short.Available, who: g.name, began: began, ended: ended})
+				}
+			}
+		}
+		g.tally.add("out of stock")
+	default:
+		g.complainf("an order was answered with %v", a)
+	}
+}
+
+func (g *guest) cancel(ctx context.Context) {
+	id := pick(g.random, &g.placed)
+	k := call{method: "POST", path: "/orders/" + id + "/cancel"}
+	a, began, ended, ok := g.settled(ctx, k)
+	switch {
+	case !ok:
+	case a.status == http.StatusOK:
+		g.note("give", g.change(id, "cancelled"), began, ended)
+		g.tally.add("cancelled")
+	default:
+		g.complainf("the cancel of %s was answered with %v", id, a)
+	}
+}
+
+// keep remembers an order that was acknowledged: the first time it is heard of.
+func (c *crowd) keep(id string, b bill) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if _, twice := c.orders[id]; twice {
+		c.wrong = append(c.wrong, fmt.Sprintf("order %s was acknowledged under two keys", id))
+	}
+	c.orders[id] = b
+}
+
+// change sets what has become of an order and returns its items.
+func (c *crowd) change(id, status string) []orderItem {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	b := c.orders[id]
+	b.status = status
+	c.orders[id] = b
+	return b.items
+}
+
+// pick takes one of the list out.
+func pick(random *rand.Rand, list *[]string) string {
+	i, last := random.IntN(len(*list)), len(*list)-1
+	picked := (*list)[i]
+	(*list)[i] = (*list)[last]
+	*list = (*list)[:last]
+	return picked
+}
+
+// checkOut goes through with a checkout, an approval or a change of mind included.
+func (g *guest) checkOut(ctx context.Context) {
+	items, token := g.basket(), chaosTokens[g.random.IntN(len(chaosTokens))]
+	approval := g.random.IntN(3) == 0
+	a, began, _, ok := g.settled(ctx, checkOut(g.name, "chaos-"+uuid.NewString(), token, approval, items...))
+	if !ok {
+		return
+	}
+	if a.status != http.StatusAccepted {
+		g.complainf("a checkout was answered with %v", a)
+		return
+	}
+	path := a.header.Get("Location")
+	now, ok := g.follow(ctx, path, g.random.IntN(4) > 0)
+	if !ok {
+		return
+	}
+	g.mu.Lock()
+	g.sagas = append(g.sagas, checkedOut{now.ID, g.name, now.State, items, began, time.Now()})
+	g.mu.Unlock()
+	if now.State != "completed" {
+		g.judge(now, token)
+		return
+	}
+	if strings.HasPrefix(token, "tok_decline") {
+		g.complainf("%s was paid for with %s", path, token)
+	}
+	g.tally.add("checked out")
+	g.keep(now.OrderID, bill{status: "paid", items: items})
+	g.paid = append(g.paid, now.OrderID)
+}
+
+// judge: a checkout that came to nothing has a reason.
+func (g *guest) judge(now checkout, token string) {
+	code := ""
+	if now.Error != nil {
+		code = now.Error.Code
+	}
+	g.tally.add("checkout " + now.State + ": " + code)
+	switch {
+	case now.State == "cancelled", code == "out_of_stock", code == "payment_declined" && strings.HasPrefix(token, "tok_decline"):
+	default:
+		g.complainf("checkout %s with %s is %s because of %+v", now.ID, token, now.text(), now.Error)
+	}
+}
+
+// follow waits for the end of a checkout or return, deciding on it where it is asked to.
+func (g *guest) follow(ctx context.Context, path string, agree bool) (now checkout, ok bool) {
+	for {
+		a, _, _, ok := g.settled(ctx, call{method: "GET", path: path})
+		if !ok {
+			return now, false
+		}
+		now = checkout{}
+		if err := json.Unmarshal(a.body, &now); err != nil || a.status != http.StatusOK {
+			g.complainf("GET %s: %v", path, a)
+			return now, false
+		}
+		switch {
+		case now.over():
+			return now, true
+		case now.State == "waiting_approval":
+			verb := "approve"
+			if !agree {
+				verb = "cancel"
+			}
+			if a, _, _, ok := g.settled(ctx, call{method: "POST", path: path + "/" + verb}); ok && a.status != http.StatusOK {
+				g.complainf("%s of %s: %v", verb, path, a)
+			}
+		}
+		select {
+		case <-time.After(100*time.Millisecond + rand.N(100*time.Millisecond)):
+		case <-ctx.Done():
+			g.complainf("%s has not ended: %s", path, now.text())
+			return now, false
+		}
+	}
+}
+
+func (g *guest) giveBack(ctx context.Context) {
+	id := pick(g.random, &g.paid)
+	a, began, _, ok := g.settled(ctx, giveBack(id, "chaos-"+uuid.NewString()))
+	if !ok {
+		return
+	}
+	if a.status != http.StatusAccepted {
+		g.complainf("the return of %s was answered with %v", id, a)
+		return
+	}
+	now, ok := g.follow(ctx, a.header.Get("Location"), true)
+	switch {
+	case !ok:
+	case now.State == "completed":
+		g.note("give", g.change(id, "returned"), began, time.Now())
+		g.tally.add("returned")
+	default:
+		g.complainf("the return of %s is %s", id, now.text())
+	}
+}
