@@ -79,6 +79,22 @@ func (d *database) crash() {
 	d.wake()
 }
 
+// meddle rolls back by hand what is prepared: nobody hears of it.
+func (d *database) meddle() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, gid := range slices.Sorted(maps.Keys(d.prepared)) {
+		if c := d.prepared[gid]; !c.busy {
+			d.w.tell("%s: %s is rolled back by hand", d.name, gid)
+			d.w.mu.Lock()
+			d.w.meddled[gid] = true
+			d.w.mu.Unlock()
+			d.end(c)
+			return
+		}
+	}
+}
+
 func (d *database) restart() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -401,6 +417,6 @@ func (d *database) resolve(p *process, gid string) {
 		err = d.abort(m)
 	}
 	if fault.KindOf(err) == fault.Lost && err != nil {
-		d.w.breach("%s: %s cannot follow what it was told", d.name, gid)
+		d.w.lost(d.name+" does what it was told about "+gid, gid)
 	}
 }

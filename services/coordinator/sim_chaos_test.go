@@ -7,7 +7,7 @@ import (
 )
 
 // chaosTime is how long things go wrong.
-const chaosTime = 8 * time.Second
+const chaosTime = 6 * time.Second
 
 // chaos lets things go wrong until calm, then mends them.
 func (w *world) chaos() {
@@ -51,6 +51,7 @@ func (w *world) chaos() {
 			d.restart()
 			w.tell("%s is back", d.name)
 		})
+		every(d.name+" is meddled with", w.rough.meddling, 50*time.Millisecond, time.Second, d.meddle)
 		every(d.name+" jumps", w.rough.jumps, 100*time.Millisecond, 4*time.Second, func() {
 			d.skew.Store(int64(w.between(d.name+" jumps", -4*time.Second, 4*time.Second)))
 		})

@@ -50,33 +50,50 @@ func (w *world) settled() {
 			w.breach("%s is left with %d prepared, %d begun, %d locks", d.name, len(d.prepared), len(d.begun), len(d.locks))
 		}
 	}
-	effects := map[string]coordinator.Transaction{}
+	effects, heuristic := map[string]coordinator.Transaction{}, false
 	for _, tx := range w.transactions() {
-		want := 0
-		if tx.State == coordinator.Committed {
-			want = 1
-			key := tx.Caller + " " + tx.Key
-			if tx.Kind == coordinator.KindCancel {
-				key = "cancel " + tx.Payload.OrderID
-			}
+		switch tx.State {
+		case coordinator.Committed:
+			w.did(tx, 1)
+			key := effectOf(tx)
 			if other, twice := effects[key]; twice {
 				w.breach("%s and %s both did %s", other.GID, tx.GID, key)
 			}
 			effects[key] = tx
-		} else if tx.State != coordinator.Aborted {
-			w.breach("%s ended %s: %v", tx.GID, tx.State, tx.Notes)
+		case coordinator.Aborted:
+			w.did(tx, 0)
+		default:
+			heuristic = heuristic || w.meddled[tx.GID]
+			if tx.State != coordinator.Heuristic || !w.meddled[tx.GID] {
+				w.breach("%s ended %s: %v", tx.GID, tx.State, tx.Notes)
+			}
 		}
-		if b, o := w.books.applied[tx.GID], w.orders.applied[tx.GID]; b != want || o != want {
-			w.breach("%s is %s: done %d times in books, %d in orders", tx.GID, tx.State, b, o)
-		}
-		if told, known := w.ledger.verdict[tx.GID]; known && told != (want == 1) {
-			w.breach("%s is %s, and commit %v was told", tx.GID, tx.State, told)
-		}
+	}
+	if heuristic {
+		return // and people will have to see what they can do
 	}
 	w.stockIsWhatOrdersLeft()
 	for _, c := range w.clients {
 		c.answeredTruly(effects)
 	}
+}
+
+// did checks what an attempt has done, and what was told about it.
+func (w *world) did(tx coordinator.Transaction, want int) {
+	if b, o := w.books.applied[tx.GID], w.orders.applied[tx.GID]; b != want || o != want {
+		w.breach("%s is %s: done %d times in books, %d in orders", tx.GID, tx.State, b, o)
+	}
+	if told, known := w.ledger.verdict[tx.GID]; known && told != (want == 1) {
+		w.breach("%s is %s, and commit %v was told", tx.GID, tx.State, told)
+	}
+}
+
+// effectOf names what may be done only once.
+func effectOf(tx coordinator.Transaction) string {
+	if tx.Kind == coordinator.KindCancel {
+		return "cancel " + tx.Payload.OrderID
+	}
+	return tx.Caller + " " + tx.Key
 }
 
 func (w *world) stockIsWhatOrdersLeft() {

@@ -157,7 +157,7 @@ func (s session) Decide(ctx context.Context, gid, owner string, d coordinator.De
 		state, bound, err := m.Decide(ctx, gid, owner, d)
 		return settled{state, bound}, err
 	})
-	if err == nil {
+	if err == nil && got.state != coordinator.Heuristic { // which says nothing about the decision
 		s.l.decided(gid, got.state == coordinator.Committing || got.state == coordinator.Committed)
 	}
 	return got.state, got.bound, err

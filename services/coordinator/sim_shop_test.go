@@ -165,7 +165,7 @@ func (r remote) call(ctx context.Context, op string, m coordinator.Message, do f
 	_, err := send(ctx, r.process, name, func() (struct{}, error) {
 		err := do()
 		if err != nil && fault.KindOf(err) == fault.Lost {
-			r.process.w.breach("%s: it is lost, %v", name, err)
+			r.process.w.lost(name, m.GID)
 		}
 		return struct{}{}, err
 	})

@@ -32,11 +32,12 @@ type world struct {
 	nodes   []*node
 	clients []*client
 
-	mu     sync.Mutex
-	draws  map[string]uint64 // by name, how many there were
-	broken []string          // promises
-	story  []string          // what happened, when it is told
-	told   bool
+	mu      sync.Mutex
+	draws   map[string]uint64 // by name, how many there were
+	broken  []string          // promises
+	meddled map[string]bool   // gids that no promise is made for
+	story   []string          // what happened, when it is told
+	told    bool
 }
 
 // roughness is how much goes wrong in a run: in each other things, so that rare
@@ -49,12 +50,13 @@ type roughness struct {
 	jumps             bool          // of clocks
 	failovers         bool          // of coordinatordb
 	prices            bool          // move
+	meddling          bool          // somebody rolls back by hand what is prepared
 }
 
 func newWorld(seed uint64, broken defect, told bool) *world {
 	w := &world{
 		seed: seed, defect: broken, began: time.Now(), calm: make(chan struct{}), over: make(chan struct{}),
-		draws: map[string]uint64{}, told: told,
+		draws: map[string]uint64{}, meddled: map[string]bool{}, told: told,
 	}
 	some := func(name string, most float64) float64 {
 		return max(0, w.draw(name).Float64()*2-1) * most // half the runs have none
@@ -65,6 +67,7 @@ func newWorld(seed uint64, broken defect, told bool) *world {
 		delay:   time.Duration(1+w.draw("delay").IntN(250)) * time.Millisecond,
 		crashes: half("crashes"), freezes: half("freezes"), restarts: half("restarts"),
 		jumps: half("jumps"), failovers: half("failovers"), prices: half("prices"),
+		meddling: w.chance("meddling", .1) || broken == trusting,
 	}
 	settings := coordinator.DefaultSettings("database")
 	w.ledger = &ledger{w: w}
@@ -131,6 +134,16 @@ func (w *world) breach(format string, args ...any) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.broken = append(w.broken, fmt.Sprintf(format, args...))
+}
+
+// lost notes that a branch has nothing to finish, which only meddling explains.
+func (w *world) lost(call, gid string) {
+	w.mu.Lock()
+	explained := w.meddled[gid]
+	w.mu.Unlock()
+	if !explained {
+		w.breach("%s: the branch is lost", call)
+	}
 }
 
 // Write takes the log of the services.
