@@ -1,8 +1,14 @@
 package coordinator
 
+import "time"
+
+// gather is how long the recorder waits for others after the first: nobody
+// waits for it but a repeat of the request.
+const gather = 20 * time.Millisecond
+
 // record closes attempts in the store, as many in one statement as have come
-// together while the statement before was on its way. A row that is not
-// closed costs only a repetition, by whoever takes it over.
+// together. A row that is not closed costs only a repetition, by whoever takes
+// it over.
 func (f *finisher) record() {
 	defer close(f.recorded)
 	for {
@@ -10,23 +16,36 @@ func (f *finisher) record() {
 		case first := <-f.finished:
 			f.recordAll(f.collect(first))
 		case <-f.nothing:
-			for {
-				select {
-				case first := <-f.finished:
-					f.recordAll(f.collect(first))
-				default:
-					return
-				}
+			if batch := f.rest(nil); len(batch) > 0 {
+				f.recordAll(batch)
 			}
+			return
 		}
 	}
 }
 
-// collect takes what else is waiting to be recorded.
+// collect takes what else there is to be recorded, or soon will be.
 func (f *finisher) collect(first Finished) []Finished {
 	const most = 256
 	batch := []Finished{first}
+	over := time.NewTimer(gather)
+	defer over.Stop()
 	for len(batch) < most {
+		select {
+		case next := <-f.finished:
+			batch = append(batch, next)
+		case <-over.C:
+			return batch
+		case <-f.nothing:
+			return f.rest(batch)
+		}
+	}
+	return batch
+}
+
+// rest takes what has come when nothing more will.
+func (f *finisher) rest(batch []Finished) []Finished {
+	for {
 		select {
 		case next := <-f.finished:
 			batch = append(batch, next)
@@ -34,7 +53,6 @@ func (f *finisher) collect(first Finished) []Finished {
 			return batch
 		}
 	}
-	return batch
 }
 
 func (f *finisher) recordAll(batch []Finished) {

@@ -4,32 +4,74 @@ import (
 	"context"
 	"net/http"
 	"net/url"
+	"slices"
 
 	"bookstore/services/coordinator"
 	"bookstore/services/kit/call"
 	"bookstore/services/kit/fault"
+	"bookstore/services/kit/together"
 )
 
-// Quotes asks the books service for prices.
-type Quotes struct{ client *call.Client }
+// Quotes asks the books service for prices, for all who ask at the same moment
+// in one call.
+type Quotes struct {
+	group *together.Group[[]int64, []coordinator.Quote]
+}
 
 var _ coordinator.Quoter = Quotes{}
 
+// mostQuotes is how many books the service prices in one call.
+const mostQuotes = 100
+
 // NewQuotes makes the quoter behind client.
-func NewQuotes(client *call.Client) Quotes { return Quotes{client} }
+func NewQuotes(client *call.Client) Quotes {
+	ask := func(ctx context.Context, orders [][]int64) ([][]coordinator.Quote, error) {
+		ids := orders[0] // as it is: a refusal names its lines
+		if len(orders) > 1 {
+			ids = slices.Compact(slices.Sorted(slices.Values(slices.Concat(orders...))))
+		}
+		quotes, err := price(ctx, client, ids)
+		if err != nil {
+			return nil, err
+		}
+		out := make([][]coordinator.Quote, len(orders))
+		for i, ids := range orders {
+			for _, id := range ids {
+				out[i] = append(out[i], quotes[id])
+			}
+		}
+		return out, nil
+	}
+	// A book that cannot be sold is told to those alone who ask for it.
+	return Quotes{together.New(ask, fault.Refused)}
+}
 
 // Quote implements coordinator.Quoter.
 func (q Quotes) Quote(ctx context.Context, bookIDs []int64) ([]coordinator.Quote, error) {
-	in := struct {
-		BookIDs []int64 `json:"bookIds"`
-	}{bookIDs}
-	var out struct {
-		Quotes []coordinator.Quote `json:"quotes"`
+	quotes, err := q.group.Do(ctx, bookIDs)
+	if err != nil && ctx.Err() != nil {
+		return nil, &fault.Error{Kind: fault.DeadlineExceeded, Message: "the books service did not answer in time", Err: err}
 	}
-	if err := q.client.Do(ctx, http.MethodPost, "/internal/quotes", in, &out); err != nil {
-		return nil, err
+	return quotes, err
+}
+
+func price(ctx context.Context, client *call.Client, bookIDs []int64) (map[int64]coordinator.Quote, error) {
+	priced := make(map[int64]coordinator.Quote, len(bookIDs))
+	for some := range slices.Chunk(bookIDs, mostQuotes) {
+		in := struct {
+			BookIDs []int64 `json:"bookIds"`
+		}{some}
+		var out struct {
+			Quotes []coordinator.Quote `json:"quotes"`
+		}
+		if err := client.Do(ctx, http.MethodPost, "/internal/quotes", in, &out); err != nil {
+			return nil, err
+		}
+		for _, quote := range out.Quotes {
+			priced[quote.BookID] = quote
+		}
 	}
-	return out.Quotes, nil
+	return priced, nil
 }
 
 // Orders asks the orders service for orders.

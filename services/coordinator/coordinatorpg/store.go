@@ -16,8 +16,8 @@ import (
 // Store is coordinator.Store over coordinatordb.
 type Store struct {
 	pool      *pgxpool.Pool
-	claims    *together
-	decisions *together
+	claims    writes
+	decisions writes
 	lease     time.Duration
 	timeout   time.Duration // of an attempt, from claim to decision
 }
@@ -27,7 +27,7 @@ var _ coordinator.Store = (*Store)(nil)
 // New makes a store that gives out leases and deadlines as s says.
 func New(pool *pgxpool.Pool, s coordinator.Settings) *Store {
 	return &Store{
-		pool: pool, claims: newTogether(pool, s.AttemptTimeout), decisions: newTogether(pool, 0),
+		pool: pool, claims: newWrites(pool, s.AttemptTimeout), decisions: newWrites(pool, 0),
 		lease: s.Lease, timeout: s.AttemptTimeout,
 	}
 }

@@ -1,0 +1,55 @@
+package coordinatorpg
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"bookstore/services/kit/pg"
+	"bookstore/services/kit/together"
+)
+
+// writes are statements about attempts of which those that come together are
+// one transaction: alone, each would pay for a round trip and a flush.
+type writes struct {
+	group *together.Group[line, struct{}]
+}
+
+// line is one caller's statement.
+type line struct {
+	gid string
+	add func(*pgx.Batch) // queues the statement, with what reads its answer
+}
+
+// newWrites limits a transaction to timeout; 0: it is never cancelled.
+func newWrites(pool *pgxpool.Pool, timeout time.Duration) writes {
+	send := func(ctx context.Context, lines []line) ([]struct{}, error) {
+		if timeout > 0 {
+			limited, cancel := context.WithTimeout(ctx, timeout)
+			defer cancel()
+			ctx = limited
+		}
+		// In this order, two transactions wait for each other's rows in no circle.
+		inOrder := slices.SortedFunc(slices.Values(lines), func(a, b line) int { return strings.Compare(a.gid, b.gid) })
+		batch := &pgx.Batch{}
+		for _, l := range inOrder {
+			l.add(batch)
+		}
+		return make([]struct{}, len(lines)), pool.SendBatch(ctx, batch).Close()
+	}
+	// What the server refuses, it refuses as a whole: nobody shall suffer for
+	// another's statement.
+	refused := func(err error) bool { return pg.Code(err) != "" }
+	return writes{together.New(send, refused)}
+}
+
+// write makes a statement about an attempt. When ctx ends it returns, and the
+// statement may still be made: what add captures must not be read then.
+func (w writes) write(ctx context.Context, gid string, add func(*pgx.Batch)) error {
+	_, err := w.group.Do(ctx, line{gid, add})
+	return err
+}
