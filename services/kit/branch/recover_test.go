@@ -265,3 +265,35 @@ func TestTheTimesFit(t *testing.T) {
 		t.Errorf("a branch is asked about only after %s", worst)
 	}
 }
+
+// A service logs in as one of two roles, and acts as a third, which owns what
+// both prepared. What another role prepared it could not finish.
+func TestOnlyWhatTheRoleMayFinishIsAskedAbout(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	dsn := pgtest.DSN(t, migrations)
+	admin := fixtureOver(t, pgtest.Pool(t, dsn))
+	owner := "owner_" + strings.ToLower(message().GID[:8])
+	for _, sql := range []string{"create role " + owner, "grant all on accounts, branch_markers to " + owner} {
+		if _, err := admin.pool.Exec(ctx, sql); err != nil {
+			t.Fatal(err)
+		}
+	}
+	f := fixtureOver(t, pgtest.Pool(t, dsn+"&role="+owner))
+	mine, foreign := message(), message()
+	f.must("prepare", f.Prepare(ctx, mine, take(1, 1)), "")
+	admin.must("prepare", admin.Prepare(ctx, foreign, take(2, 1)), "")
+	f.ripen()
+	o := &oracle{says: map[string]branch.Decision{mine.GID: branch.DecidedCommit, foreign.GID: branch.DecidedCommit}}
+	f.must("scan", branch.NewRecovery(f.Participant, o, nil).Scan(ctx), "")
+	if !slices.Equal(o.asked, []string{mine.GID + ":" + name}) || f.prepared() != 1 {
+		t.Errorf("asked about %v, %d left", o.asked, f.prepared())
+	}
+	if err := f.Commit(ctx, foreign); !fault.Unknown(err) {
+		t.Errorf("told to, all the same: %v", err)
+	}
+	f.must("scan", branch.NewRecovery(admin.Participant, o, nil).Scan(ctx), "") // a superuser may finish everything
+	if f.prepared() != 0 {
+		t.Error("the other role's is still there")
+	}
+}
