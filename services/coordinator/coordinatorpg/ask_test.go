@@ -1,6 +1,7 @@
 package coordinatorpg_test
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -320,5 +321,43 @@ func TestAnAskThatCannotBeStoredAnswersNothing(t *testing.T) {
 	f := open(t)
 	if s, err := f.Ask(t.Context(), strings.Repeat("a", 65), "books", "b"); !fault.Unknown(err) {
 		t.Errorf("told %+v, %v", s, err)
+	}
+}
+
+// A refusal whose session ended while it waited for the standby is visible, and
+// yet may be gone after a failover: nobody is told of it before it is safe.
+func TestARefusalIsReplayedOnceItIsSafe(t *testing.T) {
+	t.Parallel()
+	server := pgtest.Start(t, pgtest.Options{})
+	f := openOn(t, server)
+	tx := f.claim("k")
+	server.HoldCommits(t)
+	cut := server.Conn(t, f.pool.Config().ConnConfig.Database)
+	refused := make(chan error, 1)
+	go func() {
+		_, err := cut.Exec(t.Context(), `UPDATE transactions SET state = 'aborted', decided_at = now(), finished_at = now(),
+			outcome_status = 409, outcome_body = '{}' WHERE gid = $1`, tx.GID)
+		refused <- err
+	}()
+	admin := server.Conn(t, "postgres")
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for ended := false; !ended; <-tick.C {
+		err := admin.QueryRow(t.Context(), "SELECT coalesce(bool_or(pg_terminate_backend(pid)), false) FROM pg_stat_activity WHERE wait_event = 'SyncRep'").Scan(&ended)
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := <-refused; err == nil {
+		t.Fatal("the session was not ended")
+	}
+	hasty, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	if latest, err := f.Latest(hasty, "customer:c", "k"); err == nil {
+		t.Errorf("told of %+v, which no standby has", latest)
+	}
+	server.ReleaseCommits(t)
+	if latest, err := f.Latest(t.Context(), "customer:c", "k"); err != nil || latest.Outcome == nil || latest.Outcome.Status != 409 {
+		t.Errorf("found %+v, %v", latest, err)
 	}
 }

@@ -13,18 +13,21 @@ RETURNING deadline, created_at`
 
 // claimNextSQL claims an attempt after the first. It holds on to the one before
 // ($12), which pruning must not take meanwhile: a gap below would let the key
-// begin with attempt 1 again.
+// begin with attempt 1 again. A young one it leaves alone, for it is only being
+// closed, with others, and to wait for that could be to wait in a circle.
 const claimNextSQL = `
 WITH previous AS (
     UPDATE transactions SET lease_until = greatest(lease_until, clock_timestamp())
-    WHERE gid = $12
+    WHERE gid = $12 AND created_at < now() - interval '24 hours'
     RETURNING gid
+), young AS (
+    SELECT gid FROM transactions WHERE gid = $12 AND created_at >= now() - interval '24 hours'
 )
 INSERT INTO transactions (gid, kind, caller, idempotency_key, attempt, request_hash, branches, payload, owner, lease_until, deadline)
 SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9,
        clock_timestamp() + $10 * interval '1 microsecond',
        clock_timestamp() + $11 * interval '1 microsecond'
-FROM previous
+FROM (TABLE previous UNION ALL TABLE young) AS one
 ON CONFLICT DO NOTHING
 RETURNING deadline, created_at`
 

@@ -77,10 +77,16 @@ func (s *Store) Latest(ctx context.Context, caller, key string) (*coordinator.La
 		return nil, pg.Fault("read latest attempt", err)
 	}
 	l.Transaction = r.transaction()
-	if status != nil {
-		l.Outcome = &coordinator.Outcome{Status: *status, Body: body}
+	if status == nil {
+		return &l, nil
 	}
-	return &l, nil
+	l.Outcome = &coordinator.Outcome{Status: *status, Body: body}
+	if l.State == coordinator.Aborted {
+		// A refusal may have been decided this moment. (A commit is told of once
+		// it has ended, and it ends only after its decision is safe.)
+		err = pg.Settle(ctx, s.pool)
+	}
+	return &l, err
 }
 
 // Finish implements coordinator.Store.
