@@ -22,8 +22,8 @@ type plan func(ctx context.Context, tx Transaction) (work, error)
 
 // run brings a request to its outcome: an earlier one under its key, or that
 // of up to MaxAttempts attempts of its own.
-func (s *Service) run(ctx context.Context, c Claim, p plan) (Result, error) {
-	result, err := s.inTurn(ctx, c, p)
+func (s *Service) run(ctx context.Context, c Claim, books []int64, p plan) (Result, error) {
+	result, err := s.inTurn(ctx, c, books, p)
 	answer := "done"
 	if err != nil {
 		answer = fault.KindOf(err).Code()
@@ -32,23 +32,19 @@ func (s *Service) run(ctx context.Context, c Claim, p plan) (Result, error) {
 	return result, err
 }
 
-// inTurn makes a request wait until there is room for it. A crowd that wants
-// one row waits here, at no cost, and not in the branches, where each one
-// waiting holds a connection and runs into lock_timeout: without a bound, two
-// hundred buyers of one book brought the shop to a standstill.
-func (s *Service) inTurn(ctx context.Context, c Claim, p plan) (Result, error) {
+// inTurn makes a request wait until there is room for it.
+func (s *Service) inTurn(ctx context.Context, c Claim, books []int64, p plan) (Result, error) {
 	waited := s.Metrics.phase("queue")
-	select {
-	case s.turns <- struct{}{}:
-		defer func() { <-s.turns }()
-		waited()
-		return s.attempts(ctx, c, p)
-	case <-ctx.Done():
+	give, ok := s.turns.take(ctx, books)
+	if !ok {
 		return Result{}, &fault.Error{
 			Kind: fault.Overloaded, RetryAfter: time.Second,
 			Message: "too many orders at once: nothing has changed, ask again with the same Idempotency-Key",
 		}
 	}
+	defer give()
+	waited()
+	return s.attempts(ctx, c, p)
 }
 
 func (s *Service) attempts(ctx context.Context, c Claim, p plan) (Result, error) {

@@ -48,7 +48,7 @@ func (s *Service) CancelOrder(ctx context.Context, c CancelOrder) (Result, error
 	case c.Caller == "":
 		claim.Caller = customerCaller(order.CustomerID)
 	}
-	result, err := s.run(ctx, claim, func(context.Context, Transaction) (work, error) {
+	result, err := s.run(ctx, claim, order.bookIDs(), func(context.Context, Transaction) (work, error) {
 		return planCancel(order, s.Clock())
 	})
 	if err != nil && fault.KindOf(err) == fault.NotCancellable {

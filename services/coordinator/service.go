@@ -34,7 +34,7 @@ type Service struct {
 	settings Settings
 	leases   *leases
 	finisher *finisher
-	turns    chan struct{} // holds one for each request that is worked on
+	turns    *turns
 
 	stopping  sync.Once
 	stopLoops context.CancelFunc
@@ -52,7 +52,7 @@ func New(d Dependencies, s Settings) (*Service, error) {
 	held := newLeases()
 	return &Service{
 		Dependencies: d, settings: s, leases: held, finisher: newFinisher(d, s, held),
-		turns: make(chan struct{}, s.MaxInFlight),
+		turns: newTurns(s.MaxInFlight, s.MaxPerBook),
 	}, nil
 }
 

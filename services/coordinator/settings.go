@@ -19,6 +19,7 @@ type Settings struct {
 	TakeOverBatch  int
 	TakeOverLimit  int // attempts in hand at which no more are taken over
 	MaxInFlight    int // requests worked on at once; the others wait their turn
+	MaxPerBook     int // of those, about one book: one that holds its row, the others to come next
 
 	Retention  time.Duration // how long ended attempts are kept (prune.go)
 	PruneEvery time.Duration
@@ -57,7 +58,8 @@ func DefaultSettings(owner string) Settings {
 		TakeOverEvery:  500 * time.Millisecond,
 		TakeOverBatch:  32,
 		TakeOverLimit:  256,
-		MaxInFlight:    12,
+		MaxInFlight:    32,
+		MaxPerBook:     4,
 		Retention:      35 * 24 * time.Hour,
 		PruneEvery:     10 * time.Minute,
 		PruneBatch:     500,
@@ -82,7 +84,7 @@ func (s Settings) Validate() error {
 	check(s.CallTimeout < s.AttemptTimeout, "a call of %v leaves no time in an attempt of %v", s.CallTimeout, s.AttemptTimeout)
 	check(s.Lease+s.TakeOverEvery < doubtLimit, "lease %v and take-over every %v leave no time to finish within %v", s.Lease, s.TakeOverEvery, doubtLimit)
 	check(s.TakeOverBatch >= 1 && s.TakeOverLimit >= s.TakeOverBatch, "a batch of %d does not fit a limit of %d", s.TakeOverBatch, s.TakeOverLimit)
-	check(s.MaxInFlight >= 1, "at least one request at once, not %d", s.MaxInFlight)
+	check(s.MaxInFlight >= 1 && s.MaxPerBook >= 1, "at least one request at once, not %d, %d", s.MaxInFlight, s.MaxPerBook)
 	check(s.Retention > keyBinding && s.Retention >= markersKept+markersLag,
 		"attempts kept for %v may be gone before the markers of their branches (%v)", s.Retention, markersKept+markersLag)
 	check(s.PruneEvery > 0 && s.PruneBatch >= 1, "a batch of %d every %v prunes nothing", s.PruneBatch, s.PruneEvery)
