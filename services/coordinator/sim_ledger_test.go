@@ -134,7 +134,11 @@ func (s session) Claim(ctx context.Context, c coordinator.Claim, n int, owner st
 // Latest implements coordinator.Store.
 func (s session) Latest(ctx context.Context, caller, key string) (*coordinator.Latest, error) {
 	return query(ctx, s, "latest "+key, false, func(m *coordinatortest.Memory) (*coordinator.Latest, error) {
-		return m.Latest(ctx, caller, key)
+		latest, err := m.Latest(ctx, caller, key)
+		if latest != nil && latest.State == coordinator.Aborted && latest.Outcome != nil {
+			s.l.restore = nil // a refusal is told of when the standbys have it
+		}
+		return latest, err
 	})
 }
 

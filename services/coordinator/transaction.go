@@ -124,8 +124,9 @@ type Position struct {
 // every time it compares comes from the database's clock.
 type Store interface {
 	// Claim makes attempt n of a request, owned by owner under a lease, and
-	// reports false when its gid is taken, or when the attempt before it is
-	// gone: a key whose attempts are pruned begins with the first again.
+	// reports false when its gid is taken, when the attempt before it may still
+	// come to something, or when that is gone: a key whose attempts are pruned
+	// begins with the first again.
 	Claim(ctx context.Context, c Claim, n int, owner string) (Transaction, bool, error)
 	// Latest returns the newest attempt under caller and key, nil if there is
 	// none.

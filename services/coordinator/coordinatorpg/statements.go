@@ -14,14 +14,17 @@ RETURNING deadline, created_at`
 // claimNextSQL claims an attempt after the first. It holds on to the one before
 // ($12), which pruning must not take meanwhile: a gap below would let the key
 // begin with attempt 1 again. A young one it leaves alone, for it is only being
-// closed, with others, and to wait for that could be to wait in a circle.
+// closed, with others, and to wait for that could be to wait in a circle. That
+// it is decided is looked at once more: its abort may have been seen, and then
+// lost with the leader before this.
 const claimNextSQL = `
 WITH previous AS (
     UPDATE transactions SET lease_until = greatest(lease_until, clock_timestamp())
-    WHERE gid = $12 AND created_at < now() - interval '24 hours'
+    WHERE gid = $12 AND created_at < now() - interval '24 hours' AND state NOT IN ('preparing', 'committing')
     RETURNING gid
 ), young AS (
-    SELECT gid FROM transactions WHERE gid = $12 AND created_at >= now() - interval '24 hours'
+    SELECT gid FROM transactions
+    WHERE gid = $12 AND created_at >= now() - interval '24 hours' AND state NOT IN ('preparing', 'committing')
 )
 INSERT INTO transactions (gid, kind, caller, idempotency_key, attempt, request_hash, branches, payload, owner, lease_until, deadline)
 SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9,

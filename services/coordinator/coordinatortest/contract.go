@@ -150,11 +150,21 @@ func noGaps(f fixture) {
 		f.t.Errorf("a second attempt without a first: %v, %v", mine, err)
 	}
 	first := f.claim("k")
+	if _, mine, err := f.Claim(f.t.Context(), claimOf("k"), 2, "a"); mine || err != nil {
+		f.t.Errorf("a second attempt beside the first: %v, %v", mine, err)
+	}
 	f.decide(first.GID, unsent)
 	second := f.attempt("k", 2)
 	if l := f.latest("k"); l.GID != second.GID || l.Attempt != 2 {
 		f.t.Errorf("the latest is %+v", l)
 	}
+	f.decide(second.GID, commit)
+	f.Age(second.GID, 25*time.Hour)
+	if _, mine, err := f.Claim(f.t.Context(), claimOf("k"), 3, "a"); mine || err != nil {
+		f.t.Errorf("a third beside a commit that is not carried out: %v, %v", mine, err)
+	}
+	f.finish(second.GID, coordinator.Committed)
+	f.attempt("k", 3)
 }
 
 func firstStands(f fixture) {

@@ -65,7 +65,7 @@ func (m *Memory) Claim(_ context.Context, c coordinator.Claim, n int, owner stri
 	if n > 1 {
 		before := coordinator.GID(c.Caller, c.Key, n-1)
 		previous, there := m.rows[before]
-		if !there {
+		if !there || previous.State == coordinator.Preparing || previous.State == coordinator.Committing {
 			return coordinator.Transaction{}, false, nil
 		}
 		previous.lease = later(previous.lease, now)
