@@ -36,7 +36,7 @@ func newSaga(key string) saga.New {
 		Saga: saga.Saga{
 			ID: uuid.NewString(), Definition: "trip", Caller: "c", Key: key, State: saga.Running, Version: 1,
 			Steps: []saga.Step{{Name: "one", State: saga.Doing, StartedAt: now}, {Name: "two", State: saga.Pending}},
-			Data:  []byte(`{"a":1}`), Deadline: now.Add(time.Hour), CreatedAt: now, UpdatedAt: now,
+			Data:  []byte(`{"a": 1}`), Deadline: now.Add(time.Hour), CreatedAt: now, UpdatedAt: now,
 		},
 		Hash: []byte{1}, Answer: saga.Answer{Status: 202, Body: []byte(`{"id":"x"}`)}, Wake: saga.Wake(time.Minute),
 	}
