@@ -1,6 +1,7 @@
 package coordinator_test
 
 import (
+	"context"
 	"fmt"
 	"sync"
 	"time"
@@ -27,6 +28,12 @@ func (w *world) chaos() {
 		life := 0
 		n := w.boot(name, life)
 		every(name+" crashes", w.rough.crashes, 50*time.Millisecond, 4*time.Second, func() {
+			if w.chance(name+" is told", .3) {
+				w.tell("%s is told to stop", n.name)
+				limit, cancel := context.WithTimeout(context.Background(), w.between(name+" stops", 0, time.Second))
+				_ = n.service.Stop(limit)
+				cancel()
+			}
 			w.tell("%s dies", n.name)
 			close(n.died)
 			w.pass(w.between(name+" is down", 10*time.Millisecond, 2*time.Second))

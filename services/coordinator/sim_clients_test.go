@@ -154,7 +154,7 @@ func (c *client) ask() (coordinator.Result, error) {
 	n := w.anyNode(c.name)
 	served := make(chan answered, 1)
 	go func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 8*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), w.between(c.name+" is served", 300*time.Millisecond, 8*time.Second))
 		defer cancel()
 		var a answered
 		if c.orderID == "" {
