@@ -85,7 +85,7 @@ func (d *database) meddle() {
 	defer d.mu.Unlock()
 	for _, gid := range slices.Sorted(maps.Keys(d.prepared)) {
 		if c := d.prepared[gid]; !c.busy {
-			d.w.tell("%s: %s is rolled back by hand", d.name, gid)
+			d.w.tellf("%s: %s is rolled back by hand", d.name, gid)
 			d.w.mu.Lock()
 			d.w.meddled[gid] = true
 			d.w.mu.Unlock()
@@ -280,7 +280,7 @@ func (d *database) fill(c *change, work func(*change) error) error {
 	return d.moment(c.life, func() error {
 		delete(d.begun, c.gid)
 		d.prepared[c.gid], c.since = c, time.Now()
-		d.w.tell("%s: %s is prepared", d.name, c.gid)
+		d.w.tellf("%s: %s is prepared", d.name, c.gid)
 		d.wake()
 		d.w.prepared(d.name, c.gid)
 		return nil
@@ -312,7 +312,7 @@ func (d *database) finish(life int, gid string, commits bool) (found bool, err e
 			d.applied[gid]++
 			d.markers[gid] = marker{"prepared", c.deadline}
 		}
-		d.w.tell("%s: %s is over, commit %v", d.name, gid, commits)
+		d.w.tellf("%s: %s is over, commit %v", d.name, gid, commits)
 		d.end(c)
 		return nil
 	})

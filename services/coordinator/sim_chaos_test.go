@@ -29,34 +29,34 @@ func (w *world) chaos() {
 		n := w.boot(name, life)
 		every(name+" crashes", w.rough.crashes, 50*time.Millisecond, 4*time.Second, func() {
 			if w.chance(name+" is told", .3) {
-				w.tell("%s is told to stop", n.name)
+				w.tellf("%s is told to stop", n.name)
 				limit, cancel := context.WithTimeout(context.Background(), w.between(name+" stops", 0, time.Second))
 				_ = n.service.Stop(limit)
 				cancel()
 			}
-			w.tell("%s dies", n.name)
+			w.tellf("%s dies", n.name)
 			close(n.died)
 			w.pass(w.between(name+" is down", 10*time.Millisecond, 2*time.Second))
 			life++
 			n = w.boot(name, life)
-			w.tell("%s lives", n.name)
+			w.tellf("%s lives", n.name)
 		})
 		every(name+" freezes", w.rough.freezes, 100*time.Millisecond, 5*time.Second, func() {
 			frozen := w.anyNode(name + " freezes")
-			w.tell("%s freezes", frozen.name)
+			w.tellf("%s freezes", frozen.name)
 			frozen.freeze()
 			w.pass(w.between(name+" is frozen", 10*time.Millisecond, 3*time.Second))
 			frozen.melt()
-			w.tell("%s melts", frozen.name)
+			w.tellf("%s melts", frozen.name)
 		})
 	}
 	for _, d := range []*database{w.books.database, w.orders.database} {
 		every(d.name+" crashes", w.rough.restarts, 100*time.Millisecond, 3*time.Second, func() {
-			w.tell("%s crashes", d.name)
+			w.tellf("%s crashes", d.name)
 			d.crash()
 			w.pass(w.between(d.name+" is down", time.Millisecond, time.Second))
 			d.restart()
-			w.tell("%s is back", d.name)
+			w.tellf("%s is back", d.name)
 		})
 		every(d.name+" is meddled with", w.rough.meddling, 50*time.Millisecond, time.Second, d.meddle)
 		every(d.name+" jumps", w.rough.jumps, 100*time.Millisecond, 4*time.Second, func() {
@@ -65,15 +65,15 @@ func (w *world) chaos() {
 	}
 	every("leader jumps", w.rough.jumps, 100*time.Millisecond, 4*time.Second, func() {
 		by := w.between("leader jumps", -2*time.Second, 2*time.Second)
-		w.tell("coordinatordb's clock is off by %v", by)
+		w.tellf("coordinatordb's clock is off by %v", by)
 		w.ledger.skew.Store(int64(by))
 	})
 	every("leader dies", w.rough.failovers, 100*time.Millisecond, 3*time.Second, func() {
-		w.tell("coordinatordb's leader dies")
+		w.tellf("coordinatordb's leader dies")
 		w.ledger.stop()
 		w.pass(w.between("leader is away", time.Millisecond, time.Second))
 		w.ledger.start()
-		w.tell("coordinatordb has a leader")
+		w.tellf("coordinatordb has a leader")
 	})
 	every("prices", w.rough.prices, 10*time.Millisecond, 500*time.Millisecond, func() {
 		w.books.mu.Lock()
@@ -82,7 +82,7 @@ func (w *world) chaos() {
 	})
 	w.pass(chaosTime)
 	close(w.calm)
-	w.tell("calm")
+	w.tellf("calm")
 	going.Wait()
 	w.books.skew.Store(0)
 	w.orders.skew.Store(0)

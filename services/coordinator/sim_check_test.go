@@ -13,7 +13,7 @@ import (
 func (w *world) prepared(name, gid string) {
 	tx, err := w.ledger.memory.Transaction(context.Background(), gid)
 	if err == nil && tx.State == coordinator.Aborted && !tx.FinishedAt.IsZero() && tx.Kind != coordinator.KindUnknown {
-		w.breach("%s prepared %s after its abort was acknowledged", name, gid)
+		w.breachf("%s prepared %s after its abort was acknowledged", name, gid)
 	}
 }
 
@@ -21,14 +21,14 @@ func (w *world) prepared(name, gid string) {
 func (w *world) undoubted(calm time.Time) {
 	for _, tx := range w.transactions() {
 		if tx.FinishedAt.IsZero() && tx.CreatedAt.Before(calm) {
-			w.breach("%s is still %s", tx.GID, tx.State)
+			w.breachf("%s is still %s", tx.GID, tx.State)
 		}
 	}
 	for _, d := range []*database{w.books.database, w.orders.database} {
 		d.mu.Lock()
 		for gid, c := range d.prepared {
 			if c.since.Before(calm) {
-				w.breach("%s still holds %s", d.name, gid)
+				w.breachf("%s still holds %s", d.name, gid)
 			}
 		}
 		d.mu.Unlock()
@@ -38,7 +38,7 @@ func (w *world) undoubted(calm time.Time) {
 func (w *world) transactions() []coordinator.Transaction {
 	all, err := w.ledger.memory.Transactions(context.Background(), coordinator.Filter{Limit: 1 << 20})
 	if err != nil {
-		w.breach("%v", err)
+		w.breachf("%v", err)
 	}
 	return all
 }
@@ -47,7 +47,7 @@ func (w *world) transactions() []coordinator.Transaction {
 func (w *world) settled() {
 	for _, d := range []*database{w.books.database, w.orders.database} {
 		if len(d.prepared)+len(d.begun)+len(d.locks) > 0 {
-			w.breach("%s is left with %d prepared, %d begun, %d locks", d.name, len(d.prepared), len(d.begun), len(d.locks))
+			w.breachf("%s is left with %d prepared, %d begun, %d locks", d.name, len(d.prepared), len(d.begun), len(d.locks))
 		}
 	}
 	effects, heuristic := map[string]coordinator.Transaction{}, false
@@ -57,7 +57,7 @@ func (w *world) settled() {
 			w.did(tx, 1)
 			key := effectOf(tx)
 			if other, twice := effects[key]; twice {
-				w.breach("%s and %s both did %s", other.GID, tx.GID, key)
+				w.breachf("%s and %s both did %s", other.GID, tx.GID, key)
 			}
 			effects[key] = tx
 		case coordinator.Aborted:
@@ -65,7 +65,7 @@ func (w *world) settled() {
 		default:
 			heuristic = heuristic || w.meddled[tx.GID]
 			if tx.State != coordinator.Heuristic || !w.meddled[tx.GID] {
-				w.breach("%s ended %s: %v", tx.GID, tx.State, tx.Notes)
+				w.breachf("%s ended %s: %v", tx.GID, tx.State, tx.Notes)
 			}
 		}
 	}
@@ -81,10 +81,10 @@ func (w *world) settled() {
 // did checks what an attempt has done, and what was told about it.
 func (w *world) did(tx coordinator.Transaction, want int) {
 	if b, o := w.books.applied[tx.GID], w.orders.applied[tx.GID]; b != want || o != want {
-		w.breach("%s is %s: done %d times in books, %d in orders", tx.GID, tx.State, b, o)
+		w.breachf("%s is %s: done %d times in books, %d in orders", tx.GID, tx.State, b, o)
 	}
 	if told, known := w.ledger.verdict[tx.GID]; known && told != (want == 1) {
-		w.breach("%s is %s, and commit %v was told", tx.GID, tx.State, told)
+		w.breachf("%s is %s, and commit %v was told", tx.GID, tx.State, told)
 	}
 }
 
@@ -110,7 +110,7 @@ func (w *world) stockIsWhatOrdersLeft() {
 	}
 	for id, n := range w.books.stock {
 		if n != left[id] || n != initialStock+w.books.moved[id] || n < 0 {
-			w.breach("of book %d there are %d, orders left %d, the ledger %d", id, n, left[id], initialStock+w.books.moved[id])
+			w.breachf("of book %d there are %d, orders left %d, the ledger %d", id, n, left[id], initialStock+w.books.moved[id])
 		}
 	}
 }
@@ -127,13 +127,13 @@ func (c *client) answeredTruly(effects map[string]coordinator.Transaction) {
 	for _, a := range c.answers {
 		switch {
 		case a.kind != "" && c.orderID != "":
-			w.breach("%s was refused: %s", c.name, a.kind)
+			w.breachf("%s was refused: %s", c.name, a.kind)
 		case done != (a.kind == ""):
-			w.breach("%s was told %q (%s), and %q was done: %v", c.name, a.kind, a.message, key, done)
+			w.breachf("%s was told %q (%s), and %q was done: %v", c.name, a.kind, a.message, key, done)
 		case done && c.orderID == "":
 			var o coordinator.Order
 			if err := json.Unmarshal([]byte(a.body), &o); err != nil || o.ID != tx.Payload.OrderID {
-				w.breach("%s was told %s, order %s was placed", c.name, a.body, tx.Payload.OrderID)
+				w.breachf("%s was told %s, order %s was placed", c.name, a.body, tx.Payload.OrderID)
 			}
 		}
 	}
@@ -141,7 +141,7 @@ func (c *client) answeredTruly(effects map[string]coordinator.Transaction) {
 		for i := 0; c.key != "" && other.key == c.key && i < len(c.answers); i++ {
 			for _, a := range other.answers {
 				if !a.same(c.answers[i]) {
-					w.breach("%s was told %+v, %s %+v", c.name, c.answers[i], other.name, a)
+					w.breachf("%s was told %+v, %s %+v", c.name, c.answers[i], other.name, a)
 				}
 			}
 		}

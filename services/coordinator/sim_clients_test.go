@@ -132,7 +132,7 @@ func (c *client) run(ordered func(orderID string)) {
 		w.pass(w.between(c.name+" asks again", 0, 2*time.Second))
 	}
 	if !c.doubted || len(w.meddled) == 0 {
-		w.breach("%s asked %d times and had no answer", c.name, patience)
+		w.breachf("%s asked %d times and had no answer", c.name, patience)
 	}
 }
 
@@ -170,7 +170,7 @@ func (c *client) ask() (coordinator.Result, error) {
 	defer limit.Stop()
 	select {
 	case a := <-served:
-		w.tell("%s: %s says %v", c.name, n.name, outcomeOf(a))
+		w.tellf("%s: %s says %v", c.name, n.name, outcomeOf(a))
 		return a.result, a.err
 	case <-n.died:
 	case <-limit.C:
@@ -189,7 +189,7 @@ func outcomeOf(a answered) string {
 func (c *client) visible(r coordinator.Result) {
 	var o coordinator.Order
 	if err := json.Unmarshal(r.Body, &o); err != nil {
-		c.w.breach("%s was answered %s", c.name, r.Body)
+		c.w.breachf("%s was answered %s", c.name, r.Body)
 		return
 	}
 	c.w.orders.mu.Lock()
@@ -197,6 +197,6 @@ func (c *client) visible(r coordinator.Result) {
 	row, there := c.w.orders.rows[o.ID]
 	cancelled := row.Status == coordinator.StatusCancelled
 	if !there || (c.orderID != "" && !cancelled) || row.TotalCents != o.TotalCents {
-		c.w.breach("%s was answered %s, and the shop has %+v", c.name, r.Body, row)
+		c.w.breachf("%s was answered %s, and the shop has %+v", c.name, r.Body, row)
 	}
 }

@@ -38,7 +38,7 @@ func (l *ledger) start() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.restore != nil {
-		l.w.tell("coordinatordb loses what was not replicated")
+		l.w.tellf("coordinatordb loses what was not replicated")
 		l.restore()
 	}
 	l.down, l.restore = false, nil
@@ -77,7 +77,7 @@ func (l *ledger) decided(gid string, commits bool) {
 		l.verdict = map[string]bool{}
 	}
 	if before, known := l.verdict[gid]; known && before != commits {
-		l.w.breach("%s: two decisions were told, commit %v and commit %v", gid, before, commits)
+		l.w.breachf("%s: two decisions were told, commit %v and commit %v", gid, before, commits)
 	}
 	l.verdict[gid] = commits
 }
@@ -97,7 +97,7 @@ func write[T any](ctx context.Context, s session, name string, do func(*coordina
 }
 
 func query[T any](ctx context.Context, s session, name string, writes bool, do func(*coordinatortest.Memory) (T, error)) (T, error) {
-	name = s.process.name + " " + name
+	name = s.name + " " + name
 	return once(ctx, s.process, name, func() (value T, err error) {
 		if broken := s.l.statement(name, writes, func() { value, err = do(s.l.memory) }); broken != nil {
 			var none T

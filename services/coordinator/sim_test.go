@@ -103,7 +103,10 @@ func shared(t *testing.T, runs int, do func(*testing.T, int) bool) {
 		for worker := range workers {
 			t.Run(fmt.Sprint("worker ", worker), func(t *testing.T) {
 				t.Parallel()
-				for i := worker; i < runs && do(t, i); i += workers {
+				for i := worker; i < runs; i += workers {
+					if !do(t, i) {
+						return
+					}
 				}
 			})
 		}

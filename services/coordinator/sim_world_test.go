@@ -73,7 +73,7 @@ func newWorld(seed uint64, broken defect, told bool) *world {
 	w.ledger = &ledger{w: w}
 	w.ledger.memory = coordinatortest.NewMemory(settings, w.ledger.now)
 	w.books, w.orders = newBooks(w), newOrders(w)
-	w.tell("%+v", w.rough)
+	w.tellf("%+v", w.rough)
 	return w
 }
 
@@ -119,7 +119,7 @@ func (w *world) pass(d time.Duration) bool {
 	}
 }
 
-func (w *world) tell(format string, args ...any) {
+func (w *world) tellf(format string, args ...any) {
 	if !w.told {
 		return
 	}
@@ -129,8 +129,8 @@ func (w *world) tell(format string, args ...any) {
 }
 
 // breach notes a broken promise.
-func (w *world) breach(format string, args ...any) {
-	w.tell("BREACH "+format, args...)
+func (w *world) breachf(format string, args ...any) {
+	w.tellf("BREACH "+format, args...)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.broken = append(w.broken, fmt.Sprintf(format, args...))
@@ -142,13 +142,13 @@ func (w *world) lost(call, gid string) {
 	explained := w.meddled[gid]
 	w.mu.Unlock()
 	if !explained {
-		w.breach("%s: the branch is lost", call)
+		w.breachf("%s: the branch is lost", call)
 	}
 }
 
 // Write takes the log of the services.
 func (w *world) Write(line []byte) (int, error) {
-	w.tell("%s", strings.TrimSpace(string(line)))
+	w.tellf("%s", strings.TrimSpace(string(line)))
 	return len(line), nil
 }
 
@@ -248,7 +248,7 @@ func send[T any](ctx context.Context, p *process, call string, handle func() (T,
 	switch {
 	case w.faulty("lost "+call, w.rough.lost):
 		copies = 0
-		w.tell("%s: %s is lost", p.name, call)
+		w.tellf("%s: %s is lost", p.name, call)
 	case w.faulty("twice "+call, w.rough.twice):
 		copies = 2
 	}
@@ -259,7 +259,7 @@ func send[T any](ctx context.Context, p *process, call string, handle func() (T,
 				return
 			}
 			value, err := handle()
-			w.tell("%s: %s is answered %v", p.name, call, spoken(err))
+			w.tellf("%s: %s is answered %v", p.name, call, spoken(err))
 			if w.pass(w.travel(call)) {
 				answers <- reply[T]{value, err}
 			}

@@ -47,7 +47,7 @@ type upstreamRequest struct {
 
 // send sends r once. An error is fault.Unavailable or fault.DeadlineExceeded.
 func (g *Gateway) send(ctx context.Context, r upstreamRequest) (*upstreamAnswer, error) {
-	response, err := g.begin(ctx, r)
+	response, err := g.begin(ctx, r) //nolint:bodyclose // whole does
 	if err != nil {
 		return nil, err
 	}

@@ -3,6 +3,7 @@ package coordinatortest
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -131,7 +132,7 @@ func claimedOnce(f fixture) {
 	var claiming sync.WaitGroup
 	got := make([]bool, 6)
 	for i := range got {
-		claiming.Go(func() { _, got[i], _ = f.Claim(f.t.Context(), claimOf("crowd"), 1, fmt.Sprint(i)) })
+		claiming.Go(func() { _, got[i], _ = f.Claim(f.t.Context(), claimOf("crowd"), 1, strconv.Itoa(i)) })
 	}
 	claiming.Wait()
 	owners := 0

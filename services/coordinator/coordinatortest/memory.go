@@ -111,14 +111,14 @@ func (m *Memory) Latest(_ context.Context, caller, key string) (*coordinator.Lat
 }
 
 // view is what a reader gets of a row.
-func (r record) view() coordinator.Transaction {
+func (r *record) view() coordinator.Transaction {
 	tx := r.Transaction
 	tx.Commits = r.commits()
 	tx.Branches, tx.Notes = slices.Clone(tx.Branches), maps.Clone(tx.Notes)
 	return tx
 }
 
-func (r record) commits() bool { return r.outcome != nil && r.outcome.Status < 300 }
+func (r *record) commits() bool { return r.outcome != nil && r.outcome.Status < 300 }
 
 // Decide implements coordinator.Store.
 func (m *Memory) Decide(_ context.Context, gid, owner string, d coordinator.Decision) (coordinator.State, bool, error) {
@@ -138,15 +138,15 @@ func (m *Memory) Decide(_ context.Context, gid, owner string, d coordinator.Deci
 			r.FinishedAt = now
 		}
 	default:
-		r.abortUndecided(now)
+		r.presume(now)
 		r.Owner = owner
 	}
 	m.rows[gid] = r
 	return r.State, r.outcome != nil, nil
 }
 
-// abortUndecided writes the presumed abort down.
-func (r *record) abortUndecided(now time.Time) {
+// presume writes the presumed abort down.
+func (r *record) presume(now time.Time) {
 	if r.State == coordinator.Preparing {
 		r.State, r.DecidedAt = coordinator.Aborted, now
 	}
@@ -166,7 +166,7 @@ func (m *Memory) Ask(_ context.Context, gid, branch, owner string) (coordinator.
 			CreatedAt: now, DecidedAt: now, FinishedAt: now,
 		}}
 	case r.lease.Before(now) || !r.Deadline.After(now):
-		r.abortUndecided(now)
+		r.presume(now)
 	}
 	m.rows[gid] = r
 	return coordinator.Standing{State: r.State, Commits: r.commits(), Branches: slices.Clone(r.Branches), Deadline: r.Deadline}, nil
@@ -254,7 +254,7 @@ func (m *Memory) TakeOver(_ context.Context, owner, gid string, limit int) ([]co
 	slices.SortFunc(lapsed, func(a, b record) int { return cmp.Or(a.lease.Compare(b.lease), cmp.Compare(a.GID, b.GID)) })
 	var taken []coordinator.Transaction
 	for _, r := range lapsed[:min(limit, len(lapsed))] {
-		r.abortUndecided(now)
+		r.presume(now)
 		r.Owner, r.lease = owner, now.Add(m.lease)
 		m.rows[r.GID] = r
 		taken = append(taken, r.view())

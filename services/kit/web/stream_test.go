@@ -47,8 +47,16 @@ func listen(t *testing.T, app *fiber.App) (base string, stop func() error) {
 	return "http://" + listener.Addr().String(), stop
 }
 
-// watch opens a stream; leave closes the client's side.
-func watch(t *testing.T, url string) (response *http.Response, lines *bufio.Scanner, leave func()) {
+// viewer is a client of a stream; leave closes its side.
+type viewer struct {
+	*bufio.Scanner
+	status int
+	header http.Header
+	body   io.Reader
+	leave  func()
+}
+
+func watch(t *testing.T, url string) viewer {
 	t.Helper()
 	ctx, leave := context.WithCancel(t.Context())
 	t.Cleanup(leave)
@@ -58,12 +66,12 @@ func watch(t *testing.T, url string) (response *http.Response, lines *bufio.Scan
 	}
 	transport := &http.Transport{}
 	t.Cleanup(transport.CloseIdleConnections)
-	response, err = transport.RoundTrip(r)
+	response, err := transport.RoundTrip(r)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = response.Body.Close() })
-	return response, bufio.NewScanner(response.Body), leave
+	return viewer{bufio.NewScanner(response.Body), response.StatusCode, response.Header, response.Body, leave}
 }
 
 // within fails the test when done does not come.
@@ -107,28 +115,28 @@ func TestEventsAreSentAtOnceAndInTheirForm(t *testing.T) {
 		})
 	})
 	base, _ := listen(t, app)
-	response, lines, _ := watch(t, base+"/events")
+	v := watch(t, base+"/events")
 	for name, want := range map[string]string{"Content-Type": "text/event-stream", "Cache-Control": "no-store", "X-Accel-Buffering": "no"} {
-		if got := response.Header.Get(name); got != want {
+		if got := v.header.Get(name); got != want {
 			t.Errorf("%s is %q", name, got)
 		}
 	}
-	if response.StatusCode != http.StatusOK || response.Header.Get("X-Request-Id") == "" {
-		t.Errorf("began with %d %v", response.StatusCode, response.Header)
+	if v.status != http.StatusOK || v.header.Get("X-Request-Id") == "" {
+		t.Errorf("began with %d %v", v.status, v.header)
 	}
 	for _, want := range []string{"id: 1", "event: state", `data: {"text":"a\nb <c>"}`, ""} {
-		if lines.Scan(); lines.Text() != want {
-			t.Errorf("got %q, want %q", lines.Text(), want)
+		if v.Scan(); v.Text() != want {
+			t.Errorf("got %q, want %q", v.Text(), want)
 		}
 	}
 	close(proceed)
 	for _, want := range []string{"id: 2", "event: end", "data: null", ""} {
-		if lines.Scan(); lines.Text() != want {
-			t.Errorf("got %q, want %q", lines.Text(), want)
+		if v.Scan(); v.Text() != want {
+			t.Errorf("got %q, want %q", v.Text(), want)
 		}
 	}
-	if lines.Scan() || lines.Err() != nil {
-		t.Errorf("after the end: %q, %v", lines.Text(), lines.Err())
+	if v.Scan() || v.Err() != nil {
+		t.Errorf("after the end: %q, %v", v.Text(), v.Err())
 	}
 }
 
@@ -180,12 +188,12 @@ func TestAStreamEndsWithItsClient(t *testing.T) {
 		})
 	})
 	base, stop := listen(t, app)
-	_, _, leave := watch(t, base+"/events")
+	v := watch(t, base+"/events")
 	within(t, "the stream begins", entered)
 	if open := gauge(t, registry, "http_streams_open"); open != 1 {
 		t.Errorf("%v streams are open", open)
 	}
-	leave()
+	v.leave()
 	start := time.Now()
 	within(t, "the work ends", ended)
 	if took := time.Since(start); took > 2*time.Second {
@@ -209,7 +217,7 @@ func TestAStoppingServiceIsNotHeldUpByStreams(t *testing.T) {
 		})
 	})
 	base, stop := listen(t, app)
-	_, lines, _ := watch(t, base+"/events")
+	v := watch(t, base+"/events")
 	start := time.Now()
 	if err := stop(); err != nil {
 		t.Error(err)
@@ -217,8 +225,8 @@ func TestAStoppingServiceIsNotHeldUpByStreams(t *testing.T) {
 	if took := time.Since(start); took > 2*time.Second {
 		t.Errorf("stopped after %v", took)
 	}
-	if lines.Scan() || lines.Err() != nil {
-		t.Errorf("the client saw %q, %v, and no end", lines.Text(), lines.Err())
+	if v.Scan() || v.Err() != nil {
+		t.Errorf("the client saw %q, %v, and no end", v.Text(), v.Err())
 	}
 }
 
@@ -232,20 +240,20 @@ func TestStreamsAreBounded(t *testing.T) {
 		})
 	})
 	base, _ := listen(t, app)
-	_, _, leave := watch(t, base+"/events")
+	first := watch(t, base+"/events")
 	watch(t, base+"/events")
-	refused, _, _ := watch(t, base+"/events")
-	text, _ := io.ReadAll(refused.Body)
-	if refused.StatusCode != http.StatusServiceUnavailable || !strings.Contains(string(text), `"overloaded"`) || refused.Header.Get("Retry-After") != "1" {
-		t.Errorf("the third was answered %d %s", refused.StatusCode, text)
+	third := watch(t, base+"/events")
+	text, _ := io.ReadAll(third.body)
+	if third.status != http.StatusServiceUnavailable || !strings.Contains(string(text), `"overloaded"`) || third.header.Get("Retry-After") != "1" {
+		t.Errorf("the third was answered %d %s", third.status, text)
 	}
-	leave()
+	first.leave()
 	free, tick := make(chan struct{}), time.NewTicker(10*time.Millisecond)
 	defer tick.Stop()
 	go func() {
 		defer close(free)
 		for range tick.C {
-			response, err := http.Get(base + "/events") //nolint:bodyclose // closed below
+			response, err := http.Get(base + "/events")
 			if err != nil {
 				return
 			}
