@@ -38,13 +38,13 @@ func (s *Shop) balance(ctx context.Context) error {
 	a.commitsMoveTheirLines()
 	a.sagasMoveTheirLines()
 	for key, moved := range a.moved {
-		a.problem("%s is neither a commit nor a saga that stands, and moved %v", key, moved)
+		a.problemf("%s is neither a commit nor a saga that stands, and moved %v", key, moved)
 	}
 	a.copiesAreSoldOrThere(ctx, s)
 	return errors.Join(a.problems...)
 }
 
-func (a *account) problem(format string, args ...any) {
+func (a *account) problemf(format string, args ...any) {
 	const most = 10
 	if len(a.problems) < most {
 		a.problems = append(a.problems, fmt.Errorf(format, args...))
@@ -93,7 +93,7 @@ func (a *account) commitsMoveTheirLines() {
 	for _, c := range a.commits {
 		sold, there := a.sold[c.order]
 		if !there {
-			a.problem("%s %s is committed, and there is no order %s", c.kind, c.gid, c.order)
+			a.problemf("%s %s is committed, and there is no order %s", c.kind, c.gid, c.order)
 			continue
 		}
 		done, sign := placed, int64(-1)
@@ -101,20 +101,20 @@ func (a *account) commitsMoveTheirLines() {
 			done, sign = cancelled, 1
 		}
 		if other, twice := done[c.order]; twice {
-			a.problem("order %s: %s twice, %s and %s", c.order, c.kind, other, c.gid)
+			a.problemf("order %s: %s twice, %s and %s", c.order, c.kind, other, c.gid)
 		}
 		done[c.order] = c.gid
 		if want := sold.times(sign); !maps.Equal(a.moved[c.gid], want) {
-			a.problem("%s %s of order %s moved %v, its lines are %v", c.kind, c.gid, c.order, a.moved[c.gid], want)
+			a.problemf("%s %s of order %s moved %v, its lines are %v", c.kind, c.gid, c.order, a.moved[c.gid], want)
 		}
 		delete(a.moved, c.gid)
 	}
 	for order, status := range a.status {
 		switch {
 		case status == "placed" && placed[order] == "":
-			a.problem("order %s is placed, and no transaction placed it", order)
+			a.problemf("order %s is placed, and no transaction placed it", order)
 		case placed[order] != "" && (status == "cancelled") != (cancelled[order] != ""):
-			a.problem("order %s is %s; its cancel is %q", order, status, cancelled[order])
+			a.problemf("order %s is %s; its cancel is %q", order, status, cancelled[order])
 		}
 	}
 }
@@ -148,11 +148,11 @@ func (a *account) copiesAreSoldOrThere(ctx context.Context, s *Shop) {
 	}
 	for book, copies := range sold {
 		if left[book] != copies {
-			a.problem("book %d: %d copies left, %d are in orders that stand", book, left[book], copies)
+			a.problemf("book %d: %d copies left, %d are in orders that stand", book, left[book], copies)
 		}
 		delete(left, book)
 	}
 	for book, copies := range left {
-		a.problem("book %d: %d copies left, and no order that stands has any", book, copies)
+		a.problemf("book %d: %d copies left, and no order that stands has any", book, copies)
 	}
 }

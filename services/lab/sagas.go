@@ -39,7 +39,7 @@ func (a *account) sagasMoveTheirLines() {
 		case !s.completed:
 			a.leavesNothing(s)
 		case done[s.definition][s.order].id != "":
-			a.problem("order %s: %s twice, %s and %s", s.order, s.definition, done[s.definition][s.order].id, s.id)
+			a.problemf("order %s: %s twice, %s and %s", s.order, s.definition, done[s.definition][s.order].id, s.id)
 		default:
 			done[s.definition][s.order] = s
 			sign := int64(-1)
@@ -47,7 +47,7 @@ func (a *account) sagasMoveTheirLines() {
 				sign = 1
 			}
 			if want := a.sold[s.order].times(sign); !maps.Equal(a.moved[s.id], want) {
-				a.problem("%s %s of order %s moved %v, its lines are %v", s.definition, s.id, s.order, a.moved[s.id], want)
+				a.problemf("%s %s of order %s moved %v, its lines are %v", s.definition, s.id, s.order, a.moved[s.id], want)
 			}
 			delete(a.moved, s.id)
 		}
@@ -57,7 +57,7 @@ func (a *account) sagasMoveTheirLines() {
 	}
 	for order, state := range a.paid {
 		if state == "authorised" || (state == "captured" && a.status[order] != "paid") {
-			a.problem("order %s is %q, and its payment %s", order, a.status[order], state)
+			a.problemf("order %s is %q, and its payment %s", order, a.status[order], state)
 		}
 	}
 }
@@ -66,11 +66,11 @@ func (a *account) sagasMoveTheirLines() {
 // checkout no order.
 func (a *account) leavesNothing(s saga) {
 	if moved := a.moved[s.id]; len(moved) > 0 {
-		a.problem("%s %s came to nothing and moved %v", s.definition, s.id, moved)
+		a.problemf("%s %s came to nothing and moved %v", s.definition, s.id, moved)
 		delete(a.moved, s.id)
 	}
 	if status := a.status[s.order]; s.definition == "checkout" && status != "" && status != "cancelled" {
-		a.problem("checkout %s came to nothing, and its order %s is %s", s.id, s.order, status)
+		a.problemf("checkout %s came to nothing, and its order %s is %s", s.id, s.order, status)
 	}
 }
 
@@ -79,8 +79,8 @@ func (a *account) standsAs(order, status string, checkout, back saga) {
 	bought := status == "paid" || status == "returned"
 	switch money := a.paid[order]; {
 	case bought != checkout.completed || (status == "returned") != back.completed:
-		a.problem("order %s is %s; its checkout is %q, its return %q", order, status, checkout.id, back.id)
+		a.problemf("order %s is %s; its checkout is %q, its return %q", order, status, checkout.id, back.id)
 	case status == "paid" && checkout.pays && money != "captured", status == "returned" && back.pays && money != "refunded":
-		a.problem("order %s is %s, and its payment %q", order, status, money)
+		a.problemf("order %s is %s, and its payment %q", order, status, money)
 	}
 }
