@@ -134,13 +134,13 @@ func open(t *testing.T, o options) *shop {
 
 	booksApp := web.New(web.Options{Service: "books", Log: log})
 	bookshttp.Routes(booksApp, bookspg.New(s.books), time.Now)
-	branchhttp.Routes(booksApp, branch.New(s.books, "books", log, nil), bookspg.Apply)
+	branchhttp.Routes(booksApp, branch.New(s.books, "books", log, nil), bookspg.Branch)
 	bookshttp.Steps(booksApp, step.New(s.books, log, nil), bookshttp.Moves{Apply: bookspg.ApplyStep, Release: bookspg.ReleaseStep})
 	s.booksURL = serve(t, booksApp)
 
 	ordersApp := web.New(web.Options{Service: "orders", Log: log})
 	ordershttp.Routes(ordersApp, orderspg.New(s.orders))
-	ordershttp.Branch(ordersApp, branch.New(s.orders, "orders", log, nil), orderspg.Apply)
+	ordershttp.Branch(ordersApp, branch.New(s.orders, "orders", log, nil), orderspg.Branch)
 	ordershttp.Steps(ordersApp, step.New(s.orders, log, nil), ordershttp.Changes{
 		Create: orderspg.CreatePaid, Cancel: orderspg.CancelPaid, Return: orderspg.Return, Unreturn: orderspg.Unreturn,
 	})

@@ -43,7 +43,7 @@ func openAlone(t testing.TB) *shop {
 	pool, log := pgtest.Database(t, bookspg.Migrations), slog.New(slog.DiscardHandler)
 	app := web.New(web.Options{Service: "books"})
 	bookshttp.Routes(app, bookspg.New(pool), time.Now)
-	branchhttp.Routes(app, branch.New(pool, "books", log, nil), bookspg.Apply)
+	branchhttp.Routes(app, branch.New(pool, "books", log, nil), bookspg.Branch)
 	bookshttp.Steps(app, step.New(pool, log, nil), bookshttp.Moves{Apply: bookspg.ApplyStep, Release: bookspg.ReleaseStep})
 	return &shop{t, app}
 }

@@ -25,7 +25,7 @@ type origin struct {
 // each order, which takes longer than to make the change.
 const lockStock = `select set_config('plan_cache_mode', 'force_generic_plan', true) from stock where book_id = any($1) order by book_id for no key update`
 
-const reserveStock = `
+const reserve = `
 with moved as (
 	update stock s set quantity = s.quantity - l.quantity, version = s.version + 1
 	from unnest($1::bigint[], $2::bigint[], $3::bigint[]) l (book_id, quantity, price), books b
@@ -35,10 +35,9 @@ with moved as (
 ), ledger as (
 	insert into stock_movements (book_id, delta, cause, gid, saga, step)
 	select book_id, -quantity, $4, $5, $6, $7 from moved
-)
-select coalesce(array_agg(book_id), '{}') from moved`
+)`
 
-const restockStock = `
+const restock = `
 with moved as (
 	update stock s set quantity = s.quantity + l.quantity, version = s.version + 1
 	from unnest($1::bigint[], $2::bigint[]) l (book_id, quantity)
@@ -47,8 +46,14 @@ with moved as (
 ), ledger as (
 	insert into stock_movements (book_id, delta, cause, gid, saga, step)
 	select book_id, quantity, $3, $4, $5, $6 from moved
+)`
+
+// What a move ends with: the books that it moved, or a failure unless it moved
+// all of them ($1).
+const (
+	whichMoved = ` select coalesce(array_agg(book_id), '{}') from moved`
+	allOrFail  = ` select 1 / (count(*) = cardinality($1))::int from moved`
 )
-select coalesce(array_agg(book_id), '{}') from moved`
 
 // move changes the stock of all lines in the transaction that conn is in, or
 // refuses.
@@ -57,14 +62,8 @@ func move(ctx context.Context, conn *pgx.Conn, o origin, r books.Reservation) er
 	if err != nil {
 		return err
 	}
-	ids, quantities, prices := transpose(r.Lines)
 	batch := &pgx.Batch{}
-	batch.Queue(lockStock, ids)
-	if r.Action == books.Restock {
-		batch.Queue(restockStock, ids, quantities, o.restock, o.gid, o.saga, o.step)
-	} else {
-		batch.Queue(reserveStock, ids, quantities, prices, o.reserve, o.gid, o.saga, o.step)
-	}
+	queue(batch, o, r, whichMoved)
 	moved, err := send(ctx, conn, batch)
 	if err != nil {
 		return pg.Fault(string(r.Action)+" stock", err)
@@ -73,6 +72,17 @@ func move(ctx context.Context, conn *pgx.Conn, o origin, r books.Reservation) er
 		return nil
 	}
 	return whyNot(ctx, conn, slices.DeleteFunc(r.Lines, func(l books.Line) bool { return slices.Contains(moved, l.BookID) }))
+}
+
+// queue adds the lock and the change, which ends as ending says.
+func queue(batch *pgx.Batch, o origin, r books.Reservation, ending string) {
+	ids, quantities, prices := transpose(r.Lines)
+	batch.Queue(lockStock, ids)
+	if r.Action == books.Restock {
+		batch.Queue(restock+ending, ids, quantities, o.restock, o.gid, o.saga, o.step)
+	} else {
+		batch.Queue(reserve+ending, ids, quantities, prices, o.reserve, o.gid, o.saga, o.step)
+	}
 }
 
 func transpose(lines []books.Line) (ids, quantities, prices []int64) {

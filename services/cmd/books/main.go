@@ -82,7 +82,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 	recovery := branch.NewRecovery(participant, branchhttp.NewAsker(coordinator), registry)
 	steps := step.New(pool, log, registry)
 	bookshttp.Routes(app, store, time.Now)
-	branchhttp.Routes(app, participant, bookspg.Apply)
+	branchhttp.Routes(app, participant, bookspg.Branch)
 	bookshttp.Steps(app, steps, bookshttp.Moves{Apply: bookspg.ApplyStep, Release: bookspg.ReleaseStep})
 
 	return lifecycle.Serve(ctx, lifecycle.Options{

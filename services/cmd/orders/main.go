@@ -80,7 +80,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 	recovery := branch.NewRecovery(participant, branchhttp.NewAsker(coordinator), registry)
 	steps := step.New(pool, log, registry)
 	ordershttp.Routes(app, orderspg.New(pool))
-	ordershttp.Branch(app, participant, orderspg.Apply)
+	ordershttp.Branch(app, participant, orderspg.Branch)
 	ordershttp.Steps(app, steps, ordershttp.Changes{
 		Create: orderspg.CreatePaid, Cancel: orderspg.CancelPaid, Return: orderspg.Return, Unreturn: orderspg.Unreturn,
 	})

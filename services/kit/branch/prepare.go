@@ -28,10 +28,13 @@ const finishTimeout = 5 * time.Second
 // aborted, or when the database's clock is past the deadline, it returns
 // Aborted. Whatever fault work returns rolls the branch back and is returned.
 func (p *Participant) Prepare(ctx context.Context, m Message, work Work) error {
-	return p.record("prepare", m, p.prepare(ctx, m, work))
+	return p.record("prepare", m, p.inSlot(ctx, m, func(conn *pgxpool.Conn) error {
+		return p.stepByStep(ctx, conn, m, work)
+	}))
 }
 
-func (p *Participant) prepare(ctx context.Context, m Message, work Work) error {
+// inSlot gives a prepare a connection, when there is room for it.
+func (p *Participant) inSlot(ctx context.Context, m Message, prepare func(*pgxpool.Conn) error) error {
 	if err := p.check(m); err != nil {
 		return err
 	}
@@ -46,6 +49,10 @@ func (p *Participant) prepare(ctx context.Context, m Message, work Work) error {
 		return pg.Fault("connect", err)
 	}
 	defer conn.Release() // the pool closes a connection that is not idle
+	return prepare(conn)
+}
+
+func (p *Participant) stepByStep(ctx context.Context, conn *pgxpool.Conn, m Message, work Work) error {
 	marked, err := p.begin(ctx, conn, m)
 	if err != nil || !marked {
 		return err
@@ -62,7 +69,7 @@ func (p *Participant) prepare(ctx context.Context, m Message, work Work) error {
 // standby, which shows no prepared transactions at all, the insert fails. A
 // marker with another deadline is of a transaction of long ago, by the same
 // name: this one must not be taken for it, and so is aborted.
-const lookAndMark = `
+const lookAndMarkOf = `
 with look as materialized (
 	select
 		exists (select from pg_prepared_xacts
@@ -76,7 +83,9 @@ with look as materialized (
 	on conflict do nothing
 	returning 1
 )
-select prepared, coalesce(state, ''), late, exists (select from mark) from look`
+`
+
+const lookAndMark = lookAndMarkOf + `select prepared, coalesce(state, ''), late, exists (select from mark) from look`
 
 const look = `
 select

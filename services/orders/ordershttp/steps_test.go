@@ -34,7 +34,7 @@ func open(t testing.TB) service {
 	pool, log := pgtest.Database(t, orderspg.Migrations), slog.New(slog.DiscardHandler)
 	app := web.New(web.Options{Service: "orders"})
 	ordershttp.Routes(app, orderspg.New(pool))
-	ordershttp.Branch(app, branch.New(pool, "orders", log, nil), orderspg.Apply)
+	ordershttp.Branch(app, branch.New(pool, "orders", log, nil), orderspg.Branch)
 	ordershttp.Steps(app, step.New(pool, log, nil), ordershttp.Changes{
 		Create: orderspg.CreatePaid, Cancel: orderspg.CancelPaid, Return: orderspg.Return, Unreturn: orderspg.Unreturn,
 	})

@@ -76,10 +76,12 @@ func (c changeJSON) change() orders.Change {
 	return orders.Change{Action: orders.Action(c.Action), Order: c.Order.order(), OrderID: c.OrderID, At: c.At}
 }
 
-// Branch adds the calls by which the coordinator reaches the orders branch;
-// apply makes the change.
-func Branch(app fiber.Router, p *branch.Participant, apply branchhttp.Work[orders.Change]) {
-	branchhttp.Routes(app, p, func(ctx context.Context, conn *pgx.Conn, gid string, c changeJSON) error {
-		return apply(ctx, conn, gid, c.change())
+// Branch adds the calls by which the coordinator reaches the orders branch.
+func Branch(app fiber.Router, p *branch.Participant, change branch.Change[orders.Change]) {
+	branchhttp.Routes(app, p, branch.Change[changeJSON]{
+		Apply: func(ctx context.Context, conn *pgx.Conn, gid string, c changeJSON) error {
+			return change.Apply(ctx, conn, gid, c.change())
+		},
+		Whole: func(b *pgx.Batch, gid string, c changeJSON) bool { return change.Whole(b, gid, c.change()) },
 	})
 }

@@ -6,10 +6,14 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"bookstore/services/kit/branch"
 	"bookstore/services/kit/fault"
 	"bookstore/services/kit/pg"
 	"bookstore/services/orders"
 )
+
+// Branch is the orders branch's part in distributed transactions.
+var Branch = branch.Change[orders.Change]{Apply: Apply, Whole: whole}
 
 // Apply makes the change in the transaction that conn is in: the work of the
 // orders branch. It takes one round trip when nothing stands in its way.
@@ -40,14 +44,7 @@ func place(ctx context.Context, conn *pgx.Conn, o orders.Order, status orders.St
 	if err := o.Check(); err != nil {
 		return err
 	}
-	var books, quantities, cents []int64
-	var titles []string
-	for _, i := range o.Items {
-		books, titles = append(books, i.BookID), append(titles, i.Title)
-		quantities, cents = append(quantities, i.Quantity), append(cents, i.UnitPriceCents)
-	}
-	_, err := conn.Exec(ctx, placeOrder, o.ID, o.CustomerID, o.TotalCents, o.Currency, utc(o.CreatedAt),
-		books, titles, quantities, cents, status)
+	_, err := conn.Exec(ctx, placeOrder, placing(o, status)...)
 	switch {
 	case pg.IsUnique(err, "order_items_order_id_book_id_key"):
 		return fault.Invalid(fault.Field{Field: "order.items", Code: "duplicate", Detail: "the same book twice"})
@@ -55,6 +52,27 @@ func place(ctx context.Context, conn *pgx.Conn, o orders.Order, status orders.St
 		return fault.Invalid(fault.Field{Field: "order.id", Code: "taken", Detail: "another order has it"})
 	}
 	return pg.Fault("place order", err)
+}
+
+// placing are placeOrder's arguments.
+func placing(o orders.Order, status orders.Status) []any {
+	var books, quantities, cents []int64
+	var titles []string
+	for _, i := range o.Items {
+		books, titles = append(books, i.BookID), append(titles, i.Title)
+		quantities, cents = append(quantities, i.Quantity), append(cents, i.UnitPriceCents)
+	}
+	return []any{o.ID, o.CustomerID, o.TotalCents, o.Currency, utc(o.CreatedAt), books, titles, quantities, cents, status}
+}
+
+// whole is Apply for when nothing stands in the way. To place an order is one
+// statement anyway; a cancel has to look at what it found.
+func whole(batch *pgx.Batch, _ string, c orders.Change) bool {
+	if c.Action != orders.Place || c.Order.Check() != nil {
+		return false
+	}
+	batch.Queue(placeOrder, placing(c.Order, orders.Placed)...)
+	return true
 }
 
 func cancel(ctx context.Context, conn *pgx.Conn, id string, at time.Time) error {

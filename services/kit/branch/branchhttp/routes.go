@@ -15,9 +15,6 @@ import (
 	"bookstore/services/kit/web"
 )
 
-// Work makes the change that payload asks for; see branch.Work for its rules.
-type Work[P any] func(ctx context.Context, conn *pgx.Conn, gid string, payload P) error
-
 // header is what every message about a branch carries.
 type header struct {
 	Branch   string    `json:"branch"`
@@ -38,7 +35,7 @@ type answer struct {
 }
 
 // Routes adds POST /internal/transactions/:gid/prepare, /commit and /abort.
-func Routes[P any](app fiber.Router, p *branch.Participant, work Work[P]) {
+func Routes[P any](app fiber.Router, p *branch.Participant, change branch.Change[P]) {
 	app.Post("/internal/transactions/:gid/prepare", func(c *fiber.Ctx) error {
 		var body prepareBody[P]
 		if err := web.DecodeJSON(c, &body); err != nil {
@@ -48,13 +45,19 @@ func Routes[P any](app fiber.Router, p *branch.Participant, work Work[P]) {
 			return fault.Invalid(fault.Field{Field: "payload", Code: "required"})
 		}
 		m := message(c, body.header)
-		err := p.Prepare(web.Context(c), m, func(ctx context.Context, conn *pgx.Conn) error {
-			return work(ctx, conn, m.GID, *body.Payload)
-		})
-		return reply(c, m, "prepared", err)
+		return reply(c, m, "prepared", prepare(web.Context(c), p, m, change, *body.Payload))
 	})
 	app.Post("/internal/transactions/:gid/commit", finish(p.Commit, "committed"))
 	app.Post("/internal/transactions/:gid/abort", finish(p.Abort, "aborted"))
+}
+
+func prepare[P any](ctx context.Context, p *branch.Participant, m branch.Message, change branch.Change[P], payload P) error {
+	work := func(ctx context.Context, conn *pgx.Conn) error { return change.Apply(ctx, conn, m.GID, payload) }
+	whole := &pgx.Batch{}
+	if change.Whole != nil && change.Whole(whole, m.GID, payload) {
+		return p.PrepareWhole(ctx, m, whole, work)
+	}
+	return p.Prepare(ctx, m, work)
 }
 
 func finish(do func(context.Context, branch.Message) error, state string) fiber.Handler {

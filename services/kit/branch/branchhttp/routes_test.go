@@ -50,6 +50,11 @@ func say(ctx context.Context, conn *pgx.Conn, gid string, p payload) error {
 	return err
 }
 
+func sayWhole(b *pgx.Batch, gid string, p payload) bool {
+	b.Queue("insert into words select $1, $2 where 1 / ($1 <> 'no')::int = 1", p.Word, gid)
+	return true
+}
+
 // client posts to a participant's app.
 type client struct {
 	t   *testing.T
@@ -80,7 +85,7 @@ func TestABranchOverHTTP(t *testing.T) {
 	t.Parallel()
 	pool := pgtest.Database(t, migrations)
 	app := web.New(web.Options{Service: "test"})
-	branchhttp.Routes(app, branch.New(pool, "words", slog.New(slog.DiscardHandler), nil), say)
+	branchhttp.Routes(app, branch.New(pool, "words", slog.New(slog.DiscardHandler), nil), branch.Change[payload]{Apply: say, Whole: sayWhole})
 	c := client{t, app}
 	const head = `"branch":"words","branches":["words","other"],"deadline":"`
 	soon := head + time.Now().Add(time.Minute).UTC().Format(time.RFC3339Nano) + `"`
