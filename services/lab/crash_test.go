@@ -19,7 +19,7 @@ import (
 const (
 	sites          = 4
 	cleanRuns      = 2
-	crashSelection = 160
+	crashSelection = 64
 	secondCrashes  = 4 // one crash in so many is followed by another
 	mostFailures   = 5
 )
