@@ -32,7 +32,7 @@ type load struct {
 
 // The bounds of a load: most requests in flight, and its longest life.
 const (
-	maxInFlight = 256
+	maxInFlight = 1024 // ten seconds of the loads here: a stall is slow, what fails is a failure
 	maxLoad     = 12 * time.Minute
 )
 
@@ -66,7 +66,7 @@ func (l *load) run(ctx context.Context, every time.Duration) {
 		select {
 		case slots <- struct{}{}:
 		default:
-			l.fail("more than 256 requests are waiting for an answer")
+			l.fail(fmt.Sprintf("more than %d requests are waiting for an answer", maxInFlight))
 			continue
 		}
 		n := l.sent.Add(1)

@@ -42,7 +42,7 @@ type options struct {
 	upstream             http.HandlerFunc
 }
 
-func open(t *testing.T, o options) *shop {
+func open(t testing.TB, o options) *shop {
 	t.Helper()
 	s := &shop{registry: prometheus.NewRegistry()}
 	upstreams := map[gateway.Upstream]*url.URL{}
@@ -67,7 +67,7 @@ func open(t *testing.T, o options) *shop {
 	return s
 }
 
-func (s *shop) serve(t *testing.T, upstreams map[gateway.Upstream]*url.URL, operatorForCatalogue bool) {
+func (s *shop) serve(t testing.TB, upstreams map[gateway.Upstream]*url.URL, operatorForCatalogue bool) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "tokens")
 	if err := os.WriteFile(path, []byte(tokenFile), 0o600); err != nil {
