@@ -64,7 +64,7 @@ func (c *crowd) requireMovements(t *testing.T) {
 	var key, order string
 	for _, sql := range []string{
 		"select gid, payload->>'orderId' from transactions where state = 'committed' and created_at > now() - $1::interval",
-		"select id::text, coalesce(data->'order'->>'id', data->>'orderId') from sagas where created_at > now() - $1::interval",
+		"select id::text, coalesce(data->'order'->>'id', data->>'orderId', '') from sagas where created_at > now() - $1::interval",
 	} {
 		scan(t, leader(t, "coordinatordb"), sql, "1 hour", []any{&key, &order}, func() { of[key] = order })
 	}
