@@ -57,7 +57,11 @@ func (l *ledger) statement(name string, writes bool, do func()) error {
 		do()
 		return nil
 	}
-	if l.w.rough.failovers && l.w.faulty("cut short "+name, .2) {
+	short := .2
+	if l.w.defect == byReading {
+		short = .5
+	}
+	if l.w.rough.failovers && l.w.faulty("cut short "+name, short) {
 		if l.restore == nil {
 			l.restore = l.memory.Save()
 		}

@@ -26,7 +26,6 @@ import (
 // SIM_SEED=n plays one run again and tells its story; SIM_RUNS=n plays n.
 
 const (
-	simRuns = 2000
 	// doubtEnds is when nothing begun before the calm may be in doubt any more:
 	// an attempt's own time, and the last call that is still lost.
 	doubtEnds = 5 * time.Second

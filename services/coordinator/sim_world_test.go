@@ -66,7 +66,7 @@ func newWorld(seed uint64, broken defect, told bool) *world {
 		lost: some("lost", .25), mute: some("mute", .25), twice: some("twice", .4),
 		delay:   time.Duration(1+w.draw("delay").IntN(250)) * time.Millisecond,
 		crashes: half("crashes"), freezes: half("freezes"), restarts: half("restarts"),
-		jumps: half("jumps"), failovers: half("failovers"), prices: half("prices"),
+		jumps: half("jumps"), failovers: half("failovers") || broken == byReading, prices: half("prices"),
 		meddling: w.chance("meddling", .1) || broken == trusting,
 	}
 	settings := coordinator.DefaultSettings("database")
