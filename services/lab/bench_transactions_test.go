@@ -23,7 +23,7 @@ import (
 const (
 	bookCount = 10_000
 	rounds    = 3
-	slice     = 4 * time.Second
+	slice     = 3 * time.Second
 	warmUp    = time.Second
 	most      = 32 // clients
 )
