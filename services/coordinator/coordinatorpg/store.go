@@ -68,7 +68,12 @@ func (s *Store) Latest(ctx context.Context, caller, key string) (*coordinator.La
 		status *int
 		body   []byte
 	)
-	err := s.pool.QueryRow(ctx, latestSQL, caller, key).
+	conn, err := s.pool.Acquire(ctx)
+	if err != nil {
+		return nil, pg.Fault("connect", err)
+	}
+	defer conn.Release()
+	err = conn.QueryRow(ctx, latestSQL, caller, key).
 		Scan(r.targets(&l.RequestHash, &status, &body, &l.Lapsed, &l.Expired)...)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return nil, nil
@@ -83,8 +88,9 @@ func (s *Store) Latest(ctx context.Context, caller, key string) (*coordinator.La
 	l.Outcome = &coordinator.Outcome{Status: *status, Body: body}
 	if l.State == coordinator.Aborted {
 		// A refusal may have been decided this moment. (A commit is told of once
-		// it has ended, and it ends only after its decision is safe.)
-		err = pg.Settle(ctx, s.pool)
+		// it has ended, and it ends only after its decision is safe.) The same
+		// connection, for it is the same leader's.
+		err = pg.Settle(ctx, conn)
 	}
 	return &l, err
 }
