@@ -30,8 +30,8 @@ const (
 // TestChaos lets customers read, order, cancel, check out, approve and return while
 // instances, whole allocations and PostgreSQL's leader are killed and frozen at random.
 // Whatever they are not told they ask again under the same key. In the end the books
-// balance. CHAOS_TIME says for how long (default 20s), CHAOS_SEED draws the tricks; on whom they are
-// played depends on who is there.
+// balance. CHAOS_TIME says for how long (default 20s), CHAOS_SEED draws the tricks; on whom
+// they are played depends on who is there.
 func TestChaos(t *testing.T) {
 	d, seed := chaosTime(t), chaosSeed(t)
 	t.Logf("CHAOS_SEED=%d CHAOS_TIME=%s", seed, d)
