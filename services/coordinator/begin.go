@@ -17,7 +17,7 @@ type begun struct {
 // begin claims a new attempt, or finds the outcome that stands. While another
 // request with the same key is running it waits for that one, until ctx ends.
 func (s *Service) begin(ctx context.Context, c Claim) (begun, error) {
-	n := 1
+	n, waits := 1, false
 	tx, mine, err := s.claim(ctx, c, n)
 	for err == nil && !mine {
 		var latest *Latest
@@ -37,7 +37,7 @@ func (s *Service) begin(ctx context.Context, c Claim) (begun, error) {
 		}
 		switch action := Look(*latest, c.RequestHash); action {
 		case ActAgain:
-			n = max(n, latest.Attempt) + 1 // past the one tried last: that may be nobody's too
+			n, waits = max(n, latest.Attempt)+1, false // past the one tried last: that may be nobody's too
 			tx, mine, err = s.claim(ctx, c, n)
 		case ActReplay:
 			return begun{earlier: latest}, nil
@@ -46,8 +46,12 @@ func (s *Service) begin(ctx context.Context, c Claim) (begun, error) {
 		case ActDoubt:
 			return begun{}, fault.New(fault.OutcomeUnknown, "the outcome of this request needs an operator")
 		case ActTakeOver, ActWait:
+			waits = true
 			err = s.await(ctx, action, latest.GID)
 		}
+	}
+	if err != nil && waits && ctx.Err() != nil {
+		err = stillRunning() // wherever in its wait the request ran out of time
 	}
 	return begun{attempt: tx}, err
 }
@@ -74,6 +78,10 @@ func (s *Service) await(ctx context.Context, action Action, gid string) error {
 	if pause(ctx, s.settings.PollEvery) {
 		return nil
 	}
+	return stillRunning()
+}
+
+func stillRunning() error {
 	return &fault.Error{
 		Kind: fault.InProgress, RetryAfter: time.Second,
 		Message: "a request with this Idempotency-Key is still running",
