@@ -1,0 +1,115 @@
+package coherence
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// confirmWithin is how long a session has to confirm before its lease is not
+// renewed any more.
+const confirmWithin = 200 * time.Millisecond
+
+// errReply is an answer of a script that is not of its form.
+var errReply = errors.New("the registry's answer cannot be read")
+
+// waiting is for those who were told: each confirms or ends.
+type waiting struct {
+	announcer *Announcer
+	reply     string               // the list of confirmations
+	open      map[string]time.Time // each session's end; zero: its lease may be renewed
+	revokeAt  time.Time
+	lapsed    bool
+}
+
+// read takes the answer of publish. The sessions that a young registry does not
+// know are one without a name, which cannot confirm.
+func (w *waiting) read(reply any) error {
+	values, _ := reply.([]any)
+	if len(values)%3 != 1 {
+		return errReply
+	}
+	now := time.Now()
+	w.open = map[string]time.Time{}
+	if young, _ := values[0].(int64); young > 0 {
+		w.open[""] = now.Add(milliseconds(young))
+	}
+	for ; len(values) > 3; values = values[3:] {
+		session, _ := values[1].(string)
+		left, _ := values[2].(int64)
+		w.open[session] = time.Time{}
+		if revoked, _ := values[3].(int64); revoked == 1 {
+			w.open[session] = now.Add(milliseconds(left))
+		}
+	}
+	return nil
+}
+
+func milliseconds(n int64) time.Duration { return time.Duration(n) * time.Millisecond }
+
+// all returns when nobody is left. An error: this was not found out.
+func (w *waiting) all(ctx context.Context) error {
+	for {
+		next := w.next(time.Now())
+		if len(w.open) == 0 {
+			return nil
+		}
+		if next <= 0 {
+			if err := w.revoke(ctx); err != nil {
+				return err
+			}
+			continue
+		}
+		confirmed, err := pop(ctx, w.announcer.redis.Cluster(), w.reply, next)
+		if err != nil {
+			return err
+		}
+		for _, session := range confirmed {
+			delete(w.open, session)
+		}
+	}
+}
+
+// next forgets the sessions that have ended and returns the time until
+// something is to be done: not above 0 when leases are to be revoked.
+func (w *waiting) next(now time.Time) time.Duration {
+	next := lease
+	for session, end := range w.open {
+		switch {
+		case end.IsZero():
+			next = min(next, w.revokeAt.Sub(now))
+		case !now.Before(end):
+			delete(w.open, session)
+		default:
+			next = min(next, end.Sub(now))
+		}
+	}
+	return next
+}
+
+// revoke ends the leases of those who have not confirmed: they are not renewed,
+// and their ends are known.
+func (w *waiting) revoke(ctx context.Context) error {
+	var late []string
+	var args []any
+	for session, end := range w.open {
+		if end.IsZero() {
+			late, args = append(late, session), append(args, session)
+		}
+	}
+	reply, err := w.announcer.ask(ctx, revokeScript, args...)
+	if err != nil {
+		return err
+	}
+	left, _ := reply.([]any)
+	if len(left) != len(late) {
+		return errReply
+	}
+	w.lapsed = true
+	now := time.Now()
+	for i, session := range late {
+		n, _ := left[i].(int64)
+		w.open[session] = now.Add(milliseconds(n))
+	}
+	return nil
+}
