@@ -15,6 +15,7 @@ import (
 	"time"
 
 	goredis "github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/maintnotifications"
 
 	"bookstore/services/kit/meshtls"
 )
@@ -28,14 +29,19 @@ type Config struct {
 }
 
 const (
-	dialTimeout = time.Second
+	dialTimeout = 500 * time.Millisecond
 	callTimeout = 500 * time.Millisecond
 	poolSize    = 32
+	// What a replica that takes over is asked first needs no handshake.
+	idleConns = 2
 	// The client's own default is a minute, in which a failed-over master
-	// would be asked in vain.
+	// would be asked in vain. What fails is a reason to look at once: see watch.
 	reloadEvery = 2 * time.Second
+	maxBackoff  = 100 * time.Millisecond
 	// membersEvery is how long a look at the member file holds.
 	membersEvery = time.Second
+	// warmTime bounds how long calls go on through the client of former members.
+	warmTime = time.Second
 )
 
 // Client is a cluster client that follows the member file. Connections are
@@ -48,6 +54,8 @@ type Client struct {
 	checked time.Time
 	current *goredis.ClusterClient
 	retired *goredis.ClusterClient // still finishing its last calls
+	warming bool
+	warm    sync.WaitGroup
 }
 
 // Open makes a client. The member file must be readable, and may be empty.
@@ -62,11 +70,12 @@ func Open(c Config) (*Client, error) {
 }
 
 // Cluster returns the client for the members of now. Don't keep it: ask again
-// for every use.
+// for every use. The deadline of its calls' contexts holds, however short;
+// without one a call to a node that does not answer takes half a second.
 func (c *Client) Cluster() *goredis.ClusterClient {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if time.Since(c.checked) >= membersEvery {
+	if !c.warming && time.Since(c.checked) >= membersEvery {
 		// A file that cannot be read leaves the members known before.
 		_ = c.follow()
 	}
@@ -83,6 +92,7 @@ func (c *Client) Ping(ctx context.Context) error {
 
 // Close ends all connections.
 func (c *Client) Close() error {
+	c.warm.Wait()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	err := c.current.Close()
@@ -103,25 +113,55 @@ func (c *Client) follow() error {
 	if c.current != nil && string(content) == c.members {
 		return nil
 	}
-	if c.retired != nil {
-		_ = c.retired.Close()
+	c.members = string(content)
+	next := c.config.connect(strings.Fields(c.members))
+	if c.current == nil {
+		c.current = next
+		return nil
 	}
-	c.retired, c.members = c.current, string(content)
-	c.current = goredis.NewClusterClient(c.config.options(strings.Fields(c.members)))
+	c.warming = true
+	c.warm.Go(func() { c.replace(next) })
 	return nil
 }
 
-func (c Config) options(members []string) *goredis.ClusterOptions {
-	return &goredis.ClusterOptions{
+// replace lets the new client find out who serves what, and connect to all of
+// them, before calls are made through it.
+func (c *Client) replace(next *goredis.ClusterClient) {
+	ctx, cancel := context.WithTimeout(context.Background(), warmTime)
+	defer cancel()
+	// Where nobody answers, the former members would not either.
+	_ = next.ForEachMaster(ctx, func(ctx context.Context, master *goredis.Client) error { return master.Ping(ctx).Err() })
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.retired != nil {
+		_ = c.retired.Close()
+	}
+	c.retired, c.current, c.warming = c.current, next, false
+}
+
+func (c Config) connect(members []string) *goredis.ClusterClient {
+	cluster := goredis.NewClusterClient(&goredis.ClusterOptions{
 		Addrs:                      members,
 		Dialer:                     c.dial,
 		CredentialsProviderContext: c.credentials,
 		DialTimeout:                dialTimeout,
+		DialerRetries:              1, // a call is repeated, and may then go elsewhere
 		ReadTimeout:                callTimeout,
 		WriteTimeout:               callTimeout,
+		ContextTimeoutEnabled:      true,
+		MaxRetryBackoff:            maxBackoff,
 		PoolSize:                   poolSize,
+		MinIdleConns:               idleConns,
 		ClusterStateReloadInterval: reloadEvery,
-	}
+		// They would ask for the list of all commands before the first of a kind,
+		// and hold up everybody for seconds where nobody answers.
+		DisableRoutingPolicies: true,
+		// Two questions less for each new connection, which this Redis would not understand.
+		DisableIdentity:          true,
+		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
+	})
+	cluster.OnNewNode(func(node *goredis.Client) { node.AddHook(watch{cluster}) })
+	return cluster
 }
 
 // dial reads the mesh authority for every connection: it rotates.

@@ -21,15 +21,6 @@ func write(t *testing.T, path, content string) {
 	}
 }
 
-func config(t *testing.T, members string) redis.Config {
-	t.Helper()
-	dir := t.TempDir()
-	c := redis.Config{MembersFile: filepath.Join(dir, "members"), PasswordFile: filepath.Join(dir, "password")}
-	write(t, c.MembersFile, members)
-	write(t, c.PasswordFile, redistest.Password+"\n")
-	return c
-}
-
 func open(t *testing.T, c redis.Config) *redis.Client {
 	t.Helper()
 	client, err := redis.Open(c)
@@ -41,7 +32,7 @@ func open(t *testing.T, c redis.Config) *redis.Client {
 }
 
 func TestTheClusterIsReachedWithThePasswordOfTheFile(t *testing.T) {
-	client := open(t, config(t, redistest.Cluster(t)+"\n"))
+	client := open(t, redistest.Config(t, redistest.Cluster(t)))
 	if err := client.Ping(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -55,7 +46,7 @@ func TestTheClusterIsReachedWithThePasswordOfTheFile(t *testing.T) {
 
 func TestTheMeshIsTrustedAndOnlyTheNamedService(t *testing.T) {
 	addr, caFile := redistest.ClusterTLS(t, "redis")
-	c := config(t, addr+"\n")
+	c := redistest.Config(t, addr)
 	c.CAFile, c.TLSService = caFile, "redis"
 	if err := open(t, c).Ping(t.Context()); err != nil {
 		t.Error(err)
@@ -67,7 +58,7 @@ func TestTheMeshIsTrustedAndOnlyTheNamedService(t *testing.T) {
 }
 
 func TestMembersThatMovedAreFoundWithoutARestart(t *testing.T) {
-	c := config(t, "127.0.0.1:1\n")
+	c := redistest.Config(t, "127.0.0.1:1")
 	client := open(t, c)
 	if err := client.Ping(t.Context()); err == nil {
 		t.Fatal("nobody should be there yet")

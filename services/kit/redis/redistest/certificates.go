@@ -14,12 +14,12 @@ import (
 	"time"
 )
 
-// pemFiles are where a server finds its authority, certificate and key.
-type pemFiles struct{ ca, cert, key string }
+// PEM is where a server finds its authority, certificate and key.
+type PEM struct{ CA, Cert, Key string }
 
-// certificates makes an authority and a leaf of it as the mesh does: no name,
+// Certificates makes an authority and a leaf of it as the mesh does: no name,
 // only the SPIFFE URI of the service.
-func certificates(t testing.TB, service string) pemFiles {
+func Certificates(t testing.TB, service string) PEM {
 	t.Helper()
 	authority, authorityKey := &x509.Certificate{
 		SerialNumber: big.NewInt(1), IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
@@ -35,10 +35,10 @@ func certificates(t testing.TB, service string) pemFiles {
 		t.Fatalf("redistest: encode a key: %v", err)
 	}
 	dir := t.TempDir()
-	return pemFiles{
-		ca:   write(t, dir, "ca.pem", "CERTIFICATE", sign(t, authority, authority, authorityKey, authorityKey)),
-		cert: write(t, dir, "cert.pem", "CERTIFICATE", sign(t, leaf, authority, leafKey, authorityKey)),
-		key:  write(t, dir, "key.pem", "EC PRIVATE KEY", key),
+	return PEM{
+		CA:   write(t, dir, "ca.pem", "CERTIFICATE", sign(t, authority, authority, authorityKey, authorityKey)),
+		Cert: write(t, dir, "cert.pem", "CERTIFICATE", sign(t, leaf, authority, leafKey, authorityKey)),
+		Key:  write(t, dir, "key.pem", "EC PRIVATE KEY", key),
 	}
 }
 

@@ -4,27 +4,24 @@ package redistest
 import (
 	"context"
 	"crypto/tls"
-	"net"
-	"os/exec"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
-	goredis "github.com/redis/go-redis/v9"
+	"bookstore/services/kit/redis"
 )
 
 // Password is what the servers ask for.
 const Password = "redistest"
 
-// startTimeout bounds how long a server takes to answer.
-const startTimeout = 10 * time.Second
-
 // Cluster starts a Redis Cluster of one node that serves all slots, and
 // returns its address. It is stopped when the test ends.
 func Cluster(t testing.TB) string {
 	t.Helper()
-	return cluster(t, nil, func(port string) []string { return []string{"--port", port} })
+	s := newServer(t, nil)
+	return s.serveAlone(t)
 }
 
 // ClusterTLS is Cluster as it runs in the mesh: TLS only, with a certificate
@@ -32,80 +29,48 @@ func Cluster(t testing.TB) string {
 // authority too.
 func ClusterTLS(t testing.TB, service string) (addr, caFile string) {
 	t.Helper()
-	files := certificates(t, service)
+	files := Certificates(t, service)
 	// The node is set up without the checks that the code under test is for.
-	trust := &tls.Config{InsecureSkipVerify: true} //nolint:gosec // see above
-	addr = cluster(t, trust, func(port string) []string {
-		return []string{
-			"--port", "0", "--tls-port", port, "--tls-cluster", "yes", "--tls-auth-clients", "optional",
-			"--tls-ca-cert-file", files.ca, "--tls-cert-file", files.cert, "--tls-key-file", files.key,
-		}
-	})
-	return addr, files.ca
+	s := newServer(t, &tls.Config{InsecureSkipVerify: true}, //nolint:gosec // see above
+		"--tls-cluster", "yes", "--tls-auth-clients", "optional",
+		"--tls-ca-cert-file", files.CA, "--tls-cert-file", files.Cert, "--tls-key-file", files.Key)
+	return s.serveAlone(t), files.CA
 }
 
-func cluster(t testing.TB, trust *tls.Config, listen func(port string) []string) string {
-	t.Helper()
-	port, bus := freePort(t), freePort(t)
-	addr := net.JoinHostPort("127.0.0.1", port)
-	start(t, append(listen(port), "--bind", "127.0.0.1",
-		"--cluster-enabled", "yes", "--cluster-port", bus, "--cluster-announce-ip", "127.0.0.1",
-		"--requirepass", Password)...)
-	node := goredis.NewClient(&goredis.Options{Addr: addr, Password: Password, TLSConfig: trust})
-	defer func() { _ = node.Close() }()
-	poll(t, "answer", func(ctx context.Context) bool { return node.Ping(ctx).Err() == nil })
-	if err := node.ClusterAddSlotsRange(t.Context(), 0, 16383).Err(); err != nil {
-		t.Fatalf("redistest: give the node its slots: %v", err)
-	}
-	poll(t, "serve its slots", func(ctx context.Context) bool {
-		info, err := node.ClusterInfo(ctx).Result()
-		return err == nil && strings.Contains(info, "cluster_state:ok")
-	})
-	return addr
-}
-
-// start runs redis-server until the test ends.
-func start(t testing.TB, args ...string) {
+// Config is how a client reaches the servers at these addresses.
+func Config(t testing.TB, addrs ...string) redis.Config {
 	t.Helper()
 	dir := t.TempDir()
-	args = append(args, "--dir", dir, "--save", "", "--appendonly", "no", "--daemonize", "no",
-		"--logfile", filepath.Join(dir, "redis.log"))
-	// The context of a test ends before its cleanups, which must find the server alive.
-	server := exec.CommandContext(context.WithoutCancel(t.Context()), "redis-server", args...)
-	if err := server.Start(); err != nil {
-		t.Fatalf("redistest: start redis-server: %v", err)
+	c := redis.Config{MembersFile: filepath.Join(dir, "members"), PasswordFile: filepath.Join(dir, "password")}
+	for path, content := range map[string]string{
+		c.MembersFile: strings.Join(addrs, "\n") + "\n", c.PasswordFile: Password + "\n",
+	} {
+		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+			t.Fatalf("redistest: write a configuration: %v", err)
+		}
 	}
-	t.Cleanup(func() {
-		_ = server.Process.Kill()
-		_ = server.Wait()
-	})
+	return c
 }
 
-func freePort(t testing.TB) string {
-	t.Helper()
-	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatalf("redistest: find a port: %v", err)
-	}
-	defer func() { _ = listener.Close() }()
-	_, port, err := net.SplitHostPort(listener.Addr().String())
-	if err != nil {
-		t.Fatalf("redistest: find a port: %v", err)
-	}
-	return port
-}
+// waitTime bounds how long a server or cluster takes for anything.
+const waitTime = 20 * time.Second
 
-// poll waits until done.
-func poll(t testing.TB, what string, done func(context.Context) bool) {
+// poll waits until done returns nil.
+func poll(t testing.TB, what string, done func(context.Context) error) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), startTimeout)
+	// A test's context has ended when its cleanups run, which may wait too.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), waitTime)
 	defer cancel()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
-	for !done(ctx) {
+	for {
+		err := done(ctx)
+		if err == nil {
+			return
+		}
 		select {
 		case <-ctx.Done():
-			t.Fatalf("redistest: the server does not %s", what)
+			t.Fatalf("redistest: %s: %v", what, err)
 		case <-tick.C:
 		}
 	}
