@@ -190,6 +190,11 @@ job "books" {
 
         # Whom it asks about branches in doubt.
         COORDINATOR_URL = "http://127.0.0.1:9104"
+
+        # Where it announces what changes.
+        REDIS_MEMBERS_FILE  = "${NOMAD_TASK_DIR}/redis.members"
+        REDIS_PASSWORD_FILE = "${NOMAD_SECRETS_DIR}/redis.password"
+        REDIS_CA_FILE       = "${NOMAD_TASK_DIR}/mesh-ca.pem"
       }
 
       # Where the database's members are: re-read by the service, which never restarts for it.
@@ -206,6 +211,28 @@ job "books" {
           min = "200ms"
           max = "1s"
         }
+      }
+
+      # The cache's members, likewise.
+      template {
+        destination = "${NOMAD_TASK_DIR}/redis.members"
+        change_mode = "noop"
+        data        = <<-EOT
+          {{- range service "redis|any" }}
+          {{ .Address }}:{{ .Port }}
+          {{- end }}
+        EOT
+
+        wait {
+          min = "200ms"
+          max = "1s"
+        }
+      }
+
+      template {
+        destination = "${NOMAD_SECRETS_DIR}/redis.password"
+        change_mode = "noop"
+        data        = "{{ with nomadVar \"nomad/jobs/books\" }}{{ .redis_password }}{{ end }}"
       }
 
       template {

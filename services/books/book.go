@@ -52,10 +52,11 @@ type Book struct {
 	UpdatedAt    time.Time // the last edit of the entry
 }
 
-// Availability is what is left of a book.
+// Availability is what is left of a book as of this version of its stock.
 type Availability struct {
-	BookID    int64
-	Available int64
+	BookID       int64
+	Available    int64
+	StockVersion int64
 }
 
 // Quote is the price at which a book is offered now.

@@ -39,6 +39,9 @@ type Store interface {
 	// is left, when there would be less than none. BookNotFound, BookGone.
 	Adjust(ctx context.Context, id, delta int64) (Availability, error)
 
+	// Highest returns the highest id that a book has or had, 0 without any.
+	Highest(ctx context.Context) (int64, error)
+
 	// List returns one page of the books that q asks for.
 	List(ctx context.Context, q Query) (Page, error)
 

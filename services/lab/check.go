@@ -29,6 +29,7 @@ var settled = []rule{
 		select format('%s %s is %s (%s)', kind, gid, state, notes) from transactions where finished_at is null or state = 'heuristic'`},
 	{CoordinatorDB, "every saga is over", `
 		select format('%s %s is %s: %s', definition, id, state, steps) from sagas where finished_at is null`},
+	{BookDB, "every change has been announced", `select format('book %s at %s.%s', book_id, version, stock_version) from cache_outbox`},
 	{BookDB, "nothing is prepared", prepared},
 	{OrderDB, "nothing is prepared", prepared},
 	{PaymentDB, "nothing is prepared", prepared},

@@ -40,6 +40,25 @@ func TestABookIsShownAsTheContractSays(t *testing.T) {
 	}
 }
 
+// A cache that knows up to which id there are books need not ask about those beyond.
+func TestAMissingBookTellsTheHighestID(t *testing.T) {
+	s := open(t)
+	highest := func(path, code string, status int, want string) {
+		t.Helper()
+		if got := s.want(s.do("GET", path, ""), status, code).Header.Get("X-Highest-Book-Id"); got != want {
+			t.Errorf("%s: %q, want %q", path, got, want)
+		}
+	}
+	highest("/books/1", "book_not_found", 404, "0")
+	s.add(emma)
+	s.want(s.do("DELETE", s.add(`{"title":"Ur","authors":["Anon"],"priceCents":5,"currency":"EUR"}`), ""), 204, "")
+	highest("/books/9223372036854775807", "book_not_found", 404, "2")
+	highest("/books/3", "book_not_found", 404, "2")
+	highest("/books/2", "book_gone", 410, "")
+	highest("/books/1", "", 200, "")
+	highest("/books/one", "book_not_found", 404, "")
+}
+
 func TestConditionalReads(t *testing.T) {
 	s := open(t)
 	path := s.add(emma)

@@ -1,14 +1,21 @@
 package bookshttp
 
 import (
+	"strconv"
+
 	"github.com/gofiber/fiber/v2"
 
 	"bookstore/services/books"
+	"bookstore/services/kit/fault"
 	"bookstore/services/kit/web"
 )
 
 // longestSearch bounds the text of a search, in characters.
 const longestSearch = 200
+
+// highestHeader tells with a missing book up to which id there may be any, so
+// that a cache need not ask about each id beyond.
+const highestHeader = "X-Highest-Book-Id"
 
 func (h *handler) get(c *fiber.Ctx) error {
 	id, err := target(c)
@@ -17,6 +24,9 @@ func (h *handler) get(c *fiber.Ctx) error {
 	}
 	book, err := h.store.Get(web.Context(c), id)
 	if err != nil {
+		if fault.KindOf(err) == fault.BookNotFound {
+			h.tellHighest(c)
+		}
 		return err
 	}
 	c.Set(fiber.HeaderCacheControl, "no-cache")
@@ -26,6 +36,15 @@ func (h *handler) get(c *fiber.Ctx) error {
 		return nil
 	}
 	return answerBook(c, fiber.StatusOK, book)
+}
+
+// tellHighest looks after the book was not found: one that has been added since
+// is not beyond the id that is told. Without it, the answer is good for its own
+// id all the same.
+func (h *handler) tellHighest(c *fiber.Ctx) {
+	if highest, err := h.store.Highest(web.Context(c)); err == nil {
+		c.Set(highestHeader, strconv.FormatInt(highest, 10))
+	}
 }
 
 // answerBook answers with a book and its tag.

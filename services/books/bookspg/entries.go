@@ -47,6 +47,12 @@ func (s *Store) Get(ctx context.Context, id int64) (books.Book, error) {
 	return find(ctx, s.db(), selectBook, id)
 }
 
+// Highest implements books.Store.
+func (s *Store) Highest(ctx context.Context) (id int64, err error) {
+	err = s.db().QueryRow(ctx, "select coalesce(max(id), 0) from books").Scan(&id)
+	return id, pg.Fault("find the highest id", err)
+}
+
 // lockBook holds the entry against other edits, not the stock against orders.
 const lockBook = selectBook + ` for no key update of b`
 

@@ -14,7 +14,7 @@ import (
 const maxStock = 1_000_000_000
 
 const selectStock = `
-select s.quantity, b.deleted_at is not null
+select s.quantity, s.version, b.deleted_at is not null
 from stock s join books b on b.id = s.book_id
 where s.book_id = $1`
 
@@ -26,7 +26,7 @@ func (s *Store) Available(ctx context.Context, id int64) (books.Availability, er
 func available(ctx context.Context, db runner, sql string, id int64) (books.Availability, error) {
 	left := books.Availability{BookID: id}
 	var gone bool
-	err := db.QueryRow(ctx, sql, id).Scan(&left.Available, &gone)
+	err := db.QueryRow(ctx, sql, id).Scan(&left.Available, &left.StockVersion, &gone)
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
 		return books.Availability{}, books.NotFound(id)
@@ -42,11 +42,11 @@ const adjustStock = `
 with s as (
 	update stock set quantity = quantity + $2, version = version + 1
 	where book_id = $1
-	returning book_id, quantity
+	returning quantity, version
 ), ledger as (
 	insert into stock_movements (book_id, delta, cause) values ($1, $2, 'adjust')
 )
-select quantity from s`
+select quantity, version from s`
 
 // Adjust implements books.Store.
 func (s *Store) Adjust(ctx context.Context, id, delta int64) (books.Availability, error) {
@@ -62,7 +62,7 @@ func (s *Store) Adjust(ctx context.Context, id, delta int64) (books.Availability
 		case after > maxStock:
 			return books.TooMany("delta")
 		}
-		return pg.Fault("adjust stock", tx.QueryRow(ctx, adjustStock, id, delta).Scan(&left.Available))
+		return pg.Fault("adjust stock", tx.QueryRow(ctx, adjustStock, id, delta).Scan(&left.Available, &left.StockVersion))
 	})
 	return left, err
 }

@@ -8,17 +8,23 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"sync"
 	"syscall"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgxpool"
+
 	"bookstore/services/books/bookshttp"
 	"bookstore/services/books/bookspg"
+	"bookstore/services/books/outbox"
 	"bookstore/services/kit/branch"
 	"bookstore/services/kit/branch/branchhttp"
 	"bookstore/services/kit/call"
+	"bookstore/services/kit/coherence"
 	"bookstore/services/kit/config"
 	"bookstore/services/kit/lifecycle"
 	"bookstore/services/kit/pg"
+	"bookstore/services/kit/redis"
 	"bookstore/services/kit/step"
 	"bookstore/services/kit/telemetry"
 	"bookstore/services/kit/web"
@@ -33,6 +39,7 @@ const (
 type settings struct {
 	config.Service
 	DB             pg.Config
+	Redis          redis.Config // whom changes are announced to; optional
 	CoordinatorURL string `env:"COORDINATOR_URL,required"` // whom branches in doubt are asked about
 }
 
@@ -68,6 +75,15 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 		return err
 	}
 	defer pool.Close()
+	cache, err := openRedis(cfg.Redis)
+	if err != nil {
+		return err
+	}
+	var announce outbox.Announce
+	if cache != nil {
+		defer cache.Close() //nolint:errcheck // the process is ending
+		announce = coherence.NewAnnouncer(cache, log, registry).Announce
+	}
 	coordinator := call.New(cfg.CoordinatorURL, call.Options{Destination: "coordinator", Registry: registry})
 	defer coordinator.Close()
 
@@ -75,13 +91,13 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 	app := web.New(web.Options{
 		Service: service, Version: cfg.Version, Instance: cfg.Instance,
 		Log: log, Registry: registry, Ready: gate.Ready,
-		Health: func(ctx context.Context) map[string]error { return map[string]error{"bookdb": pool.Ping(ctx)} },
+		Health: health(pool, cache),
 	})
-	store := bookspg.New(pool)
-	participant := branch.New(pool, service, log, registry)
+	store, relay, slots := bookspg.New(pool), outbox.New(pool, announce, log, registry), pg.NewSlots(pool)
+	participant := branch.New(pool, service, log, registry, branch.Sharing(slots), branch.OnCommit(relay.Committed))
 	recovery := branch.NewRecovery(participant, branchhttp.NewAsker(coordinator), registry)
-	steps := step.New(pool, log, registry)
-	bookshttp.Routes(app, store, time.Now)
+	steps := step.New(pool, log, registry, step.Sharing(slots), step.OnChange(relay.Stepped))
+	bookshttp.Routes(app, relay.Store(store), time.Now)
 	branchhttp.Routes(app, participant, bookspg.Branch)
 	bookshttp.Steps(app, steps, bookshttp.Moves{Apply: bookspg.ApplyStep, Release: bookspg.ReleaseStep})
 
@@ -92,8 +108,35 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 		Parts: []lifecycle.Part{
 			lifecycle.Every("prune keys", pruneEvery, log, store.PruneKeys),
 			lifecycle.Every("recover branches", branch.ScanEvery, log, recovery.Round),
+			lifecycle.Every("announce changes", outbox.Every, log, relay.Round),
 			lifecycle.Every("prune markers", pruneEvery, log, participant.Prune),
 			lifecycle.Every("prune step markers", pruneEvery, log, steps.Prune),
 		},
 	})
+}
+
+// openRedis returns nil where no members are configured: there are no caches then.
+func openRedis(c redis.Config) (*redis.Client, error) {
+	if c.MembersFile == "" {
+		return nil, nil
+	}
+	return redis.Open(c)
+}
+
+// health asks both at once: one that is away takes all the time that there is.
+func health(pool *pgxpool.Pool, cache *redis.Client) func(context.Context) map[string]error {
+	return func(ctx context.Context) map[string]error {
+		var bookdb, redis error
+		var asking sync.WaitGroup
+		asking.Go(func() { bookdb = pool.Ping(ctx) })
+		if cache != nil {
+			asking.Go(func() { redis = cache.Ping(ctx) })
+		}
+		asking.Wait()
+		found := map[string]error{"bookdb": bookdb}
+		if cache != nil {
+			found["redis"] = redis
+		}
+		return found
+	}
 }

@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -14,6 +16,7 @@ import (
 
 	"bookstore/services/books/bookspg"
 	"bookstore/services/kit/pg/pgtest"
+	"bookstore/services/kit/redis/redistest"
 )
 
 // Fasthttp's goroutines that outlive a server: see kit/lifecycle.
@@ -131,6 +134,42 @@ func TestWaitsForADatabaseThatIsNotThereYet(t *testing.T) {
 	until(t, base, "/ready", http.StatusOK) // the database being away is no reason to send requests elsewhere
 	server.Restart(t)
 	until(t, base, "/books", http.StatusOK)
+	stop()
+	if err := <-done; err != nil {
+		t.Errorf("stopped with %v", err)
+	}
+}
+
+func TestAnnouncesWhatChanges(t *testing.T) {
+	dir := t.TempDir()
+	files := map[string]string{"members": redistest.Cluster(t) + "\n", "password": redistest.Password}
+	for name, content := range files {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	base, stop, done := start(t, map[string]string{
+		"LISTEN_ADDR": "127.0.0.1:0", "DRAIN_DELAY": "0s", "COORDINATOR_URL": "http://127.0.0.1:1",
+		"DB_DSN":             pgtest.DSN(t, bookspg.Migrations),
+		"REDIS_MEMBERS_FILE": filepath.Join(dir, "members"), "REDIS_PASSWORD_FILE": filepath.Join(dir, "password"),
+	})
+	until(t, base, "/ready", http.StatusOK)
+	if text := until(t, base, "/health", http.StatusOK); !strings.Contains(text, `"redis":"ok"`) {
+		t.Errorf("health: %s", text)
+	}
+	const book = `{"title":"T","authors":["A"],"priceCents":1,"currency":"EUR"}`
+	transport := &http.Transport{DisableKeepAlives: true}
+	response, err := (&http.Client{Transport: transport, Timeout: 5 * time.Second}).Post(base+"/books", "application/json", strings.NewReader(book))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = response.Body.Close()
+	metrics := until(t, base, "/metrics", http.StatusOK)
+	for _, line := range []string{`cache_shared_total{op="raise",result="raised"} 1`, "outbox_unconfirmed_total 0"} {
+		if response.StatusCode != http.StatusCreated || !strings.Contains(metrics, line) {
+			t.Errorf("%d, and no %s", response.StatusCode, line)
+		}
+	}
 	stop()
 	if err := <-done; err != nil {
 		t.Errorf("stopped with %v", err)

@@ -76,9 +76,10 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 		Service: name, Version: s.Version, Instance: s.Instance, Log: log, Registry: registry,
 		Ready: gate.Ready, Health: health(pool),
 	})
-	participant := branch.New(pool, name, log, registry)
+	slots := pg.NewSlots(pool)
+	participant := branch.New(pool, name, log, registry, branch.Sharing(slots))
 	recovery := branch.NewRecovery(participant, branchhttp.NewAsker(coordinator), registry)
-	steps := step.New(pool, log, registry)
+	steps := step.New(pool, log, registry, step.Sharing(slots))
 	ordershttp.Routes(app, orderspg.New(pool))
 	ordershttp.Branch(app, participant, orderspg.Branch)
 	ordershttp.Steps(app, steps, ordershttp.Changes{

@@ -23,6 +23,7 @@
 package branch
 
 import (
+	"context"
 	"log/slog"
 	"regexp"
 	"sync/atomic"
@@ -32,6 +33,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"bookstore/services/kit/fault"
+	"bookstore/services/kit/pg"
 )
 
 // Message travels with every call about a branch.
@@ -44,17 +46,33 @@ type Message struct {
 
 // Participant prepares, commits and aborts branches in one database.
 type Participant struct {
-	pool   *pgxpool.Pool
-	name   string
-	log    *slog.Logger
-	slots  chan struct{} // taken by prepares
-	pruned atomic.Int64  // blocks of the marker table, from its beginning
-	count  *prometheus.CounterVec
+	pool      *pgxpool.Pool
+	name      string
+	log       *slog.Logger
+	slots     *pg.Slots    // taken by prepares
+	pruned    atomic.Int64 // blocks of the marker table, from its beginning
+	count     *prometheus.CounterVec
+	committed func(ctx context.Context, gid string) error // nil: nobody is told
+}
+
+// Option shapes a participant.
+type Option func(*Participant)
+
+// Sharing has prepares take their connections from slots that others, who use
+// the same pool, take theirs from.
+func Sharing(slots *pg.Slots) Option { return func(p *Participant) { p.slots = slots } }
+
+// OnCommit has tell called once a branch is committed, whoever asked for it,
+// before that is answered; also for one that had been committed before, whose
+// first answer may have been lost. The branch stays committed whatever tell
+// says: its error leaves the answer open, so that the same is asked for again.
+func OnCommit(tell func(ctx context.Context, gid string) error) Option {
+	return func(p *Participant) { p.committed = tell }
 }
 
 // New makes the participant of this name over pool, whose database has the
 // table branch_markers. reg may be nil.
-func New(pool *pgxpool.Pool, name string, log *slog.Logger, reg *prometheus.Registry) *Participant {
+func New(pool *pgxpool.Pool, name string, log *slog.Logger, reg *prometheus.Registry, options ...Option) *Participant {
 	count := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "branch_operations_total",
 		Help: "Calls about branches of two-phase commits, by result: done, refused, unknown, lost.",
@@ -63,9 +81,12 @@ func New(pool *pgxpool.Pool, name string, log *slog.Logger, reg *prometheus.Regi
 		reg.MustRegister(count)
 	}
 	// Prepares may all wait for a row that a prepared branch holds. The commit
-	// that frees it needs a connection too: a quarter of the pool is kept for it.
-	slots := max(1, pool.Config().MaxConns*3/4)
-	return &Participant{pool: pool, name: name, log: log, slots: make(chan struct{}, slots), count: count}
+	// that frees it needs a connection too: slots leave it some.
+	p := &Participant{pool: pool, name: name, log: log, slots: pg.NewSlots(pool), count: count}
+	for _, set := range options {
+		set(p)
+	}
+	return p
 }
 
 var gidPattern = regexp.MustCompile(`^[a-z0-9]{1,64}$`)

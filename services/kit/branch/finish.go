@@ -29,7 +29,25 @@ const abortRounds = 5
 // Commit commits a prepared branch; asked again it returns nil. A branch that
 // is neither prepared nor committed is Lost: an outcome for people to look at.
 func (p *Participant) Commit(ctx context.Context, m Message) error {
-	return p.record("commit", m, p.commit(ctx, m))
+	err := p.commit(ctx, m)
+	if err == nil {
+		err = p.tell(ctx, m)
+	}
+	return p.record("commit", m, err)
+}
+
+// tell has others hear of a commit. The connection that made it is free for
+// somebody else meanwhile.
+func (p *Participant) tell(ctx context.Context, m Message) error {
+	if p.committed == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), finishTimeout)
+	defer cancel()
+	if err := p.committed(ctx, m.GID); err != nil {
+		return unknown("tell of the commit", err)
+	}
+	return nil
 }
 
 func (p *Participant) commit(ctx context.Context, m Message) error {

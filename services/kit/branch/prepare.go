@@ -38,17 +38,11 @@ func (p *Participant) inSlot(ctx context.Context, m Message, prepare func(*pgxpo
 	if err := p.check(m); err != nil {
 		return err
 	}
-	select {
-	case p.slots <- struct{}{}:
-		defer func() { <-p.slots }()
-	case <-ctx.Done():
-		return pg.Fault("wait for a slot", ctx.Err())
-	}
-	conn, err := p.pool.Acquire(ctx)
+	conn, release, err := p.slots.Acquire(ctx)
 	if err != nil {
-		return pg.Fault("connect", err)
+		return err
 	}
-	defer conn.Release() // the pool closes a connection that is not idle
+	defer release()
 	return prepare(conn)
 }
 

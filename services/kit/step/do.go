@@ -30,6 +30,9 @@ const keepResult = `update step_markers set result = $3 where saga = $1 and step
 // or the refusal. Aborted when the step has been undone.
 func (p *Participant) Do(ctx context.Context, k Key, w Work) (json.RawMessage, error) {
 	result, err := p.do(ctx, k, w)
+	if err == nil {
+		err = p.tell(ctx, k)
+	}
 	return result, p.record("do", k, err)
 }
 
@@ -38,7 +41,7 @@ func (p *Participant) do(ctx context.Context, k Key, w Work) (json.RawMessage, e
 	if err := k.check(); err != nil {
 		return nil, err
 	}
-	c, release, err := p.acquire(ctx)
+	c, release, err := p.slots.Acquire(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -35,6 +35,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"bookstore/services/kit/fault"
+	"bookstore/services/kit/pg"
 )
 
 // Key names a step: no two of one saga have the same name.
@@ -55,15 +56,31 @@ type Reversal func(ctx context.Context, tx pgx.Tx, result json.RawMessage) error
 
 // Participant does and undoes steps in one database.
 type Participant struct {
-	pool  *pgxpool.Pool
-	log   *slog.Logger
-	slots chan struct{} // taken by running steps
-	count *prometheus.CounterVec
+	pool    *pgxpool.Pool
+	log     *slog.Logger
+	slots   *pg.Slots // taken by running steps
+	count   *prometheus.CounterVec
+	changed func(ctx context.Context, k Key) error // nil: nobody is told
+}
+
+// Option shapes a participant.
+type Option func(*Participant)
+
+// Sharing has steps take their connections from slots that others, who use the
+// same pool, take theirs from.
+func Sharing(slots *pg.Slots) Option { return func(p *Participant) { p.slots = slots } }
+
+// OnChange has tell called once a step is done or undone, before that is
+// answered; also for one that had been before, whose first answer may have been
+// lost. The step stays what it is whatever tell says: its error leaves the
+// answer open, so that the same is asked for again.
+func OnChange(tell func(ctx context.Context, k Key) error) Option {
+	return func(p *Participant) { p.changed = tell }
 }
 
 // New makes the participant over pool, whose database has the table
 // step_markers. reg may be nil.
-func New(pool *pgxpool.Pool, log *slog.Logger, reg *prometheus.Registry) *Participant {
+func New(pool *pgxpool.Pool, log *slog.Logger, reg *prometheus.Registry, options ...Option) *Participant {
 	count := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "step_operations_total",
 		Help: "Calls about steps of sagas, by result: done, refused, unknown.",
@@ -72,9 +89,12 @@ func New(pool *pgxpool.Pool, log *slog.Logger, reg *prometheus.Registry) *Partic
 		reg.MustRegister(count)
 	}
 	// Steps may all wait for rows that others hold, prepared branches of two-phase
-	// commits among them. A quarter of the pool is kept for those who let go of them.
-	slots := max(1, pool.Config().MaxConns*3/4)
-	return &Participant{pool: pool, log: log, slots: make(chan struct{}, slots), count: count}
+	// commits among them. Slots leave some of the pool to those who let go of them.
+	p := &Participant{pool: pool, log: log, slots: pg.NewSlots(pool), count: count}
+	for _, set := range options {
+		set(p)
+	}
+	return p
 }
 
 var (
@@ -110,6 +130,19 @@ func (p *Participant) record(op string, k Key, err error) error {
 	}
 	p.count.WithLabelValues(k.Step, op, result).Inc()
 	return fault.Wrap(op+" step "+k.Step, err)
+}
+
+// tell has others hear of a step that is done or undone.
+func (p *Participant) tell(ctx context.Context, k Key) error {
+	if p.changed == nil {
+		return nil
+	}
+	ctx, cancel := detached(ctx)
+	defer cancel()
+	if err := p.changed(ctx, k); err != nil {
+		return notKnown("tell of the step", err)
+	}
+	return nil
 }
 
 // decided reports a refusal that holds for good. One that comes of others being

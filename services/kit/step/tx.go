@@ -34,23 +34,6 @@ func (t transaction) Rollback(context.Context) error        { return errOwned }
 func (t transaction) LargeObjects() pgx.LargeObjects        { return pgx.LargeObjects{} }
 func (t transaction) Conn() *pgx.Conn                       { return t.conn }
 
-// acquire waits for a slot and a connection; release gives both back.
-func (p *Participant) acquire(ctx context.Context) (c *pgxpool.Conn, release func(), err error) {
-	select {
-	case p.slots <- struct{}{}:
-	case <-ctx.Done():
-		return nil, nil, pg.Fault("wait for a slot", ctx.Err())
-	}
-	if c, err = p.pool.Acquire(ctx); err != nil {
-		<-p.slots
-		return nil, nil, pg.Fault("connect", err)
-	}
-	return c, func() {
-		c.Release() // the pool closes a connection that is not idle
-		<-p.slots
-	}, nil
-}
-
 // send runs a batch of statements in one round trip.
 func send(ctx context.Context, c *pgxpool.Conn, op string, batch *pgx.Batch) error {
 	return pg.Fault(op, c.SendBatch(ctx, batch).Close())
@@ -77,12 +60,16 @@ func commit(ctx context.Context, c *pgxpool.Conn, last string, args ...any) erro
 	}
 	rollback(ctx, c)
 	if fault.KindOf(err) == fault.Unavailable || fault.KindOf(err) == fault.DeadlineExceeded {
-		return &fault.Error{
-			Op: "commit", Kind: fault.OutcomeUnknown, Err: err,
-			Message: "whether the step is done is not known; ask again", RetryAfter: time.Second,
-		}
+		return notKnown("commit", err)
 	}
 	return err
+}
+
+func notKnown(op string, err error) error {
+	return &fault.Error{
+		Op: op, Kind: fault.OutcomeUnknown, Err: err,
+		Message: "whether the step is done is not known; ask again", RetryAfter: time.Second,
+	}
 }
 
 // rollback ends the transaction; a connection on which that fails is closed,

@@ -19,14 +19,18 @@ const markUndone = `update step_markers set state = 'undone', updated_at = now()
 // cannot be done any more. Asked again it does nothing and returns nil. A step
 // without a Reversal has nothing to take back.
 func (p *Participant) Undo(ctx context.Context, k Key, r Reversal) error {
-	return p.record("undo", k, p.undo(ctx, k, r))
+	err := p.undo(ctx, k, r)
+	if err == nil {
+		err = p.tell(ctx, k)
+	}
+	return p.record("undo", k, err)
 }
 
 func (p *Participant) undo(ctx context.Context, k Key, r Reversal) error {
 	if err := k.check(); err != nil {
 		return err
 	}
-	c, release, err := p.acquire(ctx)
+	c, release, err := p.slots.Acquire(ctx)
 	if err != nil {
 		return err
 	}

@@ -1,0 +1,93 @@
+package outbox
+
+import (
+	"context"
+
+	"bookstore/services/books"
+	"bookstore/services/kit/coherence"
+)
+
+// Store is store with its changes announced before it returns.
+func (r *Relay) Store(store books.Store) books.Store {
+	tell := func(ctx context.Context, f coherence.Floor) { r.tell(ctx, f) }
+	return announced{observed{store, tell}, r}
+}
+
+// observed calls changed after each change, with how the book stands then.
+type observed struct {
+	books.Store
+
+	changed func(context.Context, coherence.Floor)
+}
+
+// Create implements books.Store.
+func (s observed) Create(ctx context.Context, draft books.Draft) (books.Book, error) {
+	book, err := s.Store.Create(ctx, draft)
+	return book, s.book(ctx, book, err)
+}
+
+// Edit implements books.Store.
+func (s observed) Edit(ctx context.Context, id int64, ifVersion *int64, edit func(books.Entry) (books.Entry, error)) (books.Book, error) {
+	book, err := s.Store.Edit(ctx, id, ifVersion, edit)
+	return book, s.book(ctx, book, err)
+}
+
+// PutBySource implements books.Store.
+func (s observed) PutBySource(ctx context.Context, draft books.Draft) (books.Book, bool, error) {
+	book, created, err := s.Store.PutBySource(ctx, draft)
+	return book, created, s.book(ctx, book, err)
+}
+
+func (s observed) book(ctx context.Context, b books.Book, err error) error {
+	if err == nil {
+		s.changed(ctx, coherence.Floor{BookID: b.ID, Version: b.Version, StockVersion: b.StockVersion})
+	}
+	return err
+}
+
+// Delete implements books.Store. Nothing is ever shown of a deleted book again.
+func (s observed) Delete(ctx context.Context, id int64, ifVersion *int64) error {
+	err := s.Store.Delete(ctx, id, ifVersion)
+	if err == nil {
+		s.changed(ctx, coherence.Floor{BookID: id, Version: coherence.Gone, StockVersion: coherence.Gone})
+	}
+	return err
+}
+
+// Adjust implements books.Store.
+func (s observed) Adjust(ctx context.Context, id, delta int64) (books.Availability, error) {
+	left, err := s.Store.Adjust(ctx, id, delta)
+	if err == nil {
+		s.changed(ctx, coherence.Floor{BookID: id, StockVersion: left.StockVersion})
+	}
+	return left, err
+}
+
+// announced is observed, and knows when work under a key is committed.
+type announced struct {
+	observed
+
+	relay *Relay
+}
+
+// Once implements books.Store. A replay may be the first that anybody hears of
+// a change whose maker was killed: what stands in the outbox is announced then.
+func (s announced) Once(ctx context.Context, key books.Key, work books.Work) (books.Outcome, bool, error) {
+	made := highest{}
+	note := func(_ context.Context, f coherence.Floor) { made.raise(f) }
+	outcome, replayed, err := s.Store.Once(ctx, key, func(ctx context.Context, store books.Store) (books.Outcome, bool, error) {
+		outcome, refused, err := work(ctx, observed{store, note})
+		if refused {
+			clear(made)
+		}
+		return outcome, refused, err
+	})
+	switch {
+	case err != nil:
+	case replayed:
+		err = s.relay.catchUp(ctx)
+	default:
+		s.relay.tell(ctx, made.list()...)
+	}
+	return outcome, replayed, err
+}

@@ -1,0 +1,38 @@
+package pg
+
+import (
+	"context"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// Slots hand out a pool's connections to those who may all come to wait for
+// rows that others hold: branches that are prepared, steps of sagas. A quarter
+// of the pool is kept for whoever lets go of such rows. All who use a pool have
+// to share its slots: two of them with three quarters each would leave nothing.
+type Slots struct {
+	pool  *pgxpool.Pool
+	taken chan struct{}
+}
+
+// NewSlots makes the slots of a pool.
+func NewSlots(pool *pgxpool.Pool) *Slots {
+	return &Slots{pool: pool, taken: make(chan struct{}, max(1, pool.Config().MaxConns*3/4))}
+}
+
+// Acquire waits for a slot and a connection; release gives both back.
+func (s *Slots) Acquire(ctx context.Context) (conn *pgxpool.Conn, release func(), err error) {
+	select {
+	case s.taken <- struct{}{}:
+	case <-ctx.Done():
+		return nil, nil, Fault("wait for a slot", ctx.Err())
+	}
+	if conn, err = s.pool.Acquire(ctx); err != nil {
+		<-s.taken
+		return nil, nil, Fault("connect", err)
+	}
+	return conn, func() {
+		conn.Release() // the pool closes a connection that is not idle
+		<-s.taken
+	}, nil
+}
