@@ -2,7 +2,7 @@ package web
 
 import (
 	"strconv"
-	"time"
+	"sync"
 
 	"github.com/prometheus/client_golang/prometheus"
 )
@@ -13,6 +13,22 @@ type metrics struct {
 	duration *prometheus.HistogramVec
 	inFlight prometheus.Gauge
 	streams  prometheus.Gauge
+
+	// lines are the counters of what has been seen before: finding one by its
+	// labels costs more than some answers do. There are no more of them than
+	// routes, methods and statuses.
+	mu    sync.RWMutex
+	lines map[lineKey]line
+}
+
+type lineKey struct {
+	method, route string
+	status        int
+}
+
+type line struct {
+	requests prometheus.Counter
+	duration prometheus.Observer
 }
 
 func newMetrics(registry *prometheus.Registry) *metrics {
@@ -32,12 +48,31 @@ func newMetrics(registry *prometheus.Registry) *metrics {
 		streams: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "http_streams_open", Help: "Streams being sent now.",
 		}),
+		lines: map[lineKey]line{},
 	}
 	registry.MustRegister(m.requests, m.duration, m.inFlight, m.streams)
 	return m
 }
 
-func (m *metrics) done(method, route string, status int, took time.Duration) {
-	m.requests.WithLabelValues(method, route, strconv.Itoa(status)).Inc()
-	m.duration.WithLabelValues(method, route).Observe(took.Seconds())
+func (m *metrics) done(r seen) {
+	l := m.line(lineKey{r.method, r.route, r.status})
+	l.requests.Inc()
+	l.duration.Observe(r.took.Seconds())
+}
+
+func (m *metrics) line(key lineKey) line {
+	m.mu.RLock()
+	l, known := m.lines[key]
+	m.mu.RUnlock()
+	if known {
+		return l
+	}
+	l = line{
+		m.requests.WithLabelValues(key.method, key.route, strconv.Itoa(key.status)),
+		m.duration.WithLabelValues(key.method, key.route),
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.lines[key] = l
+	return l
 }

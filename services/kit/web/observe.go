@@ -1,6 +1,7 @@
 package web
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -39,9 +40,9 @@ func (s *server) observe(c *fiber.Ctx) error {
 	if !s.Ready() {
 		c.Set(fiber.HeaderConnection, "close")
 	}
-	took := time.Since(start)
-	s.metrics.done(c.Method(), route, c.Response().StatusCode(), took)
-	s.access(c, route, took)
+	s.account(Context(c), seen{
+		method: c.Method(), route: route, path: c.Path(), status: c.Response().StatusCode(), took: time.Since(start),
+	})
 	return nil
 }
 
@@ -49,10 +50,14 @@ func (s *server) observe(c *fiber.Ctx) error {
 func (s *server) barrier(c *fiber.Ctx) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			err = &fault.Error{Kind: fault.Internal, Op: "handle request", Err: fmt.Errorf("panic: %v\n%s", p, debug.Stack())}
+			err = panicked(p)
 		}
 	}()
 	return c.Next()
+}
+
+func panicked(p any) error {
+	return &fault.Error{Kind: fault.Internal, Op: "handle request", Err: fmt.Errorf("panic: %v\n%s", p, debug.Stack())}
 }
 
 // routeOf is the pattern that took the request; raw paths would be without bound.
@@ -63,16 +68,29 @@ func routeOf(c *fiber.Ctx, err error) string {
 	return c.Route().Path
 }
 
-// access logs what went wrong or slowly at warn, all else at debug: at full
-// rate a line for each success would cost more than the success.
-func (s *server) access(c *fiber.Ctx, route string, took time.Duration) {
-	level, status := slog.LevelDebug, c.Response().StatusCode()
-	if status >= fiber.StatusInternalServerError || took >= slow {
-		level = slog.LevelWarn
+// seen is what is counted and logged of a request.
+type seen struct {
+	method, route, path string
+	status              int
+	took                time.Duration
+}
+
+func (s *server) account(ctx context.Context, r seen) {
+	s.metrics.done(r)
+	if level := r.level(); s.Log.Enabled(ctx, level) {
+		s.Log.LogAttrs(ctx, level, "request",
+			slog.String("method", r.method), slog.String("route", r.route), slog.String("path", r.path),
+			slog.Int("status", r.status), slog.Duration("took", r.took))
 	}
-	s.Log.LogAttrs(Context(c), level, "request",
-		slog.String("method", c.Method()), slog.String("route", route), slog.String("path", c.Path()),
-		slog.Int("status", status), slog.Duration("took", took))
+}
+
+// level is warn for what went wrong or slowly, debug for all else: at full rate
+// a line for each success would cost more than the success.
+func (r seen) level() slog.Level {
+	if r.status >= fiber.StatusInternalServerError || r.took >= slow {
+		return slog.LevelWarn
+	}
+	return slog.LevelDebug
 }
 
 // refuseUnknownMethods answers methods that Fiber has no routes for, and which
@@ -88,12 +106,17 @@ func (s *server) refuseUnknownMethods(app *fiber.App) fasthttp.RequestHandler {
 			next(ctx)
 			return
 		}
-		c := app.AcquireCtx(ctx)
-		defer app.ReleaseCtx(c)
 		ctx.SetConnectionClose()
-		if err := s.answerFailure(c, fiber.ErrMethodNotAllowed); err != nil {
-			ctx.SetStatusCode(fiber.StatusInternalServerError)
-		}
+		s.fail(app, ctx, fiber.ErrMethodNotAllowed)
+	}
+}
+
+// fail answers a failure of a request that did not get to the app.
+func (s *server) fail(app *fiber.App, ctx *fasthttp.RequestCtx, err error) {
+	c := app.AcquireCtx(ctx)
+	defer app.ReleaseCtx(c)
+	if err := s.answerFailure(c, err); err != nil {
+		ctx.SetStatusCode(fiber.StatusInternalServerError)
 	}
 }
 

@@ -20,7 +20,8 @@ type health struct {
 	Service      string            `json:"service"`
 	Version      string            `json:"version"`
 	Instance     string            `json:"instance"`
-	Dependencies map[string]string `json:"dependencies"` // name to ok or unavailable
+	Dependencies map[string]string `json:"dependencies"`       // name to ok or unavailable
+	Circuits     map[string]string `json:"circuits,omitempty"` // destination to closed, half_open or open
 }
 
 // probes adds /health, /ready and /metrics, which alone are seen from outside
@@ -36,7 +37,7 @@ func (s *server) probes(app *fiber.App) {
 func (s *server) health(c *fiber.Ctx) error {
 	answer := health{
 		Status: "ok", Service: s.Service, Version: s.Version, Instance: s.Instance,
-		Dependencies: map[string]string{},
+		Dependencies: map[string]string{}, Circuits: s.Circuits(),
 	}
 	ctx, cancel := context.WithTimeout(Context(c), healthTimeout)
 	defer cancel()

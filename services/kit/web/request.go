@@ -3,7 +3,6 @@ package web
 import (
 	"context"
 	"crypto/rand"
-	"regexp"
 	"strconv"
 	"time"
 
@@ -21,7 +20,24 @@ const (
 	HeaderTimeout = "X-Request-Timeout-Ms"
 )
 
-var saneRequestID = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
+// HeaderServedBy names the instance that answered.
+const HeaderServedBy = "X-Served-By"
+
+// sane tells whether a request id of others is kept: 1 to 64 letters, digits,
+// dots, underscores and hyphens.
+func sane[T string | []byte](id T) bool {
+	if len(id) < 1 || len(id) > 64 {
+		return false
+	}
+	for i := range len(id) {
+		switch b := id[i]; {
+		case 'a' <= b && b <= 'z', 'A' <= b && b <= 'Z', '0' <= b && b <= '9', b == '.', b == '_', b == '-':
+		default:
+			return false
+		}
+	}
+	return true
+}
 
 // Context is the request's context: it ends at the deadline and carries the
 // request id and the caller.
@@ -40,7 +56,7 @@ func requestID(c *fiber.Ctx) string {
 		return id
 	}
 	id := c.Get(HeaderRequestID)
-	if !saneRequestID.MatchString(id) {
+	if !sane(id) {
 		id = rand.Text()
 	}
 	c.Set(HeaderRequestID, id)
@@ -54,6 +70,9 @@ func (s *server) begin(c *fiber.Ctx) (end context.CancelFunc) {
 		deadline = min(deadline, time.Duration(ms)*time.Millisecond)
 	}
 	c.Locals(serverKey{}, s)
+	if s.ServedBy != "" {
+		c.Set(HeaderServedBy, s.ServedBy)
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), deadline)
 	c.SetUserContext(origin.With(ctx, origin.Origin{RequestID: requestID(c), Caller: Caller(c)}))
 	return cancel

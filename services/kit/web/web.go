@@ -37,10 +37,15 @@ type Options struct {
 	// away during a drain.
 	Ready func() bool
 	// Health names each dependency with its error or nil, for /health.
-	Health    func(context.Context) map[string]error
+	Health func(context.Context) map[string]error
+	// Circuits tells the state of each destination's circuit, for /health; nil:
+	// there are none.
+	Circuits  func() map[string]string
 	BodyLimit int           // bytes of a request body; 0 means 1 MiB
 	Deadline  time.Duration // of a request's context; 0 means 10 s
 	Streams   Streams
+	ServedBy  string  // value of X-Served-By in every answer; "": none
+	Express   Express // nil: every request goes the usual way
 }
 
 // server is what one app's middleware shares.
@@ -68,7 +73,7 @@ func New(o Options) *fiber.App {
 		IdleTimeout:                  idleTimeout,
 		ErrorHandler:                 s.answerFailure,
 	})
-	app.Server().Handler = s.refuseUnknownMethods(app)
+	app.Server().Handler = s.takeExpress(app, s.refuseUnknownMethods(app))
 	app.Server().ErrorHandler = closeSilent(app.Server().ErrorHandler)
 	app.Use(s.observe, s.limitBody)
 	s.probes(app)
@@ -87,6 +92,9 @@ func newServer(o Options) *server {
 	}
 	if o.Health == nil {
 		o.Health = func(context.Context) map[string]error { return nil }
+	}
+	if o.Circuits == nil {
+		o.Circuits = func() map[string]string { return nil }
 	}
 	if o.BodyLimit == 0 {
 		o.BodyLimit = defaultBodyLimit
