@@ -1,0 +1,174 @@
+package openapi_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/santhosh-tekuri/jsonschema/v6"
+
+	"bookstore/services/gateway/openapi"
+	"bookstore/services/kit/fault"
+)
+
+// tree is the document as a tree, and what its schemas say once compiled.
+type tree struct {
+	root     any
+	compiler *jsonschema.Compiler
+}
+
+func parse(t *testing.T) tree {
+	t.Helper()
+	root, err := jsonschema.UnmarshalJSON(bytes.NewReader(openapi.Document()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	compiler := jsonschema.NewCompiler()
+	compiler.AssertFormat()
+	if err := compiler.AddResource("openapi.json", root); err != nil {
+		t.Fatal(err)
+	}
+	return tree{root, compiler}
+}
+
+// walk calls visit for every object of the tree, with the pointer to it.
+func walk(pointer string, node any, visit func(pointer string, object map[string]any)) {
+	switch n := node.(type) {
+	case map[string]any:
+		visit(pointer, n)
+		for _, name := range keys(n) {
+			walk(pointer+"/"+strings.NewReplacer("~", "~0", "/", "~1").Replace(name), n[name], visit)
+		}
+	case []any:
+		for i, item := range n {
+			walk(fmt.Sprintf("%s/%d", pointer, i), item, visit)
+		}
+	}
+}
+
+// at follows a pointer of the form that $ref has.
+func (d tree) at(ref string) any {
+	node := d.root
+	for name := range strings.SplitSeq(strings.TrimPrefix(ref, "#/"), "/") {
+		object, ok := node.(map[string]any)
+		if !ok {
+			return nil
+		}
+		node = object[strings.NewReplacer("~1", "/", "~0", "~").Replace(name)]
+	}
+	return node
+}
+
+func TestEveryReferenceLeadsSomewhereAndEveryComponentIsUsed(t *testing.T) {
+	d := parse(t)
+	used := map[string]bool{}
+	walk("#", d.root, func(pointer string, object map[string]any) {
+		ref, ok := object["$ref"].(string)
+		if !ok {
+			return
+		}
+		used[ref] = true
+		if d.at(ref) == nil {
+			t.Errorf("%s refers to %s, which is not there", pointer, ref)
+		}
+	})
+	// The gateway answers so where there is no call to document it under, and
+	// the events of a stream have no place of their own in the document.
+	used["#/components/responses/MethodNotAllowed"], used["#/components/schemas/CheckoutEvent"] = true, true
+	components, _ := d.at("#/components").(map[string]any)
+	for kind, of := range components {
+		if kind == "securitySchemes" {
+			continue
+		}
+		for name := range of.(map[string]any) {
+			if ref := "#/components/" + kind + "/" + name; !used[ref] {
+				t.Errorf("%s is used nowhere", ref)
+			}
+		}
+	}
+}
+
+// Schemas keep to JSON Schema 2020-12, and every example to the schema beside it.
+func TestExamplesAreValid(t *testing.T) {
+	d, checked := parse(t), 0
+	walk("#", d.root, func(pointer string, object map[string]any) {
+		if object["schema"] == nil || strings.Contains(pointer, "/properties/") {
+			return
+		}
+		schema, err := d.compiler.Compile("openapi.json" + pointer + "/schema")
+		if err != nil {
+			t.Errorf("%s: %v", pointer, err)
+			return
+		}
+		for name, value := range d.examples(object) {
+			checked++
+			if err := schema.Validate(value); err != nil {
+				t.Errorf("%s: the example %s: %v", pointer, name, err)
+			}
+		}
+	})
+	if checked < 100 {
+		t.Errorf("%d examples were checked", checked)
+	}
+}
+
+// examples are those of a media type, a parameter or a header.
+func (d tree) examples(object map[string]any) map[string]any {
+	found := map[string]any{}
+	if value, ok := object["example"]; ok {
+		found["example"] = value
+	}
+	several, _ := object["examples"].(map[string]any)
+	for name, example := range several {
+		one, _ := example.(map[string]any)
+		if ref, ok := one["$ref"].(string); ok {
+			one, _ = d.at(ref).(map[string]any)
+		}
+		found[name] = one["value"]
+	}
+	return found
+}
+
+// inside are the kinds that services tell each other and no client.
+var inside = []fault.Kind{fault.PaymentDeclined, fault.Aborted, fault.Lost}
+
+// Every problem of the document is one of kit/fault's, under its status, code
+// and title, and each that a client can meet is in the document.
+func TestProblemsAreTheFaults(t *testing.T) {
+	var d described
+	if err := json.Unmarshal(openapi.Document(), &d); err != nil {
+		t.Fatal(err)
+	}
+	met := map[fault.Kind]bool{}
+	for name, r := range d.Components.Responses {
+		schema := r.Content["application/problem+json"].Schema
+		if len(schema.AllOf) != 2 {
+			t.Errorf("%s is no problem", name)
+			continue
+		}
+		status, code := schema.AllOf[1].Properties.Status.Const, schema.AllOf[1].Properties.Code
+		codes := code.Enum
+		if code.Const != "" {
+			codes = []string{code.Const}
+		}
+		examples := r.Content["application/problem+json"].Examples
+		if !slices.Equal(keys(examples), slices.Sorted(slices.Values(codes))) {
+			t.Errorf("%s: codes %v, examples %v", name, codes, keys(examples))
+		}
+		for _, code := range codes {
+			kind := fault.FromProblem(status, code)
+			met[kind] = true
+			if kind.Status() != status || kind.Code() != code || examples[code].Value.Title != kind.Title() {
+				t.Errorf("%s: %d %s is not a problem of ours, or is titled %q there", name, status, code, kind.Title())
+			}
+		}
+	}
+	for _, kind := range fault.Kinds() {
+		if met[kind] == slices.Contains(inside, kind) {
+			t.Errorf("%s: in the document %v", kind, met[kind])
+		}
+	}
+}
