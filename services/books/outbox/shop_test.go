@@ -142,7 +142,9 @@ func (s *shop) exec(sql string) {
 }
 
 // ripen makes all rows as old as those that their makers have left to others.
-func (s *shop) ripen() { s.exec("update cache_outbox set created_at = created_at - interval '2 seconds'") }
+func (s *shop) ripen() {
+	s.exec("update cache_outbox set created_at = created_at - interval '2 seconds'")
+}
 
 func (s *shop) rows() (n int) {
 	s.t.Helper()

@@ -40,7 +40,7 @@ type settings struct {
 	config.Service
 	DB             pg.Config
 	Redis          redis.Config // whom changes are announced to; optional
-	CoordinatorURL string `env:"COORDINATOR_URL,required"` // whom branches in doubt are asked about
+	CoordinatorURL string       `env:"COORDINATOR_URL,required"` // whom branches in doubt are asked about
 }
 
 // Validate reports every problem at once.
