@@ -50,6 +50,7 @@ func token(t testing.TB, variable string) string {
 type client struct {
 	base, token string
 	http        *http.Client
+	judge       func(call, *answer) // of every answer; nil: nobody does
 }
 
 func shop(t testing.TB) *client { t.Helper(); return newClient(t, token(t, "BOOKSTORE_TEST_TOKEN")) }
@@ -63,7 +64,10 @@ func newClient(t testing.TB, token string) *client {
 	t.Helper()
 	transport := &http.Transport{MaxIdleConnsPerHost: 256, DialContext: (&net.Dialer{Timeout: 5 * time.Second}).DialContext}
 	t.Cleanup(transport.CloseIdleConnections)
-	return &client{base: baseURL(t), token: token, http: &http.Client{Transport: transport, Timeout: 20 * time.Second}}
+	return &client{
+		base: baseURL(t), token: token, judge: judged(t),
+		http: &http.Client{Transport: transport, Timeout: 20 * time.Second},
+	}
 }
 
 // call is one request. A body that is a string or bytes is sent as it is, anything else as
@@ -132,7 +136,11 @@ func (c *client) try(ctx context.Context, k call) (*answer, error) {
 	}
 	defer res.Body.Close()
 	text, err := io.ReadAll(io.LimitReader(res.Body, 8<<20))
-	return &answer{res.StatusCode, res.Header, text}, err
+	a := &answer{res.StatusCode, res.Header, text}
+	if err == nil && c.judge != nil {
+		c.judge(k, a)
+	}
+	return a, err
 }
 
 // do makes a call that must be answered.
