@@ -42,3 +42,13 @@ func (g *Gateway) ask(ctx context.Context, name Upstream) error {
 	}
 	return err
 }
+
+// Circuits says of every destination whether its circuit is closed, half_open
+// or open.
+func (g *Gateway) Circuits() map[string]string {
+	states := map[string]string{}
+	for name, d := range g.metrics.destinations {
+		states[string(name)] = d.breaker.state().String()
+	}
+	return states
+}

@@ -18,9 +18,23 @@ const attempts = 2
 // leastTime is what must be left of the deadline for a second attempt.
 const leastTime = 50 * time.Millisecond
 
-// forward sends a request within the route's time, a second time if the first
-// came to nothing and the call may be repeated.
+// forward sends a request to its destination within the route's time, unless
+// the destination's circuit is open (fault.CircuitOpen) or it has all it can
+// carry (fault.Overloaded).
 func (g *Gateway) forward(ctx context.Context, r Route, request upstreamRequest) (*upstreamAnswer, error) {
+	v, err := g.metrics.destinations[r.Upstream].enter(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	defer v.leave()
+	v.answer, v.err = g.deliver(ctx, v, request)
+	return v.answer, v.err
+}
+
+// deliver sends a request, and a second time if the first came to nothing, the
+// call may be repeated, and the budget for that is not spent.
+func (g *Gateway) deliver(ctx context.Context, v *visit, request upstreamRequest) (*upstreamAnswer, error) {
+	r := v.route
 	ctx, cancel := context.WithTimeout(ctx, r.Timeout)
 	defer cancel()
 	send := g.send
@@ -31,16 +45,16 @@ func (g *Gateway) forward(ctx context.Context, r Route, request upstreamRequest)
 	for try := 1; ; try++ {
 		setTimeLeft(ctx, request.header)
 		answer, err := send(ctx, request)
-		if err == nil && answer.proxyFailed() {
+		if err == nil {
+			v.arrived(answer)
+			if !answer.proxyFailed() {
+				return answer, nil
+			}
 			err = proxyProblem(answer)
 		}
-		if err == nil {
-			return answer, nil
-		}
-		if try == attempts || !mayRepeat || !timeLeft(ctx) {
+		if try == attempts || !mayRepeat || !timeLeft(ctx) || !v.mayResend() {
 			return nil, err
 		}
-		g.metrics.reroutes.WithLabelValues(string(r.Upstream)).Inc()
 		g.options.Log.InfoContext(ctx, "rerouting", "upstream", r.Upstream, "route", r.Pattern, "error", err)
 	}
 }

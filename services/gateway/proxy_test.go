@@ -4,6 +4,8 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strconv"
+	"strings"
 	"sync/atomic"
 	"testing"
 
@@ -86,7 +88,7 @@ func TestReroutes(t *testing.T) {
 			if got := s.calls.Load(); got != c.calls {
 				t.Errorf("the service was called %d times, want %d", got, c.calls)
 			}
-			if got := s.reroutes(t); got != float64(c.calls-1) {
+			if got := s.counted(t, "reroutes_total"); got != float64(c.calls-1) {
 				t.Errorf("%v reroutes were counted", got)
 			}
 			if c.code == "unavailable" && a.Header.Get("Retry-After") != "1" {
@@ -96,6 +98,51 @@ func TestReroutes(t *testing.T) {
 				t.Errorf("the service's Retry-After became %q", a.Header.Get("Retry-After"))
 			}
 		})
+	}
+}
+
+// counted adds up a counter's series.
+func (s *shop) counted(t *testing.T, name string) (total float64) {
+	t.Helper()
+	families, err := s.registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		if f.GetName() == name {
+			for _, m := range f.GetMetric() {
+				total += m.GetCounter().GetValue()
+			}
+		}
+	}
+	return total
+}
+
+func TestAnOpenCircuitIsAnsweredAtOnce(t *testing.T) {
+	s := open(t, options{upstream: func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.URL.Path, "/books") {
+			reset(w, r)
+			return
+		}
+		echo(w, r)
+	}})
+	for range 3 {
+		s.do(t, "GET", "/books/1", "").want(t, http.StatusServiceUnavailable, "unavailable")
+	}
+	before := s.calls.Load()
+	a := s.do(t, "GET", "/books/2", "")
+	a.want(t, http.StatusServiceUnavailable, "circuit_open")
+	if wait, err := strconv.Atoi(a.Header.Get("Retry-After")); err != nil || wait < 1 || wait > 10 {
+		t.Errorf("Retry-After is %q", a.Header.Get("Retry-After"))
+	}
+	s.do(t, "POST", "/books", "{}").want(t, http.StatusServiceUnavailable, "circuit_open")
+	if n := s.calls.Load() - before; n != 0 {
+		t.Errorf("%d calls were sent", n)
+	}
+	s.do(t, "GET", "/orders/1", "").want(t, http.StatusOK, "")
+	s.do(t, "POST", "/orders", "{}").want(t, http.StatusOK, "")
+	if n := s.counted(t, "circuit_opened_total"); n != 1 {
+		t.Errorf("%v openings were counted", n)
 	}
 }
 
@@ -150,6 +197,7 @@ func TestAnswersArePassedOnWhole(t *testing.T) {
 		h.Set("Location", "/orders/7")
 		h.Set("Idempotent-Replayed", "true")
 		h.Set("X-Envoy-Upstream-Service-Time", "3")
+		h.Set("X-Envoy-Attempt-Count", "2")
 		h.Set("Server", "envoy")
 		h.Set("X-Request-Id", "theirs")
 		w.WriteHeader(http.StatusCreated)
@@ -159,7 +207,7 @@ func TestAnswersArePassedOnWhole(t *testing.T) {
 	a.want(t, http.StatusCreated, "")
 	for name, want := range map[string]string{
 		"Etag": `"1.2"`, "Location": "/orders/7", "Idempotent-Replayed": "true", "Content-Type": "application/json",
-		"X-Request-Id": "mine", "X-Envoy-Upstream-Service-Time": "", "Server": "",
+		"X-Request-Id": "mine", "X-Envoy-Upstream-Service-Time": "", "X-Envoy-Attempt-Count": "", "Server": "",
 	} {
 		if got := a.Header.Get(name); got != want {
 			t.Errorf("%s is %q, want %q", name, got, want)

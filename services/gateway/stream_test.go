@@ -164,6 +164,14 @@ func TestAStreamHasToBegin(t *testing.T) {
 	a.want(t, http.StatusGatewayTimeout, "deadline_exceeded")
 }
 
+func TestAStreamIsRefusedWhileItsCircuitIsOpen(t *testing.T) {
+	s := open(t, options{upstream: plainly(http.StatusServiceUnavailable)})
+	for range 3 {
+		s.do(t, "GET", "/checkouts/0190", "").want(t, http.StatusServiceUnavailable, "unavailable")
+	}
+	s.do(t, "GET", "/checkouts/0190/events", "").want(t, http.StatusServiceUnavailable, "circuit_open")
+}
+
 func TestStreamsAreForThoseWhoTakeThem(t *testing.T) {
 	s := open(t, options{})
 	for accept, want := range map[string]int{"": 200, "*/*": 200, "text/event-stream": 200, "application/json": 406} {

@@ -3,11 +3,13 @@ package gateway
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"io"
 	"net"
 	"net/http"
 	"net/url"
+	"strconv"
 	"time"
 
 	"bookstore/services/kit/fault"
@@ -99,10 +101,34 @@ func broken(ctx context.Context, cause error) error {
 
 // proxyFailed tells whether an answer came from a proxy on the way that found
 // nobody to answer, rather than from the service, whose failures are problems.
-func (a *upstreamAnswer) proxyFailed() bool {
-	switch a.status {
-	case http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
-		return !a.isProblem()
+func (a *upstreamAnswer) proxyFailed() bool { return a.unserved() && !a.isProblem() }
+
+// unserved tells whether an answer says that nobody did the work.
+func (a *upstreamAnswer) unserved() bool {
+	return a.status == http.StatusBadGateway || a.status == http.StatusServiceUnavailable || a.status == http.StatusGatewayTimeout
+}
+
+// failure is the kind of what an answer says that nobody did the work for; ""
+// where somebody did, or refused to.
+func (a *upstreamAnswer) failure() fault.Kind {
+	if !a.unserved() {
+		return ""
 	}
-	return false
+	var problem struct {
+		Code string `json:"code"`
+	}
+	_ = json.Unmarshal(a.body, &problem) // where there is no code the status says enough
+	return fault.FromProblem(a.status, problem.Code)
+}
+
+// headerAttempts is how often the sidecar sent a call for its one answer.
+const headerAttempts = "X-Envoy-Attempt-Count"
+
+// reroutes are those that the sidecar made.
+func (a *upstreamAnswer) reroutes() int {
+	sent, err := strconv.Atoi(a.header.Get(headerAttempts))
+	if err != nil {
+		return 0
+	}
+	return max(0, sent-1)
 }

@@ -1,0 +1,144 @@
+package gateway
+
+import (
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"bookstore/services/kit/fault"
+)
+
+// ruled is a circuit as the protocol words it.
+type ruled struct {
+	threshold int
+	openFor   time.Duration
+
+	state circuitState
+	era   int
+	count int       // of reroutes, while closed
+	until time.Time // while open
+	trial bool      // while half-open: it is on its way
+}
+
+func (m *ruled) become(state circuitState) {
+	*m = ruled{threshold: m.threshold, openFor: m.openFor, state: state, era: m.era + 1, until: time.Now().Add(m.openFor)}
+}
+
+func (m *ruled) look() circuitState {
+	if m.state == circuitOpen && !time.Now().Before(m.until) {
+		return circuitHalfOpen
+	}
+	return m.state
+}
+
+func (m *ruled) enter() bool {
+	if m.state == circuitOpen && m.look() == circuitHalfOpen {
+		m.become(circuitHalfOpen)
+	}
+	if m.state == circuitHalfOpen && !m.trial {
+		m.trial = true
+		return true
+	}
+	return m.state == circuitClosed
+}
+
+func (m *ruled) leave(era int, end ending, reroutes int) {
+	switch {
+	case era != m.era:
+	case m.state == circuitHalfOpen && end == answered:
+		m.become(circuitClosed)
+	case m.state == circuitHalfOpen && end == failed:
+		m.become(circuitOpen)
+	case m.state == circuitHalfOpen:
+		m.trial = false
+	case end == answered:
+		m.count = 0
+	case end == failed:
+		if m.count += reroutes; m.count >= m.threshold {
+			m.become(circuitOpen)
+		}
+	}
+}
+
+// step is what happens next: a call begins, one of those that are on their way
+// ends, or time goes by.
+type step struct {
+	what     string
+	which    int
+	end      ending
+	reroutes int
+	wait     time.Duration
+}
+
+var steps = rapid.Custom(func(t *rapid.T) step {
+	return step{
+		what:     rapid.SampledFrom([]string{"enter", "enter", "leave", "leave", "wait"}).Draw(t, "what"),
+		which:    rapid.IntRange(0, 99).Draw(t, "which"),
+		end:      rapid.SampledFrom([]ending{undecided, answered, failed, failed, failed}).Draw(t, "end"),
+		reroutes: rapid.IntRange(0, 3).Draw(t, "reroutes"),
+		wait:     time.Duration(rapid.IntRange(1, 12_000).Draw(t, "wait")) * time.Millisecond,
+	}
+})
+
+func TestACircuitFollowsItsRule(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		threshold := rapid.UintRange(1, 5).Draw(rt, "threshold")
+		script := rapid.SliceOf(steps).Draw(rt, "steps")
+		problem := ""
+		synctest.Test(t, func(*testing.T) { problem = differs(threshold, script) })
+		if problem != "" {
+			rt.Fatal(problem)
+		}
+	})
+}
+
+// differs plays steps on a circuit and on the rule, and says where they part.
+func differs(threshold uint, script []step) string {
+	const openFor = 10 * time.Second
+	opened := 0
+	b := newBreaker(threshold, openFor, func(state circuitState) {
+		if state == circuitOpen {
+			opened++
+		}
+	})
+	m := &ruled{threshold: int(threshold), openFor: openFor}
+	type call struct {
+		b uint64
+		m int
+	}
+	var calls []call
+	for i, s := range script {
+		switch {
+		case s.what == "enter":
+			era, err := b.enter()
+			if ok := m.enter(); ok != (err == nil) {
+				return fmt.Sprintf("step %d: let through: %t, %v", i, ok, err)
+			}
+			if err == nil {
+				calls = append(calls, call{era, m.era})
+				break
+			}
+			want := time.Second
+			if m.state == circuitOpen {
+				want = max(want, time.Until(m.until))
+			}
+			if f := fault.As(err); f.Kind != fault.CircuitOpen || f.RetryAfter != want {
+				return fmt.Sprintf("step %d: refused with %v, to come back in %v and not in %v", i, err, f.RetryAfter, want)
+			}
+		case s.what == "leave" && len(calls) > 0:
+			at := s.which % len(calls)
+			b.leave(calls[at].b, s.end, s.reroutes)
+			m.leave(calls[at].m, s.end, s.reroutes)
+			calls = append(calls[:at], calls[at+1:]...)
+		case s.what == "wait":
+			<-time.After(s.wait)
+		}
+		if got, want := b.state(), m.look(); got != want {
+			return fmt.Sprintf("step %d, %+v: the circuit is %s and not %s", i, s, got, want)
+		}
+	}
+	return ""
+}

@@ -1,0 +1,92 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/failsafe-go/failsafe-go/adaptivelimiter"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"bookstore/services/kit/fault"
+)
+
+// The queue of a destination that has all it can carry: up to as many as are
+// in flight wait, beyond them more and more are refused, at twice as many all.
+const (
+	queueFree = 1
+	queueMost = 2
+)
+
+// destination is an upstream with what guards it, and all else from it: where
+// one does not answer, calls to the others find all that they need.
+type destination struct {
+	breaker *breaker
+	budget  *budget
+	limiter adaptivelimiter.AdaptiveLimiter[any]
+	wait    time.Duration
+
+	rerouted, resent, unsent, shed prometheus.Counter
+}
+
+func newDestinations(settings Resilience, m metrics, log *slog.Logger) map[Upstream]*destination {
+	destinations := map[Upstream]*destination{}
+	for _, r := range Routes() {
+		if destinations[r.Upstream] == nil {
+			destinations[r.Upstream] = newDestination(string(r.Upstream), settings.withDefaults(), m, log)
+		}
+	}
+	return destinations
+}
+
+func newDestination(name string, settings Resilience, m metrics, log *slog.Logger) *destination {
+	opened := m.opened.WithLabelValues(name)
+	d := &destination{
+		breaker: newBreaker(settings.CircuitThreshold, settings.CircuitOpenFor, func(state circuitState) {
+			if state == circuitOpen {
+				opened.Inc()
+			}
+			log.Warn("circuit", "destination", name, "state", state.String())
+		}),
+		budget: newBudget(settings.ResendShare, settings.ResendLeast),
+		limiter: adaptivelimiter.NewBuilder[any]().
+			WithLimits(settings.InFlightLeast, settings.InFlightMost, settings.InFlightFirst).
+			WithQueueing(queueFree, queueMost).
+			Build(),
+		wait:     settings.InFlightWait,
+		rerouted: m.reroutes.WithLabelValues(name, bySidecar),
+		resent:   m.reroutes.WithLabelValues(name, byGateway),
+		unsent:   m.unsent.WithLabelValues(name),
+		shed:     m.shed.WithLabelValues(name),
+	}
+	m.watch(name, d)
+	return d
+}
+
+// enter begins a call, or refuses it: fault.CircuitOpen, fault.Overloaded, or
+// fault.DeadlineExceeded where the caller did not wait for its turn. Whoever is
+// let in leaves.
+func (d *destination) enter(caller context.Context, r Route) (*visit, error) {
+	era, err := d.breaker.enter()
+	if err != nil {
+		return nil, err
+	}
+	permit, err := d.limiter.AcquirePermitWithMaxWait(caller, d.wait)
+	if err != nil {
+		d.breaker.leave(era, undecided, 0)
+		if !errors.Is(err, adaptivelimiter.ErrExceeded) {
+			return nil, broken(caller, err)
+		}
+		d.shed.Inc()
+		return nil, &fault.Error{
+			Kind: fault.Overloaded, RetryAfter: time.Second, Message: "a part of the shop has all that it can do; come back a little later",
+		}
+	}
+	d.budget.called()
+	deadline, limited := caller.Deadline()
+	return &visit{
+		destination: d, route: r, caller: caller, era: era, permit: permit,
+		patient: !limited || time.Until(deadline) >= r.Timeout/2,
+	}, nil
+}

@@ -1,0 +1,61 @@
+package gateway
+
+import (
+	"cmp"
+	"errors"
+	"time"
+)
+
+// Resilience is how failures and load of the destinations are dealt with. Each
+// destination has a circuit, a budget and a limit of its own, in each gateway.
+// What is zero has the default that its tag names.
+type Resilience struct {
+	// CircuitThreshold opens a circuit: so many reroutes of calls that ended
+	// failed, with no success between.
+	CircuitThreshold uint          `env:"CIRCUIT_THRESHOLD" envDefault:"3"`
+	CircuitOpenFor   time.Duration `env:"CIRCUIT_OPEN_FOR" envDefault:"10s"` // until a trial
+
+	// What the gateway sends a second time is at most this share of the calls
+	// of ten seconds, or so many where that is more.
+	ResendShare float64 `env:"RESEND_SHARE" envDefault:"0.2"`
+	ResendLeast int     `env:"RESEND_LEAST" envDefault:"20"`
+
+	// The bounds between which the limit of calls in flight follows the time
+	// that answers take. The least is what a burst gets after a quiet night.
+	InFlightLeast uint `env:"UPSTREAM_IN_FLIGHT_LEAST" envDefault:"32"`
+	InFlightFirst uint `env:"UPSTREAM_IN_FLIGHT_FIRST" envDefault:"128"`
+	InFlightMost  uint `env:"UPSTREAM_IN_FLIGHT_MOST" envDefault:"512"`
+	// Once the limit is reached, as many again wait this long at most.
+	InFlightWait time.Duration `env:"UPSTREAM_IN_FLIGHT_WAIT" envDefault:"50ms"`
+}
+
+// Validate reports every problem at once.
+func (r Resilience) Validate() error {
+	var problems []error
+	require := func(ok bool, problem string) {
+		if !ok {
+			problems = append(problems, errors.New(problem))
+		}
+	}
+	require(r.CircuitThreshold >= 1, "CIRCUIT_THRESHOLD: must be positive")
+	require(r.CircuitOpenFor > 0, "CIRCUIT_OPEN_FOR: must be positive")
+	require(r.ResendShare > 0 && r.ResendShare <= 1, "RESEND_SHARE: must be above 0 and at most 1")
+	require(r.ResendLeast >= 1, "RESEND_LEAST: must be positive")
+	require(r.InFlightLeast >= 1 && r.InFlightLeast <= r.InFlightFirst && r.InFlightFirst <= r.InFlightMost,
+		"UPSTREAM_IN_FLIGHT_FIRST: must be between UPSTREAM_IN_FLIGHT_LEAST, which must be positive, and UPSTREAM_IN_FLIGHT_MOST")
+	require(r.InFlightWait > 0, "UPSTREAM_IN_FLIGHT_WAIT: must be positive")
+	return errors.Join(problems...)
+}
+
+func (r Resilience) withDefaults() Resilience {
+	return Resilience{
+		CircuitThreshold: cmp.Or(r.CircuitThreshold, 3),
+		CircuitOpenFor:   cmp.Or(r.CircuitOpenFor, 10*time.Second),
+		ResendShare:      cmp.Or(r.ResendShare, 0.2),
+		ResendLeast:      cmp.Or(r.ResendLeast, 20),
+		InFlightLeast:    cmp.Or(r.InFlightLeast, 32),
+		InFlightFirst:    cmp.Or(r.InFlightFirst, 128),
+		InFlightMost:     cmp.Or(r.InFlightMost, 512),
+		InFlightWait:     cmp.Or(r.InFlightWait, 50*time.Millisecond),
+	}
+}
