@@ -94,9 +94,19 @@ job "ingress" {
               port     = 8080
               protocol = "http"
 
+              # No limits of connections or requests here: where a route leads to a service that fails over
+              # (gateway-by-path does), Consul 1.22 panics over them.
               service {
                 name  = "gateway"
                 hosts = ["*"]
+
+                # Who is at the other end of the connection, whatever the client says: neither this header of
+                # its own nor X-Forwarded-For has a part in it.
+                request_headers {
+                  set {
+                    X-Client-Address = "%DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT%"
+                  }
+                }
               }
             }
           }

@@ -2,7 +2,6 @@ package jobs_test
 
 import (
 	"fmt"
-	"os"
 	"strings"
 	"testing"
 
@@ -39,32 +38,68 @@ func upstreams(j *api.Job) (edges []edge) {
 	return edges
 }
 
-// intentions reads jobs/mesh the way `consul config write` does.
-func intentions(t *testing.T) map[edge]bool {
+// mesh is every config entry of jobs/mesh, by kind and name.
+type mesh map[string]consul.ConfigEntry
+
+// entries reads jobs/mesh the way `consul config write` does.
+func entries(t *testing.T) mesh {
 	t.Helper()
-	allowed := map[edge]bool{}
+	all := mesh{}
 	for _, file := range glob(t, "mesh/*.hcl") {
-		text, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
 		var raw map[string]any
-		if err := hcl.Decode(&raw, string(text)); err != nil {
+		if err := hcl.Decode(&raw, read(t, file)); err != nil {
 			t.Errorf("%s: %v", file, err)
 			continue
 		}
 		requireFileName(t, file, raw)
-		if raw["Kind"] != consul.ServiceIntentions {
-			continue
-		}
-		entry, err := consul.DecodeConfigEntry(raw)
+		entry, err := consul.DecodeConfigEntry(unwrap(raw).(map[string]any))
 		if err != nil {
 			t.Errorf("%s: %v", file, err)
 			continue
 		}
-		for _, source := range entry.(*consul.ServiceIntentionsConfigEntry).Sources {
+		all[entry.GetKind()+"/"+entry.GetName()] = entry
+	}
+	return all
+}
+
+// unwrap undoes what HCL makes of an object that is a value: a list of that one object.
+func unwrap(value any) any {
+	switch v := value.(type) {
+	case []map[string]any:
+		if len(v) == 1 {
+			return unwrap(v[0])
+		}
+	case map[string]any:
+		for key := range v {
+			v[key] = unwrap(v[key])
+		}
+	case []any:
+		for i := range v {
+			v[i] = unwrap(v[i])
+		}
+	}
+	return value
+}
+
+// entriesOf are the entries of one kind, by name.
+func entriesOf[T consul.ConfigEntry](all mesh) map[string]T {
+	found := map[string]T{}
+	for _, entry := range all {
+		if typed, ok := entry.(T); ok {
+			found[entry.GetName()] = typed
+		}
+	}
+	return found
+}
+
+// intentions are who may call whom.
+func intentions(t *testing.T) map[edge]bool {
+	t.Helper()
+	allowed := map[edge]bool{}
+	for name, entry := range entriesOf[*consul.ServiceIntentionsConfigEntry](entries(t)) {
+		for _, source := range entry.Sources {
 			if source.Action == consul.IntentionActionAllow || len(source.Permissions) > 0 {
-				allowed[edge{source.Name, entry.GetName()}] = true
+				allowed[edge{source.Name, name}] = true
 			}
 		}
 	}

@@ -1,6 +1,8 @@
-# books as others call it: an instance that fails three times in a row is ejected for ten seconds.
-# Never more than half of them: where all fail, their database is away, and to have nobody left for
-# ten seconds, the next time twenty, would only make it last.
+# books as it calls others, each by itself: an instance that fails it three times in a row is ejected
+# for ten seconds, twenty the next time. Never more than half of them: where all fail, their database
+# is away, and to have nobody left would only make it last.
+# The limits are a wall behind what books admits by itself: where they are met, something is wrong,
+# and this Envoy, of 96 MB, outlives it.
 Kind     = "service-defaults"
 Name     = "books"
 Protocol = "http"
@@ -13,6 +15,12 @@ UpstreamConfig {
       EnforcingConsecutive5xx = 100
       MaxEjectionPercent      = 50
       BaseEjectionTime        = "10s"
+    }
+
+    Limits {
+      MaxConnections        = 128
+      MaxPendingRequests    = 256
+      MaxConcurrentRequests = 384
     }
   }
 }

@@ -1,5 +1,6 @@
 # Where a call to coordinator may be sent again, to another instance when one is there. A call that may have
-# been carried out is repeated only when that does no harm: reads, calls with an Idempotency-Key.
+# been carried out is repeated only when that does no harm: reads, calls with an Idempotency-Key, and the
+# internal calls: whoever asks about a transaction is told its one decision, however often.
 # All else is repeated only when no instance has seen it. The answer carries the number of attempts.
 # Streams of events alone may last: -1s is without a time-out, and what keeps them is that they are
 # heard of every ten seconds.
@@ -53,6 +54,22 @@ Routes = [
             Present = true
           },
         ]
+      }
+    }
+    Destination = {
+      NumRetries = 2
+      RetryOn    = ["connect-failure", "refused-stream", "reset", "gateway-error"]
+      ResponseHeaders = {
+        Set = {
+          "x-envoy-attempt-count" = "%UPSTREAM_REQUEST_ATTEMPT_COUNT%"
+        }
+      }
+    }
+  },
+  {
+    Match = {
+      HTTP = {
+        PathPrefix = "/internal/"
       }
     }
     Destination = {

@@ -1,12 +1,31 @@
 # Where a call to gateway may be sent again, to another instance when one is there. A call that may have
 # been carried out is repeated only when that does no harm: reads, calls with an Idempotency-Key.
 # All else is repeated only when no instance has seen it. The answer carries the number of attempts.
+# A book is read from the instance that its path belongs to, so that each keeps its part of the books.
 # Streams of events alone may last: -1s is without a time-out, and what keeps them is that they are
 # heard of every ten seconds.
 Kind = "service-router"
 Name = "gateway"
 
 Routes = [
+  {
+    Match = {
+      HTTP = {
+        PathRegex = "/books/[0-9]+"
+        Methods   = ["GET", "HEAD"]
+      }
+    }
+    Destination = {
+      Service    = "gateway-by-path"
+      NumRetries = 2
+      RetryOn    = ["connect-failure", "refused-stream", "reset", "gateway-error"]
+      ResponseHeaders = {
+        Set = {
+          "x-envoy-attempt-count" = "%UPSTREAM_REQUEST_ATTEMPT_COUNT%"
+        }
+      }
+    }
+  },
   {
     Match = {
       HTTP = {

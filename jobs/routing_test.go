@@ -1,0 +1,182 @@
+package jobs_test
+
+import (
+	"net/http"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	consul "github.com/hashicorp/consul/api"
+
+	"bookstore/services/gateway"
+	"bookstore/services/kit/config"
+)
+
+// attempts is the header by which a caller hears how often the sidecar has tried.
+const attempts = "x-envoy-attempt-count"
+
+// A retry of the sidecar's is a reroute, and reroutes are counted: no route may keep them to
+// itself. A stream may take as long as it likes, and nothing else may.
+func TestEveryRouteTellsItsAttempts(t *testing.T) {
+	t.Parallel()
+	for name, router := range entriesOf[*consul.ServiceRouterConfigEntry](entries(t)) {
+		for i, route := range router.Routes {
+			d := route.Destination
+			if d == nil || d.NumRetries == 0 || len(d.RetryOn) == 0 {
+				t.Errorf("route %d to %s is never tried again, not even when nobody saw it", i, name)
+				continue
+			}
+			if d.ResponseHeaders == nil || d.ResponseHeaders.Set[attempts] != "%UPSTREAM_REQUEST_ATTEMPT_COUNT%" {
+				t.Errorf("route %d to %s does not set %s", i, name, attempts)
+			}
+			if stream := route.Match.HTTP.PathRegex == "/checkouts/[^/]+/events"; stream != (d.RequestTimeout < 0) {
+				t.Errorf("route %d to %s has the time-out %s", i, name, d.RequestTimeout)
+			}
+		}
+	}
+}
+
+// routed is where a router sends a request; -1 is Consul's own last route.
+func routed(t *testing.T, router *consul.ServiceRouterConfigEntry, method, path string) (*consul.ServiceRouteDestination, int) {
+	t.Helper()
+	for i, route := range router.Routes {
+		m := route.Match.HTTP
+		if m == nil {
+			t.Fatalf("route %d to %s matches by something else than HTTP", i, router.Name)
+		}
+		matches := len(m.Header) == 0 && (len(m.Methods) == 0 || slices.Contains(m.Methods, method))
+		switch {
+		case m.PathRegex != "":
+			matches = matches && regexp.MustCompile("^(?:"+m.PathRegex+")$").MatchString(path)
+		case m.PathPrefix != "":
+			matches = matches && strings.HasPrefix(path, m.PathPrefix)
+		default:
+			t.Fatalf("route %d to %s matches neither a prefix nor an expression", i, router.Name)
+		}
+		if matches {
+			return route.Destination, i
+		}
+	}
+	return &consul.ServiceRouteDestination{}, -1
+}
+
+// What is read of a book goes to the gateway that the path belongs to, by a service that has
+// no instances and fails over to the gateway's; all else to the one with the least to do.
+func TestOnlyBooksArePartitioned(t *testing.T) {
+	t.Parallel()
+	all := entries(t)
+	resolvers := entriesOf[*consul.ServiceResolverConfigEntry](all)
+	router := entriesOf[*consul.ServiceRouterConfigEntry](all)["gateway"]
+	for path, methods := range map[string]map[string]bool{
+		"/books/17":                {http.MethodGet: true, http.MethodHead: true, http.MethodPut: false, http.MethodDelete: false},
+		"/books":                   {http.MethodGet: false, http.MethodPost: false},
+		"/books/17/availability":   {http.MethodGet: false},
+		"/books/by-source/17":      {http.MethodPut: false},
+		"/books/x":                 {http.MethodGet: false},
+		"/orders":                  {http.MethodGet: false, http.MethodPost: false},
+		"/checkouts/a-1/events":    {http.MethodGet: false},
+		"/transactions/0123456789": {http.MethodGet: false},
+	} {
+		for method, want := range methods {
+			to, _ := routed(t, router, method, path)
+			if partitioned := to.Service == "gateway-by-path"; partitioned != want {
+				t.Errorf("%s %s goes to %q", method, path, to.Service)
+			}
+		}
+	}
+	byPath := resolvers["gateway-by-path"]
+	lb := byPath.LoadBalancer
+	if lb.Policy != "maglev" || len(lb.HashPolicies) != 1 || lb.HashPolicies[0].Field != "header" || lb.HashPolicies[0].FieldValue != ":path" {
+		t.Errorf("gateway-by-path picks an instance by %+v", lb)
+	}
+	if byPath.Failover["*"].Service != "gateway" {
+		t.Errorf("gateway-by-path stands for %+v", byPath.Failover)
+	}
+	if policy := resolvers["gateway"].LoadBalancer.Policy; policy != "least_request" {
+		t.Errorf("gateway picks an instance by %q", policy)
+	}
+}
+
+// Envoy ejects for what it sees fail. What the gateway gives up first was only cancelled, so the
+// time-outs of its reads from the services lie above the mesh's.
+func TestTheMeshNoticesSlowReadsBeforeTheGateway(t *testing.T) {
+	t.Parallel()
+	routers := entriesOf[*consul.ServiceRouterConfigEntry](entries(t))
+	for _, r := range gateway.Routes() {
+		if r.Method != http.MethodGet || (r.Upstream != gateway.Books && r.Upstream != gateway.Orders) {
+			continue
+		}
+		to, i := routed(t, routers[string(r.Upstream)], r.Method, r.Pattern)
+		if to.RequestTimeout <= 0 || 2*to.RequestTimeout >= r.Timeout {
+			t.Errorf("GET %s: the mesh's route %d waits for %s, the gateway for %s", r.Pattern, i, to.RequestTimeout, r.Timeout)
+		}
+	}
+}
+
+// UpstreamConfig is about the calls that a service makes.
+func TestCallersEjectAndAreBounded(t *testing.T) {
+	t.Parallel()
+	callers := map[string]bool{}
+	for _, p := range load(t) {
+		for _, e := range upstreams(p.raw) {
+			callers[e.source] = true
+		}
+	}
+	for name, entry := range entriesOf[*consul.ServiceConfigEntry](entries(t)) {
+		if (entry.UpstreamConfig != nil) != callers[name] {
+			t.Errorf("%s says how it calls others: %t; it does: %t", name, entry.UpstreamConfig != nil, callers[name])
+		}
+		if entry.UpstreamConfig == nil {
+			continue
+		}
+		d := entry.UpstreamConfig.Defaults
+		if eject := d.PassiveHealthCheck; eject == nil || eject.EnforcingConsecutive5xx == nil || *eject.EnforcingConsecutive5xx != 100 ||
+			eject.MaxEjectionPercent == nil || *eject.MaxEjectionPercent != 50 {
+			t.Errorf("%s ejects by %+v: one of two, when it fails", name, eject)
+		}
+		if limits := d.Limits; limits == nil || limits.MaxConnections == nil || limits.MaxPendingRequests == nil || limits.MaxConcurrentRequests == nil {
+			t.Errorf("%s is bounded by %+v", name, limits)
+		}
+	}
+}
+
+// What the gateway lets through to a service at most is less than what its Envoy does, or the
+// calls beyond would fail as if nobody were there.
+func TestTheGatewayIsBoundedBeforeItsEnvoy(t *testing.T) {
+	t.Parallel()
+	most := *entriesOf[*consul.ServiceConfigEntry](entries(t))["gateway"].UpstreamConfig.Defaults.Limits.MaxConnections
+	for _, p := range load(t) {
+		if *p.raw.ID != "gateway" {
+			continue
+		}
+		env := p.raw.TaskGroups[0].Tasks[0].Env
+		settings, err := config.Load[gateway.Resilience](func(name string) string { return env[name] })
+		if err != nil || int(settings.InFlightMost) >= most {
+			t.Errorf("%s: up to %d calls to %d connections: %v", p.name(), settings.InFlightMost, most, err)
+		}
+	}
+}
+
+// The address that a client is limited by is not the client's to choose. And where a route of
+// the ingress leads to a service that fails over, Consul panics over limits of the ingress.
+func TestIngressSaysWhoCalls(t *testing.T) {
+	t.Parallel()
+	for _, p := range load(t) {
+		for _, g := range p.raw.TaskGroups {
+			if !isGateway(g) {
+				continue
+			}
+			for _, listener := range g.Services[0].Connect.Gateway.Ingress.Listeners {
+				for _, s := range listener.Services {
+					if s.RequestHeaders == nil || s.RequestHeaders.Set["X-Client-Address"] != "%DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT%" {
+						t.Errorf("%s: X-Client-Address is not set to %s's peer: %+v", p.name(), s.Name, s.RequestHeaders)
+					}
+					if s.MaxConnections != nil || s.MaxPendingRequests != nil || s.MaxConcurrentRequests != nil {
+						t.Errorf("%s: the ingress limits %s", p.name(), s.Name)
+					}
+				}
+			}
+		}
+	}
+}
