@@ -1,0 +1,76 @@
+// Command faulty passes for an instance of books and fails as it is told. The
+// end-to-end tests place it beside a true one, to see what the mesh and the
+// gateway make of it.
+package main
+
+import (
+	"fmt"
+	"io"
+	"log"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"time"
+)
+
+// slowness is what an answer takes where it is to be slow.
+const slowness = 2 * time.Second
+
+// faulty answers every call in the way it was told last.
+type faulty struct {
+	way   atomic.Value // string: well, 503, hang or slow
+	calls atomic.Int64 // without those for its readiness and those by which it is told
+}
+
+func main() {
+	f := &faulty{}
+	f.way.Store("well")
+	server := &http.Server{Addr: "127.0.0.1:8080", Handler: f, ReadHeaderTimeout: time.Minute}
+	log.Fatal(server.ListenAndServe())
+}
+
+// ServeHTTP is ready whatever it was told, as an instance is whose trouble no
+// check finds. GET /told?way= tells it, and answers how many calls came so far.
+func (f *faulty) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	switch r.URL.Path {
+	case "/ready":
+		answer(w, http.StatusOK, `{"status":"ready"}`)
+	case "/told":
+		if way := r.URL.Query().Get("way"); way != "" {
+			f.way.Store(way)
+		}
+		answer(w, http.StatusOK, fmt.Sprint(f.calls.Load()))
+	default:
+		f.calls.Add(1)
+		f.serve(w, r)
+	}
+}
+
+func (f *faulty) serve(w http.ResponseWriter, r *http.Request) {
+	switch f.way.Load() {
+	case "503":
+		w.Header().Set("Content-Type", "application/problem+json")
+		answer(w, http.StatusServiceUnavailable, fmt.Sprintf(`{"type":"about:blank","title":"Service Unavailable","status":503,`+
+			`"detail":"told to","code":"unavailable","requestId":%q}`, r.Header.Get("X-Request-Id")))
+		return
+	case "hang":
+		<-r.Context().Done()
+		return
+	case "slow":
+		select {
+		case <-time.After(slowness):
+		case <-r.Context().Done():
+			return
+		}
+	}
+	id := strings.TrimSuffix(strings.TrimPrefix(r.URL.Path, "/books/"), "/availability")
+	answer(w, http.StatusOK, `{"bookId":`+id+`,"available":1,"inStock":true}`)
+}
+
+func answer(w http.ResponseWriter, status int, body string) {
+	if w.Header().Get("Content-Type") == "" {
+		w.Header().Set("Content-Type", "application/json")
+	}
+	w.WriteHeader(status)
+	_, _ = io.WriteString(w, body) // who does not read it is gone
+}

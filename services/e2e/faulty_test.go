@@ -1,0 +1,228 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// faultyInstance is a second instance of books that fails as it is told, beside one true one.
+type faultyInstance struct{ address string }
+
+// startFaulty puts it in the place of one of the two; the end of the test undoes it.
+func startFaulty(t *testing.T) *faultyInstance {
+	t.Helper()
+	buildImage(t, "bookstore/faulty:test", "./faulty")
+	waitDeployed(t, "books")
+	scaleDuring(t, "books", 1, 2)
+	waitHealthy(t, 1, "books")
+	t.Cleanup(func() { removeFaulty(t) })
+	place(t, "faulty/faulty.nomad.hcl")
+	f := &faultyInstance{}
+	eventually(t, time.Minute, "a faulty instance of books", func(ctx context.Context) error {
+		at, err := faultyAddress(ctx, t)
+		if f.address = at; err == nil && at == "" {
+			err = errors.New("it is not in Consul")
+		}
+		return err
+	})
+	return f
+}
+
+// faultyAddress is where it is told, or nothing while there is none.
+func faultyAddress(ctx context.Context, t testing.TB) (string, error) {
+	t.Helper()
+	entries, err := healthy(ctx, t, "books", "")
+	for _, e := range entries {
+		if told := e.Service.Meta["told"]; told != "" {
+			return told, err
+		}
+	}
+	return "", err
+}
+
+// tell makes it well, or makes it fail: by 503, hang or slow.
+func (f *faultyInstance) tell(t *testing.T, way string) { t.Helper(); f.ask(t, "/told?way="+way) }
+
+// calls is how many calls have come to it.
+func (f *faultyInstance) calls(t *testing.T) int64 { t.Helper(); return f.ask(t, "/told") }
+
+func (f *faultyInstance) ask(t *testing.T, path string) int64 {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+f.address+path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	res, err := (&http.Client{Timeout: 5 * time.Second}).Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	text, err := io.ReadAll(io.LimitReader(res.Body, 64))
+	if err != nil {
+		t.Fatal(err)
+	}
+	calls, err := strconv.ParseInt(string(text), 10, 64)
+	if err != nil {
+		t.Fatalf("%s: %d %s", path, res.StatusCode, text)
+	}
+	return calls
+}
+
+// waitShare polls until, of n reads in a row, the share that comes to the instance is right.
+func (f *faultyInstance) waitShare(t *testing.T, l *steadyReads, within time.Duration, n int64, what string, right func(share float64) bool) {
+	t.Helper()
+	calls, sent := f.calls(t), l.sent.Load()
+	eventually(t, within, what, func(context.Context) error {
+		if now := l.sent.Load(); now < sent+n {
+			return fmt.Errorf("only %d reads were sent", now-sent)
+		}
+		share := float64(f.calls(t)-calls) / float64(l.sent.Load()-sent)
+		calls, sent = f.calls(t), l.sent.Load()
+		if !right(share) {
+			return fmt.Errorf("%.0f %% of the reads come to it", 100*share)
+		}
+		return nil
+	})
+}
+
+// buildImage makes the image of a program of these tests as the services' are made.
+func buildImage(t *testing.T, image, program string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	defer cancel()
+	dir := t.TempDir()
+	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w", "-o", filepath.Join(dir, "service"), program)
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("build %s: %v\n%s", program, err, out)
+	}
+	recipe, err := os.ReadFile("../Dockerfile")
+	if err == nil {
+		err = os.WriteFile(filepath.Join(dir, "Dockerfile"), recipe, 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	bake := exec.CommandContext(ctx, "docker", "build", "-t", image, dir)
+	bake.Env = append(os.Environ(), "DOCKER_BUILDKIT=0")
+	if out, err := bake.CombinedOutput(); err != nil {
+		t.Fatalf("build the image %s: %v\n%s", image, err, out)
+	}
+}
+
+// place runs a job that only tests know.
+func place(t *testing.T, file string) {
+	t.Helper()
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	job, err := nomadClient(t).Jobs().ParseHCL(string(text), true)
+	if err != nil {
+		t.Fatalf("%s: %v", file, err)
+	}
+	if _, _, err := nomadClient(t).Jobs().Register(job, nil); err != nil {
+		t.Fatalf("%s: %v", file, err)
+	}
+}
+
+// removeFaulty returns when nobody takes it for an instance of books any more.
+func removeFaulty(t *testing.T) {
+	t.Helper()
+	if _, _, err := nomadClient(t).Jobs().Deregister("faulty", true, nil); err != nil {
+		t.Errorf("remove the faulty instance: %v", err)
+	}
+	restored(t, time.Minute, "the faulty instance is gone", func(ctx context.Context) error {
+		at, err := faultyAddress(ctx, t)
+		if err == nil && at != "" {
+			err = fmt.Errorf("it is told at %s", at)
+		}
+		return err
+	})
+}
+
+// The instance that fails is found by the calls that fail alone, for its readiness does not
+// know of it. The sidecars send what failed to the other instance and soon nothing more to
+// this one; well again, it is given its share again.
+func TestOneInstanceAnswers503(t *testing.T) { requireEjected(t, "503") }
+
+func TestOneInstanceHangs(t *testing.T) { requireEjected(t, "hang") }
+
+// Slow is failed: the mesh ends a read after half a second, and counts it.
+func TestOneInstanceIsSlow(t *testing.T) { requireEjected(t, "slow") }
+
+// fewFailures is what clients may see of a failing instance, of some hundred reads that come
+// to it: until both gateways' sidecars have seen three calls fail, a call may meet it twice.
+const fewFailures = 8
+
+func requireEjected(t *testing.T, way string) {
+	t.Helper()
+	waitHealthy(t, 2, services...)
+	b := shop(t).addBook(t, "Faulty "+way, 5)
+	f := startFaulty(t)
+	// What is available is never cached: every read comes to an instance of books.
+	l := startReads(t, 60, fmt.Sprintf("/books/%d/availability", b.ID))
+	fair := func(share float64) bool { return share > 0.25 }
+	f.waitShare(t, l, 30*time.Second, 60, "the instance has its share while it is well", fair)
+	l.requireFailures(t, 0)
+
+	f.tell(t, way)
+	told := time.Now()
+	f.waitShare(t, l, 30*time.Second, 180, "the instance is ejected", func(share float64) bool { return share == 0 })
+	ejected := time.Since(told)
+	f.tell(t, "well")
+	l.requireFailures(t, fewFailures)
+	failed := len(l.failed())
+	f.waitShare(t, l, 90*time.Second, 60, "the instance has its share again", fair)
+	t.Logf("%s: three seconds without a call %.1f s after it began to fail, of %d reads %d failed; back after %.1f s",
+		way, ejected.Seconds(), l.sent.Load(), failed, time.Since(told).Seconds())
+	l.requireFailures(t, failed)
+	l.end()
+}
+
+// What a call cost in reroutes counts only where it ends failed, and any success sets that
+// back: however many clients there are, one dead instance of two opens no circuit.
+func TestOneDeadInstanceOpensNoCircuit(t *testing.T) {
+	const clients, each = 32, 50
+	waitHealthy(t, 2, services...)
+	b := shop(t).addBook(t, "One dead", 5)
+	f := startFaulty(t)
+	path := fmt.Sprintf("/books/%d/availability", b.ID)
+	before := opened(t, "books")
+	f.tell(t, "503")
+	c, tally := shop(t), counts{}
+	var failed atomic.Int64
+	var crowd sync.WaitGroup
+	for range clients {
+		crowd.Go(func() {
+			for range each {
+				a, err := c.try(t.Context(), call{method: http.MethodGet, path: path})
+				if err != nil || a.status != http.StatusOK {
+					failed.Add(1)
+					tally.add(fmt.Sprintf("%v %v", a, err))
+				}
+			}
+		})
+	}
+	crowd.Wait()
+	if n := opened(t, "books") - before; n > 0 {
+		t.Errorf("%.0f circuits were opened", n)
+	}
+	if n := failed.Load(); n > clients {
+		t.Errorf("%d of %d reads failed: %s", n, clients*each, tally.text())
+	}
+	t.Logf("%d reads, %d came to the dead instance, %d failed", clients*each, f.calls(t), failed.Load())
+}
