@@ -25,7 +25,7 @@ variable "datacenter" {
 variable "count" {
   type        = number
   default     = 6
-  description = "How many nodes, half of them masters. Each needs its volume redis[<index>]."
+  description = "How many nodes at first, half of them masters. 'go tool task redis:scale' changes it while they run."
 
   validation {
     condition     = var.count >= 6 && var.count <= 12 && var.count % 2 == 0
@@ -144,6 +144,7 @@ job "redis" {
         args         = ["--maxmemory", "${var.maxmemory}mb"]
       }
 
+      # REDIS_COUNT holds as long as Consul has no key redis/count.
       env {
         REDIS_CONF          = "${NOMAD_TASK_DIR}/redis.conf"
         REDIS_COUNT         = var.count

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # The volumes that database members keep their data on: one a member, spread over the ready nodes.
-# Nomad runs jobs, volumes are not jobs: so they are made here.
+# Nomad runs jobs, volumes are not jobs: so they are made here. 80-volumes.sh [COUNT]: of Redis so many, else as
+# many as redis-scale.sh gave it last.
 # shellcheck source=lib.sh
 . "$(dirname "$0")/lib.sh"
 become_root "$@"
@@ -34,5 +35,5 @@ volumes() {
 
 made=0
 volumes patroni 5 10001
-volumes redis 6 10002
+volumes redis "${1:-$(curl -fsS "$CONSUL_HTTP_ADDR/v1/kv/redis/count?raw" 2>/dev/null || echo 6)}" 10002
 [ "$made" = 0 ] || say "  $made volumes made"

@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# Runs one Redis node, and beside it the loop that joins it to the cluster and mends that.
+# Runs one Redis node, and beside it the loop that joins it to the cluster and mends that, and
+# the watch that takes a dead master's place.
 # Ports and addresses come from the job's environment, the rest from redis.conf and the arguments.
 set -euo pipefail
 
-exec 9<>/data/.lock
+exec 9<>"${REDIS_DATA:-/data}/.lock"
 if ! flock --nonblock 9 && ! flock --timeout 20 9; then
   echo "entrypoint: /data is in use by another container" >&2
   exit 1
@@ -23,6 +24,8 @@ exec {log}>&-
 
 cluster.sh 9<&- &
 cluster=$!
+takeover.sh 9<&- &
+takeover=$!
 
 # The server's end is the container's end. A signal interrupts the wait, hence the loop.
 trap 'kill -TERM "$server" 2>/dev/null || true' TERM INT
@@ -31,6 +34,6 @@ while kill -0 "$server" 2>/dev/null; do
   status=0
   wait "$server" || status=$?
 done
-kill "$cluster" 2>/dev/null || true
+kill "$cluster" "$takeover" 2>/dev/null || true
 wait "$logger" || true
 exit "$status"

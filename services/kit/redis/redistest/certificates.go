@@ -5,6 +5,7 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/x509"
+	"crypto/x509/pkix"
 	"encoding/pem"
 	"math/big"
 	"net/url"
@@ -22,6 +23,7 @@ type PEM struct{ CA, Cert, Key string }
 func Certificates(t testing.TB, service string) PEM {
 	t.Helper()
 	authority, authorityKey := &x509.Certificate{
+		Subject:      pkix.Name{CommonName: "redistest"}, // without a name it were one with its leaf to OpenSSL
 		SerialNumber: big.NewInt(1), IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
 		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
 	}, newKey(t)

@@ -70,6 +70,8 @@ func (s *server) start(t testing.TB) {
 	if s.process == nil {
 		// The context of a test ends before its cleanups, which must find the server alive.
 		process := exec.CommandContext(context.WithoutCancel(t.Context()), "redis-server", s.args...)
+		// A test that panics cleans nothing up: the server ends with it all the same.
+		process.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 		if err := process.Start(); err != nil {
 			s.mu.Unlock()
 			t.Fatalf("redistest: start redis-server: %v", err)

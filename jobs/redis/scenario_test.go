@@ -1,0 +1,153 @@
+package redis_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"bookstore/services/kit/redis"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// A cluster comes to be, loses a master, grows by a shard under load and shrinks again.
+func TestTheNodesMendTheirCluster(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t)
+	c.grow(6)
+	places := c.requireWhole(time.Minute)
+
+	dead := 0
+	for !places[dead].master {
+		dead++
+	}
+	c.nodes[dead].kill()
+	c.eventually(2*time.Second, "the dead master's replica has taken over", func(ctx context.Context) error {
+		return c.takenOver(ctx, dead, places)
+	})
+	c.start(c.nodes[dead])
+	if places = c.requireWhole(time.Minute); places[dead].master {
+		t.Errorf("node %d has come back as a master", dead)
+	}
+
+	client := c.connect()
+	c.keep(client, "before")
+	l := c.load(client)
+	c.want(8)
+	c.grow(8)
+	c.requireWhole(2 * time.Minute)
+	c.require(client, "before")
+	c.want(6)
+	c.eventually(2*time.Minute, "the last two nodes may go", c.mayGo)
+	c.remove(6)
+	c.requireWhole(time.Minute)
+	c.require(client, "before")
+	l.stop(t)
+}
+
+// takenOver is nil once the replica of a dead node is a master.
+func (c *cluster) takenOver(ctx context.Context, dead int, before []place) error {
+	for i, n := range c.nodes {
+		if before[i].master || before[i].other != c.nodes[dead].port {
+			continue
+		}
+		info, err := n.client.Info(ctx, "replication").Result()
+		if err == nil && field(info, "master_port:") != 0 {
+			err = fmt.Errorf("node %d is still a replica", i)
+		}
+		return err
+	}
+	return errors.New("the dead node had no replica")
+}
+
+// mayGo is nil once six nodes hold everything that the cluster needs.
+func (c *cluster) mayGo(ctx context.Context) error {
+	places, err := c.places(ctx)
+	if err != nil {
+		return err
+	}
+	masters, copied := 0, map[int]bool{}
+	for i, p := range places {
+		switch {
+		case p.slots > 0 && i >= 6:
+			return fmt.Errorf("node %d has slots: %+v", i, places)
+		case p.slots > 0:
+			masters++
+		case i < 6:
+			copied[p.other] = true
+		}
+	}
+	if masters != 3 || len(copied) != 3 {
+		return fmt.Errorf("%+v", places)
+	}
+	return nil
+}
+
+const keys = 500
+
+func (c *cluster) keep(client *redis.Client, value string) {
+	c.t.Helper()
+	for i := range keys {
+		if err := client.Cluster().Set(c.t.Context(), fmt.Sprintf("book:{%d}", i), value, time.Hour).Err(); err != nil {
+			c.t.Fatal(err)
+		}
+	}
+}
+
+// require: moving a slot moves what it keeps.
+func (c *cluster) require(client *redis.Client, value string) {
+	c.t.Helper()
+	for i := range keys {
+		got, err := client.Cluster().Get(c.t.Context(), fmt.Sprintf("book:{%d}", i)).Result()
+		if err != nil || got != value {
+			c.t.Fatalf("key %d: %q, %v", i, got, err)
+		}
+	}
+}
+
+// load writes and reads until it is stopped, whoever serves the keys.
+type load struct {
+	cancel context.CancelFunc
+	done   sync.WaitGroup
+
+	sent   int
+	failed []error
+}
+
+func (c *cluster) load(client *redis.Client) *load {
+	l := &load{}
+	ctx, cancel := context.WithCancel(c.t.Context())
+	l.cancel = cancel
+	tick := time.NewTicker(2 * time.Millisecond)
+	l.done.Go(func() {
+		defer tick.Stop()
+		for ; ctx.Err() == nil; l.sent++ {
+			key := fmt.Sprintf("load:{%d}", l.sent%keys)
+			err := client.Cluster().Set(context.WithoutCancel(ctx), key, "value", time.Hour).Err()
+			if err == nil {
+				err = client.Cluster().Get(context.WithoutCancel(ctx), key).Err()
+			}
+			if err != nil {
+				l.failed = append(l.failed, fmt.Errorf("%s: %w", key, err))
+			}
+			<-tick.C
+		}
+	})
+	c.t.Cleanup(func() { l.cancel(); l.done.Wait() })
+	return l
+}
+
+func (l *load) stop(t *testing.T) {
+	t.Helper()
+	l.cancel()
+	l.done.Wait()
+	t.Logf("%d writes and reads, %d failed", l.sent, len(l.failed))
+	if len(l.failed) > 0 {
+		t.Error(errors.Join(l.failed[:min(10, len(l.failed))]...))
+	}
+}

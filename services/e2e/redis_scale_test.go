@@ -1,0 +1,61 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"context"
+	"os/exec"
+	"strconv"
+	"testing"
+	"time"
+)
+
+// A fourth shard is added and removed again while customers read and buy. Nobody notices; the
+// new master gets its part of the keys, and no other key moves.
+func TestOneMoreShard(t *testing.T) {
+	waitHealthy(t, 2, services...)
+	eventually(t, time.Minute, "Redis is whole", func(ctx context.Context) error { return redisIsWhole(ctx, t) })
+	before := keyOwners(t, 10_000)
+	l := startLoad(t, 50)
+	l.more(t, 200)
+
+	t.Cleanup(func() { scaleRedis(t, 6) })
+	scaleRedis(t, 8)
+	eventually(t, time.Minute, "Redis has four shards", func(ctx context.Context) error { return redisHas(ctx, t, 8) })
+	after := keyOwners(t, 10_000)
+	l.more(t, 200)
+	requireSpread(t, after, 4)
+	moved := 0
+	for i := range before {
+		if before[i] != after[i] {
+			moved++
+		}
+	}
+	t.Logf("one shard more moved %.1f %% of the keys", float64(moved)/float64(len(before))*100)
+	if float64(moved) > 1.15/4*float64(len(before)) {
+		t.Errorf("%d of %d keys moved, more than 1.15/4 of them", moved, len(before))
+	}
+
+	scaleRedis(t, 6)
+	eventually(t, time.Minute, "Redis has three shards", func(ctx context.Context) error { return redisIsWhole(ctx, t) })
+	requireSpread(t, keyOwners(t, 10_000), 3)
+	l.more(t, 200)
+	l.requireNoFailure(t)
+}
+
+// scaleRedis runs what the task redis:scale runs.
+func scaleRedis(t *testing.T, count int) {
+	t.Helper()
+	// The end of a test scales back, and then its own context is over.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), 15*time.Minute)
+	defer cancel()
+	begin := time.Now()
+	scale := exec.CommandContext(ctx, "bash", "vagrant/provision/redis-scale.sh", strconv.Itoa(count))
+	scale.Dir = "../.."
+	out, err := scale.CombinedOutput()
+	if err != nil {
+		t.Errorf("scale redis to %d: %v\n%s", count, err, out)
+		return
+	}
+	t.Logf("scaled to %d nodes in %.0f s\n%s", count, time.Since(begin).Seconds(), out)
+}

@@ -1,0 +1,171 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	nomad "github.com/hashicorp/nomad/api"
+	goredis "github.com/redis/go-redis/v9"
+)
+
+func redisPassword(ctx context.Context, t testing.TB) (string, error) {
+	t.Helper()
+	variable, _, err := nomadClient(t).Variables().GetVariableItems("nomad/jobs/redis", (&nomad.QueryOptions{}).WithContext(ctx))
+	return variable["password"], err
+}
+
+// redisAt is a client of one node alone.
+func redisAt(at, password string) *goredis.Client {
+	return goredis.NewClient(&goredis.Options{
+		Addr: at, Password: password, MaxRetries: -1, DialTimeout: 2 * time.Second, ReadTimeout: 2 * time.Second,
+		// As with the members of PostgreSQL: no DNS name in the certificate, and this one only looks.
+		TLSConfig: &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS12},
+	})
+}
+
+// eachRedis does something with every node.
+func eachRedis(t *testing.T, do func(at string, client *goredis.Client)) {
+	t.Helper()
+	entries, err := healthy(t.Context(), t, "redis", "")
+	if err != nil || len(entries) == 0 {
+		t.Fatalf("no Redis in Consul: %v", err)
+	}
+	password, err := redisPassword(t.Context(), t)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		client := redisAt(hostPort(e), password)
+		do(hostPort(e), client)
+		client.Close()
+	}
+}
+
+// shard is some slots and the id and address of the master that owns them.
+type shard struct {
+	start, end int
+	id, master string
+}
+
+func redisShards(t *testing.T) (shards []shard) {
+	t.Helper()
+	eachRedis(t, func(at string, client *goredis.Client) {
+		if shards != nil {
+			return
+		}
+		slots, err := client.ClusterSlots(t.Context()).Result()
+		if err != nil {
+			t.Fatalf("%s: %v", at, err)
+		}
+		for _, s := range slots {
+			shards = append(shards, shard{s.Start, s.End, s.Nodes[0].ID, s.Nodes[0].Addr})
+		}
+	})
+	return shards
+}
+
+// keyOwners is the id of the master that owns the cached copy of each book from 1 to n.
+func keyOwners(t *testing.T, n int) []string {
+	t.Helper()
+	shards, owners := redisShards(t), make([]string, n)
+	asked := false
+	eachRedis(t, func(at string, client *goredis.Client) {
+		if asked {
+			return
+		}
+		asked = true
+		slots, err := client.Pipelined(t.Context(), func(p goredis.Pipeliner) error {
+			for i := range n {
+				p.ClusterKeySlot(t.Context(), fmt.Sprintf("book:{%d}", i+1))
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatalf("%s: %v", at, err)
+		}
+		for i, answer := range slots {
+			slot := int(answer.(*goredis.IntCmd).Val())
+			of := slices.IndexFunc(shards, func(s shard) bool { return s.start <= slot && slot <= s.end })
+			if of < 0 {
+				t.Fatalf("nobody owns slot %d", slot)
+			}
+			owners[i] = shards[of].id
+		}
+	})
+	return owners
+}
+
+// requireSpread: as many masters as there should be, none with more than its share of the keys.
+func requireSpread(t *testing.T, owners []string, masters int) {
+	t.Helper()
+	keys, peak := map[string]int{}, 0
+	for _, owner := range owners {
+		keys[owner]++
+		peak = max(peak, keys[owner])
+	}
+	mean := float64(len(owners)) / float64(masters)
+	t.Logf("%d keys on %d masters, the most on one %.3f of the mean", len(owners), len(keys), float64(peak)/mean)
+	if len(keys) != masters || float64(peak) > 1.1*mean {
+		t.Errorf("%v, want %d masters and no more than 1.1 of the mean", keys, masters)
+	}
+}
+
+func TestKeysSpreadOverMasters(t *testing.T) {
+	eventually(t, time.Minute, "Redis is whole", func(ctx context.Context) error { return redisIsWhole(ctx, t) })
+	requireSpread(t, keyOwners(t, 10_000), 3)
+}
+
+// A node speaks TLS and takes a password or says nothing; what it keeps is bounded and the
+// longest unused goes first.
+func TestRedisIsClosedAndBounded(t *testing.T) {
+	eachRedis(t, func(at string, client *goredis.Client) {
+		stranger := redisAt(at, "")
+		defer stranger.Close()
+		if err := stranger.Get(t.Context(), "book:{1}").Err(); err == nil || !strings.Contains(err.Error(), "NOAUTH") {
+			t.Errorf("%s to a stranger: %v", at, err)
+		}
+		if err := speaksPlain(t, at); err == nil {
+			t.Errorf("%s speaks without TLS", at)
+		}
+		settings, err := client.ConfigGet(t.Context(), "maxmemory*").Result()
+		if err != nil {
+			t.Fatalf("%s: %v", at, err)
+		}
+		bytes, _ := strconv.ParseInt(settings["maxmemory"], 10, 64)
+		if bytes <= 0 || bytes > 64<<20 || settings["maxmemory-policy"] != "allkeys-lru" {
+			t.Errorf("%s keeps %d bytes, then %s", at, bytes, settings["maxmemory-policy"])
+		}
+	})
+}
+
+// speaksPlain is nil when a node answers who does not speak TLS.
+func speaksPlain(t *testing.T, at string) error {
+	t.Helper()
+	conn, err := (&net.Dialer{Timeout: 2 * time.Second}).DialContext(t.Context(), "tcp", at)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	if err := conn.SetDeadline(time.Now().Add(2 * time.Second)); err != nil {
+		return err
+	}
+	if _, err := conn.Write([]byte("PING\r\n")); err != nil {
+		return err
+	}
+	answer := make([]byte, 64)
+	n, err := conn.Read(answer)
+	if err == nil && !strings.HasPrefix(string(answer[:n]), "-NOAUTH") && !strings.HasPrefix(string(answer[:n]), "+") {
+		err = errors.New("no answer of Redis")
+	}
+	return err
+}
