@@ -13,6 +13,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"bookstore/services/gateway"
+	"bookstore/services/gateway/limit"
 )
 
 // FuzzRequests: however a request is spelled, what gets through to a service is
@@ -92,6 +93,7 @@ func requirePlain(t *testing.T, uri string, r *http.Request) {
 func FuzzTokens(f *testing.F) {
 	for _, seed := range []string{
 		tokenFile, "", "#", "a operator", "a operator b c", "a king t", "a operator t\na client t\n", "\x00 client t", "a\tclient\tt\r\n", "ü client t",
+		"a client t rate=1 burst=2 inflight=3", "a client t rate=NaN burst=2 inflight=3", "a client t rate=1",
 	} {
 		f.Add([]byte(seed), "t")
 	}
@@ -108,9 +110,12 @@ func FuzzTokens(f *testing.F) {
 		if !known {
 			return
 		}
+		if err := who.Limits.Validate(); err != nil && who.Limits != (limit.Limits{}) {
+			t.Fatalf("%q gives %+v: %v", content, who, err)
+		}
 		for line := range strings.Lines(string(content)) {
 			words := strings.Fields(line)
-			if len(words) == 3 && words[0] == who.Name && words[1] == string(who.Role) && words[2] == token && !strings.HasPrefix(words[0], "#") {
+			if len(words) >= 3 && words[0] == who.Name && words[1] == string(who.Role) && words[2] == token && !strings.HasPrefix(words[0], "#") {
 				return
 			}
 		}

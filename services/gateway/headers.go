@@ -18,7 +18,7 @@ var hopByHop = map[string]bool{
 // ours are request headers that only the gateway may set, or that are for the
 // gateway alone: a client's are dropped.
 var ours = map[string]bool{
-	web.HeaderCaller: true, "X-Operator": true, web.HeaderRequestID: true, web.HeaderTimeout: true,
+	web.HeaderCaller: true, "X-Operator": true, web.HeaderRequestID: true, web.HeaderTimeout: true, headerClientAddress: true,
 	"Authorization": true, "Host": true, "Content-Length": true, "Expect": true,
 }
 
@@ -40,7 +40,7 @@ func requestHeaders(c *fiber.Ctx, caller *Identity) http.Header {
 	})
 	header.Set(web.HeaderRequestID, web.RequestID(web.Context(c)))
 	if caller != nil {
-		header.Set(web.HeaderCaller, "token:"+caller.Name)
+		header.Set(web.HeaderCaller, caller.Client())
 	}
 	if header.Get("User-Agent") == "" {
 		header.Set("User-Agent", "") // or the transport names itself

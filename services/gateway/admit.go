@@ -1,0 +1,132 @@
+package gateway
+
+import (
+	"context"
+	"math"
+	"net/netip"
+	"strconv"
+	"sync"
+
+	"github.com/valyala/fasthttp"
+
+	"bookstore/services/gateway/limit"
+)
+
+// headerClientAddress is where the ingress says whom it talks to. It overwrites
+// what the client wrote, and only the ingress may call the gateway, so it can be
+// believed, and nothing else about an address can.
+const headerClientAddress = "X-Client-Address"
+
+// admission lets requests in, as far as their client's limits go.
+type admission struct {
+	limiter   *limit.Limiter // nil lets everything in
+	everybody limit.Limits   // of those whose token has no limits of its own
+	addresses addresses
+}
+
+func newAdmission(limiter *limit.Limiter, everybody limit.Limits) *admission {
+	return &admission{limiter: limiter, everybody: everybody, addresses: addresses{names: map[string]string{}}}
+}
+
+// ticket is a request that was let in.
+type ticket struct {
+	limiter *limit.Limiter
+	client  string
+}
+
+// leave must be called when the request is answered.
+func (t ticket) leave() {
+	if t.limiter != nil {
+		t.limiter.Leave(t.client)
+	}
+}
+
+// admit lets a request in, or says why not; either way the answer says how the
+// client stands. It allocates nothing for a client that is known.
+func (a *admission) admit(ctx context.Context, r *fasthttp.RequestCtx, caller *Identity) (ticket, error) {
+	if a.limiter == nil {
+		return ticket{}, nil
+	}
+	client, limits := a.clientOf(r, caller)
+	state, err := a.limiter.Admit(ctx, client, limits)
+	writeState(&r.Response.Header, state)
+	if err != nil {
+		return ticket{}, err
+	}
+	return ticket{a.limiter, client}, nil
+}
+
+// clientOf is who has the limits: a token's bearer, else an address.
+func (a *admission) clientOf(r *fasthttp.RequestCtx, caller *Identity) (string, limit.Limits) {
+	switch {
+	case caller == nil:
+		return a.addresses.client(r.Request.Header.Peek(headerClientAddress)), a.everybody
+	case caller.Limits == limit.Limits{}:
+		return caller.Client(), a.everybody
+	default:
+		return caller.Client(), caller.Limits
+	}
+}
+
+// writeState answers with the headers of draft-ietf-httpapi-ratelimit-headers-06,
+// the last one that has them apart; later ones put them into one.
+func writeState(h *fasthttp.ResponseHeader, s limit.State) {
+	var digits [20]byte
+	h.SetBytesV("RateLimit-Limit", strconv.AppendInt(digits[:0], int64(s.Limit), 10))
+	h.SetBytesV("RateLimit-Remaining", strconv.AppendInt(digits[:0], int64(s.Remaining), 10))
+	h.SetBytesV("RateLimit-Reset", strconv.AppendInt(digits[:0], int64(math.Ceil(s.Reset.Seconds())), 10))
+	h.Set("RateLimit-Policy", s.Policy)
+}
+
+const (
+	clientUnknown = "address:unknown"
+	// mostAddresses are remembered with their clients' names.
+	mostAddresses = 4096
+	// longestAddress is that of an IPv6 address with a zone.
+	longestAddress = 64
+)
+
+// addresses remembers the names of the clients at addresses.
+type addresses struct {
+	mu    sync.RWMutex
+	names map[string]string // by address as the ingress writes it
+}
+
+func (a *addresses) client(written []byte) string {
+	if len(written) == 0 || len(written) > longestAddress {
+		return clientUnknown
+	}
+	a.mu.RLock()
+	name, known := a.names[string(written)]
+	a.mu.RUnlock()
+	if known {
+		return name
+	}
+	address := string(written)
+	name = clientAt(address)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if len(a.names) >= mostAddresses {
+		clear(a.names)
+	}
+	a.names[address] = name
+	return name
+}
+
+// clientAt names the client at an address. With IPv6 a client has a network of
+// /64 at least, and could come from another of its addresses each time.
+func clientAt(written string) string {
+	address, err := netip.ParseAddr(written)
+	if err != nil {
+		return clientUnknown
+	}
+	address = address.Unmap().WithZone("")
+	if address.Is6() {
+		network, err := address.Prefix(64)
+		if err != nil {
+			return clientUnknown
+		}
+		return "address:" + network.String()
+	}
+	return "address:" + address.String()
+}
