@@ -114,6 +114,7 @@ func trouble(ctx context.Context, t *testing.T, c *redis.Client, nodes *redistes
 	for step := 0; ctx.Err() == nil; step++ {
 		switch step % 4 {
 		case 0: // a replica takes over without what its master has not sent it
+			eventually(t, "there is a replica", func() bool { return len(nodes.ReplicasOf(key)) > 0 })
 			nodes.Promote(nodes.ReplicasOf(key)[0])
 			nodes.Settle()
 		case 1: // keys are evicted

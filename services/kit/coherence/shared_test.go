@@ -93,10 +93,10 @@ func TestAFillThatBeganBeforeAChangeIsNotStored(t *testing.T) {
 	before := s.token(1)
 	s.raise(floor(1, 1, 2))
 	s.requireStored(false, before, book(1, 1, 1))
-	after := s.token(1)
-	s.requireStored(false, before, book(1, 1, 2))
-	s.requireStored(true, after, book(1, 1, 2))
-	s.requireCopy(book(1, 1, 2))
+	after, want := s.token(1), book(1, 1, 2)
+	s.requireStored(false, before, want)
+	s.requireStored(true, after, want)
+	s.requireCopy(want)
 }
 
 // Such as one that was read from a replica of the database.
@@ -110,9 +110,10 @@ func TestAFillBelowTheFloorIsNotStored(t *testing.T) {
 func TestACopyBelowItsFloorIsNotAnswered(t *testing.T) {
 	s := openTier(t)
 	for id, to := range map[int64]coherence.Floor{1: floor(1, 3, 0), 2: floor(2, 0, 3), 3: floor(3, coherence.Gone, coherence.Gone)} {
-		s.requireStored(true, s.token(id), book(id, 2, 2))
+		want := book(id, 2, 2)
+		s.requireStored(true, s.token(id), want)
 		s.raise(floor(id, 2, 2), floor(id, 1, 1))
-		s.requireCopy(book(id, 2, 2))
+		s.requireCopy(want)
 		s.raise(to)
 		s.token(id)
 		if old, err := s.Stale(t.Context(), id); err != nil || old == nil || old.Version != 2 {

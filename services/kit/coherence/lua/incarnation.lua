@@ -5,10 +5,18 @@ local function now()
   return t[1] * 1000 + math.floor(t[2] / 1000)
 end
 
+-- incarnation names the life of this shard's data: it changes with each
+-- promotion of a replica and each start of the master, whenever something that
+-- was acknowledged may be lost.
+local function incarnation()
+  return redis.call('INFO', 'replication'):match('master_replid:(%x+)')
+end
+
 -- heard: did more than half of the masters answer this node lately? One that
--- did not hear from them may have been replaced without knowing it. Each is
--- asked at least every half of cluster-node-timeout, and none is replaced
--- before the whole of it.
+-- did not hear from them may have been replaced without knowing it, and what it
+-- takes would be lost. Each is asked at least every half of
+-- cluster-node-timeout, and none is replaced before the whole of it. (That a
+-- replica follows proves nothing: a node that was frozen still sees it.)
 local function heard(at)
   local masters, lately = 0, 0
   for line in redis.call('CLUSTER', 'NODES'):gmatch('[^\n]+') do
@@ -21,17 +29,6 @@ local function heard(at)
     end
   end
   return 2 * lately > masters
-end
-
--- incarnation names the life of this shard's data: it changes with each
--- promotion of a replica and each start of the master, whenever something that
--- was acknowledged may be lost. It is nil where another node may have become
--- the master meanwhile; a replica that follows is proof that none has.
-local function incarnation(at)
-  local info = redis.call('INFO', 'replication')
-  if info:find('lag=[012]\r') or heard(at) then
-    return info:match('master_replid:(%x+)')
-  end
 end
 
 local deposed = redis.error_reply('DEPOSED this node has not heard from the cluster lately')

@@ -2,8 +2,8 @@
 -- it, which has ended.
 
 local at = now()
-local inc = incarnation(at)
-if not inc then return deposed end
+local inc = incarnation()
+if not heard(at) then return deposed end
 
 open(KEYS[1], inc, at)
 redis.call('HDEL', KEYS[1], 'lease:' .. ARGV[3])

@@ -2,8 +2,7 @@
 -- The copy, or the token if it was left, or '' where somebody else fills.
 
 local at = now()
-local inc = incarnation(at)
-if not inc then return '' end
+local inc = incarnation()
 
 local copy = redis.call('HMGET', KEYS[1], 'inc', 'till', 'v', 's', 'fv', 'fs', 'token_inc', 'token_till')
 if copy[1] == inc and tonumber(copy[2]) > at and not below(copy[3], copy[4], copy[5], copy[6]) then

@@ -3,8 +3,8 @@
 -- that it knows: its name, how long its lease lasts, and whether that is all.
 
 local at = now()
-local inc = incarnation(at)
-if not inc then return deposed end
+local inc = incarnation()
+if not heard(at) then return deposed end
 
 open(KEYS[1], inc, at)
 local told, registry = {0}, redis.call('HGETALL', KEYS[1])

@@ -1,7 +1,7 @@
 -- KEYS: the book. ARGV: the floor's versions, the key's life.
 -- Who is filling began too early: the next reader may fill instead.
 
-if not incarnation(now()) then return deposed end
+if not heard(now()) then return deposed end
 
 local floor = redis.call('HMGET', KEYS[1], 'fv', 'fs')
 if below(floor[1] or 0, floor[2] or 0, ARGV[1], ARGV[2]) then

@@ -2,8 +2,8 @@
 -- 0 where the session has ended.
 
 local at = now()
-local inc = incarnation(at)
-if not inc then return deposed end
+local inc = incarnation()
+if not heard(at) then return deposed end
 
 local lease = redis.call('HGET', KEYS[1], 'lease:' .. ARGV[1])
 if not lease or not known(KEYS[1], inc) then return 0 end

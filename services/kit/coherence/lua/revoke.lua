@@ -2,8 +2,8 @@
 -- is not renewed any more.
 
 local at = now()
-local inc = incarnation(at)
-if not inc then return deposed end
+local inc = incarnation()
+if not heard(at) then return deposed end
 if not known(KEYS[1], inc) then
   return redis.error_reply('LOST the registry is not the one that was asked before')
 end

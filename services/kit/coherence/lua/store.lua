@@ -2,9 +2,9 @@
 -- and the copy: versions, status, ETag, body, when it was filled.
 
 local at = now()
-local inc = incarnation(at)
+local inc = incarnation()
 local book = redis.call('HMGET', KEYS[1], 'token', 'token_inc', 'fv', 'fs')
-if not inc or book[1] ~= ARGV[1] or book[2] ~= inc then return 'late' end
+if book[1] ~= ARGV[1] or book[2] ~= inc then return 'late' end
 
 redis.call('HDEL', KEYS[1], 'token', 'token_inc', 'token_till')
 if below(ARGV[4], ARGV[5], book[3], book[4]) then return 'below' end
