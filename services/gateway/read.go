@@ -132,7 +132,7 @@ func keepList(begun time.Time, a *upstreamAnswer) (*coherence.Entry, error) {
 	switch {
 	case a.status == http.StatusOK:
 		age, _ := strconv.ParseUint(a.header.Get("Age"), 10, 16) // 0: not said
-		return &coherence.Entry{Status: a.status, Body: a.body, FilledAt: begun.Add(-time.Duration(age) * time.Second)}, nil //nolint:gosec // 16 bits
+		return &coherence.Entry{Status: a.status, Body: a.body, FilledAt: begun.Add(-time.Duration(age) * time.Second)}, nil
 	case a.isProblem():
 		return nil, a.problem()
 	}
@@ -143,7 +143,7 @@ func keepList(begun time.Time, a *upstreamAnswer) (*coherence.Entry, error) {
 func (a *upstreamAnswer) problem() *fault.Error {
 	f := web.ReadProblem(a.status, a.body)
 	if seconds, err := strconv.ParseUint(a.header.Get("Retry-After"), 10, 16); err == nil {
-		f.RetryAfter = time.Duration(seconds) * time.Second //nolint:gosec // 16 bits
+		f.RetryAfter = time.Duration(seconds) * time.Second
 	}
 	return f
 }

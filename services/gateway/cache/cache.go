@@ -6,13 +6,13 @@
 // kit/coherence. What keeps a slow fill from bringing back what was changed
 // meanwhile:
 //
-//	             no copy                     done, still attached
-//	 (nothing) ───────────► fill on its way ──────────────────────► copy
-//	                             │ Raise: detached, its answer is       │ Raise: outdated
-//	                             │ for those who wait for it alone      │ Flush: of another generation
-//	                             ▼                                      ▼
-//	                         (nothing)                             stale copy: while
-//	                                                               the circuit is open
+//	            no copy                     done, still attached
+//	(nothing) ───────────► fill on its way ──────────────────────► copy
+//	                            │ Raise: detached, its answer is       │ Raise: outdated
+//	                            │ for those who wait for it alone      │ Flush: of another generation
+//	                            ▼                                      ▼
+//	                        (nothing)                             stale copy: while
+//	                                                              the circuit is open
 //
 // Lists promise less (they may lag by 2 s), live for a second, and need no lease.
 package cache

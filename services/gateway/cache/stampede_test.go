@@ -73,7 +73,7 @@ func (l *library) all(readers int, id func(reader int) int64, want string) {
 		reading.Go(func() {
 			<-start
 			c, _, err := l.gateways[i%2].Get(context.Background(), id(i), l.ask)
-			got := ""
+			var got string
 			switch {
 			case err != nil:
 				got = err.Error()
