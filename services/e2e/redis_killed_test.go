@@ -213,7 +213,7 @@ func replaced(ctx context.Context, t *testing.T, died string) error {
 			continue
 		}
 		client := redisAt(hostPort(e), password)
-		slots, err := client.ClusterSlots(ctx).Result()
+		slots, err := slotsOf(ctx, client)
 		client.Close()
 		if err != nil {
 			return err
