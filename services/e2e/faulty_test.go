@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -74,7 +75,7 @@ func (f *faultyInstance) ask(t *testing.T, path string) int64 {
 	if err != nil {
 		t.Fatal(err)
 	}
-	calls, err := strconv.ParseInt(string(text), 10, 64)
+	calls, err := strconv.ParseInt(strings.TrimSpace(string(text)), 10, 64)
 	if err != nil {
 		t.Fatalf("%s: %d %s", path, res.StatusCode, text)
 	}

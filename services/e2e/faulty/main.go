@@ -4,11 +4,10 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
-	"io"
 	"log"
 	"net/http"
-	"strings"
 	"sync/atomic"
 	"time"
 )
@@ -34,12 +33,12 @@ func main() {
 func (f *faulty) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch r.URL.Path {
 	case "/ready":
-		answer(w, http.StatusOK, `{"status":"ready"}`)
+		answer(w, http.StatusOK, map[string]any{"status": "ready"})
 	case "/told":
 		if way := r.URL.Query().Get("way"); way != "" {
 			f.way.Store(way)
 		}
-		answer(w, http.StatusOK, fmt.Sprint(f.calls.Load()))
+		answer(w, http.StatusOK, f.calls.Load())
 	default:
 		f.calls.Add(1)
 		f.serve(w, r)
@@ -50,8 +49,10 @@ func (f *faulty) serve(w http.ResponseWriter, r *http.Request) {
 	switch f.way.Load() {
 	case "503":
 		w.Header().Set("Content-Type", "application/problem+json")
-		answer(w, http.StatusServiceUnavailable, fmt.Sprintf(`{"type":"about:blank","title":"Service Unavailable","status":503,`+
-			`"detail":"told to","code":"unavailable","requestId":%q}`, r.Header.Get("X-Request-Id")))
+		answer(w, http.StatusServiceUnavailable, map[string]any{
+			"type": "about:blank", "title": "Service Unavailable", "status": http.StatusServiceUnavailable,
+			"detail": "told to", "code": "unavailable", "requestId": r.Header.Get("X-Request-Id"),
+		})
 		return
 	case "hang":
 		<-r.Context().Done()
@@ -63,14 +64,20 @@ func (f *faulty) serve(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
-	id := strings.TrimSuffix(strings.TrimPrefix(r.URL.Path, "/books/"), "/availability")
-	answer(w, http.StatusOK, `{"bookId":`+id+`,"available":1,"inStock":true}`)
+	var id int64
+	if _, err := fmt.Sscanf(r.URL.Path, "/books/%d/availability", &id); err != nil {
+		w.WriteHeader(http.StatusNotFound)
+		return
+	}
+	answer(w, http.StatusOK, map[string]any{"bookId": id, "available": 1, "inStock": true})
 }
 
-func answer(w http.ResponseWriter, status int, body string) {
+func answer(w http.ResponseWriter, status int, body any) {
 	if w.Header().Get("Content-Type") == "" {
 		w.Header().Set("Content-Type", "application/json")
 	}
 	w.WriteHeader(status)
-	_, _ = io.WriteString(w, body) // who does not read it is gone
+	if err := json.NewEncoder(w).Encode(body); err != nil {
+		log.Printf("answer: %v", err)
+	}
 }
