@@ -30,7 +30,7 @@ func (w *world) trouble(ctx context.Context) {
 		}
 		w.nodes.Settle()
 		w.troubles = append(w.troubles, period{from, w.history.now()})
-		<-time.After(500 * time.Millisecond)
+		<-time.After(time.Second)
 	}
 }
 
@@ -74,10 +74,11 @@ func (w *world) evict() {
 	}
 }
 
+// holdUp has a gateway hear nothing for longer than anybody waits for it.
 func (w *world) holdUp(g *front) {
 	g.near.held.Lock()
 	defer g.near.held.Unlock()
-	<-time.After(700 * time.Millisecond)
+	<-time.After(2 * time.Second)
 }
 
 // finish makes acts of changes: from the ledger it takes the versions that orders made, and
