@@ -49,8 +49,9 @@ func (f *faulty) serve(w http.ResponseWriter, r *http.Request) {
 	switch f.way.Load() {
 	case "503":
 		w.Header().Set("Content-Type", "application/problem+json")
+		w.Header().Set("Retry-After", "1")
 		answer(w, http.StatusServiceUnavailable, map[string]any{
-			"type": "about:blank", "title": "Service Unavailable", "status": http.StatusServiceUnavailable,
+			"type": "urn:bookstore:problem:unavailable", "title": "Unavailable", "status": http.StatusServiceUnavailable,
 			"detail": "told to", "code": "unavailable", "requestId": r.Header.Get("X-Request-Id"),
 		})
 		return
