@@ -136,6 +136,8 @@ func TestHistory(t *testing.T) {
 		working.Go(func() { w.write(ctx, i) })
 	}
 	working.Go(func() { w.create(ctx) })
+	client := w.connect()
+	working.Go(func() { w.forget(ctx, client) })
 	w.trouble(ctx)
 	working.Wait()
 	w.requireAllToldInTheEnd()

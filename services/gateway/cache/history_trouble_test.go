@@ -2,9 +2,12 @@ package cache_test
 
 import (
 	"context"
+	"fmt"
+	"math/rand/v2"
 	"time"
 
 	"bookstore/services/gateway/cache"
+	"bookstore/services/kit/redis"
 )
 
 const registry = "{near}:registry"
@@ -64,7 +67,15 @@ func (w *world) replaced(key string, master int) {
 	}
 }
 
-// evict has Redis lose keys, as it does when its memory is full.
+// forget has Redis lose books, as it does when its memory is full.
+func (w *world) forget(ctx context.Context, client *redis.Client) {
+	for ctx.Err() == nil {
+		_ = client.Cluster().Del(ctx, fmt.Sprintf("book:{%d}", 1+rand.Int64N(shelved))).Err()
+		<-time.After(rand.N(40 * time.Millisecond))
+	}
+}
+
+// evict has Redis lose everything.
 func (w *world) evict() {
 	w.Helper()
 	for _, i := range w.nodes.Masters() {
