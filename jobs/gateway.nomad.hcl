@@ -50,6 +50,50 @@ variable "distinct_hosts" {
   description = "Whether each instance needs a host of its own."
 }
 
+variable "rate_limit" {
+  type        = number
+  default     = 200
+  description = "Requests a second of one client, over all instances. Operators have five times as many."
+
+  validation {
+    condition     = var.rate_limit > 0 && var.rate_limit <= 200000
+    error_message = "Above 0, at most 200,000 a second."
+  }
+}
+
+variable "rate_burst" {
+  type        = number
+  default     = 400
+  description = "Requests that one client may send at once after a pause."
+
+  validation {
+    condition     = var.rate_burst >= 1 && var.rate_burst <= 200000 && floor(var.rate_burst) == var.rate_burst
+    error_message = "Between 1 and 200,000 requests."
+  }
+}
+
+variable "max_in_flight" {
+  type        = number
+  default     = 64
+  description = "Requests of one client that one instance answers at the same time."
+
+  validation {
+    condition     = var.max_in_flight >= 1 && var.max_in_flight <= 10000 && floor(var.max_in_flight) == var.max_in_flight
+    error_message = "Between 1 and 10,000 requests."
+  }
+}
+
+variable "near_cache_bytes" {
+  type        = number
+  default     = 33554432
+  description = "Bytes of memory for the books that an instance keeps near, and an eighth of it for lists. With 1 nothing is near."
+
+  validation {
+    condition     = var.near_cache_bytes >= 1 && var.near_cache_bytes <= 67108864
+    error_message = "Between 1 byte and 64 MiB: the task has 128 MB in all."
+  }
+}
+
 job "gateway" {
   datacenters = [var.datacenter]
   type        = "service"
@@ -191,11 +235,17 @@ job "gateway" {
         LISTEN_ADDR = "127.0.0.1:8080"
         VERSION     = var.version
         INSTANCE    = "${NOMAD_ALLOC_ID}"
-        GOMEMLIMIT  = "80MiB"
+        GOMEMLIMIT  = "110MiB"
 
         BOOKS_URL       = "http://127.0.0.1:9101"
         ORDERS_URL      = "http://127.0.0.1:9102"
         COORDINATOR_URL = "http://127.0.0.1:9104"
+
+        NEAR_CACHE_BYTES = "${var.near_cache_bytes}"
+
+        RATE_LIMIT    = "${var.rate_limit}"
+        RATE_BURST    = "${var.rate_burst}"
+        MAX_IN_FLIGHT = "${var.max_in_flight}"
 
         TOKENS_FILE         = "${NOMAD_SECRETS_DIR}/tokens"
         REDIS_MEMBERS_FILE  = "${NOMAD_TASK_DIR}/redis.members"
@@ -225,16 +275,17 @@ job "gateway" {
         data        = "{{ with nomadVar \"nomad/jobs/gateway\" }}{{ .redis_password }}{{ end }}"
       }
 
-      # Who is who: <name> <role> <token>.
+      # Who is who: <name> <role> <token> [limits]. Import, tests and benchmarks are to find
+      # the system's limits and not their own.
       template {
         destination = "${NOMAD_SECRETS_DIR}/tokens"
         change_mode = "noop"
         data        = <<-EOT
           {{- with nomadVar "nomad/jobs/gateway" }}
-          operator operator {{ .operator_token }}
-          import client {{ .import_token }}
-          test client {{ .test_token }}
-          bench client {{ .bench_token }}
+          operator operator {{ .operator_token }} rate=${5 * var.rate_limit} burst=${5 * var.rate_burst} inflight=${5 * var.max_in_flight}
+          import client {{ .import_token }} rate=100000 burst=100000 inflight=2048
+          test client {{ .test_token }} rate=100000 burst=100000 inflight=2048
+          bench client {{ .bench_token }} rate=100000 burst=100000 inflight=2048
           {{- end }}
         EOT
       }
@@ -247,7 +298,7 @@ job "gateway" {
 
       resources {
         cpu    = 120
-        memory = 96
+        memory = 128
       }
     }
   }

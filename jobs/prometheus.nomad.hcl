@@ -112,6 +112,15 @@ job "prometheus" {
         change_signal   = "SIGHUP"
       }
 
+      template {
+        destination     = "${NOMAD_TASK_DIR}/rules/gateway.yml"
+        data            = file("jobs/prometheus/rules/gateway.yml")
+        left_delimiter  = "[["
+        right_delimiter = "]]"
+        change_mode     = "signal"
+        change_signal   = "SIGHUP"
+      }
+
       # The targets, from Consul: Prometheus re-reads a file that changed.
       template {
         destination = "${NOMAD_TASK_DIR}/targets/metrics.yml"

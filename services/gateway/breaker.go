@@ -72,22 +72,37 @@ func (b *breaker) enter() (era uint64, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if !b.circuit.TryAcquirePermit() {
-		return 0, &fault.Error{
-			Kind: fault.CircuitOpen, Message: "a part of the shop does not work at the moment",
-			RetryAfter: max(b.circuit.RemainingDelay(), trialRetryAfter),
-		}
+		return 0, b.refusal()
 	}
 	b.notice()
 	return b.era, nil
 }
 
-// leave says how a call ended, after how many reroutes.
-func (b *breaker) leave(era uint64, end ending, reroutes int) {
+func (b *breaker) refusal() error {
+	return &fault.Error{
+		Kind: fault.CircuitOpen, Message: "a part of the shop does not work at the moment",
+		RetryAfter: max(b.circuit.RemainingDelay(), trialRetryAfter),
+	}
+}
+
+// leave says how a call ended, after how many reroutes. The trial of a circuit
+// that stays open is told what those are told who come after it.
+func (b *breaker) leave(era uint64, end ending, reroutes int) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if era != b.era {
-		return
+		return nil
 	}
+	trial := b.circuit.IsHalfOpen()
+	b.record(end, reroutes)
+	if trial && b.circuit.IsOpen() {
+		return b.refusal()
+	}
+	return nil
+}
+
+// record counts a call's end; the caller holds mu.
+func (b *breaker) record(end ending, reroutes int) {
 	trial := b.circuit.IsHalfOpen()
 	switch {
 	case end == answered:

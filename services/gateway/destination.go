@@ -74,7 +74,7 @@ func (d *destination) enter(caller context.Context, r Route) (*visit, error) {
 	}
 	permit, err := d.limiter.AcquirePermitWithMaxWait(caller, d.wait)
 	if err != nil {
-		d.breaker.leave(era, undecided, 0)
+		_ = d.breaker.leave(era, undecided, 0)
 		if !errors.Is(err, adaptivelimiter.ErrExceeded) {
 			return nil, broken(caller, err)
 		}

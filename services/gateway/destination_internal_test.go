@@ -212,7 +212,11 @@ func TestACircuitOpensAndClosesByItself(t *testing.T) {
 	if _, err := g.call(t.Context(), http.MethodGet, "/orders/:id"); err != nil {
 		t.Errorf("another destination: %v", err)
 	}
-	until(t, "a trial fails", func() bool { return fault.KindOf(g.read(t.Context())) == fault.Unavailable })
+	// A trial that fails is told what all are told.
+	until(t, "a trial fails", func() bool {
+		err := g.read(t.Context())
+		return fault.KindOf(err) == fault.CircuitOpen && calls.Load() > sent
+	})
 	if err := g.read(t.Context()); fault.KindOf(err) != fault.CircuitOpen {
 		t.Errorf("after a trial that failed: %v", err)
 	}

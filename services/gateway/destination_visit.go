@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"errors"
+	"net/http"
 
 	"github.com/failsafe-go/failsafe-go/adaptivelimiter"
 
@@ -45,7 +46,9 @@ func (v *visit) mayResend() bool {
 	return true
 }
 
-// leave ends the visit.
+// leave ends the visit. A read that was the trial of a circuit and failed is
+// refused like those that come after it: there may be an old copy for it too.
+// What a write came to is not to be hidden.
 func (v *visit) leave() {
 	kind := v.failure()
 	end := v.end(kind)
@@ -54,7 +57,10 @@ func (v *visit) leave() {
 	} else {
 		v.permit.Drop()
 	}
-	v.breaker.leave(v.era, end, v.reroutes)
+	refusal := v.breaker.leave(v.era, end, v.reroutes)
+	if refusal != nil && v.route.Method == http.MethodGet {
+		v.answer, v.err = nil, refusal
+	}
 }
 
 // failure is the kind of what the call failed with; "" is none.

@@ -10,38 +10,82 @@ import (
 	"github.com/gofiber/fiber/v2"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"bookstore/services/gateway/cache"
+	"bookstore/services/gateway/limit"
+	"bookstore/services/kit/coherence"
 	"bookstore/services/kit/fault"
+	"bookstore/services/kit/lifecycle"
+	"bookstore/services/kit/redis"
 	"bookstore/services/kit/web"
 )
 
-// Options of a gateway. All but OperatorForCatalogue are required.
+// Options of a gateway. Upstreams, Tokens and Log are required.
 type Options struct {
 	Upstreams            map[Upstream]*url.URL
 	Tokens               *Tokens
-	OperatorForCatalogue bool // catalogue writes need an operator's token
+	OperatorForCatalogue bool          // catalogue writes need an operator's token
+	Redis                *redis.Client // nil: nothing is shared, and books are not near
+	Instance             string        // names the gateway in Redis
+	CacheBytes           uint64        // of memory for books that are near; 0 means 32 MiB
+	Limits               limit.Limits  // of a client whose token has none; zero: nobody is limited
+	Resilience           Resilience
 	Registry             prometheus.Registerer
 	Log                  *slog.Logger
 }
 
-// Gateway passes requests on.
+// listsShare is how much of the cache's memory lists get beside the books'.
+const listsShare = 8
+
+// Gateway passes requests on, and answers what it may from what it has kept.
 type Gateway struct {
 	options   Options
 	transport *http.Transport
 	metrics   metrics
+	limiter   *limit.Limiter
+	admission *admission
+	books     *cache.Books
+	lists     *cache.Lists
+	follower  *coherence.Follower
+	announcer *coherence.Announcer
 }
 
-// New makes a gateway.
+// New makes a gateway. Its Parts have to run beside the requests.
 func New(o Options) (*Gateway, error) {
 	for _, r := range Routes() {
 		if o.Upstreams[r.Upstream] == nil {
 			return nil, fault.Newf(fault.Internal, "no address is known for %s", r.Upstream)
 		}
 	}
-	return &Gateway{options: o, transport: transport(), metrics: newMetrics(o.Registry)}, nil
+	g := &Gateway{options: o, transport: transport(), metrics: newMetrics(o.Resilience, o.Registry, o.Log)}
+	if o.Limits != (limit.Limits{}) {
+		g.limiter = limit.New(limit.Options{Redis: o.Redis, Log: o.Log, Registry: o.Registry})
+	}
+	g.admission = newAdmission(g.limiter, o.Limits)
+	shared := coherence.NewShared(o.Redis, o.Registry)
+	g.books = cache.NewBooks(cache.Options{Bytes: o.CacheBytes, Shared: shared, Registry: o.Registry})
+	g.lists = cache.NewLists(cache.Options{Bytes: o.CacheBytes / listsShare, Registry: o.Registry})
+	g.follower = coherence.NewFollower(o.Redis, o.Instance, g.books, o.Log, o.Registry)
+	g.books.Follow(g.follower)
+	g.announcer = coherence.NewAnnouncer(o.Redis, o.Log, o.Registry)
+	return g, nil
 }
 
-// Close closes idle connections to the upstreams.
-func (g *Gateway) Close() { g.transport.CloseIdleConnections() }
+// Parts are what works beside the requests: the lease of what is near, and the
+// clients' permits.
+func (g *Gateway) Parts() []lifecycle.Part {
+	parts := []lifecycle.Part{g.follower.Part()}
+	if g.limiter != nil {
+		parts = append(parts, g.limiter.Part())
+	}
+	return parts
+}
+
+// Close ends what is being filled and closes idle connections to the upstreams.
+func (g *Gateway) Close() {
+	g.books.Close()
+	g.lists.Close()
+	g.transport.CloseIdleConnections()
+}
 
 // Register adds every route to app. What is read can also be asked for with
 // HEAD, which is answered as GET without the body; a stream has nothing else.
@@ -57,21 +101,23 @@ func (g *Gateway) Register(app fiber.Router) {
 			app.Add(http.MethodHead, r.Pattern, web.AcceptJSON, handler)
 		}
 	}
+	app.Delete("/cache", web.AcceptJSON, g.clearCache)
 }
 
 // handler serves one route.
 func (g *Gateway) handler(r Route) fiber.Handler {
 	base := g.options.Upstreams[r.Upstream]
 	return func(c *fiber.Ctx) error {
-		if err := refuseEncoded(c); err != nil {
-			return err
-		}
-		caller, err := g.authorise(c, r)
+		caller, let, err := g.enter(c, r)
 		if err != nil {
 			return err
 		}
+		defer let.leave()
 		to, err := target(base, c.Path(), string(c.Context().URI().QueryString()))
 		if err != nil {
+			return err
+		}
+		if answered, err := g.cached(c, r, to); answered || err != nil {
 			return err
 		}
 		answer, err := g.forward(web.Context(c), r, upstreamRequest{
@@ -82,6 +128,43 @@ func (g *Gateway) handler(r Route) fiber.Handler {
 		}
 		return respond(c, answer)
 	}
+}
+
+// enter lets a request in that may use the route, as far as its client's limits
+// go. The ticket is to be given back. Who may not use the route is limited too,
+// by address: tokens are not to be guessed.
+func (g *Gateway) enter(c *fiber.Ctx, r Route) (*Identity, ticket, error) {
+	if err := refuseEncoded(c); err != nil {
+		return nil, ticket{}, err
+	}
+	caller, denied := g.authorise(c, r)
+	let, err := g.admission.admit(web.Context(c), c.Context(), caller)
+	switch {
+	case err != nil:
+		return nil, ticket{}, err
+	case denied != nil:
+		let.leave()
+		return nil, ticket{}, denied
+	}
+	return caller, let, nil
+}
+
+// clearCache empties the caches of all gateways. Whoever reads from now on is
+// answered by the service.
+func (g *Gateway) clearCache(c *fiber.Ctx) error {
+	_, let, err := g.enter(c, Route{Access: Operators})
+	if err != nil {
+		return err
+	}
+	defer let.leave()
+	if err := web.AllowQuery(c); err != nil {
+		return err
+	}
+	if err := g.announcer.ClearAll(web.Context(c)); err != nil {
+		return err
+	}
+	c.Status(http.StatusNoContent)
+	return nil
 }
 
 // refuseEncoded refuses encoded bodies: a small one may decode to a huge one.

@@ -134,19 +134,3 @@ func (a answer) want(t *testing.T, status int, code string) {
 		t.Error("the answer has no X-Request-Id")
 	}
 }
-
-func (s *shop) reroutes(t *testing.T) (total float64) {
-	t.Helper()
-	families, err := s.registry.Gather()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, f := range families {
-		if f.GetName() == "gateway_reroutes_total" {
-			for _, m := range f.GetMetric() {
-				total += m.GetCounter().GetValue()
-			}
-		}
-	}
-	return total
-}

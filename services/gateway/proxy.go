@@ -21,12 +21,15 @@ const leastTime = 50 * time.Millisecond
 // forward sends a request to its destination within the route's time, unless
 // the destination's circuit is open (fault.CircuitOpen) or it has all it can
 // carry (fault.Overloaded).
-func (g *Gateway) forward(ctx context.Context, r Route, request upstreamRequest) (*upstreamAnswer, error) {
+func (g *Gateway) forward(ctx context.Context, r Route, request upstreamRequest) (answer *upstreamAnswer, err error) {
 	v, err := g.metrics.destinations[r.Upstream].enter(ctx, r)
 	if err != nil {
 		return nil, err
 	}
-	defer v.leave()
+	defer func() {
+		v.leave()
+		answer, err = v.answer, v.err
+	}()
 	v.answer, v.err = g.deliver(ctx, v, request)
 	return v.answer, v.err
 }

@@ -30,8 +30,8 @@ const (
 )
 
 // Route is one call of the API: where it goes, how long it may take, who may
-// use it, and whether it may be sent a second time when the first came to
-// nothing.
+// use it, whether it may be sent a second time when the first came to nothing,
+// and whether its answer may be kept.
 type Route struct {
 	Method   string
 	Pattern  string // Fiber's pattern; what matches none of them is not let in
@@ -40,6 +40,7 @@ type Route struct {
 	Access   Access
 	Repeat   Repeat
 	Answer   Answer
+	Cache    Cacheability
 }
 
 // Repeat is when a call may be sent again although the first may have arrived.
@@ -61,6 +62,17 @@ const (
 	Events               // passed on as it comes, for as long as it comes
 )
 
+// Cacheability is how an answer may be kept. This table is where it is decided,
+// for every call.
+type Cacheability int
+
+// How answers may be kept.
+const (
+	NotCached  Cacheability = iota
+	CachedBook              // near and shared, coherent with every acknowledged write
+	CachedList              // near, for as long as a list may lag
+)
+
 const (
 	forRead  = 5 * time.Second
 	forWrite = 5 * time.Second
@@ -72,31 +84,31 @@ const (
 // Routes is the API as it is reachable from outside, and all of it.
 func Routes() []Route {
 	return []Route{
-		{http.MethodGet, "/books", Books, forRead, Anyone, Always, JSON},
-		{http.MethodPost, "/books", Books, forWrite, Catalogue, WithKey, JSON},
-		{http.MethodGet, "/books/:id", Books, forRead, Anyone, Always, JSON},
-		{http.MethodPut, "/books/:id", Books, forWrite, Catalogue, Never, JSON},
-		{http.MethodPatch, "/books/:id", Books, forWrite, Catalogue, Never, JSON},
-		{http.MethodDelete, "/books/:id", Books, forWrite, Catalogue, Never, JSON},
-		{http.MethodPut, "/books/by-source/:sourceId", Books, forWrite, Catalogue, Always, JSON},
-		{http.MethodGet, "/books/:id/availability", Books, forRead, Anyone, Always, JSON},
-		{http.MethodPost, "/books/:id/stock", Books, forWrite, Catalogue, WithKey, JSON},
+		{http.MethodGet, "/books", Books, forRead, Anyone, Always, JSON, CachedList},
+		{http.MethodPost, "/books", Books, forWrite, Catalogue, WithKey, JSON, NotCached},
+		{http.MethodGet, "/books/:id", Books, forRead, Anyone, Always, JSON, CachedBook},
+		{http.MethodPut, "/books/:id", Books, forWrite, Catalogue, Never, JSON, NotCached},
+		{http.MethodPatch, "/books/:id", Books, forWrite, Catalogue, Never, JSON, NotCached},
+		{http.MethodDelete, "/books/:id", Books, forWrite, Catalogue, Never, JSON, NotCached},
+		{http.MethodPut, "/books/by-source/:sourceId", Books, forWrite, Catalogue, Always, JSON, NotCached},
+		{http.MethodGet, "/books/:id/availability", Books, forRead, Anyone, Always, JSON, NotCached},
+		{http.MethodPost, "/books/:id/stock", Books, forWrite, Catalogue, WithKey, JSON, NotCached},
 
-		{http.MethodGet, "/orders", Orders, forRead, Anyone, Always, JSON},
-		{http.MethodGet, "/orders/:id", Orders, forRead, Anyone, Always, JSON},
-		{http.MethodPost, "/orders", Coordinator, forTransaction, Anyone, WithKey, JSON},
-		{http.MethodPost, "/orders/:id/cancel", Coordinator, forTransaction, Anyone, Always, JSON},
-		{http.MethodPost, "/orders/:id/returns", Coordinator, forTransaction, Anyone, WithKey, JSON},
-		{http.MethodGet, "/returns/:id", Coordinator, forRead, Anyone, Always, JSON},
+		{http.MethodGet, "/orders", Orders, forRead, Anyone, Always, JSON, NotCached},
+		{http.MethodGet, "/orders/:id", Orders, forRead, Anyone, Always, JSON, NotCached},
+		{http.MethodPost, "/orders", Coordinator, forTransaction, Anyone, WithKey, JSON, NotCached},
+		{http.MethodPost, "/orders/:id/cancel", Coordinator, forTransaction, Anyone, Always, JSON, NotCached},
+		{http.MethodPost, "/orders/:id/returns", Coordinator, forTransaction, Anyone, WithKey, JSON, NotCached},
+		{http.MethodGet, "/returns/:id", Coordinator, forRead, Anyone, Always, JSON, NotCached},
 
-		{http.MethodPost, "/checkouts", Coordinator, forTransaction, Anyone, WithKey, JSON},
-		{http.MethodGet, "/checkouts/:id", Coordinator, forRead, Anyone, Always, JSON},
-		{http.MethodGet, "/checkouts/:id/events", Coordinator, forRead, Anyone, Always, Events},
-		{http.MethodPost, "/checkouts/:id/approve", Coordinator, forTransaction, Anyone, Always, JSON},
-		{http.MethodPost, "/checkouts/:id/cancel", Coordinator, forTransaction, Anyone, Always, JSON},
-		{http.MethodPost, "/checkouts/:id/retry", Coordinator, forTransaction, Operators, Always, JSON},
+		{http.MethodPost, "/checkouts", Coordinator, forTransaction, Anyone, WithKey, JSON, NotCached},
+		{http.MethodGet, "/checkouts/:id", Coordinator, forRead, Anyone, Always, JSON, NotCached},
+		{http.MethodGet, "/checkouts/:id/events", Coordinator, forRead, Anyone, Always, Events, NotCached},
+		{http.MethodPost, "/checkouts/:id/approve", Coordinator, forTransaction, Anyone, Always, JSON, NotCached},
+		{http.MethodPost, "/checkouts/:id/cancel", Coordinator, forTransaction, Anyone, Always, JSON, NotCached},
+		{http.MethodPost, "/checkouts/:id/retry", Coordinator, forTransaction, Operators, Always, JSON, NotCached},
 
-		{http.MethodGet, "/transactions", Coordinator, forRead, Operators, Always, JSON},
-		{http.MethodGet, "/transactions/:gid", Coordinator, forRead, Operators, Always, JSON},
+		{http.MethodGet, "/transactions", Coordinator, forRead, Operators, Always, JSON, NotCached},
+		{http.MethodGet, "/transactions/:gid", Coordinator, forRead, Operators, Always, JSON, NotCached},
 	}
 }

@@ -8,7 +8,7 @@ packages=(
 	docker.io containernetworking-plugins iproute2 iptables procps
 	postgresql redis-server redis-tools
 	gcc libc6-dev mmdebstrap debian-archive-keyring
-	ca-certificates curl jq openssl python3 python3-pip unzip shellcheck
+	ca-certificates curl jq openssl python3 python3-pip unzip shellcheck wrk
 )
 missing=()
 for package in "${packages[@]}"; do

@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"bookstore/services/gateway"
+	"bookstore/services/gateway/limit"
+	"bookstore/services/gateway/openapi"
 	"bookstore/services/kit/config"
 	"bookstore/services/kit/lifecycle"
 	"bookstore/services/kit/redis"
@@ -26,6 +28,9 @@ const name = "gateway"
 // requestDeadline is above the longest of the routes' own.
 const requestDeadline = 12 * time.Second
 
+// servedBy is how much of the allocation's id names an instance to clients.
+const servedBy = 8
+
 type settings struct {
 	config.Service
 	Redis                redis.Config
@@ -34,12 +39,15 @@ type settings struct {
 	CoordinatorURL       string `env:"COORDINATOR_URL,required"`
 	TokensFile           string `env:"TOKENS_FILE"`
 	OperatorForCatalogue bool   `env:"REQUIRE_OPERATOR_FOR_CATALOGUE" envDefault:"false"`
+	CacheBytes           uint64 `env:"NEAR_CACHE_BYTES" envDefault:"33554432"`
+	Limits               limit.Limits
+	Resilience           gateway.Resilience
 }
 
 // Validate reports every problem at once.
 func (s settings) Validate() error {
 	_, err := s.upstreams()
-	return errors.Join(s.Service.Validate(), err)
+	return errors.Join(s.Service.Validate(), s.Limits.Validate(), s.Resilience.Validate(), err)
 }
 
 func (s settings) upstreams() (map[gateway.Upstream]*url.URL, error) {
@@ -88,30 +96,33 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 	if err != nil {
 		return err
 	}
+	store, err := openRedis(s.Redis)
+	if err != nil {
+		return err
+	}
+	if store != nil {
+		defer store.Close() //nolint:errcheck // the process is ending
+	}
 	front, err := gateway.New(gateway.Options{
 		Upstreams: upstreams, Tokens: tokens, OperatorForCatalogue: s.OperatorForCatalogue,
+		Redis: store, Instance: s.Instance, CacheBytes: s.CacheBytes, Limits: s.Limits, Resilience: s.Resilience,
 		Registry: registry, Log: log,
 	})
 	if err != nil {
 		return err
 	}
 	defer front.Close()
-	cache, err := openRedis(s.Redis)
-	if err != nil {
-		return err
-	}
-	if cache != nil {
-		defer cache.Close() //nolint:errcheck // the process is ending
-	}
 
 	gate := &lifecycle.Gate{}
 	app := web.New(web.Options{
 		Service: name, Version: s.Version, Instance: s.Instance, Log: log, Registry: registry,
-		Ready: gate.Ready, Health: health(front, cache), Deadline: requestDeadline,
+		Ready: gate.Ready, Health: health(front, store), Circuits: front.Circuits, Deadline: requestDeadline,
+		ServedBy: s.Instance[:min(servedBy, len(s.Instance))], Express: front.Express,
 	})
 	front.Register(app)
+	openapi.Routes(app)
 	return lifecycle.Serve(ctx, lifecycle.Options{
-		App: app, Addr: s.ListenAddr, Log: log, Gate: gate,
+		App: app, Addr: s.ListenAddr, Log: log, Gate: gate, Parts: front.Parts(),
 		DrainDelay: s.DrainDelay, ShutdownTimeout: s.ShutdownTimeout,
 	})
 }
@@ -125,13 +136,13 @@ func openRedis(c redis.Config) (*redis.Client, error) {
 	return redis.Open(c)
 }
 
-func health(front *gateway.Gateway, cache *redis.Client) func(context.Context) map[string]error {
+func health(front *gateway.Gateway, store *redis.Client) func(context.Context) map[string]error {
 	return func(ctx context.Context) map[string]error {
 		found := front.Health(ctx)
-		if cache != nil {
+		if store != nil {
 			ctx, cancel := context.WithTimeout(ctx, time.Second)
 			defer cancel()
-			found["redis"] = cache.Ping(ctx)
+			found["redis"] = store.Ping(ctx)
 		}
 		return found
 	}

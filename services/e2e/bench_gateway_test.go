@@ -1,0 +1,128 @@
+//go:build e2e && bench
+
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"os"
+	"slices"
+	"testing"
+	"time"
+)
+
+// figures are the lines that a run ends with.
+var figures []string
+
+func figure(name, format string, value any) {
+	figures = append(figures, "figure "+name+" "+fmt.Sprintf(format, value))
+}
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	for _, line := range figures {
+		fmt.Println(line)
+	}
+	os.Exit(code)
+}
+
+// The sizes of the benchmark.
+const (
+	rounds     = 5
+	roundTime  = 4 * time.Second
+	hotBooks   = 64
+	zipfReads  = 20_000
+	benchWarms = 3 // times that every hot book is read before it is measured
+)
+
+// TestGateway measures what the gateway's cache costs and saves, through the
+// ingress, beside a handler that does nothing in the gateway's place.
+func TestGateway(t *testing.T) {
+	waitHealthy(t, 2, services...)
+	reader := newClient(t, token(t, "BENCH_TOKEN"))
+	ids := reader.everyBook(t)
+	fmt.Printf("%d books\n", len(ids))
+	startBare(t)
+
+	hot := ids[:min(hotBooks, len(ids))]
+	near := compare(t, reader, hot, "near")
+	figure("near_cached_ratio", "%.3f", near.ratio)
+	figure("near_cached_per_s", "%.0f", near.rate)
+
+	redeployGateway(t, "-var", "near_cache_bytes=1")
+	shared := compare(t, reader, hot, "shared")
+	figure("shared_hit_ratio", "%.3f", shared.ratio)
+	figure("shared_hit_per_s", "%.0f", shared.rate)
+	figure("miss_per_s", "%.0f", missRate(t, reader, ids))
+	redeployGateway(t)
+
+	zipf := readZipf(t, reader, ids)
+	figure("zipf_hit_ratio", "%.3f", zipf.hits)
+	figure("zipf_p50_ms", "%.2f", milliseconds(zipf.p50))
+	figure("zipf_p99_ms", "%.2f", milliseconds(zipf.p99))
+
+	measureOverload(t, reader, hot)
+}
+
+func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
+
+// compared is a rate of reads, also as the share of the bare handler's.
+type compared struct{ rate, ratio float64 }
+
+// compare reads the hot books from the bare handler and from the gateway in
+// turn, and takes the median of the rounds' ratios: what slows the machine down
+// for a while slows down both.
+func compare(t *testing.T, reader *client, ids []int64, source string) compared {
+	t.Helper()
+	for range benchWarms {
+		for _, id := range ids {
+			reader.want(t, http.StatusOK, call{method: "GET", path: fmt.Sprintf("/books/%d", id)}, nil)
+		}
+	}
+	for _, id := range ids {
+		a := reader.do(t, call{method: "GET", path: fmt.Sprintf("/books/%d", id)})
+		if got := a.header.Get("X-Cache"); got != source {
+			t.Fatalf("book %d comes from %q, want %q", id, got, source)
+		}
+	}
+	var rates, ratios []float64
+	for range rounds {
+		bare := wrk(t, ids, roundTime, "X-Bench: bare")
+		rate := wrk(t, ids, roundTime, "Authorization: Bearer "+reader.token)
+		fmt.Printf("  %-7s %6.0f/s, bare %6.0f/s, %.3f\n", source, rate, bare, rate/bare)
+		rates, ratios = append(rates, rate), append(ratios, rate/bare)
+	}
+	return compared{median(rates), median(ratios)}
+}
+
+func median(of []float64) float64 {
+	slices.Sort(of)
+	return of[len(of)/2]
+}
+
+// everyBook lists the ids of all books.
+func (c *client) everyBook(t *testing.T) (ids []int64) {
+	t.Helper()
+	for cursor := ""; ; {
+		var list page[book]
+		c.want(t, http.StatusOK, call{method: "GET", path: "/books?limit=100&cursor=" + cursor}, &list)
+		for _, b := range list.Items {
+			ids = append(ids, b.ID)
+		}
+		if cursor = list.NextCursor; cursor == "" {
+			return ids
+		}
+	}
+}
+
+// redeployGateway runs the gateway's job with these arguments; the end of the
+// test runs it as it was.
+func redeployGateway(t *testing.T, args ...string) {
+	t.Helper()
+	image := imageArgs(t.Context(), t, "gateway")
+	t.Cleanup(func() { runJob(context.Background(), t, "../../jobs/gateway.nomad.hcl", image...) })
+	runJob(t.Context(), t, "../../jobs/gateway.nomad.hcl", append(image, args...)...)
+	waitDeployed(t, "gateway")
+	waitHealthy(t, 2, "gateway")
+}

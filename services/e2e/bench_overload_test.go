@@ -1,0 +1,143 @@
+//go:build e2e && bench
+
+package e2e
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/valyala/fasthttp"
+)
+
+// The offered load and how it is made.
+const (
+	capacityClients = 32
+	capacityTime    = 5 * time.Second
+	offeredTime     = 10 * time.Second
+	mostWaiting     = 4096
+	offerTimeout    = 10 * time.Second
+)
+
+// offered is what became of an open load: requests that come when they come,
+// whether or not those before are answered.
+type offered struct {
+	admitted, shed, failed int
+	p99                    time.Duration // of the admitted, from when each was due
+}
+
+// measureOverload offers a call that no cache answers, at 80 % of what the shop
+// can carry and at twice as much as it can, and compares how long those wait
+// who are let in.
+func measureOverload(t *testing.T, reader *client, ids []int64) {
+	t.Helper()
+	o := newOfferer(t, reader, ids)
+	capacity := o.capacity()
+	calm := o.offer(0.8 * capacity)
+	rush := o.offer(2 * capacity)
+	for name, r := range map[string]offered{"80 %": calm, "200 %": rush} {
+		fmt.Printf("  %5s of %.0f/s: %d admitted, %d shed, %d failed, p99 %v\n", name, capacity, r.admitted, r.shed, r.failed, r.p99)
+	}
+	figure("overload_capacity_per_s", "%.0f", capacity)
+	figure("overload_p99_ratio", "%.2f", float64(rush.p99)/float64(calm.p99))
+	figure("overload_admitted_ratio", "%.2f", float64(rush.admitted)/(capacity*offeredTime.Seconds()))
+}
+
+// offerer sends one kind of request.
+type offerer struct {
+	ids           []int64
+	host, bearer  string
+	http          *fasthttp.HostClient
+	shed, failed  atomic.Int64
+	mu            sync.Mutex
+	admittedAfter []time.Duration
+}
+
+func newOfferer(t *testing.T, reader *client, ids []int64) *offerer {
+	t.Helper()
+	host := strings.TrimPrefix(baseURL(t), "http://")
+	o := &offerer{ids: ids, host: host, bearer: "Bearer " + reader.token, http: &fasthttp.HostClient{
+		Addr: host, MaxConns: mostWaiting, ReadTimeout: offerTimeout, WriteTimeout: offerTimeout,
+		MaxIdemponentCallAttempts: 1,
+	}}
+	t.Cleanup(o.http.CloseIdleConnections)
+	return o
+}
+
+// request makes one request that was due at this time.
+func (o *offerer) request(due time.Time) {
+	request, response := fasthttp.AcquireRequest(), fasthttp.AcquireResponse()
+	defer fasthttp.ReleaseRequest(request)
+	defer fasthttp.ReleaseResponse(response)
+	request.SetRequestURI(fmt.Sprintf("http://%s/books/%d/availability", o.host, o.ids[rand.IntN(len(o.ids))]))
+	request.Header.Set("Authorization", o.bearer)
+	err := o.http.Do(request, response)
+	switch status := response.StatusCode(); {
+	case err == nil && status == http.StatusOK:
+		took := time.Since(due)
+		o.mu.Lock()
+		o.admittedAfter = append(o.admittedAfter, took)
+		o.mu.Unlock()
+	case err == nil && status == http.StatusServiceUnavailable:
+		o.shed.Add(1)
+	default:
+		o.failed.Add(1)
+	}
+}
+
+// capacity is how many requests a second clients get answered who each wait for
+// the answer.
+func (o *offerer) capacity() float64 {
+	began := time.Now()
+	var clients sync.WaitGroup
+	for range capacityClients {
+		clients.Go(func() {
+			for time.Since(began) < capacityTime {
+				o.request(time.Now())
+			}
+		})
+	}
+	clients.Wait()
+	return float64(o.result().admitted) / time.Since(began).Seconds()
+}
+
+// offer sends this many requests a second.
+func (o *offerer) offer(perSecond float64) offered {
+	slots := make(chan struct{}, mostWaiting)
+	began := time.Now()
+	var flying sync.WaitGroup
+	for n := 0; ; n++ {
+		due := began.Add(time.Duration(float64(n) / perSecond * float64(time.Second)))
+		if due.Sub(began) > offeredTime {
+			break
+		}
+		<-time.After(time.Until(due))
+		select {
+		case slots <- struct{}{}:
+			flying.Go(func() { o.request(due); <-slots })
+		default:
+			o.failed.Add(1)
+		}
+	}
+	flying.Wait()
+	return o.result()
+}
+
+// result takes what has been counted so far.
+func (o *offerer) result() offered {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	r := offered{admitted: len(o.admittedAfter), shed: int(o.shed.Swap(0)), failed: int(o.failed.Swap(0))}
+	if r.admitted > 0 {
+		slices.Sort(o.admittedAfter)
+		r.p99 = o.admittedAfter[r.admitted*99/100]
+	}
+	o.admittedAfter = nil
+	return r
+}

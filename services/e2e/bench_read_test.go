@@ -1,0 +1,125 @@
+//go:build e2e && bench
+
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// wrkConnections is how many requests wrk keeps in flight.
+const wrkConnections = 32
+
+var wrkRate = regexp.MustCompile(`Requests/sec:\s+([0-9.]+)`)
+
+// wrk reads these books in turn for a while and returns how many a second. An
+// answer that is no success fails the test.
+func wrk(t *testing.T, ids []int64, length time.Duration, header string) float64 {
+	t.Helper()
+	name, value, _ := strings.Cut(header, ": ")
+	texts := make([]string, len(ids))
+	for i, id := range ids {
+		texts[i] = strconv.FormatInt(id, 10)
+	}
+	script := filepath.Join(t.TempDir(), "books.lua")
+	lua := fmt.Sprintf("local ids = {%s}\nlocal n = 0\nwrk.headers[%q] = %q\n"+
+		"request = function() n = n + 1; return wrk.format('GET', '/books/' .. ids[n %% #ids + 1]) end\n",
+		strings.Join(texts, ","), name, value)
+	if err := os.WriteFile(script, []byte(lua), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), length+30*time.Second)
+	defer cancel()
+	out, err := exec.CommandContext(ctx, "wrk", "-t1", fmt.Sprintf("-c%d", wrkConnections),
+		fmt.Sprintf("-d%ds", int(length.Seconds())), "-s", script, baseURL(t)).CombinedOutput()
+	found := wrkRate.FindSubmatch(out)
+	if err != nil || found == nil || strings.Contains(string(out), "Non-2xx") {
+		t.Fatalf("wrk: %v\n%s", err, out)
+	}
+	rate, err := strconv.ParseFloat(string(found[1]), 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return rate
+}
+
+// reads is what became of a number of reads.
+type reads struct {
+	hits     float64 // share of near and shared
+	p50, p99 time.Duration
+	took     time.Duration
+}
+
+// readers is how many clients of readAll read side by side.
+const readers = 16
+
+// readAll reads n books, the ith as pick says, and judges every answer.
+func readAll(t *testing.T, reader *client, n int, pick func(i int) int64) reads {
+	t.Helper()
+	times, hit := make([]time.Duration, n), make([]bool, n)
+	began := time.Now()
+	var reading sync.WaitGroup
+	for worker := range readers {
+		reading.Go(func() {
+			for i := worker; i < n; i += readers {
+				begin := time.Now()
+				a, err := reader.try(t.Context(), call{method: "GET", path: fmt.Sprintf("/books/%d", pick(i))})
+				if err != nil || a.status != http.StatusOK {
+					t.Errorf("read: %v, %v", a, err)
+					return
+				}
+				source := a.header.Get("X-Cache")
+				times[i], hit[i] = time.Since(begin), source == "near" || source == "shared"
+			}
+		})
+	}
+	reading.Wait()
+	took, hits := time.Since(began), 0
+	for _, h := range hit {
+		if h {
+			hits++
+		}
+	}
+	slices.Sort(times)
+	return reads{hits: float64(hits) / float64(n), p50: times[n/2], p99: times[n*99/100], took: took}
+}
+
+func clearCache(t *testing.T) {
+	t.Helper()
+	operator(t).want(t, http.StatusNoContent, call{method: "DELETE", path: "/cache"}, nil)
+}
+
+// missRate reads every book once, from empty caches, and returns how many a
+// second.
+func missRate(t *testing.T, reader *client, ids []int64) float64 {
+	t.Helper()
+	clearCache(t)
+	r := readAll(t, reader, len(ids), func(i int) int64 { return ids[i] })
+	fmt.Printf("  misses: %d in %.1f s, p99 %v\n", len(ids), r.took.Seconds(), r.p99)
+	return float64(len(ids)) / r.took.Seconds()
+}
+
+// readZipf reads as customers do, few books often and most seldom (exponent
+// 1.1), from empty caches.
+func readZipf(t *testing.T, reader *client, ids []int64) reads {
+	t.Helper()
+	clearCache(t)
+	zipf := rand.NewZipf(rand.New(rand.NewPCG(1, 2)), 1.1, 1, uint64(len(ids)-1))
+	picks := make([]int64, zipfReads)
+	for i := range picks {
+		picks[i] = ids[zipf.Uint64()]
+	}
+	return readAll(t, reader, len(picks), func(i int) int64 { return picks[i] })
+}
