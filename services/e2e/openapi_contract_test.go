@@ -105,7 +105,8 @@ func (c *contract) read() error {
 func (c *contract) answers(component string) (map[string]*documented, error) {
 	found := map[string]*documented{}
 	for status, name := range map[string]string{
-		"404": "NotFound", "405": "MethodNotAllowed", "413": "BodyTooLarge", "500": "Internal", "503": "Unavailable", "504": "DeadlineExceeded",
+		"404": "NotFound", "405": "MethodNotAllowed", "413": "BodyTooLarge", "431": "HeadTooLarge",
+		"500": "Internal", "503": "Unavailable", "504": "DeadlineExceeded",
 	} {
 		if (status == "404" || status == "405") && name != component {
 			continue

@@ -128,7 +128,7 @@ func TestEveryRefusalIsDocumented(t *testing.T) {
 	d := read(t)
 	for _, r := range gateway.Routes() {
 		o := d.Paths[template(r.Pattern)][strings.ToLower(r.Method)]
-		want := []string{"400", "401", "406", "413", "415", "429", "500", "503", "504"}
+		want := []string{"400", "401", "406", "413", "415", "429", "431", "500", "503", "504"}
 		if strings.Contains(r.Pattern, ":") {
 			want = append(want, "404")
 		}
