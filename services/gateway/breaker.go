@@ -15,7 +15,8 @@ type circuitState int
 
 // The states of a circuit.
 //
-//	closed ── reroutes of calls that ended failed, as many as the threshold and no success between ──► open
+//	closed ── reroutes of calls that ended failed, as many as the threshold and no success between,
+//	          nor of the calls that are under way then ──► open
 //	open ── its time is over ──► half-open: of all who call, one is let through, the trial
 //	half-open ── the trial is answered ──► closed
 //	half-open ── the trial fails, rerouted or not ──► open
@@ -42,40 +43,67 @@ const (
 // trialRetryAfter is what those are told who come while a trial is on its way.
 const trialRetryAfter = time.Second
 
+// witnessTime is how long a circuit that is in doubt waits for calls under way:
+// longer than the mesh lets a read take that is sent twice.
+const witnessTime = 1200 * time.Millisecond
+
 // breaker is one destination's circuit. The library's breaker is its states
 // and its clock; what is added is that a call counts by its reroutes, and only
 // in the state that it was begun in: an answer that is as old as the failures
 // that opened the circuit neither closes it nor takes a trial's place.
+//
+// At the threshold the circuit is in doubt, and opens when the calls that are
+// under way then have ended without a success. An instance that fails does so
+// faster than the others succeed: of many calls at once, its are the first to end.
 type breaker struct {
-	onChange func(circuitState) // called while locked
+	onChange  func(circuitState) // called while locked
+	threshold int
 
 	mu      sync.Mutex
 	circuit circuitbreaker.CircuitBreaker[any]
 	last    circuitbreaker.State
 	era     uint64 // how often the state has changed
+
+	// Of this era.
+	calls    uint64 // begun
+	underWay int
+	count    int   // of reroutes of calls that failed since the last success
+	doubt    doubt // zero: there is none
 }
+
+// doubt is whether a destination is there at all.
+type doubt struct {
+	since     time.Time
+	last      uint64 // the last call that was begun by then
+	witnesses int    // of those calls, how many are still under way
+}
+
+// pass is what a call is let through with.
+type pass struct{ era, number uint64 }
 
 func newBreaker(threshold uint, openFor time.Duration, onChange func(circuitState)) *breaker {
 	return &breaker{
-		onChange: onChange,
+		onChange:  onChange,
+		threshold: int(threshold), //nolint:gosec // a setting
 		circuit: circuitbreaker.NewBuilder[any]().
-			WithFailureThreshold(threshold). // in a row: a success sets the count back to 0
-			WithSuccessThreshold(1).         // of the one trial
+			WithSuccessThreshold(1). // of the one trial
 			WithDelay(openFor).
 			Build(),
 	}
 }
 
 // enter lets a call through, or refuses it with fault.CircuitOpen. Whoever is
-// let through calls leave, once, with the era it is given.
-func (b *breaker) enter() (era uint64, err error) {
+// let through calls leave, once, with the pass it is given.
+func (b *breaker) enter() (pass, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if !b.circuit.TryAcquirePermit() {
-		return 0, b.refusal()
+		return pass{}, b.refusal()
 	}
 	b.notice()
-	return b.era, nil
+	b.calls++
+	b.underWay++
+	return pass{b.era, b.calls}, nil
 }
 
 func (b *breaker) refusal() error {
@@ -87,39 +115,60 @@ func (b *breaker) refusal() error {
 
 // leave says how a call ended, after how many reroutes. The trial of a circuit
 // that stays open is told what those are told who come after it.
-func (b *breaker) leave(era uint64, end ending, reroutes int) error {
+func (b *breaker) leave(p pass, end ending, reroutes int) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if era != b.era {
+	if p.era != b.era {
 		return nil
 	}
 	trial := b.circuit.IsHalfOpen()
-	b.record(end, reroutes)
+	if trial {
+		b.judge(end)
+	} else {
+		b.record(p, end, reroutes)
+	}
+	b.notice()
 	if trial && b.circuit.IsOpen() {
 		return b.refusal()
 	}
 	return nil
 }
 
-// record counts a call's end; the caller holds mu.
-func (b *breaker) record(end ending, reroutes int) {
-	trial := b.circuit.IsHalfOpen()
-	switch {
-	case end == answered:
+// judge ends a trial; the caller holds mu.
+func (b *breaker) judge(end ending) {
+	switch end {
+	case answered:
 		b.circuit.RecordSuccess()
-	case end == failed && trial:
+	case failed:
 		b.circuit.RecordFailure()
-	case end == failed:
-		for n := 0; n < reroutes && b.circuit.IsClosed(); n++ {
-			b.circuit.RecordFailure()
-		}
-	case trial:
+	case undecided:
 		// The library takes no permit back without a result; half-open anew it
 		// has another.
 		b.circuit.Close()
 		b.circuit.HalfOpen()
 	}
-	b.notice()
+}
+
+// record counts the end of a call that was no trial; the caller holds mu.
+func (b *breaker) record(p pass, end ending, reroutes int) {
+	b.underWay--
+	inDoubt := !b.doubt.since.IsZero()
+	if inDoubt && p.number <= b.doubt.last {
+		b.doubt.witnesses--
+	}
+	switch {
+	case end == answered:
+		b.count, b.doubt = 0, doubt{}
+		return
+	case end == failed:
+		b.count += reroutes
+	}
+	if !inDoubt && b.count >= b.threshold {
+		inDoubt, b.doubt = true, doubt{since: time.Now(), last: b.calls, witnesses: b.underWay}
+	}
+	if inDoubt && (b.doubt.witnesses == 0 || time.Since(b.doubt.since) >= witnessTime) {
+		b.circuit.Open()
+	}
 }
 
 // notice begins a new era if the state has changed.
@@ -127,6 +176,7 @@ func (b *breaker) notice() {
 	if now := b.circuit.State(); now != b.last {
 		b.last = now
 		b.era++
+		b.calls, b.underWay, b.count, b.doubt = 0, 0, 0, doubt{}
 		b.onChange(b.look())
 	}
 }

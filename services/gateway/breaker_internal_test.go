@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"fmt"
+	"maps"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -21,10 +22,15 @@ type ruled struct {
 	count int       // of reroutes, while closed
 	until time.Time // while open
 	trial bool      // while half-open: it is on its way
+
+	calls     int
+	underWay  map[int]bool
+	doubted   time.Time    // when the count reached the threshold
+	witnesses map[int]bool // what was under way then
 }
 
 func (m *ruled) become(state circuitState) {
-	*m = ruled{threshold: m.threshold, openFor: m.openFor, state: state, era: m.era + 1, until: time.Now().Add(m.openFor)}
+	*m = ruled{threshold: m.threshold, openFor: m.openFor, state: state, era: m.era + 1, until: time.Now().Add(m.openFor), underWay: map[int]bool{}}
 }
 
 func (m *ruled) look() circuitState {
@@ -35,6 +41,7 @@ func (m *ruled) look() circuitState {
 }
 
 func (m *ruled) enter() bool {
+	m.calls++
 	if m.state == circuitOpen && m.look() == circuitHalfOpen {
 		m.become(circuitHalfOpen)
 	}
@@ -42,10 +49,17 @@ func (m *ruled) enter() bool {
 		m.trial = true
 		return true
 	}
+	if m.state == circuitClosed {
+		m.underWay[m.calls] = true
+	}
 	return m.state == circuitClosed
 }
 
-func (m *ruled) leave(era int, end ending, reroutes int) {
+func (m *ruled) leave(era, call int, end ending, reroutes int) {
+	if era == m.era {
+		delete(m.underWay, call)
+		delete(m.witnesses, call)
+	}
 	switch {
 	case era != m.era:
 	case m.state == circuitHalfOpen && end == answered:
@@ -55,9 +69,15 @@ func (m *ruled) leave(era int, end ending, reroutes int) {
 	case m.state == circuitHalfOpen:
 		m.trial = false
 	case end == answered:
-		m.count = 0
-	case end == failed:
-		if m.count += reroutes; m.count >= m.threshold {
+		m.count, m.doubted, m.witnesses = 0, time.Time{}, nil
+	default:
+		if end == failed {
+			m.count += reroutes
+		}
+		if m.count >= m.threshold && m.doubted.IsZero() {
+			m.doubted, m.witnesses = time.Now(), maps.Clone(m.underWay)
+		}
+		if !m.doubted.IsZero() && (len(m.witnesses) == 0 || time.Since(m.doubted) >= witnessTime) {
 			m.become(circuitOpen)
 		}
 	}
@@ -79,7 +99,7 @@ var steps = rapid.Custom(func(t *rapid.T) step {
 		which:    rapid.IntRange(0, 99).Draw(t, "which"),
 		end:      rapid.SampledFrom([]ending{undecided, answered, failed, failed, failed}).Draw(t, "end"),
 		reroutes: rapid.IntRange(0, 3).Draw(t, "reroutes"),
-		wait:     time.Duration(rapid.IntRange(1, 12_000).Draw(t, "wait")) * time.Millisecond,
+		wait:     time.Duration(rapid.SampledFrom([]int{10, 500, 1300, 12_000}).Draw(t, "wait")) * time.Millisecond,
 	}
 })
 
@@ -99,21 +119,21 @@ func TestACircuitFollowsItsRule(t *testing.T) {
 func differs(threshold uint, script []step) string {
 	const openFor = 10 * time.Second
 	b := newBreaker(threshold, openFor, func(circuitState) {})
-	m := &ruled{threshold: int(threshold), openFor: openFor}
+	m := &ruled{threshold: int(threshold), openFor: openFor, underWay: map[int]bool{}}
 	type call struct {
-		b uint64
-		m int
+		b           pass
+		era, number int
 	}
 	var calls []call
 	for i, s := range script {
 		switch {
 		case s.what == "enter":
-			era, err := b.enter()
+			in, err := b.enter()
 			if ok := m.enter(); ok != (err == nil) {
 				return fmt.Sprintf("step %d: let through: %t, %v", i, ok, err)
 			}
 			if err == nil {
-				calls = append(calls, call{era, m.era})
+				calls = append(calls, call{in, m.era, m.calls})
 				break
 			}
 			want := time.Second
@@ -125,8 +145,8 @@ func differs(threshold uint, script []step) string {
 			}
 		case s.what == "leave" && len(calls) > 0:
 			at := s.which % len(calls)
-			b.leave(calls[at].b, s.end, s.reroutes)
-			m.leave(calls[at].m, s.end, s.reroutes)
+			_ = b.leave(calls[at].b, s.end, s.reroutes)
+			m.leave(calls[at].era, calls[at].number, s.end, s.reroutes)
 			calls = append(calls[:at], calls[at+1:]...)
 		case s.what == "wait":
 			<-time.After(s.wait)

@@ -68,13 +68,13 @@ func newDestination(name string, settings Resilience, m metrics, log *slog.Logge
 // fault.DeadlineExceeded where the caller did not wait for its turn. Whoever is
 // let in leaves.
 func (d *destination) enter(caller context.Context, r Route) (*visit, error) {
-	era, err := d.breaker.enter()
+	in, err := d.breaker.enter()
 	if err != nil {
 		return nil, err
 	}
 	permit, err := d.limiter.AcquirePermitWithMaxWait(caller, d.wait)
 	if err != nil {
-		_ = d.breaker.leave(era, undecided, 0)
+		_ = d.breaker.leave(in, undecided, 0)
 		if !errors.Is(err, adaptivelimiter.ErrExceeded) {
 			return nil, broken(caller, err)
 		}
@@ -86,7 +86,7 @@ func (d *destination) enter(caller context.Context, r Route) (*visit, error) {
 	d.budget.called()
 	deadline, limited := caller.Deadline()
 	return &visit{
-		destination: d, route: r, caller: caller, era: era, permit: permit,
+		destination: d, route: r, caller: caller, pass: in, permit: permit,
 		patient: !limited || time.Until(deadline) >= r.Timeout/2,
 	}, nil
 }

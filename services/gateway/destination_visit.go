@@ -20,7 +20,7 @@ type visit struct {
 	// time-out of the others may be their own doing.
 	patient bool
 
-	era      uint64
+	pass     pass
 	permit   adaptivelimiter.Permit
 	reroutes int // so far, whoever made them
 
@@ -33,6 +33,12 @@ func (v *visit) arrived(a *upstreamAnswer) {
 	n := a.reroutes()
 	v.reroutes += n
 	v.rerouted.Add(float64(n))
+}
+
+// elsewhere tells whether another instance might do what this one says it cannot
+// at the moment. What the coordinator says is about services behind it.
+func (v *visit) elsewhere(a *upstreamAnswer) bool {
+	return v.route.Upstream != Coordinator && a.failure() == fault.Unavailable
 }
 
 // mayResend asks whether the call may be sent again, and counts that it is.
@@ -57,7 +63,7 @@ func (v *visit) leave() {
 	} else {
 		v.permit.Drop()
 	}
-	refusal := v.breaker.leave(v.era, end, v.reroutes)
+	refusal := v.breaker.leave(v.pass, end, v.reroutes)
 	if refusal != nil && v.route.Method == http.MethodGet {
 		v.answer, v.err = nil, refusal
 	}

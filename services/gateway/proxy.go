@@ -50,13 +50,15 @@ func (g *Gateway) deliver(ctx context.Context, v *visit, request upstreamRequest
 		answer, err := send(ctx, request)
 		if err == nil {
 			v.arrived(answer)
-			if !answer.proxyFailed() {
+			switch {
+			case answer.proxyFailed():
+				answer, err = nil, proxyProblem(answer)
+			case !v.elsewhere(answer):
 				return answer, nil
 			}
-			err = proxyProblem(answer)
 		}
 		if try == attempts || !mayRepeat || !timeLeft(ctx) || !v.mayResend() {
-			return nil, err
+			return answer, err
 		}
 		g.options.Log.InfoContext(ctx, "rerouting", "upstream", r.Upstream, "route", r.Pattern, "error", err)
 	}
