@@ -2,7 +2,7 @@
 # been carried out is repeated only when that does no harm: reads, calls with an Idempotency-Key,
 # and the internal calls, which are idempotent by their transaction's gid, or by their saga and step.
 # All else is repeated only when no instance has seen it. The answer carries the number of attempts.
-# Reads end after half a second, far below the time in which the gateway answers: it is by this time-out
+# Reads end after a second and a half, far below the time in which the gateway answers: it is by this time-out
 # alone that the sidecar notices a slow instance and ejects it; the gateway asks again within its own.
 Kind = "service-router"
 Name = "books"
@@ -16,7 +16,7 @@ Routes = [
       }
     }
     Destination = {
-      RequestTimeout = "500ms"
+      RequestTimeout = "1500ms"
       NumRetries     = 2
       RetryOn        = ["connect-failure", "refused-stream", "reset", "gateway-error"]
       ResponseHeaders = {

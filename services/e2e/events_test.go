@@ -20,6 +20,9 @@ const streamFor = 65 * time.Second
 // Who follows a checkout that waits for its approval hears of it on the same stream, a minute
 // later, and until then a sign of life every ten seconds.
 func TestEventStreamsOutliveAMinute(t *testing.T) {
+	for _, job := range []string{"gateway", "coordinator"} {
+		waitDeployed(t, job) // the old instances end their streams
+	}
 	c := shop(t)
 	b := c.addBook(t, "Long awaited", 3)
 	_, path := c.begun(t, checkOut("waiting", uuid.NewString(), "tok_ok", true, orderItem{BookID: b.ID, Quantity: 1}))

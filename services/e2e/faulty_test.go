@@ -222,7 +222,8 @@ func TestOneDeadInstanceOpensNoCircuit(t *testing.T) {
 	if n := opened(t, "books") - before; n > 0 {
 		t.Errorf("%.0f circuits were opened", n)
 	}
-	if n := failed.Load(); n > clients {
+	// Each of a crowd may meet it more than once before it is ejected, and only so many are sent again.
+	if n := failed.Load(); n > 3*clients {
 		t.Errorf("%d of %d reads failed: %s", n, clients*each, tally.text())
 	}
 	t.Logf("%d reads, %d came to the dead instance, %d failed", clients*each, f.calls(t), failed.Load())

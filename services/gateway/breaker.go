@@ -44,8 +44,8 @@ const (
 const trialRetryAfter = time.Second
 
 // witnessTime is how long a circuit that is in doubt waits for calls under way:
-// longer than the mesh lets a read take that is sent twice.
-const witnessTime = 1200 * time.Millisecond
+// longer than the mesh lets a read take.
+const witnessTime = 2 * time.Second
 
 // breaker is one destination's circuit. The library's breaker is its states
 // and its clock; what is added is that a call counts by its reroutes, and only

@@ -99,7 +99,7 @@ var steps = rapid.Custom(func(t *rapid.T) step {
 		which:    rapid.IntRange(0, 99).Draw(t, "which"),
 		end:      rapid.SampledFrom([]ending{undecided, answered, failed, failed, failed}).Draw(t, "end"),
 		reroutes: rapid.IntRange(0, 3).Draw(t, "reroutes"),
-		wait:     time.Duration(rapid.SampledFrom([]int{10, 500, 1300, 12_000}).Draw(t, "wait")) * time.Millisecond,
+		wait:     time.Duration(rapid.SampledFrom([]int{10, 500, 2100, 12_000}).Draw(t, "wait")) * time.Millisecond,
 	}
 })
 

@@ -104,7 +104,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 	return lifecycle.Serve(ctx, lifecycle.Options{
 		App: app, Addr: cfg.ListenAddr, Log: log, Gate: gate,
 		DrainDelay: cfg.DrainDelay, ShutdownTimeout: cfg.ShutdownTimeout,
-		Startup: func(ctx context.Context) error { return pg.SchemaReady(ctx, pool, bookspg.Migrations) },
+		Startup: func(ctx context.Context) error { return pg.Startup(ctx, pool, bookspg.Migrations) },
 		Parts: []lifecycle.Part{
 			lifecycle.Every("prune keys", pruneEvery, log, store.PruneKeys),
 			lifecycle.Every("recover branches", branch.ScanEvery, log, recovery.Round),

@@ -121,7 +121,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 	coordinatorhttp.Routes(app, service)
 	return lifecycle.Serve(ctx, lifecycle.Options{
 		App: app, Addr: s.ListenAddr, Log: log, Gate: gate,
-		Startup:    func(ctx context.Context) error { return pg.SchemaReady(ctx, pool, coordinatorpg.Migrations) },
+		Startup:    func(ctx context.Context) error { return pg.Startup(ctx, pool, coordinatorpg.Migrations) },
 		DrainDelay: s.DrainDelay, ShutdownTimeout: s.ShutdownTimeout,
 		Parts: []lifecycle.Part{
 			{Name: "transactions", Start: service.Start, Stop: service.Stop},

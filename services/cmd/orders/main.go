@@ -87,7 +87,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 	})
 	return lifecycle.Serve(ctx, lifecycle.Options{
 		App: app, Addr: s.ListenAddr, Log: log, Gate: gate,
-		Startup:    func(ctx context.Context) error { return pg.SchemaReady(ctx, pool, orderspg.Migrations) },
+		Startup:    func(ctx context.Context) error { return pg.Startup(ctx, pool, orderspg.Migrations) },
 		DrainDelay: s.DrainDelay, ShutdownTimeout: s.ShutdownTimeout,
 		Parts: []lifecycle.Part{
 			lifecycle.Every("recover branches", branch.ScanEvery, log, recovery.Round),

@@ -86,7 +86,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 	paymentshttp.Participate(app, teller.New(steps, store, provider, s.ProviderTimeout, time.Now, registry))
 	return lifecycle.Serve(ctx, lifecycle.Options{
 		App: app, Addr: s.ListenAddr, Log: log, Gate: gate,
-		Startup:    func(ctx context.Context) error { return pg.SchemaReady(ctx, pool, paymentspg.Migrations) },
+		Startup:    func(ctx context.Context) error { return pg.Startup(ctx, pool, paymentspg.Migrations) },
 		DrainDelay: s.DrainDelay, ShutdownTimeout: s.ShutdownTimeout,
 		Parts: []lifecycle.Part{
 			lifecycle.Every("prune step markers", prunePause, log, steps.Prune),

@@ -59,6 +59,24 @@ func SchemaReady(ctx context.Context, pool *pgxpool.Pool, migrations fs.FS) erro
 	return nil
 }
 
+// Startup returns once a service can begin: the schema is there, and so is half
+// of the pool. A connection takes many times as long as a statement, and they
+// are made one after the other: a new instance gets its share of the calls at
+// once.
+func Startup(ctx context.Context, pool *pgxpool.Pool, migrations fs.FS) error {
+	if err := SchemaReady(ctx, pool, migrations); err != nil {
+		return err
+	}
+	for range pool.Config().MaxConns / 2 {
+		conn, err := pool.Acquire(ctx)
+		if err != nil {
+			return Fault("connect", err)
+		}
+		defer conn.Release() // all of them at the end: they are to be different ones
+	}
+	return nil
+}
+
 func newest(migrations fs.FS) (int64, error) {
 	files, err := fs.Glob(migrations, "*.sql")
 	if err != nil {
