@@ -18,8 +18,8 @@ submit() {
 
 # state_of JOB prints one word (ready, failed) or how far it is.
 state_of() {
-	local job=$1 version deployment
-	version=$(curl -fsS "$NOMAD_ADDR/v1/job/$job" | jq .Version)
+	local job=$1 version stable deployment
+	read -r version stable < <(curl -fsS "$NOMAD_ADDR/v1/job/$job" | jq -r '"\(.Version) \(.Stable)"')
 	if [ "$job" = migrate ]; then
 		curl -fsS "$NOMAD_ADDR/v1/job/$job/allocations" | jq -r --argjson v "$version" '
 			map(select(.JobVersion == $v)) | if any(.ClientStatus == "complete") then "ready"
@@ -27,8 +27,10 @@ state_of() {
 		return
 	fi
 	deployment=$(curl -fsS "$NOMAD_ADDR/v1/job/$job/deployment")
-	jq -r --argjson v "$version" '
-		if . == null or .JobVersion != $v then "scheduling"
+	# Nomad forgets a deployment after an hour, or sooner, but not that it was a success.
+	jq -r --argjson v "$version" --argjson stable "$stable" '
+		if . == null and $stable then "ready"
+		elif . == null or .JobVersion != $v then "scheduling"
 		elif .Status == "successful" then "ready"
 		elif .Status == "failed" or .Status == "cancelled" then "failed"
 		else [.TaskGroups[] | "\(.HealthyAllocs)/\(.DesiredTotal)"] | join(" ") end' <<<"$deployment"
