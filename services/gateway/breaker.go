@@ -84,7 +84,7 @@ type pass struct{ era, number uint64 }
 func newBreaker(threshold uint, openFor time.Duration, onChange func(circuitState)) *breaker {
 	return &breaker{
 		onChange:  onChange,
-		threshold: int(threshold), //nolint:gosec // a setting
+		threshold: int(threshold),
 		circuit: circuitbreaker.NewBuilder[any]().
 			WithSuccessThreshold(1). // of the one trial
 			WithDelay(openFor).
@@ -156,12 +156,13 @@ func (b *breaker) record(p pass, end ending, reroutes int) {
 	if inDoubt && p.number <= b.doubt.last {
 		b.doubt.witnesses--
 	}
-	switch {
-	case end == answered:
+	switch end {
+	case answered:
 		b.count, b.doubt = 0, doubt{}
 		return
-	case end == failed:
+	case failed:
 		b.count += reroutes
+	case undecided:
 	}
 	if !inDoubt && b.count >= b.threshold {
 		inDoubt, b.doubt = true, doubt{since: time.Now(), last: b.calls, witnesses: b.underWay}
