@@ -11,6 +11,9 @@
 // added: books are deleted, counts of instances set back. Everything is bounded in count
 // and time; what becomes true later is polled for, never slept for.
 //
+// Every answer that a test gets is held to the API's document (/openapi.json): status,
+// headers and body. One that is not documented fails the test that got it.
+//
 // # Drills
 //
 // TestDrills kills a container of the shop under load and holds the shop to it that no
