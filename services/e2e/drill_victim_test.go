@@ -90,7 +90,7 @@ func runningAllocations(t *testing.T, job string) (running []*nomad.AllocationLi
 }
 
 // shopIsWhole is nil when nothing is missing: two instances of every service, five members
-// of PostgreSQL, six nodes of Redis. What costs least is asked first.
+// of PostgreSQL, six nodes of Redis, no open circuit. What costs least is asked first.
 func shopIsWhole(ctx context.Context, t *testing.T) error {
 	t.Helper()
 	for _, service := range services {
@@ -117,7 +117,37 @@ func shopIsWhole(ctx context.Context, t *testing.T) error {
 	if err := json.Unmarshal(a.body, &health); err != nil || health.Status != "ok" {
 		return fmt.Errorf("the gateway's health is %v", a)
 	}
-	return nil
+	return circuitsAreClosed(ctx, t)
+}
+
+// circuitsAreClosed is nil when no gateway holds calls back from a service. A circuit whose
+// time is over closes with the next call that is answered, so each look makes some.
+func circuitsAreClosed(ctx context.Context, t *testing.T) error {
+	t.Helper()
+	all, err := measured(ctx, t, "gateway")
+	if err != nil {
+		return err
+	}
+	held := 0
+	for _, s := range all {
+		for _, destination := range []string{"books", "orders", "coordinator"} {
+			if s.sum("circuit_state", fmt.Sprintf("destination=%q", destination)) != 0 {
+				held++
+			}
+		}
+	}
+	if held == 0 {
+		return nil
+	}
+	op := newClient(t, token(t, "BOOKSTORE_OPERATOR_TOKEN"))
+	for _, path := range []string{"/books/1/availability", "/orders?customerId=nobody", "/transactions?limit=1"} {
+		for range 2 * len(all) {
+			if _, err := op.try(ctx, call{method: "GET", path: path}); err != nil {
+				return err
+			}
+		}
+	}
+	return fmt.Errorf("%d circuits are not closed", held)
 }
 
 // member is one of PostgreSQL's, as Patroni sees it.
