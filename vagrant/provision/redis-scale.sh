@@ -36,7 +36,7 @@ left() {
 			else if (only != "go" && NR != target) print NR " nodes, to be " target
 			else if (going) print going " slots on nodes that are to go, slots per master:" shares
 			else if (holders != target / 2) print holders " masters, slots per master:" shares
-			else if (most > 1.05 * least) print "slots per master:" shares
+			else if (most > 1.1 * least) print "slots per master:" shares
 			else if (alone) print alone " masters wait for a replica"
 		}'
 }

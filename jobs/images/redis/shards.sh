@@ -44,7 +44,7 @@ due() {
         if (me >= count) print (before < holders - wanted ? "give" : "yield")
         else if (going || smallest != me) exit
         else if (holders > wanted) print "give"
-        else if (holders == wanted && most > 1.2 * fewest) print "even"
+        else if (holders == wanted && most > 1.1 * fewest) print "even"
       } else if (role == "master") {
         # Who follows is no longer told about slots that move, which ends the move: so not meanwhile.
         if (holders >= wanted && (most <= 1.2 * fewest || waited > 300)) print "follow"
