@@ -59,30 +59,7 @@ func (f *Follower) Live() bool {
 }
 
 // Part follows from its start to its stop.
-func (f *Follower) Part() lifecycle.Part {
-	var cancel context.CancelFunc
-	done := make(chan struct{})
-	return lifecycle.Part{
-		Name: "near cache",
-		Start: func(ctx context.Context) error {
-			ctx, cancel = context.WithCancel(ctx) //nolint:gosec // Stop calls it
-			go func() {
-				defer close(done)
-				f.follow(ctx)
-			}()
-			return nil
-		},
-		Stop: func(ctx context.Context) error {
-			cancel()
-			select {
-			case <-done:
-				return nil
-			case <-ctx.Done():
-				return ctx.Err()
-			}
-		},
-	}
-}
+func (f *Follower) Part() lifecycle.Part { return lifecycle.Throughout("near cache", f.follow) }
 
 // follow runs one session after the other until ctx ends.
 func (f *Follower) follow(ctx context.Context) {

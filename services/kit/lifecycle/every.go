@@ -9,17 +9,25 @@ import (
 // Every makes a part that does something again and again, with a pause between.
 // A failure is logged and tried again after the next pause.
 func Every(name string, pause time.Duration, log *slog.Logger, do func(ctx context.Context) error) Part {
+	return Throughout(name, func(ctx context.Context) {
+		for wait(ctx, pause) {
+			if err := do(ctx); err != nil && ctx.Err() == nil {
+				log.Warn("failed, again after a pause", "part", name, "error", err.Error())
+			}
+		}
+	})
+}
+
+// Throughout makes a part of what runs from its start until ctx ends, which its
+// stop brings about and waits for.
+func Throughout(name string, run func(ctx context.Context)) Part {
 	var cancel context.CancelFunc
 	done := make(chan struct{})
 	start := func(ctx context.Context) error {
 		ctx, cancel = context.WithCancel(ctx) //nolint:gosec // stop calls it
 		go func() {
 			defer close(done)
-			for wait(ctx, pause) {
-				if err := do(ctx); err != nil && ctx.Err() == nil {
-					log.Warn("failed, again after a pause", "part", name, "error", err.Error())
-				}
-			}
+			run(ctx)
 		}()
 		return nil
 	}
