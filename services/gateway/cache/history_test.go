@@ -17,10 +17,7 @@ import (
 const (
 	// historyTime is how long the shop of the history is open.
 	historyTime = 20 * time.Second
-	// historyGrace is the protocol's: what was not announced for certain is in force
-	// this long after Redis is reachable again.
-	historyGrace = time.Second
-	checkTime    = 30 * time.Second
+	checkTime   = 30 * time.Second
 )
 
 // act is something that concerns one version of a book: of its entry, or of its stock.
@@ -81,6 +78,17 @@ func (h *history) add(book int64, of string, acts ...act) {
 	h.acts[part{book, of}] = append(h.acts[part{book, of}], acts...)
 }
 
+// told is when a version of a book was first told for certain, by all that is known.
+func (h *history) told(p part, version int64) (first time.Duration) {
+	first = h.now()
+	for _, a := range h.acts[p] {
+		if a.kind == "told" && a.version >= version {
+			first = min(first, a.began)
+		}
+	}
+	return first
+}
+
 // requireExplained: for each book there is an order of all that happened to it, each in its
 // time, in which no read is behind what a writer was told.
 func (h *history) requireExplained(t *testing.T) {
@@ -91,7 +99,7 @@ func (h *history) requireExplained(t *testing.T) {
 			switch explain(acts, checkTime) {
 			case porcupine.Ok:
 			case porcupine.Unknown:
-				t.Errorf("book %d's %s: whether %d acts can be explained was not found out", p.book, p.of, len(acts))
+				t.Errorf("book %d's %s: whether %d acts can be explained was not found out:\n%s", p.book, p.of, len(acts), behind(acts))
 			default:
 				t.Errorf("book %d's %s: %d acts cannot be explained:\n%s", p.book, p.of, len(acts), behind(acts))
 			}

@@ -92,35 +92,37 @@ func (w *world) holdUp(g *front) {
 	<-time.After(2 * time.Second)
 }
 
-// finish makes acts of changes: from the ledger it takes the versions that orders made, and
-// from the troubles the time from which the protocol promises what was not confirmed.
+// finish makes acts of changes: from the ledger it takes the versions that orders made. A
+// change that its announcement did not confirm is told by the one that a round made of it,
+// which is a matter of time and so of the machine: how late that was is logged.
 func (w *world) finish() {
 	w.Helper()
 	versions := w.versions()
+	var latest time.Duration
 	for _, c := range w.changes {
 		if c.gid != "" {
 			c.version = versions[c.gid]
 		}
 		p := part{c.book, c.of}
 		w.history.acts[p] = append(w.history.acts[p], act{"begun", c.version, c.who, c.begun, c.begun})
-		if c.answered == 0 {
-			continue
+		switch {
+		case c.answered == 0:
+		case c.unsure:
+			latest = max(latest, w.reachable(c.answered, w.history.told(p, c.version)))
+		default:
+			w.history.acts[p] = append(w.history.acts[p], act{"told", c.version, c.who, c.answered, c.answered})
 		}
-		told := c.answered
-		if c.unsure {
-			told = w.inForce(told)
-		}
-		w.history.acts[p] = append(w.history.acts[p], act{"told", c.version, c.who, told, told})
 	}
+	w.Logf("what was not confirmed at once took up to %s of a reachable Redis (the protocol: 1s)", latest)
 }
 
-func (w *world) inForce(answered time.Duration) time.Duration {
+// reachable is for how long of a time Redis was what it should be.
+func (w *world) reachable(from, to time.Duration) time.Duration {
+	left := to - from
 	for _, p := range w.troubles {
-		if p.from <= answered && answered < p.to {
-			return p.to + historyGrace
-		}
+		left -= max(0, min(to, p.to)-max(from, p.from))
 	}
-	return answered + historyGrace
+	return left
 }
 
 // versions are those that orders gave the stock: each change of a book's stock is the next

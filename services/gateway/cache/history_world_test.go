@@ -152,12 +152,24 @@ func (w *world) instance(name string) *instance {
 		if unsure, ok := ctx.Value(doubt{}).(*atomic.Bool); ok && err != nil {
 			unsure.Store(true)
 		}
+		if err == nil {
+			w.confirmed(name, floors)
+		}
 		return err
 	}, quiet, nil)
 	w.run(lifecycle.Every("outbox", outbox.Every, quiet, relay.Round))
 	return &instance{
 		Store: relay.Store(bookspg.New(w.pool)), name: name,
 		branch: branch.New(w.pool, "books", quiet, nil, branch.OnCommit(relay.Committed)),
+	}
+}
+
+// confirmed notes what an announcement has told everybody, whoever made the change.
+func (w *world) confirmed(by string, floors []coherence.Floor) {
+	at := w.history.now()
+	for _, f := range floors {
+		w.history.add(f.BookID, "entry", act{"told", f.Version, by, at, at})
+		w.history.add(f.BookID, "stock", act{"told", f.StockVersion, by, at, at})
 	}
 }
 
