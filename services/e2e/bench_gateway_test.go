@@ -86,6 +86,7 @@ func compare(t *testing.T, reader *client, ids []int64, source string) compared 
 			t.Fatalf("book %d comes from %q, want %q", id, got, source)
 		}
 	}
+	before := answered(t)
 	var rates, ratios []float64
 	for range rounds {
 		bare := wrk(t, ids, roundTime, "X-Bench: bare")
@@ -93,6 +94,7 @@ func compare(t *testing.T, reader *client, ids []int64, source string) compared 
 		fmt.Printf("  %-7s %6.0f/s, bare %6.0f/s, %.3f\n", source, rate, bare, rate/bare)
 		rates, ratios = append(rates, rate), append(ratios, rate/bare)
 	}
+	requireSource(t, before, answered(t), source)
 	return compared{median(rates), median(ratios)}
 }
 

@@ -55,6 +55,40 @@ func wrk(t *testing.T, ids []int64, length time.Duration, header string) float64
 	return rate
 }
 
+// sources are where answers to reads of books may come from.
+var sources = []string{"near", "shared", "miss", "stale", "none"}
+
+// answered is how many reads of books the gateways have answered from each source.
+func answered(t *testing.T) map[string]float64 {
+	t.Helper()
+	all, err := measured(t.Context(), t, "gateway")
+	if err != nil {
+		t.Fatal(err)
+	}
+	from := map[string]float64{}
+	for _, gateway := range all {
+		for _, source := range sources {
+			from[source] += gateway.sum("cache_reads_total", `of="books"`, fmt.Sprintf("source=%q", source))
+		}
+	}
+	return from
+}
+
+// requireSource fails the test unless nearly all reads in between came from
+// there: a rate of something else would say nothing.
+func requireSource(t *testing.T, before, after map[string]float64, source string) {
+	t.Helper()
+	total := 0.0
+	for _, s := range sources {
+		total += after[s] - before[s]
+	}
+	share := (after[source] - before[source]) / total
+	fmt.Printf("  %.2f %% of %.0f reads were %s\n", 100*share, total, source)
+	if !(share > 0.99) {
+		t.Errorf("answered by others than %q: %v, then %v", source, before, after)
+	}
+}
+
 // reads is what became of a number of reads.
 type reads struct {
 	hits     float64 // share of near and shared

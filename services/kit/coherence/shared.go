@@ -26,6 +26,7 @@ type Shared struct {
 	Patience time.Duration
 
 	redis  *redis.Client
+	looks  looks
 	fuses  ranges
 	counts *prometheus.CounterVec
 }
@@ -45,7 +46,7 @@ func bookKey(id int64) string { return "book:{" + strconv.FormatInt(id, 10) + "}
 func (s *Shared) Look(ctx context.Context, id int64) (e *Entry, token string, err error) {
 	token = strconv.FormatUint(rand.Uint64(), 36)
 	reply, err := s.ask(ctx, "look", id, func(ctx context.Context, c *goredis.ClusterClient) *goredis.Cmd {
-		return lookScript.Run(ctx, c, []string{bookKey(id)}, token, tokenLife.Milliseconds())
+		return s.looks.ask(ctx, c, bookKey(id), token)
 	})
 	if err != nil {
 		return nil, "", err

@@ -151,6 +151,7 @@ func (c Config) connect(members []string) *goredis.ClusterClient {
 		ContextTimeoutEnabled:      true,
 		MaxRetryBackoff:            maxBackoff,
 		PoolSize:                   poolSize,
+		PipelinePoolSize:           -1, // pipelines use the same connections, which are there before they are needed
 		MinIdleConns:               idleConns,
 		ClusterStateReloadInterval: reloadEvery,
 		// They would ask for the list of all commands before the first of a kind,

@@ -1,0 +1,84 @@
+package coherence
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	goredis "github.com/redis/go-redis/v9"
+
+	"bookstore/services/kit/together"
+)
+
+const (
+	// lookTime bounds a call for many looks. It is longer than any reader's
+	// patience: an answer that comes late is nobody's, but the connection it
+	// comes on is worth keeping.
+	lookTime = 200 * time.Millisecond
+	// mostNodes is how many addresses are remembered. There are fewer masters;
+	// nodes that came back elsewhere leave theirs behind.
+	mostNodes = 32
+)
+
+// look is one reader's question to the node that serves the book.
+type look struct {
+	node       *goredis.Client
+	key, token string
+}
+
+// looks brings together what readers ask of a node at the same moment: they
+// share a round trip, which costs more than the answer. Each is answered by
+// itself.
+type looks struct {
+	mu    sync.Mutex
+	nodes map[string]*together.Group[look, *goredis.Cmd] // by address
+}
+
+// ask runs the script for one reader.
+func (l *looks) ask(ctx context.Context, c *goredis.ClusterClient, key, token string) *goredis.Cmd {
+	node, err := c.MasterForKey(ctx, key)
+	if err == nil {
+		var answer *goredis.Cmd
+		if answer, err = l.of(node).Do(ctx, look{node, key, token}); err == nil && answer.Err() == nil {
+			return answer
+		}
+	}
+	if ctx.Err() != nil {
+		failed := goredis.NewCmd(ctx)
+		failed.SetErr(ctx.Err())
+		return failed
+	}
+	// The book has moved, the node does not know the script, or a connection was
+	// lost: the cluster's client knows what to do.
+	return lookScript.Run(ctx, c, []string{key}, token, tokenLife.Milliseconds())
+}
+
+// of is the group of those who ask this node.
+func (l *looks) of(node *goredis.Client) *together.Group[look, *goredis.Cmd] {
+	address := node.Options().Addr
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	group := l.nodes[address]
+	if group == nil {
+		if l.nodes == nil || len(l.nodes) >= mostNodes {
+			l.nodes = map[string]*together.Group[look, *goredis.Cmd]{}
+		}
+		group = together.New(askAll, func(error) bool { return false })
+		l.nodes[address] = group
+	}
+	return group
+}
+
+// askAll asks for all in one round trip. Whichever of the clients of one
+// address is asked, it is the same node.
+func askAll(ctx context.Context, asked []look) ([]*goredis.Cmd, error) {
+	ctx, cancel := context.WithTimeout(ctx, lookTime)
+	defer cancel()
+	pipe := asked[len(asked)-1].node.Pipeline()
+	answers := make([]*goredis.Cmd, len(asked))
+	for i, q := range asked {
+		answers[i] = lookScript.EvalSha(ctx, pipe, []string{q.key}, q.token, tokenLife.Milliseconds())
+	}
+	_, _ = pipe.Exec(ctx) // each has its own error
+	return answers, nil
+}
