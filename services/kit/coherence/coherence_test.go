@@ -22,7 +22,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 var discard = slog.New(slog.DiscardHandler)
 
 // open connects to a cluster, and returns when it can be used.
-func open(t *testing.T, c redis.Config) *redis.Client {
+func open(t testing.TB, c redis.Config) *redis.Client {
 	t.Helper()
 	client, err := redis.Open(c)
 	if err != nil {
@@ -46,7 +46,7 @@ func shared(c *redis.Client) *coherence.Shared {
 	return s
 }
 
-func eventually(t *testing.T, what string, is func() bool) {
+func eventually(t testing.TB, what string, is func() bool) {
 	t.Helper()
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
