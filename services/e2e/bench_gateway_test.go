@@ -41,6 +41,7 @@ const (
 func TestGateway(t *testing.T) {
 	waitHealthy(t, 2, services...)
 	reader := newClient(t, token(t, "BENCH_TOKEN"))
+	reader.judge = nil // its time is to be the shop's
 	ids := reader.everyBook(t)
 	fmt.Printf("%d books\n", len(ids))
 	startBare(t)
