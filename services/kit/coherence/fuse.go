@@ -36,6 +36,13 @@ func (f *fuse) allow() bool {
 	return true
 }
 
+// doubted reports whether the last try has failed.
+func (f *fuse) doubted() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.failures > 0
+}
+
 // done says how a try went.
 func (f *fuse) done(err error) {
 	f.mu.Lock()

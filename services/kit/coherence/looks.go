@@ -2,6 +2,7 @@ package coherence
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 
@@ -15,6 +16,8 @@ const (
 	// patience: an answer that comes late is nobody's, but the connection it
 	// comes on is worth keeping.
 	lookTime = 200 * time.Millisecond
+	// lookAgain bounds what is tried after a connection was lost.
+	lookAgain = 20 * time.Millisecond
 	// mostNodes is how many addresses are remembered. There are fewer masters;
 	// nodes that came back elsewhere leave theirs behind.
 	mostNodes = 32
@@ -36,21 +39,32 @@ type looks struct {
 
 // ask runs the script for one reader.
 func (l *looks) ask(ctx context.Context, c *goredis.ClusterClient, key, token string) *goredis.Cmd {
-	node, err := c.MasterForKey(ctx, key)
+	answer, err := l.together(ctx, c, key, token)
 	if err == nil {
-		var answer *goredis.Cmd
-		if answer, err = l.of(node).Do(ctx, look{node, key, token}); err == nil && answer.Err() == nil {
-			return answer
-		}
+		return answer
 	}
-	if ctx.Err() != nil {
-		failed := goredis.NewCmd(ctx)
-		failed.SetErr(ctx.Err())
-		return failed
+	// The book has moved, the node does not know the script, or a connection is
+	// lost: the cluster's client knows what to do, but is not to try for long
+	// where nobody answers.
+	if _, answered := errors.AsType[goredis.Error](err); !answered {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, lookAgain)
+		defer cancel()
 	}
-	// The book has moved, the node does not know the script, or a connection was
-	// lost: the cluster's client knows what to do.
 	return lookScript.Run(ctx, c, []string{key}, token, tokenLife.Milliseconds())
+}
+
+// together asks with others.
+func (l *looks) together(ctx context.Context, c *goredis.ClusterClient, key, token string) (*goredis.Cmd, error) {
+	node, err := c.MasterForKey(ctx, key)
+	if err != nil {
+		return nil, err
+	}
+	answer, err := l.of(node).Do(ctx, look{node, key, token})
+	if err != nil {
+		return nil, err
+	}
+	return answer, answer.Err()
 }
 
 // of is the group of those who ask this node.

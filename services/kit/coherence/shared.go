@@ -14,9 +14,15 @@ import (
 	"bookstore/services/kit/redis"
 )
 
-// readPatience bounds a call that a reader waits for: asking the service
-// instead takes not much longer.
-const readPatience = 20 * time.Millisecond
+const (
+	// readPatience bounds a call that a reader waits for. A machine that has much
+	// to do lets an answer wait so long now and then, and then it lets the
+	// service's wait longer.
+	readPatience = 100 * time.Millisecond
+	// doubts is the part of it that is left after a failure, until a call
+	// succeeds: a shard that is dead or frozen is not to cost many readers much.
+	doubts = 5
+)
 
 // Shared is the tier in Redis Cluster: a hash per book with its floor and the
 // copy that was stored last. Errors are fault.Unavailable: the reader does
@@ -122,7 +128,11 @@ func (s *Shared) ask(
 		s.counts.WithLabelValues(op, "skipped").Inc()
 		return nil, fault.New(fault.Unavailable, "the shared cache is away")
 	}
-	within, cancel := context.WithTimeout(ctx, s.Patience)
+	patience := s.Patience
+	if fuse.doubted() {
+		patience /= doubts
+	}
+	within, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	cluster := s.redis.Cluster()
 	reply, err := call(within, cluster).Result()
