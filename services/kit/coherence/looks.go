@@ -43,9 +43,8 @@ func (l *looks) ask(ctx context.Context, c *goredis.ClusterClient, key, token st
 	if err == nil {
 		return answer
 	}
-	// The book has moved, the node does not know the script, or a connection is
-	// lost: the cluster's client knows what to do, but is not to try for long
-	// where nobody answers.
+	// The book has moved, or a connection is lost: the cluster's client knows what
+	// to do, but is not to try for long where nobody answers.
 	if _, answered := errors.AsType[goredis.Error](err); !answered {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, lookAgain)
@@ -83,16 +82,29 @@ func (l *looks) of(node *goredis.Client) *together.Group[look, *goredis.Cmd] {
 	return group
 }
 
-// askAll asks for all in one round trip. Whichever of the clients of one
-// address is asked, it is the same node.
+// askAll asks for all in one round trip, or two where the node does not know
+// the script. Whichever of the clients of one address is asked, it is the same
+// node.
 func askAll(ctx context.Context, asked []look) ([]*goredis.Cmd, error) {
 	ctx, cancel := context.WithTimeout(ctx, lookTime)
 	defer cancel()
+	answers := inOne(ctx, asked, lookScript.EvalSha)
+	if goredis.HasErrorPrefix(answers[0].Err(), "NOSCRIPT") {
+		answers = inOne(ctx, asked, lookScript.Eval)
+	}
+	return answers, nil
+}
+
+// inOne runs the script for all in one round trip.
+func inOne(
+	ctx context.Context, asked []look,
+	run func(context.Context, goredis.Scripter, []string, ...any) *goredis.Cmd,
+) []*goredis.Cmd {
 	pipe := asked[len(asked)-1].node.Pipeline()
 	answers := make([]*goredis.Cmd, len(asked))
 	for i, q := range asked {
-		answers[i] = lookScript.EvalSha(ctx, pipe, []string{q.key}, q.token, tokenLife.Milliseconds())
+		answers[i] = run(ctx, pipe, []string{q.key}, q.token, tokenLife.Milliseconds())
 	}
 	_, _ = pipe.Exec(ctx) // each has its own error
-	return answers, nil
+	return answers
 }
