@@ -87,8 +87,9 @@ func compare(t *testing.T, reader *client, ids []int64, source string) compared 
 	before := answered(t)
 	var rates, ratios []float64
 	for range rounds {
-		bare := wrk(t, ids, roundTime, "X-Bench: bare")
-		rate := wrk(t, ids, roundTime, "Authorization: Bearer "+reader.token)
+		bearer := "Authorization: Bearer " + reader.token
+		bare := wrk(t, ids, roundTime, bearer, "X-Bench: bare")
+		rate := wrk(t, ids, roundTime, bearer)
 		fmt.Printf("  %-7s %6.0f/s, bare %6.0f/s, %.3f\n", source, rate, bare, rate/bare)
 		rates, ratios = append(rates, rate), append(ratios, rate/bare)
 	}

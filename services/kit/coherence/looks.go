@@ -2,7 +2,6 @@ package coherence
 
 import (
 	"context"
-	"errors"
 	"sync"
 	"time"
 
@@ -16,7 +15,7 @@ const (
 	// patience: an answer that comes late is nobody's, but the connection it
 	// comes on is worth keeping.
 	lookTime = 200 * time.Millisecond
-	// lookAgain bounds what is tried after a connection was lost.
+	// lookAgain bounds what is tried after that call has failed.
 	lookAgain = 20 * time.Millisecond
 	// mostNodes is how many addresses are remembered. There are fewer masters;
 	// nodes that came back elsewhere leave theirs behind.
@@ -43,9 +42,9 @@ func (l *looks) ask(ctx context.Context, c *goredis.ClusterClient, key, token st
 	if err == nil {
 		return answer
 	}
-	// The book has moved, or a connection is lost: the cluster's client knows what
-	// to do, but is not to try for long where nobody answers.
-	if _, answered := errors.AsType[goredis.Error](err); !answered {
+	// The cluster's client finds a book that has moved. Else a connection is lost
+	// or nobody serves the book, which may take longer than a reader has.
+	if _, moved := goredis.IsMovedError(err); !moved {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, lookAgain)
 		defer cancel()
