@@ -5,8 +5,6 @@ import (
 	"errors"
 	"net/http"
 
-	"github.com/failsafe-go/failsafe-go/adaptivelimiter"
-
 	"bookstore/services/kit/fault"
 )
 
@@ -21,7 +19,7 @@ type visit struct {
 	patient bool
 
 	pass     pass
-	permit   adaptivelimiter.Permit
+	place    *place
 	reroutes int // so far, whoever made them
 
 	answer *upstreamAnswer // at the end, one of the two
@@ -58,11 +56,7 @@ func (v *visit) mayResend() bool {
 func (v *visit) leave() {
 	kind := v.failure()
 	end := v.end(kind)
-	if v.tellsOfLoad(kind, end) {
-		v.permit.Record()
-	} else {
-		v.permit.Drop()
-	}
+	v.place.leave(v.tellsOfLoad(kind, end))
 	refusal := v.breaker.leave(v.pass, end, v.reroutes)
 	if refusal != nil && v.route.Method == http.MethodGet {
 		v.answer, v.err = nil, refusal
