@@ -242,10 +242,11 @@ func TestAServiceThatLacksItsDatabaseIsAskedAgainSoon(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			g := guarded(t, Resilience{}, c.upstream)
-			if _, err := g.call(t.Context(), http.MethodPost, "/books"); fault.KindOf(err) == fault.CircuitOpen {
-				t.Fatal(err)
+			var f *fault.Error
+			for range 3 { // two reroutes each: a service's own words are passed on as they are
+				_, err := g.call(t.Context(), http.MethodPost, "/books")
+				f = fault.As(err)
 			}
-			f := fault.As(g.read(t.Context()))
 			if f == nil || f.Kind != fault.CircuitOpen || (f.RetryAfter <= lackingFor) != c.soon {
 				t.Errorf("then: %+v", f)
 			}
