@@ -155,7 +155,7 @@ job "prometheus" {
 
       resources {
         cpu    = 100
-        memory = 384
+        memory = 320
       }
     }
   }

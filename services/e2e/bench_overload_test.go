@@ -49,6 +49,7 @@ func measureOverload(t *testing.T, reader *client, ids []int64) {
 		fmt.Printf("  %5s of %.0f/s: %d admitted, %d shed, %d failed, p99 %v, sent up to %v late by %.0f %% of the CPUs\n",
 			name, capacity, r.admitted, r.shed, r.failed, r.p99, r.late, 100*r.own)
 	}
+	fmt.Println("  what failed:", o.failures.text())
 	figure("overload_capacity_per_s", "%.0f", capacity)
 	figure("overload_p99_ratio", "%.2f", float64(rush.p99)/float64(calm.p99))
 	figure("overload_admitted_ratio", "%.2f", float64(rush.admitted)/(capacity*offeredTime.Seconds()))
@@ -61,6 +62,7 @@ type offerer struct {
 	http          *fasthttp.HostClient
 	shed, failed  atomic.Int64
 	mu            sync.Mutex
+	failures      counts // in words
 	admittedAfter []time.Duration
 	sentAfter     []time.Duration
 }
@@ -93,9 +95,16 @@ func (o *offerer) request(due time.Time) {
 		o.mu.Unlock()
 	case err == nil && status == http.StatusServiceUnavailable:
 		o.shed.Add(1)
+	case err != nil:
+		o.fail(err.Error())
 	default:
-		o.failed.Add(1)
+		o.fail(fmt.Sprintf("status %d", status))
 	}
+}
+
+func (o *offerer) fail(why string) {
+	o.failed.Add(1)
+	o.failures.add(why)
 }
 
 // capacity is how many requests a second clients get answered who each wait for
@@ -129,7 +138,7 @@ func (o *offerer) offer(perSecond float64) offered {
 		case slots <- struct{}{}:
 			flying.Go(func() { o.request(due); <-slots })
 		default:
-			o.failed.Add(1)
+			o.fail("too many wait for an answer")
 		}
 	}
 	flying.Wait()

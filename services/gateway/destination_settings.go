@@ -24,7 +24,7 @@ type Resilience struct {
 	// that answers take; of the coordinator four times as many. The least is
 	// what a rush gets: more of it at once only take longer.
 	InFlightLeast uint `env:"UPSTREAM_IN_FLIGHT_LEAST" envDefault:"8"`
-	InFlightFirst uint `env:"UPSTREAM_IN_FLIGHT_FIRST" envDefault:"32"`
+	InFlightFirst uint `env:"UPSTREAM_IN_FLIGHT_FIRST" envDefault:"16"`
 	InFlightMost  uint `env:"UPSTREAM_IN_FLIGHT_MOST" envDefault:"512"`
 	// Once the limit is reached, a burst waits this long at most.
 	InFlightWait time.Duration `env:"UPSTREAM_IN_FLIGHT_WAIT" envDefault:"1s"`
@@ -55,7 +55,7 @@ func (r Resilience) withDefaults() Resilience {
 		ResendShare:      cmp.Or(r.ResendShare, 0.2),
 		ResendLeast:      cmp.Or(r.ResendLeast, 20),
 		InFlightLeast:    cmp.Or(r.InFlightLeast, 8),
-		InFlightFirst:    cmp.Or(r.InFlightFirst, 32),
+		InFlightFirst:    cmp.Or(r.InFlightFirst, 16),
 		InFlightMost:     cmp.Or(r.InFlightMost, 512),
 		InFlightWait:     cmp.Or(r.InFlightWait, time.Second),
 	}

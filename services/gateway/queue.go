@@ -17,13 +17,13 @@ const (
 	// a row find that it is long and grows before those in it are told.
 	look     = 50 * time.Millisecond
 	standing = 3
-	// long is a queue with so many times what is let in at once: more than all
-	// of a few dozen clients, who each wait for their answer, can make.
-	long = 2
+	// long is a queue of more than a few dozen clients can make who each wait for
+	// their answer.
+	long = 32
 	// strictWait is for the gaps between two that leave.
 	strictWait = 5 * time.Millisecond
-	// calm is how long nobody must have been refused for a queue to be patient again.
-	calm = time.Second
+	// calm is how many looks it takes to find that the rush is over.
+	calm = 10
 	// slowAfter is when a call no longer counts as work of its destination: it
 	// waits for something that is not hastened by others staying away.
 	slowAfter = 300 * time.Millisecond
@@ -49,7 +49,7 @@ const (
 //
 //	patient ── nobody found room and the queue was long and became no shorter, look after
 //	           look; or somebody has waited in vain ──► strict: who waits patiently is refused
-//	strict ── nobody was refused for a second ──► patient
+//	strict ── in half a second most found room at once ──► patient
 //
 // While it is strict hardly anyone waits. Who is refused then has lost nothing
 // but a moment, and who is let in is served like any other.
@@ -61,14 +61,14 @@ type queue struct {
 	mu      sync.Mutex
 	slow    int // calls in flight that are no longer counted by the limiter
 	strict  bool
-	refused time.Time // somebody, the last time
 	patient context.Context
 	rush    context.CancelFunc // ends patient
 
 	looked time.Time
-	room   bool // since then somebody found it
-	length int  // of the queue at that time
-	stands int  // looks in a row
+	length int // of the queue at that time
+	came   int // since then
+	room   int // of them found it
+	looks  int // in a row that found the queue standing; while it is strict, of which came and room are
 }
 
 func newQueue(least, first, most uint, wait time.Duration) *queue {
@@ -101,17 +101,8 @@ func (q *queue) enter(ctx context.Context) (*place, error) {
 	case ctx.Err() != nil:
 		return nil, ctx.Err()
 	}
-	q.refuse()
+	q.inVain()
 	return nil, errFull
-}
-
-func (q *queue) refuse() {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	q.refused = time.Now()
-	if !q.strict {
-		q.beStrict()
-	}
 }
 
 // arrive notes that a call came, and whether it found room. It returns how long
@@ -119,9 +110,17 @@ func (q *queue) refuse() {
 func (q *queue) arrive(room bool) (time.Duration, context.Context) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.room = q.room || room
+	q.came++
+	if room {
+		q.room++
+	}
 	if now := time.Now(); now.Sub(q.looked) >= look {
-		q.judge(now)
+		if q.strict {
+			q.relax()
+		} else {
+			q.judge(now)
+		}
+		q.looked = now
 	}
 	if q.strict {
 		return strictWait, context.Background()
@@ -129,31 +128,47 @@ func (q *queue) arrive(room bool) (time.Duration, context.Context) {
 	return q.wait, q.patient
 }
 
-// judge looks at the queue; the caller holds mu.
+// judge looks whether a patient queue stands; the caller holds mu.
 func (q *queue) judge(now time.Time) {
 	length := q.limiter.Queued()
 	// Where few come, they are no rush.
 	often := now.Sub(q.looked) < 2*look
-	if often && !q.room && length >= long*q.limiter.Limit() && length >= q.length {
-		q.stands++
+	if often && q.room == 0 && length >= long && length >= q.length {
+		q.looks++
 	} else {
-		q.stands = 0
+		q.looks = 0
 	}
-	q.looked, q.room, q.length = now, false, length
-	switch {
-	case !q.strict && q.stands >= standing:
-		q.refused = now
+	q.length, q.came, q.room = length, 0, 0
+	if q.looks >= standing {
 		q.beStrict()
-	case q.strict && now.Sub(q.refused) >= calm:
+	}
+}
+
+// relax looks whether a strict queue still needs to be; the caller holds mu.
+func (q *queue) relax() {
+	if q.looks++; q.looks < calm {
+		return
+	}
+	if 2*q.room > q.came {
 		q.strict = false
 		q.patient, q.rush = context.WithCancel(context.Background())
 	}
+	q.looks, q.length, q.came, q.room = 0, 0, 0, 0
 }
 
 // beStrict; the caller holds mu.
 func (q *queue) beStrict() {
-	q.strict = true
+	q.strict, q.looks, q.came, q.room = true, 0, 0, 0
 	q.rush()
+}
+
+// inVain is for who has waited and found no room.
+func (q *queue) inVain() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if !q.strict {
+		q.beStrict()
+	}
 }
 
 // place is what a call has while it is with its destination.

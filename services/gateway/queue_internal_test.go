@@ -105,6 +105,27 @@ func TestARushIsRefusedAndNotMadeToWait(t *testing.T) {
 	})
 }
 
+// At four fifths of what the service carries a stall may be taken for a rush, but
+// not for long.
+func TestAStallIsForgotten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q, w := defaultQueue(), newWorker()
+		var before, during, after crowd
+		before.offer(q, w, 320, 5*time.Second)
+		var stall sync.WaitGroup
+		for range 2 {
+			stall.Go(func() { w.do(time.Second) })
+		}
+		during.offer(q, w, 320, 3*time.Second)
+		stall.Wait()
+		after.offer(q, w, 320, 5*time.Second)
+		t.Logf("refused %d before, %d of %d during, %d after", before.refused, during.refused, during.refused+len(during.admitted), after.refused)
+		if before.refused+after.refused > 0 || during.refused > len(during.admitted) {
+			t.Error("that is too many")
+		}
+	})
+}
+
 // A crowd that comes at once after a quiet night is served, and so is one that
 // a stall has held up, while others go on coming.
 func TestABurstWaits(t *testing.T) {
