@@ -12,7 +12,8 @@ import (
 )
 
 // transactionsMore is how many times more calls the coordinator carries at once
-// than others do: a transaction waits for other services most of its time.
+// than others do, and how much longer they may wait: a transaction takes longer
+// than a read, and waits for other services most of that time.
 const transactionsMore = 4
 
 // destination is an upstream with what guards it, and all else from it: where
@@ -49,7 +50,7 @@ func newDestination(upstream Upstream, settings Resilience, m metrics, log *slog
 			log.Warn("circuit", "destination", name, "state", state.String())
 		}),
 		budget:   newBudget(settings.ResendShare, settings.ResendLeast),
-		queue:    newQueue(more*settings.InFlightLeast, more*settings.InFlightFirst, more*settings.InFlightMost, settings.InFlightWait),
+		queue:    newQueue(settings, more),
 		rerouted: m.reroutes.WithLabelValues(name, bySidecar),
 		resent:   m.reroutes.WithLabelValues(name, byGateway),
 		unsent:   m.unsent.WithLabelValues(name),

@@ -26,8 +26,9 @@ type Resilience struct {
 	InFlightLeast uint `env:"UPSTREAM_IN_FLIGHT_LEAST" envDefault:"8"`
 	InFlightFirst uint `env:"UPSTREAM_IN_FLIGHT_FIRST" envDefault:"16"`
 	InFlightMost  uint `env:"UPSTREAM_IN_FLIGHT_MOST" envDefault:"512"`
-	// Once the limit is reached, a burst waits this long at most.
-	InFlightWait time.Duration `env:"UPSTREAM_IN_FLIGHT_WAIT" envDefault:"1s"`
+	// Once the limit is reached, a burst waits this long at most; for the
+	// coordinator four times as long.
+	InFlightWait time.Duration `env:"UPSTREAM_IN_FLIGHT_WAIT" envDefault:"250ms"`
 }
 
 // Validate reports every problem at once.
@@ -57,6 +58,6 @@ func (r Resilience) withDefaults() Resilience {
 		InFlightLeast:    cmp.Or(r.InFlightLeast, 8),
 		InFlightFirst:    cmp.Or(r.InFlightFirst, 16),
 		InFlightMost:     cmp.Or(r.InFlightMost, 512),
-		InFlightWait:     cmp.Or(r.InFlightWait, time.Second),
+		InFlightWait:     cmp.Or(r.InFlightWait, 250*time.Millisecond),
 	}
 }

@@ -49,7 +49,7 @@ const (
 //
 //	patient ── nobody found room and the queue was long and became no shorter, look after
 //	           look; or somebody has waited in vain ──► strict: who waits patiently is refused
-//	strict ── in half a second most found room at once ──► patient
+//	strict ── in half a second three of four found room at once ──► patient
 //
 // While it is strict hardly anyone waits. Who is refused then has lost nothing
 // but a moment, and who is let in is served like any other.
@@ -71,9 +71,10 @@ type queue struct {
 	looks  int // in a row that found the queue standing; while it is strict, of which came and room are
 }
 
-func newQueue(least, first, most uint, wait time.Duration) *queue {
-	q := &queue{wait: wait, most: int(most), limiter: adaptivelimiter.NewBuilder[any]().
-		WithLimits(least, most, first).
+// newQueue makes a queue with so many times the room that the settings name.
+func newQueue(s Resilience, times uint) *queue {
+	q := &queue{wait: time.Duration(times) * s.InFlightWait, most: int(times * s.InFlightMost), limiter: adaptivelimiter.NewBuilder[any]().
+		WithLimits(times*s.InFlightLeast, times*s.InFlightMost, times*s.InFlightFirst).
 		WithMaxLimitFactor(limitHeadroom).
 		WithRecentWindow(limitEvery, limitEveryMax, limitSamples).
 		WithRecentQuantile(limitQuantile).
@@ -132,7 +133,7 @@ func (q *queue) arrive(room bool) (time.Duration, context.Context) {
 func (q *queue) judge(now time.Time) {
 	length := q.limiter.Queued()
 	// Where few come, they are no rush.
-	often := now.Sub(q.looked) < 2*look
+	often := now.Sub(q.looked) < 4*look
 	if often && q.room == 0 && length >= long && length >= q.length {
 		q.looks++
 	} else {
@@ -149,7 +150,7 @@ func (q *queue) relax() {
 	if q.looks++; q.looks < calm {
 		return
 	}
-	if 2*q.room > q.came {
+	if 4*q.room > 3*q.came {
 		q.strict = false
 		q.patient, q.rush = context.WithCancel(context.Background())
 	}

@@ -76,8 +76,7 @@ func (c *crowd) p99() time.Duration {
 }
 
 func defaultQueue() *queue {
-	s := Resilience{}.withDefaults()
-	return newQueue(s.InFlightLeast, s.InFlightFirst, s.InFlightMost, s.InFlightWait)
+	return newQueue(Resilience{}.withDefaults(), 1)
 }
 
 // Offered twice what the service carries, those who are let in wait no longer
@@ -133,7 +132,7 @@ func TestABurstWaits(t *testing.T) {
 		q, w := defaultQueue(), newWorker()
 		var quiet, burst, beside crowd
 		quiet.offer(q, w, 5, time.Minute)
-		for range 200 {
+		for range 80 {
 			burst.come(q, w)
 		}
 		beside.offer(q, w, 100, 2*time.Second)
@@ -172,7 +171,7 @@ func TestClientsWhoWaitForTheirAnswersAreNoRush(t *testing.T) {
 // Calls that hang take nobody's place, up to the most that are in flight at all.
 func TestCallsThatHangTakeNoPlaces(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		q := newQueue(4, 4, 20, time.Second)
+		q := newQueue(Resilience{InFlightLeast: 4, InFlightFirst: 4, InFlightMost: 20, InFlightWait: time.Second}, 1)
 		var places []*place
 		for range 20 {
 			p, err := q.enter(t.Context())
@@ -195,7 +194,7 @@ func TestCallsThatHangTakeNoPlaces(t *testing.T) {
 
 func TestAWaitEndsWithItsCaller(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		q := newQueue(1, 1, 1, time.Second)
+		q := newQueue(Resilience{InFlightLeast: 1, InFlightFirst: 1, InFlightMost: 1, InFlightWait: time.Second}, 1)
 		p, err := q.enter(t.Context())
 		if err != nil {
 			t.Fatal(err)
