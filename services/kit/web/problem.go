@@ -52,7 +52,7 @@ func WriteError(c *fiber.Ctx, err error) error {
 	if wait := retryAfter(f); wait > 0 {
 		c.Set(fiber.HeaderRetryAfter, strconv.Itoa(wait))
 	}
-	if f.Kind == fault.Overloaded || f.Kind == fault.CircuitOpen {
+	if sheds(f) {
 		c.Set(headerRateLimited, "true")
 	}
 	c.Set(fiber.HeaderContentType, ProblemType)
