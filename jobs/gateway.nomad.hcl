@@ -216,7 +216,7 @@ job "gateway" {
           kill_timeout = "20s"
 
           resources {
-            cpu    = 60
+            cpu    = 240
             memory = 96
           }
         }
@@ -297,7 +297,7 @@ job "gateway" {
       }
 
       resources {
-        cpu    = 120
+        cpu    = 180
         memory = 128
       }
     }

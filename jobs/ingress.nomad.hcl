@@ -116,8 +116,8 @@ job "ingress" {
           kill_timeout = "20s"
 
           resources {
-            cpu    = 150
-            memory = 128
+            cpu    = 300
+            memory = 256
           }
         }
       }

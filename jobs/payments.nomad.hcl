@@ -158,7 +158,7 @@ job "payments" {
 
           resources {
             cpu    = 40
-            memory = 96
+            memory = 64
           }
         }
       }

@@ -121,6 +121,15 @@ job "prometheus" {
         change_signal   = "SIGHUP"
       }
 
+      template {
+        destination     = "${NOMAD_TASK_DIR}/rules/cache.yml"
+        data            = file("jobs/prometheus/rules/cache.yml")
+        left_delimiter  = "[["
+        right_delimiter = "]]"
+        change_mode     = "signal"
+        change_signal   = "SIGHUP"
+      }
+
       # The targets, from Consul: Prometheus re-reads a file that changed.
       template {
         destination = "${NOMAD_TASK_DIR}/targets/metrics.yml"
@@ -146,7 +155,7 @@ job "prometheus" {
 
       resources {
         cpu    = 100
-        memory = 384
+        memory = 320
       }
     }
   }

@@ -18,7 +18,7 @@ var (
 )
 
 // functions of PromQL that the rules use.
-var functions = map[string]bool{"absent": true, "time": true}
+var functions = map[string]bool{"absent": true, "rate": true, "time": true}
 
 // An alert on a metric that nobody makes is silent for ever.
 func TestRulesSpeakOfMetricsThatServicesMake(t *testing.T) {

@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/http"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -30,6 +32,8 @@ const (
 type offered struct {
 	admitted, shed, failed int
 	p99                    time.Duration // of the admitted, from when each was due
+	late                   time.Duration // the p99 of how long after that they were sent
+	own                    float64       // the share of all CPUs that went into offering
 }
 
 // measureOverload offers a call that no cache answers, at 80 % of what the shop
@@ -42,8 +46,10 @@ func measureOverload(t *testing.T, reader *client, ids []int64) {
 	calm := o.offer(0.8 * capacity)
 	rush := o.offer(2 * capacity)
 	for name, r := range map[string]offered{"80 %": calm, "200 %": rush} {
-		fmt.Printf("  %5s of %.0f/s: %d admitted, %d shed, %d failed, p99 %v\n", name, capacity, r.admitted, r.shed, r.failed, r.p99)
+		fmt.Printf("  %5s of %.0f/s: %d admitted, %d shed, %d failed, p99 %v, sent up to %v late by %.0f %% of the CPUs\n",
+			name, capacity, r.admitted, r.shed, r.failed, r.p99, r.late, 100*r.own)
 	}
+	fmt.Println("  what failed:", o.failures.text())
 	figure("overload_capacity_per_s", "%.0f", capacity)
 	figure("overload_p99_ratio", "%.2f", float64(rush.p99)/float64(calm.p99))
 	figure("overload_admitted_ratio", "%.2f", float64(rush.admitted)/(capacity*offeredTime.Seconds()))
@@ -56,7 +62,9 @@ type offerer struct {
 	http          *fasthttp.HostClient
 	shed, failed  atomic.Int64
 	mu            sync.Mutex
+	failures      counts // in words
 	admittedAfter []time.Duration
+	sentAfter     []time.Duration
 }
 
 func newOfferer(t *testing.T, reader *client, ids []int64) *offerer {
@@ -77,18 +85,26 @@ func (o *offerer) request(due time.Time) {
 	defer fasthttp.ReleaseResponse(response)
 	request.SetRequestURI(fmt.Sprintf("http://%s/books/%d/availability", o.host, o.ids[rand.IntN(len(o.ids))]))
 	request.Header.Set("Authorization", o.bearer)
+	late := time.Since(due)
 	err := o.http.Do(request, response)
 	switch status := response.StatusCode(); {
 	case err == nil && status == http.StatusOK:
 		took := time.Since(due)
 		o.mu.Lock()
-		o.admittedAfter = append(o.admittedAfter, took)
+		o.admittedAfter, o.sentAfter = append(o.admittedAfter, took), append(o.sentAfter, late)
 		o.mu.Unlock()
 	case err == nil && status == http.StatusServiceUnavailable:
 		o.shed.Add(1)
+	case err != nil:
+		o.fail(err.Error())
 	default:
-		o.failed.Add(1)
+		o.fail(fmt.Sprintf("status %d", status))
 	}
+}
+
+func (o *offerer) fail(why string) {
+	o.failed.Add(1)
+	o.failures.add(why)
 }
 
 // capacity is how many requests a second clients get answered who each wait for
@@ -110,7 +126,7 @@ func (o *offerer) capacity() float64 {
 // offer sends this many requests a second.
 func (o *offerer) offer(perSecond float64) offered {
 	slots := make(chan struct{}, mostWaiting)
-	began := time.Now()
+	began, used := time.Now(), cpuTime()
 	var flying sync.WaitGroup
 	for n := 0; ; n++ {
 		due := began.Add(time.Duration(float64(n) / perSecond * float64(time.Second)))
@@ -122,11 +138,22 @@ func (o *offerer) offer(perSecond float64) offered {
 		case slots <- struct{}{}:
 			flying.Go(func() { o.request(due); <-slots })
 		default:
-			o.failed.Add(1)
+			o.fail("too many wait for an answer")
 		}
 	}
 	flying.Wait()
-	return o.result()
+	r := o.result()
+	r.own = float64(cpuTime()-used) / float64(time.Since(began)) / float64(runtime.NumCPU())
+	return r
+}
+
+// cpuTime is what this process has used.
+func cpuTime() time.Duration {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		return 0
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
 // result takes what has been counted so far.
@@ -136,8 +163,9 @@ func (o *offerer) result() offered {
 	r := offered{admitted: len(o.admittedAfter), shed: int(o.shed.Swap(0)), failed: int(o.failed.Swap(0))}
 	if r.admitted > 0 {
 		slices.Sort(o.admittedAfter)
-		r.p99 = o.admittedAfter[r.admitted*99/100]
+		slices.Sort(o.sentAfter)
+		r.p99, r.late = o.admittedAfter[r.admitted*99/100], o.sentAfter[r.admitted*99/100]
 	}
-	o.admittedAfter = nil
+	o.admittedAfter, o.sentAfter = nil, nil
 	return r
 }

@@ -17,7 +17,8 @@ type circuitState int
 //
 //	closed ── reroutes of calls that ended failed, as many as the threshold and no success between,
 //	          nor of the calls that are under way then ──► open
-//	open ── its time is over ──► half-open: of all who call, one is let through, the trial
+//	open ── its time is over: openFor, or lackingFor where an instance is there and lacks
+//	        something ──► half-open: of all who call, one is let through, the trial
 //	half-open ── the trial is answered ──► closed
 //	half-open ── the trial fails, rerouted or not ──► open
 //	half-open ── nothing is learnt from the trial ──► half-open: the next call is the trial
@@ -37,11 +38,17 @@ type ending int
 const (
 	undecided ending = iota // nothing: its caller gave up, or it was never sent
 	answered                // the destination is there
-	failed                  // nobody was, or nobody who could do the work
+	lacking                 // it is there, and says that it lacks what it needs: its database
+	failed                  // nobody was there, or nobody who answered in time
 )
 
 // trialRetryAfter is what those are told who come while a trial is on its way.
 const trialRetryAfter = time.Second
+
+// lackingFor is how long a circuit is open while an instance is there to say that
+// it cannot work: to ask it anew costs next to nothing, and a database has its
+// next leader within seconds, beyond which the circuit must not hold writes back.
+const lackingFor = time.Second
 
 // witnessTime is how long a circuit that is in doubt waits for calls under way:
 // longer than the mesh lets a read take.
@@ -58,6 +65,7 @@ const witnessTime = 2 * time.Second
 type breaker struct {
 	onChange  func(circuitState) // called while locked
 	threshold int
+	openFor   time.Duration // where nobody is there
 
 	mu      sync.Mutex
 	circuit circuitbreaker.CircuitBreaker[any]
@@ -68,6 +76,7 @@ type breaker struct {
 	calls    uint64 // begun
 	underWay int
 	count    int   // of reroutes of calls that failed since the last success
+	there    bool  // since then an instance has said that it lacks something
 	doubt    doubt // zero: there is none
 }
 
@@ -82,14 +91,24 @@ type doubt struct {
 type pass struct{ era, number uint64 }
 
 func newBreaker(threshold uint, openFor time.Duration, onChange func(circuitState)) *breaker {
-	return &breaker{
-		onChange:  onChange,
-		threshold: int(threshold),
-		circuit: circuitbreaker.NewBuilder[any]().
-			WithSuccessThreshold(1). // of the one trial
-			WithDelay(openFor).
-			Build(),
+	return &breaker{onChange: onChange, threshold: int(threshold), openFor: openFor, circuit: newCircuit(openFor)}
+}
+
+func newCircuit(openFor time.Duration) circuitbreaker.CircuitBreaker[any] {
+	return circuitbreaker.NewBuilder[any]().
+		WithSuccessThreshold(1). // of the one trial
+		WithDelay(openFor).
+		Build()
+}
+
+// open opens the circuit for as long as befits who failed; the caller holds mu.
+func (b *breaker) open(there bool) {
+	delay := b.openFor
+	if there {
+		delay = min(delay, lackingFor)
 	}
+	b.circuit = newCircuit(delay) // the library's delay is one for all openings
+	b.circuit.Open()
 }
 
 // enter lets a call through, or refuses it with fault.CircuitOpen. Whoever is
@@ -139,8 +158,8 @@ func (b *breaker) judge(end ending) {
 	switch end {
 	case answered:
 		b.circuit.RecordSuccess()
-	case failed:
-		b.circuit.RecordFailure()
+	case lacking, failed:
+		b.open(end == lacking)
 	case undecided:
 		// The library takes no permit back without a result; half-open anew it
 		// has another.
@@ -158,8 +177,10 @@ func (b *breaker) record(p pass, end ending, reroutes int) {
 	}
 	switch end {
 	case answered:
-		b.count, b.doubt = 0, doubt{}
+		b.count, b.there, b.doubt = 0, false, doubt{}
 		return
+	case lacking:
+		b.count, b.there = b.count+reroutes, true
 	case failed:
 		b.count += reroutes
 	case undecided:
@@ -168,7 +189,7 @@ func (b *breaker) record(p pass, end ending, reroutes int) {
 		inDoubt, b.doubt = true, doubt{since: time.Now(), last: b.calls, witnesses: b.underWay}
 	}
 	if inDoubt && (b.doubt.witnesses == 0 || time.Since(b.doubt.since) >= witnessTime) {
-		b.circuit.Open()
+		b.open(b.there)
 	}
 }
 
@@ -177,7 +198,7 @@ func (b *breaker) notice() {
 	if now := b.circuit.State(); now != b.last {
 		b.last = now
 		b.era++
-		b.calls, b.underWay, b.count, b.doubt = 0, 0, 0, doubt{}
+		b.calls, b.underWay, b.count, b.there, b.doubt = 0, 0, 0, false, doubt{}
 		b.onChange(b.look())
 	}
 }

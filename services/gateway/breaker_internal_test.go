@@ -20,6 +20,7 @@ type ruled struct {
 	state circuitState
 	era   int
 	count int       // of reroutes, while closed
+	there bool      // of those who failed one has said that it lacks something
 	until time.Time // while open
 	trial bool      // while half-open: it is on its way
 
@@ -30,7 +31,15 @@ type ruled struct {
 }
 
 func (m *ruled) become(state circuitState) {
-	*m = ruled{threshold: m.threshold, openFor: m.openFor, state: state, era: m.era + 1, until: time.Now().Add(m.openFor), underWay: map[int]bool{}}
+	*m = ruled{threshold: m.threshold, openFor: m.openFor, state: state, era: m.era + 1, underWay: map[int]bool{}}
+}
+
+func (m *ruled) open(there bool) {
+	m.become(circuitOpen)
+	m.until = time.Now().Add(m.openFor)
+	if there {
+		m.until = time.Now().Add(time.Second)
+	}
 }
 
 func (m *ruled) look() circuitState {
@@ -64,21 +73,22 @@ func (m *ruled) leave(era, call int, end ending, reroutes int) {
 	case era != m.era:
 	case m.state == circuitHalfOpen && end == answered:
 		m.become(circuitClosed)
-	case m.state == circuitHalfOpen && end == failed:
-		m.become(circuitOpen)
+	case m.state == circuitHalfOpen && end != undecided:
+		m.open(end == lacking)
 	case m.state == circuitHalfOpen:
 		m.trial = false
 	case end == answered:
-		m.count, m.doubted, m.witnesses = 0, time.Time{}, nil
+		m.count, m.there, m.doubted, m.witnesses = 0, false, time.Time{}, nil
 	default:
-		if end == failed {
+		if end != undecided {
 			m.count += reroutes
 		}
+		m.there = m.there || end == lacking
 		if m.count >= m.threshold && m.doubted.IsZero() {
 			m.doubted, m.witnesses = time.Now(), maps.Clone(m.underWay)
 		}
 		if !m.doubted.IsZero() && (len(m.witnesses) == 0 || time.Since(m.doubted) >= witnessTime) {
-			m.become(circuitOpen)
+			m.open(m.there)
 		}
 	}
 }
@@ -97,9 +107,9 @@ var steps = rapid.Custom(func(t *rapid.T) step {
 	return step{
 		what:     rapid.SampledFrom([]string{"enter", "enter", "leave", "leave", "wait"}).Draw(t, "what"),
 		which:    rapid.IntRange(0, 99).Draw(t, "which"),
-		end:      rapid.SampledFrom([]ending{undecided, answered, failed, failed, failed}).Draw(t, "end"),
+		end:      rapid.SampledFrom([]ending{undecided, answered, lacking, failed, failed, failed}).Draw(t, "end"),
 		reroutes: rapid.IntRange(0, 3).Draw(t, "reroutes"),
-		wait:     time.Duration(rapid.SampledFrom([]int{10, 500, 2100, 12_000}).Draw(t, "wait")) * time.Millisecond,
+		wait:     time.Duration(rapid.SampledFrom([]int{10, 500, 1100, 2100, 12_000}).Draw(t, "wait")) * time.Millisecond,
 	}
 })
 

@@ -227,6 +227,33 @@ func TestACircuitOpensAndClosesByItself(t *testing.T) {
 	}
 }
 
+// Whose database has no leader says so at once, and is asked again within a
+// second: a new leader is there sooner than a circuit would be tried otherwise.
+func TestAServiceThatLacksItsDatabaseIsAskedAgainSoon(t *testing.T) {
+	for _, c := range []struct {
+		name     string
+		upstream http.HandlerFunc
+		soon     bool
+	}{
+		{"it says so", says(503, "unavailable", "3"), true},
+		{"it does not know what it did", says(503, "outcome_unknown", "3"), true},
+		{"it takes too long", says(504, "deadline_exceeded", "3"), false},
+		{"nobody is there", says(503, "", "3"), false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			g := guarded(t, Resilience{}, c.upstream)
+			var f *fault.Error
+			for range 3 { // two reroutes each: a service's own words are passed on as they are
+				_, err := g.call(t.Context(), http.MethodPost, "/books")
+				f = fault.As(err)
+			}
+			if f == nil || f.Kind != fault.CircuitOpen || (f.RetryAfter <= lackingFor) != c.soon {
+				t.Errorf("then: %+v", f)
+			}
+		})
+	}
+}
+
 // until calls done, again and again, until it says so.
 func until(t *testing.T, what string, done func() bool) {
 	t.Helper()
@@ -372,7 +399,7 @@ func TestADestinationThatHangsDoesNotTakeTheOthersAlong(t *testing.T) {
 	if err := g.read(t.Context()); err != nil {
 		t.Errorf("afterwards: %v", err)
 	}
-	if n := g.metrics.destinations[Books].limiter.Inflight(); n != 0 {
+	if n := g.metrics.destinations[Books].queue.inFlight(); n != 0 {
 		t.Errorf("%d places are taken for ever", n)
 	}
 }

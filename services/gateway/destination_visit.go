@@ -5,8 +5,6 @@ import (
 	"errors"
 	"net/http"
 
-	"github.com/failsafe-go/failsafe-go/adaptivelimiter"
-
 	"bookstore/services/kit/fault"
 )
 
@@ -21,7 +19,7 @@ type visit struct {
 	patient bool
 
 	pass     pass
-	permit   adaptivelimiter.Permit
+	place    *place
 	reroutes int // so far, whoever made them
 
 	answer *upstreamAnswer // at the end, one of the two
@@ -58,11 +56,7 @@ func (v *visit) mayResend() bool {
 func (v *visit) leave() {
 	kind := v.failure()
 	end := v.end(kind)
-	if v.tellsOfLoad(kind, end) {
-		v.permit.Record()
-	} else {
-		v.permit.Drop()
-	}
+	v.place.leave(v.tellsOfLoad(kind, end))
 	refusal := v.breaker.leave(v.pass, end, v.reroutes)
 	if refusal != nil && v.route.Method == http.MethodGet {
 		v.answer, v.err = nil, refusal
@@ -89,15 +83,18 @@ func (v *visit) failure() fault.Kind {
 //   - A caller that went away proves nothing. Nor does a time-out where it gave
 //     less time than the route does: else anyone could open a circuit.
 //   - Internal is a request that was never sent.
+//   - A service that says unavailable, or outcome_unknown, is there and lacks what
+//     it needs. Where a proxy says so, nobody is.
 //   - All else is a destination that does not do its work: nobody answered, or
-//     a proxy found nobody, or a service lacks what it needs (unavailable), or
-//     it does not know what it did (outcome_unknown), or it takes too long.
+//     a proxy found nobody, or it takes too long.
 func (v *visit) end(kind fault.Kind) ending {
 	switch {
 	case kind == "", kind == fault.Overloaded, v.err == nil && v.answer != nil && v.route.Upstream == Coordinator:
 		return answered
 	case kind == fault.Internal, errors.Is(v.caller.Err(), context.Canceled), kind == fault.DeadlineExceeded && !v.patient:
 		return undecided
+	case v.err == nil && (kind == fault.Unavailable || kind == fault.OutcomeUnknown):
+		return lacking
 	}
 	return failed
 }

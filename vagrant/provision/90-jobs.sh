@@ -10,6 +10,8 @@ cd "$ROOT"
 # submit JOB runs a job with the image that its inputs make; an unchanged job is left as it runs.
 submit() {
 	local job=$1 args=(-detach -hcl2-strict=false "-var-file=$VARS")
+	# How many nodes Redis has is redis-scale.sh's to say.
+	[ "$job" != redis ] || args+=(-preserve-counts)
 	# The ingress alone has no image of its own: Nomad takes the mesh's Envoy.
 	grep -q '^variable "version"' "jobs/$job.nomad.hcl" && args+=("-var=version=$(image_version "$job")")
 	nomad job run "${args[@]}" "jobs/$job.nomad.hcl" >"$LOGS/submit-$job.log" 2>&1 ||

@@ -47,7 +47,7 @@ due() {
         else if (holders == wanted && most > 1.1 * fewest) print "even"
       } else if (role == "master") {
         # Who follows is no longer told about slots that move, which ends the move: so not meanwhile.
-        if (holders >= wanted && (most <= 1.2 * fewest || waited > 300)) print "follow"
+        if (holders >= wanted && (most <= 1.1 * fewest || waited > 300)) print "follow"
         else if (me >= count && holders < wanted) print "follow"
         else if (me == spare && holders < wanted) print "take"
       } else if (me < count && copies[master] > 1 && last[master] == me) {

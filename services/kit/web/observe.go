@@ -31,7 +31,7 @@ func (s *server) observe(c *fiber.Ctx) error {
 	defer s.metrics.inFlight.Dec()
 
 	err := s.barrier(c)
-	route := routeOf(c, err)
+	route, failure := routeOf(c, err), err
 	if err != nil {
 		if err = s.answerFailure(c, err); err != nil {
 			return err
@@ -41,9 +41,15 @@ func (s *server) observe(c *fiber.Ctx) error {
 		c.Set(fiber.HeaderConnection, "close")
 	}
 	s.account(Context(c), seen{
-		method: c.Method(), route: route, path: c.Path(), status: c.Response().StatusCode(), took: time.Since(start),
+		method: c.Method(), route: route, path: c.Path(), status: c.Response().StatusCode(), took: time.Since(start), shed: sheds(failure),
 	})
 	return nil
+}
+
+// sheds tells whether a request was refused to be rid of load.
+func sheds(err error) bool {
+	kind := fault.KindOf(err)
+	return kind == fault.Overloaded || kind == fault.CircuitOpen
 }
 
 // barrier turns a panic of the rest of the chain into an error with its stack.
@@ -73,6 +79,7 @@ type seen struct {
 	method, route, path string
 	status              int
 	took                time.Duration
+	shed                bool
 }
 
 func (s *server) account(ctx context.Context, r seen) {
@@ -85,8 +92,12 @@ func (s *server) account(ctx context.Context, r seen) {
 }
 
 // level is warn for what went wrong or slowly, debug for all else: at full rate
-// a line for each success would cost more than the success.
+// a line for each success would cost more than the success, and one for each
+// refusal more than the request that is refused.
 func (r seen) level() slog.Level {
+	if r.shed {
+		return slog.LevelDebug
+	}
 	if r.status >= fiber.StatusInternalServerError || r.took >= slow {
 		return slog.LevelWarn
 	}

@@ -17,6 +17,10 @@ import (
 // ProblemType is the content type of every failure (RFC 9457).
 const ProblemType = "application/problem+json"
 
+// headerRateLimited keeps the proxies on the way, which repeat what was answered
+// with 503, from repeating what was refused to be rid of load.
+const headerRateLimited = "X-Envoy-Ratelimited"
+
 // serverKey is where a request keeps its app's server.
 type serverKey struct{}
 
@@ -47,6 +51,9 @@ func WriteError(c *fiber.Ctx, err error) error {
 	}
 	if wait := retryAfter(f); wait > 0 {
 		c.Set(fiber.HeaderRetryAfter, strconv.Itoa(wait))
+	}
+	if sheds(f) {
+		c.Set(headerRateLimited, "true")
 	}
 	c.Set(fiber.HeaderContentType, ProblemType)
 	c.Set(fiber.HeaderCacheControl, "no-store")

@@ -117,6 +117,22 @@ func TestFailuresAreProblems(t *testing.T) {
 	}
 }
 
+// What is refused to be rid of load would otherwise come again at once, by the
+// proxies on the way, which repeat what has failed elsewhere.
+func TestOnlyWhatFailedIsRepeatedByProxies(t *testing.T) {
+	app := web.New(web.Options{})
+	kinds := map[string]fault.Kind{"/overloaded": fault.Overloaded, "/open": fault.CircuitOpen, "/away": fault.Unavailable}
+	for path, kind := range kinds {
+		app.Get(path, func(*fiber.Ctx) error { return fault.New(kind, "not now") })
+	}
+	for path, kind := range kinds {
+		got := send(t, app, request("GET", path, "")).Header.Get("X-Envoy-Ratelimited")
+		if want := map[bool]string{true: "true"}[kind != fault.Unavailable]; got != want {
+			t.Errorf("%s says %q, want %q", kind, got, want)
+		}
+	}
+}
+
 func TestProblemsCarryFieldsAndDetails(t *testing.T) {
 	app := web.New(web.Options{})
 	app.Get("/", func(*fiber.Ctx) error {
