@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # check.sh IMAGE: lets Patroni itself validate patroni.yml, with the environment and the
-# passwords that the job adds, in the image that will run it.
+# passwords that the job adds, in the image that will run it; and tries a script's examples there.
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -22,5 +22,6 @@ docker run --rm --network none --volume "$config:/secrets/patroni:ro" \
     # The validation wants to reach Consul: anything that listens will do.
     python3 -m http.server --bind 127.0.0.1 8500 >/dev/null 2>&1 &
     until (: </dev/tcp/127.0.0.1/8500) 2>/dev/null; do sleep 0.1; done
-    patroni --validate-config /secrets/patroni'
-echo "patroni.yml: valid"
+    patroni --validate-config /secrets/patroni
+    python3 -m doctest "$(type -P hand_over.py)"'
+echo "patroni.yml: valid; hand_over.py: as its examples say"

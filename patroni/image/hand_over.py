@@ -25,7 +25,18 @@ def number(name: str) -> int:
 
 
 def candidate(members: list, me: str):
-    """The name of the member that should lead, or None."""
+    """The name of the member that should lead, or None.
+
+    >>> def standby(n, state="streaming", role="quorum_standby"):
+    ...     return {"name": f"patroni-{n}", "role": role, "state": state}
+    >>> candidate([standby(n) for n in (0, 1, 3, 4)], "patroni-2")
+    'patroni-1'
+    >>> candidate([standby(n) for n in (1, 2, 3, 10)], "patroni-0")
+    'patroni-10'
+    >>> candidate([standby(0), standby(1, "starting"), standby(2, role="replica")], "patroni-3")
+    'patroni-0'
+    >>> candidate([standby(1, "stopped")], "patroni-0")
+    """
     ready = [m["name"] for m in members
              if m["role"] in ("quorum_standby", "sync_standby") and m["state"] == "streaming"]
     # The next lower number, and below the lowest the highest.
