@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # check.sh IMAGE: lets Patroni itself validate patroni.yml, with the environment and the
-# passwords that the job adds, in the image that will run it; and tries a script's examples there.
+# passwords that the job adds, in the image that will run it. There it also tries hand_over.py's
+# examples, and whether every process of PostgreSQL has the lock that its fence goes by.
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -25,3 +26,21 @@ docker run --rm --network none --volume "$config:/secrets/patroni:ro" \
     patroni --validate-config /secrets/patroni
     python3 -m doctest "$(type -P hand_over.py)"'
 echo "patroni.yml: valid; hand_over.py: as its examples say"
+
+# One session is open meanwhile: its process was forked last.
+docker run --rm --network none --env PGHOST=/tmp --entrypoint bash "$image" -ec '
+  initdb --auth trust --pgdata /data/pgdata >/dev/null
+  postgres.sh -D /data/pgdata -c unix_socket_directories=/tmp >/tmp/log 2>&1 &
+  until pg_isready --quiet; do sleep 0.1; done
+  exec 7> >(exec psql --quiet --dbname postgres >/dev/null 2>&1)
+  until psql --dbname postgres --tuples-only --command "select 1 from pg_stat_activity where application_name = '\''psql'\'' and pid <> pg_backend_pid()" | grep -q 1; do sleep 0.1; done
+  processes=0
+  for process in /proc/[0-9]*; do
+    [[ $(readlink "$process/exe") == */postgres ]] || continue
+    ls -l "$process/fd" | grep -q /data/.postgres.lock || { echo "without the lock: $(tr "\0" " " <"$process/cmdline")" >&2; exit 1; }
+    processes=$((processes + 1))
+  done
+  [ "$processes" -ge 7 ] || { echo "only $processes processes of PostgreSQL" >&2; exit 1; }
+  kill -KILL "$(head -n 1 /data/pgdata/postmaster.pid)"
+  flock --exclusive --timeout 30 /data/.postgres.lock true || { echo "the lock outlives PostgreSQL" >&2; exit 1; }
+  echo "postgres.sh: all $processes processes have the lock, it ends with them"'

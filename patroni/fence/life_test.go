@@ -37,6 +37,7 @@ func holder(t *testing.T, path, how string) *exec.Cmd {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { kill(cmd) })
+	defer time.AfterFunc(soon, func() { kill(cmd) }).Stop()
 	if line, err := bufio.NewReader(out).ReadString('\n'); line != "locked\n" {
 		t.Fatalf("%s is not locked: %q %v", path, line, err)
 	}

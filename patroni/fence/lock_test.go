@@ -58,6 +58,7 @@ func TestALockThatWasReplacedIsNotTheMembers(t *testing.T) {
 	volume := t.TempDir()
 	before := live(t, volume)
 	dead := wait(t.Context(), t, volume)
+	awaited(t, volume)
 	if err := os.Remove(filepath.Join(volume, ".lock")); err != nil {
 		t.Fatal(err)
 	}
@@ -90,6 +91,7 @@ func TestWhoStopsWaitingHoldsNothing(t *testing.T) {
 	member := live(t, volume)
 	ctx, cancel := context.WithCancel(t.Context())
 	dead := wait(ctx, t, volume)
+	awaited(t, volume)
 	cancel()
 	if err := came(t, "the end of the wait", dead); !errors.Is(err, context.Canceled) {
 		t.Errorf("error %v, want %v", err, context.Canceled)
