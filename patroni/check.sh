@@ -28,19 +28,21 @@ docker run --rm --network none --volume "$config:/secrets/patroni:ro" \
 echo "patroni.yml: valid; hand_over.py: as its examples say"
 
 # One session is open meanwhile: its process was forked last.
-docker run --rm --network none --env PGHOST=/tmp --entrypoint bash "$image" -ec '
+docker run --rm --network none --env PGHOST=/tmp --entrypoint timeout "$image" 60 bash -ec '
   initdb --auth trust --pgdata /data/pgdata >/dev/null
   postgres.sh -D /data/pgdata -c unix_socket_directories=/tmp >/tmp/log 2>&1 &
   until pg_isready --quiet; do sleep 0.1; done
   exec 7> >(exec psql --quiet --dbname postgres >/dev/null 2>&1)
-  until psql --dbname postgres --tuples-only --command "select 1 from pg_stat_activity where application_name = '\''psql'\'' and pid <> pg_backend_pid()" | grep -q 1; do sleep 0.1; done
+  until [ "$(psql --dbname postgres --no-align --tuples-only --command "$1")" = 2 ]; do sleep 0.1; done
   processes=0
   for process in /proc/[0-9]*; do
     [[ $(readlink "$process/exe") == */postgres ]] || continue
-    ls -l "$process/fd" | grep -q /data/.postgres.lock || { echo "without the lock: $(tr "\0" " " <"$process/cmdline")" >&2; exit 1; }
+    ls -l "$process/fd" | grep -q /data/.postgres.lock || exit 1
     processes=$((processes + 1))
   done
-  [ "$processes" -ge 7 ] || { echo "only $processes processes of PostgreSQL" >&2; exit 1; }
+  [ "$processes" -ge 7 ]
   kill -KILL "$(head -n 1 /data/pgdata/postmaster.pid)"
-  flock --exclusive --timeout 30 /data/.postgres.lock true || { echo "the lock outlives PostgreSQL" >&2; exit 1; }
-  echo "postgres.sh: all $processes processes have the lock, it ends with them"'
+  flock --exclusive --timeout 30 /data/.postgres.lock true
+  echo "postgres.sh: all $processes processes have the lock, it ends with them"' \
+  bash "select count(*) from pg_stat_activity where application_name = 'psql'" 2>/dev/null ||
+  { echo "not every process of PostgreSQL has the lock, or it outlives them" >&2; exit 1; }

@@ -107,7 +107,10 @@ func await(ctx context.Context, file *os.File) error {
 		}
 		return nil
 	case <-ctx.Done():
-		go func() { <-locked; _ = file.Close() }()
+		go func() {
+			<-locked //nolint:errcheck // nobody waits for it any more
+			_ = file.Close()
+		}()
 		return ctx.Err()
 	}
 }
