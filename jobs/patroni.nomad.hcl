@@ -230,7 +230,7 @@ job "patroni" {
 
         # It should be as poor as the member where processors are short: see fence/silence.go.
         GOMAXPROCS = "1"
-        GOMEMLIMIT = "12MiB"
+        GOMEMLIMIT = "8MiB"
       }
 
       volume_mount {
@@ -245,7 +245,7 @@ job "patroni" {
 
       resources {
         cpu    = 20
-        memory = 16
+        memory = 12
       }
     }
   }

@@ -24,8 +24,13 @@ docker run --rm --network none --volume "$config:/secrets/patroni:ro" \
     python3 -m http.server --bind 127.0.0.1 8500 >/dev/null 2>&1 &
     until (: </dev/tcp/127.0.0.1/8500) 2>/dev/null; do sleep 0.1; done
     patroni --validate-config /secrets/patroni
-    python3 -m doctest "$(type -P hand_over.py)"'
-echo "patroni.yml: valid; hand_over.py: as its examples say"
+    python3 -m doctest "$(type -P hand_over.py)"
+    # What member.py changes has to be there as it was when that was written.
+    python3 -c "
+import inspect, patroni.ha, patroni.postgresql
+assert patroni.postgresql.STOP_POLLING_INTERVAL == 1
+assert \"not self.cluster or self.cluster.is_unlocked()\" in inspect.getsource(patroni.ha.Ha.watch)"'
+echo "patroni.yml: valid; hand_over.py: as its examples say; member.py: fits this Patroni"
 
 # One session is open meanwhile: its process was forked last.
 docker run --rm --network none --env PGHOST=/tmp --entrypoint timeout "$image" 60 bash -ec '

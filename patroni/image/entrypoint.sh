@@ -44,7 +44,7 @@ stop() {
   hand_over.py || echo "entrypoint: nobody takes over, Patroni stops as the leader" >&2
   kill -TERM "$patroni"
 }
-patroni "$config" &
+member.py "$config" &
 patroni=$!
 trap stop TERM INT
 trap 'kill -HUP "$patroni"' HUP
