@@ -27,7 +27,7 @@ docker run --rm --network none --volume "$config:/secrets/patroni:ro" \
     python3 -m doctest "$(type -P hand_over.py)"
     # What member.py changes has to be there as it was when that was written.
     python3 -c "
-import inspect, patroni.ha, patroni.postgresql
+import inspect, patroni.postgresql, patroni.ha
 assert patroni.postgresql.STOP_POLLING_INTERVAL == 1
 assert \"not self.cluster or self.cluster.is_unlocked()\" in inspect.getsource(patroni.ha.Ha.watch)"'
 echo "patroni.yml: valid; hand_over.py: as its examples say; member.py: fits this Patroni"
