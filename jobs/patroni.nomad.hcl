@@ -118,7 +118,7 @@ job "patroni" {
     task "patroni" {
       driver = "docker"
 
-      # Patroni stops PostgreSQL and hands the leader's key over.
+      # A leader hands over, then Patroni stops PostgreSQL: 2 s, 8 s and primary_stop_timeout at most.
       kill_signal  = "SIGTERM"
       kill_timeout = "30s"
 
@@ -198,6 +198,54 @@ job "patroni" {
       resources {
         cpu    = 200
         memory = 512
+      }
+    }
+
+    # Makes a silent leader's death certain and tells Consul of every member's (patroni/README.md).
+    # It comes with the member's image, so that both are always of one version.
+    task "fence" {
+      driver = "docker"
+
+      lifecycle {
+        hook    = "poststart"
+        sidecar = true
+      }
+
+      config {
+        image        = "bookstore/patroni:${var.version}"
+        entrypoint   = ["fence"]
+        network_mode = "host"
+      }
+
+      # What kills the member: this token lets it talk to Nomad through ${NOMAD_SECRETS_DIR}/api.sock.
+      # Where Nomad has ACLs, the job's identity needs a policy with alloc-lifecycle.
+      identity {
+        env = true
+      }
+
+      env {
+        PATRONI_SCOPE                   = "patroni"
+        PATRONI_NAME                    = "patroni-${NOMAD_ALLOC_INDEX}"
+        PATRONI_RESTAPI_CONNECT_ADDRESS = "${NOMAD_ADDR_rest}"
+
+        # It should be as poor as the member where processors are short: see fence/silence.go.
+        GOMAXPROCS = "1"
+        GOMEMLIMIT = "8MiB"
+      }
+
+      volume_mount {
+        volume      = "data"
+        destination = "/data"
+      }
+
+      logs {
+        max_files     = 2
+        max_file_size = 1
+      }
+
+      resources {
+        cpu    = 20
+        memory = 12
       }
     }
   }

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # check.sh IMAGE: lets Patroni itself validate patroni.yml, with the environment and the
-# passwords that the job adds, in the image that will run it.
+# passwords that the job adds, in the image that will run it. There it also tries hand_over.py's
+# examples, and whether every process of PostgreSQL has the lock that its fence goes by.
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -22,5 +23,31 @@ docker run --rm --network none --volume "$config:/secrets/patroni:ro" \
     # The validation wants to reach Consul: anything that listens will do.
     python3 -m http.server --bind 127.0.0.1 8500 >/dev/null 2>&1 &
     until (: </dev/tcp/127.0.0.1/8500) 2>/dev/null; do sleep 0.1; done
-    patroni --validate-config /secrets/patroni'
-echo "patroni.yml: valid"
+    patroni --validate-config /secrets/patroni
+    python3 -m doctest "$(type -P hand_over.py)"
+    # What member.py changes has to be there as it was when that was written.
+    python3 -c "
+import inspect, patroni.postgresql, patroni.ha
+assert patroni.postgresql.STOP_POLLING_INTERVAL == 1
+assert \"not self.cluster or self.cluster.is_unlocked()\" in inspect.getsource(patroni.ha.Ha.watch)"'
+echo "patroni.yml: valid; hand_over.py: as its examples say; member.py: fits this Patroni"
+
+# One session is open meanwhile: its process was forked last.
+docker run --rm --network none --env PGHOST=/tmp --entrypoint timeout "$image" 60 bash -ec '
+  initdb --auth trust --pgdata /data/pgdata >/dev/null
+  postgres.sh -D /data/pgdata -c unix_socket_directories=/tmp >/tmp/log 2>&1 &
+  until pg_isready --quiet; do sleep 0.1; done
+  exec 7> >(exec psql --quiet --dbname postgres >/dev/null 2>&1)
+  until [ "$(psql --dbname postgres --no-align --tuples-only --command "$1")" = 2 ]; do sleep 0.1; done
+  processes=0
+  for process in /proc/[0-9]*; do
+    [[ $(readlink "$process/exe") == */postgres ]] || continue
+    ls -l "$process/fd" | grep -q /data/.postgres.lock || exit 1
+    processes=$((processes + 1))
+  done
+  [ "$processes" -ge 7 ]
+  kill -KILL "$(head -n 1 /data/pgdata/postmaster.pid)"
+  flock --exclusive --timeout 30 /data/.postgres.lock true
+  echo "postgres.sh: all $processes processes have the lock, it ends with them"' \
+  bash "select count(*) from pg_stat_activity where application_name = 'psql'" 2>/dev/null ||
+  { echo "not every process of PostgreSQL has the lock, or it outlives them" >&2; exit 1; }

@@ -88,6 +88,7 @@ say "  $(bash "$ROOT/patroni/wheels.sh" "$CACHE/wheels/patroni")"
 mkdir -p "$work/patroni"
 cp -r "$ROOT"/patroni/image/. "$work/patroni/"
 cp -r "$CACHE/wheels/patroni" "$work/patroni/wheels"
+CGO_ENABLED=0 go -C "$ROOT" build -trimpath -buildvcs=false -ldflags '-s -w' -o "$work/patroni/fence" ./patroni/cmd/fence
 image patroni "$work/patroni" base
 
 for name in redis prometheus; do

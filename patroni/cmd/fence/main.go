@@ -1,0 +1,108 @@
+// Command fence makes the death of the Patroni member beside it certain, and tells Consul.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	consul "github.com/hashicorp/consul/api"
+	nomad "github.com/hashicorp/nomad/api"
+
+	"bookstore/patroni/fence"
+	"bookstore/services/kit/config"
+	"bookstore/services/kit/telemetry"
+)
+
+// settings come from the environment: those of the member under their own names, and those
+// that Nomad gives every task.
+type settings struct {
+	Scope      string        `env:"PATRONI_SCOPE,required"`
+	Member     string        `env:"PATRONI_NAME,required"`
+	REST       string        `env:"PATRONI_RESTAPI_CONNECT_ADDRESS,required"`
+	Consul     string        `env:"CONSUL_HTTP_ADDR" envDefault:"127.0.0.1:8500"`
+	Data       string        `env:"DATA_DIR" envDefault:"/data"`
+	Allocation string        `env:"NOMAD_ALLOC_ID,required"`
+	Secrets    string        `env:"NOMAD_SECRETS_DIR,required"`
+	Token      config.Secret `env:"NOMAD_TOKEN,required"`
+	// Frozen is how long a leader may be silent before it is killed.
+	Frozen   time.Duration `env:"FROZEN_AFTER" envDefault:"4s"`
+	LogLevel string        `env:"LOG_LEVEL" envDefault:"info"`
+}
+
+// every is the time between two questions to the member.
+const every = time.Second
+
+// Validate reports every problem at once.
+func (s settings) Validate() error {
+	var problems []error
+	if u, err := url.Parse("http://" + s.REST); err != nil || u.Port() == "" {
+		problems = append(problems, fmt.Errorf("PATRONI_RESTAPI_CONNECT_ADDRESS: %q is no host:port", s.REST))
+	}
+	if s.Frozen < 2*every {
+		problems = append(problems, fmt.Errorf("FROZEN_AFTER: one question of %s alone proves nothing: at least %s", every, 2*every))
+	}
+	return errors.Join(problems...)
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := run(ctx, os.Args[1:], os.Getenv, os.Stdout)
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "fence:", err)
+		os.Exit(1)
+	}
+}
+
+// run watches until ctx ends. The log goes to stdout.
+func run(ctx context.Context, args []string, getenv func(string) string, stdout io.Writer) error {
+	if len(args) > 0 {
+		return fmt.Errorf("takes no arguments, got %q: the environment configures it", args)
+	}
+	s, err := config.Load[settings](getenv)
+	if err != nil {
+		return err
+	}
+	log := telemetry.NewLogger(stdout, s.LogLevel, "fence", s.Member)
+	f, err := s.fence()
+	if err != nil {
+		return err
+	}
+	f.Log = log
+	log.InfoContext(ctx, "watching", "config", config.Masked(s))
+	f.Run(ctx)
+	return nil
+}
+
+func (s settings) fence() (*fence.Fence, error) {
+	// Without connections kept, so that none of a restarted agent is tried again.
+	once := &http.Transport{DisableKeepAlives: true}
+	toConsul, err := consul.NewClient(&consul.Config{Address: s.Consul, Transport: once})
+	if err != nil {
+		return nil, fmt.Errorf("make Consul's client: %w", err)
+	}
+	toNomad, err := nomad.NewClient(&nomad.Config{
+		Address:  "unix://" + filepath.Join(s.Secrets, "api.sock"),
+		SecretID: s.Token.Reveal(),
+	})
+	if err != nil {
+		return nil, fmt.Errorf("make Nomad's client: %w", err)
+	}
+	return &fence.Fence{
+		Lock:     fence.NewLock(s.Data),
+		Member:   fence.Member{URL: "http://" + s.REST},
+		Sessions: fence.ConsulSessions{Client: toConsul, Scope: s.Scope, Member: s.Member},
+		Task:     fence.NomadTask{Client: toNomad, Allocation: s.Allocation, Name: "patroni"},
+		Every:    every,
+		Frozen:   s.Frozen,
+	}, nil
+}

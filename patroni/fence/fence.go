@@ -1,0 +1,154 @@
+// Package fence makes a member's death certain and tells Consul of it.
+//
+// It runs beside one member, in a container of its own, on the same volume. The reasoning
+// why it may do what it does stands in patroni/README.md, "Who may release a leader's key".
+package fence
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+)
+
+// Fence watches over one member.
+type Fence struct {
+	Lock   Lock
+	Member Member
+	Log    *slog.Logger
+
+	// Sessions and Task are what the fence may do about the member.
+	Sessions Sessions
+	Task     Task
+
+	// Every is the time between two questions to the member, and what an answer may take.
+	Every time.Duration
+	// Frozen is how long a leader may leave every question unanswered.
+	Frozen time.Duration
+}
+
+// Sessions are the member's in Consul.
+type Sessions interface {
+	// Release ends all that bear the member's name. Only with its locks held.
+	Release(ctx context.Context) (ended int, err error)
+	// Leads says whether one of them holds the leader's key.
+	Leads(ctx context.Context) (bool, error)
+}
+
+// Task is the one that the member runs in.
+type Task interface {
+	// Kill ends its processes at once, whatever they do.
+	Kill(ctx context.Context) error
+}
+
+// patience bounds each call to Consul and Nomad: the next look comes soon.
+const patience = 2 * time.Second
+
+// Run returns when ctx ends.
+func (f *Fence) Run(ctx context.Context) {
+	var watches sync.WaitGroup
+	watches.Go(func() { f.watchDeath(ctx) })
+	watches.Go(func() { f.watchSilence(ctx) })
+	watches.Wait()
+}
+
+// watchDeath ends the sessions of each life of the member as soon as that life is over.
+//
+// The locks are held meanwhile, so that the next life, whose sessions bear the same name,
+// cannot begin before. When Consul does not answer, nothing is tried again: the locks must
+// not be kept from the next life, which does the same before it starts.
+func (f *Fence) watchDeath(ctx context.Context) {
+	for ctx.Err() == nil {
+		held, err := f.Lock.Wait(ctx)
+		if err != nil {
+			f.problem(ctx, "the member's locks cannot be waited for", err)
+			pause(ctx, f.Every)
+			continue
+		}
+		f.release(ctx)
+		held.Release()
+		if err := f.Lock.AwaitLife(ctx); err != nil {
+			f.problem(ctx, "the member's next life cannot be waited for", err)
+		}
+	}
+}
+
+func (f *Fence) release(ctx context.Context) {
+	within, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	ended, err := f.Sessions.Release(within)
+	switch {
+	case err != nil:
+		f.problem(ctx, "the dead member's sessions are left to time out", err)
+	case ended > 0:
+		f.Log.InfoContext(ctx, "the member is dead, its sessions are ended", "sessions", ended)
+	}
+}
+
+// watchSilence kills a leader that answers nothing any more. A member that does not lead
+// harms nobody, and a leader that answers anything is Patroni's to judge.
+func (f *Fence) watchSilence(ctx context.Context) {
+	silence := Silence{Slack: f.Every / 4}
+	due := time.Now()
+	for pause(ctx, time.Until(due)) {
+		asked := Question{Due: due, Began: time.Now(), Patience: f.Every}
+		answer := f.Member.Ask(ctx, f.Every)
+		asked.Ended, asked.Answered = time.Now(), answer != None
+		if silence.Add(asked) >= f.Frozen {
+			f.kill(ctx)
+			silence.Reset()
+		}
+		due = later(due.Add(f.pauseAfter(answer)), time.Now())
+	}
+}
+
+// pauseAfter: who does not lead is asked half as often.
+func (f *Fence) pauseAfter(answer Answer) time.Duration {
+	if answer == Standby {
+		return 2 * f.Every
+	}
+	return f.Every
+}
+
+func (f *Fence) kill(ctx context.Context) {
+	within, cancel := context.WithTimeout(ctx, 2*patience)
+	defer cancel()
+	leads, err := f.Sessions.Leads(within)
+	if err != nil {
+		// Without Consul nobody could take over from it either.
+		f.problem(ctx, "the member is silent, and Consul does not say whether it leads", err)
+		return
+	}
+	if !leads {
+		return
+	}
+	f.Log.WarnContext(ctx, "the leader is silent, it is killed", "after", f.Frozen.String())
+	if err := f.Task.Kill(within); err != nil {
+		f.problem(ctx, "the silent leader cannot be killed", err)
+	}
+}
+
+func (f *Fence) problem(ctx context.Context, what string, err error) {
+	if ctx.Err() == nil {
+		f.Log.ErrorContext(ctx, what, "error", err.Error())
+	}
+}
+
+// pause is false when ctx ended first.
+func pause(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-timer.C:
+		return true
+	}
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}

@@ -1,0 +1,56 @@
+package fence
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"time"
+)
+
+// Answer is what a member says to a question.
+type Answer int
+
+// The answers.
+const (
+	None    Answer = iota // silence: nothing came within the time given
+	Standby               // it does not lead, or nobody listens: a dead member is not a silent one
+	Leader                // it says that it leads
+)
+
+// Member is Patroni's REST API, by its base URL.
+type Member struct{ URL string }
+
+// Ask puts a question that Patroni answers only after PostgreSQL has answered one: a member
+// of which either stands still is silent.
+func (m Member) Ask(ctx context.Context, patience time.Duration) Answer {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	status, err := m.ask(ctx)
+	var timeout net.Error
+	switch {
+	case errors.As(err, &timeout) && timeout.Timeout():
+		return None
+	case err == nil && status == http.StatusOK:
+		return Leader
+	default:
+		return Standby
+	}
+}
+
+func (m Member) ask(ctx context.Context) (status int, err error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, m.URL+"/primary", nil)
+	if err != nil {
+		return 0, err
+	}
+	// A connection that is kept would hide that no new one is taken.
+	request.Close = true
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return 0, err
+	}
+	defer response.Body.Close()
+	_, err = io.Copy(io.Discard, response.Body)
+	return response.StatusCode, err
+}

@@ -1,0 +1,51 @@
+package fence_test
+
+import (
+	"encoding/json"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"testing"
+
+	"github.com/hashicorp/nomad/api"
+
+	"bookstore/patroni/fence"
+)
+
+// The task's own API is a socket in its secrets folder.
+func TestKillAsksNomadForSIGKILL(t *testing.T) {
+	t.Parallel()
+	socket := filepath.Join(t.TempDir(), "api.sock")
+	listener, err := net.Listen("unix", socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	asked := make(chan string, 1)
+	server := &httptest.Server{Listener: listener, Config: &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var body struct{ Task, Signal string }
+		if err := json.NewDecoder(r.Body).Decode(&body); err != nil {
+			t.Error(err)
+		}
+		asked <- r.Method + " " + r.URL.Path + " " + r.Header.Get("X-Nomad-Token") + " " + body.Task + " " + body.Signal
+		w.Write([]byte("{}"))
+	})}}
+	server.Start()
+	t.Cleanup(server.Close)
+
+	client, err := api.NewClient(&api.Config{Address: "unix://" + socket, SecretID: "its-token"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	task := fence.NomadTask{Client: client, Allocation: "a1", Name: "patroni"}
+	if err := task.Kill(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := <-asked, "PUT /v1/client/allocation/a1/signal its-token patroni SIGKILL"; got != want {
+		t.Errorf("asked %q, want %q", got, want)
+	}
+	server.Close()
+	if err := task.Kill(t.Context()); err == nil {
+		t.Error("a Nomad that is away is no error")
+	}
+}

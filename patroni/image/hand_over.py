@@ -1,0 +1,78 @@
+#!/usr/bin/env python3
+"""Has another member lead before this one stops; does nothing where this one does not lead.
+
+Whom it asks for makes an update of all members, which goes by their numbers, cheap: one with a
+lower number has been updated already and will not stop soon. So each update has one switchover,
+or two when it begins with the leader.
+"""
+import base64
+import json
+import os
+import sys
+import urllib.request
+
+import yaml
+
+REST = "http://" + os.environ["PATRONI_RESTAPI_CONNECT_ADDRESS"]
+CONFIG = os.environ.get("PATRONI_CONFIG", "/secrets/patroni")
+LOOK = 2  # seconds to learn who is there
+MOST = 8  # seconds for the switchover; Nomad's kill_timeout lies above both and Patroni's own stop
+
+
+def number(name: str) -> int:
+    """The number in a member's name: patroni-3."""
+    return int(name.rpartition("-")[2])
+
+
+def candidate(members: list, me: str):
+    """The name of the member that should lead, or None.
+
+    >>> def standby(n, state="streaming", role="quorum_standby"):
+    ...     return {"name": f"patroni-{n}", "role": role, "state": state}
+    >>> candidate([standby(n) for n in (0, 1, 3, 4)], "patroni-2")
+    'patroni-1'
+    >>> candidate([standby(n) for n in (1, 2, 3, 10)], "patroni-0")
+    'patroni-10'
+    >>> candidate([standby(0), standby(1, "starting"), standby(2, role="replica")], "patroni-3")
+    'patroni-0'
+    >>> candidate([standby(1, "stopped")], "patroni-0")
+    """
+    ready = [m["name"] for m in members
+             if m["role"] in ("quorum_standby", "sync_standby") and m["state"] == "streaming"]
+    # The next lower number, and below the lowest the highest.
+    return max(ready, key=lambda name: (number(name) < number(me), number(name)), default=None)
+
+
+def authorization() -> str:
+    """The header that Patroni wants from whom it shall obey."""
+    with open(CONFIG + "/patroni.yml", encoding="utf-8") as shared:
+        user = yaml.safe_load(shared)["restapi"]["authentication"]["username"]
+    with open(CONFIG + "/passwords.yml", encoding="utf-8") as own:
+        password = yaml.safe_load(own)["restapi"]["authentication"]["password"]
+    return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
+
+
+def main() -> int:
+    """Returns 0 when another member leads."""
+    me = os.environ["PATRONI_NAME"]
+    try:
+        with urllib.request.urlopen(REST + "/cluster", timeout=LOOK) as answer:
+            members = json.load(answer)["members"]
+        if not any(m["name"] == me and m["role"] == "leader" for m in members):
+            return 0
+        successor = candidate(members, me)
+        if successor is None:
+            print("hand_over: no standby has everything", file=sys.stderr)
+            return 1
+        print(f"hand_over: {successor} is to lead", flush=True)
+        urllib.request.urlopen(urllib.request.Request(
+            REST + "/switchover", json.dumps({"leader": me, "candidate": successor}).encode(),
+            {"Authorization": authorization(), "Content-Type": "application/json"}), timeout=MOST).close()
+    except (OSError, KeyError, ValueError, yaml.YAMLError) as problem:
+        print(f"hand_over: {problem}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
