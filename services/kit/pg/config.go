@@ -30,7 +30,8 @@ type Config struct {
 	CredentialsFile string        `env:"DB_CREDENTIALS_FILE"` // one line user:password; replaces the DSN's
 	CAFile          string        `env:"DB_CA_FILE"`          // PEM of the mesh authority; turns TLS on
 	TLSService      string        `env:"DB_TLS_SERVICE" envDefault:"postgres"`
-	MaxConns        int32         `env:"DB_MAX_CONNS" envDefault:"8"` // a backend of the leader's each, about 3 MB
+	MaxConns        int32         `env:"DB_MAX_CONNS" envDefault:"8"`  // a backend of the leader's each, about 3 MB
+	ReadConns       int32         `env:"DB_READ_CONNS" envDefault:"3"` // reads at once at each replica; 0: all at the leader
 }
 
 // Validate reports every problem at once.
@@ -42,6 +43,9 @@ func (c Config) Validate() error {
 	}
 	if c.MaxConns < 1 {
 		errs = append(errs, errors.New("DB_MAX_CONNS: must be positive"))
+	}
+	if c.ReadConns < 0 {
+		errs = append(errs, errors.New("DB_READ_CONNS: must not be negative"))
 	}
 	if c.CAFile != "" && c.TLSService == "" {
 		errs = append(errs, errors.New("DB_TLS_SERVICE: required with DB_CA_FILE"))

@@ -16,10 +16,12 @@ import (
 	"bookstore/services/kit/fault"
 )
 
-// watch keeps a pool on the leader. When a connection shows that its server is
-// gone or no longer the leader, all connections made before are dropped, once.
+// watch keeps a pool on the leader, or on one member. When a connection shows
+// that its server is gone or no longer the leader, all connections made before
+// are dropped, once.
 type watch struct {
 	config     Config
+	only       *member                // nil: whichever leads
 	generation atomic.Int64           // grows with every reset
 	reset      atomic.Pointer[func()] // the pool's Reset
 	leader     atomic.Pointer[string] // the member that took the last connection: asked first
@@ -28,6 +30,19 @@ type watch struct {
 
 // guardKey is where a connection keeps its guard.
 const guardKey = "bookstore.guard"
+
+// keep has a pool make and hold its connections as the watch wants them.
+func (w *watch) keep(cfg *pgxpool.Config) {
+	cfg.HealthCheckPeriod = 2 * time.Second
+	cfg.MaxConnLifetime = 10 * time.Minute
+	cfg.MaxConnLifetimeJitter = 2 * time.Minute
+	cfg.MaxConnIdleTime = 5 * time.Minute
+	cfg.PingTimeout = time.Second
+	cfg.ConnConfig.ConnectTimeout = connectTimeout
+	cfg.BeforeConnect = w.beforeConnect
+	cfg.ShouldPing = w.shouldPing
+	cfg.PrepareConn = w.acquired
+}
 
 func (w *watch) beforeConnect(ctx context.Context, cfg *pgx.ConnConfig) error {
 	if err := w.turn.take(ctx); err != nil {
@@ -40,6 +55,9 @@ func (w *watch) beforeConnect(ctx context.Context, cfg *pgx.ConnConfig) error {
 	if err := w.config.refresh(cfg, first); err != nil {
 		w.turn.give(err)
 		return unreachable(err)
+	}
+	if w.only != nil {
+		setMembers(cfg, []member{*w.only}, "")
 	}
 	cfg.Tracer = end{w.turn}
 	g := &guard{generation: w.generation.Load(), watch: w}
