@@ -100,6 +100,9 @@ func (d *declaration) database(ctx context.Context, connect Connect, db Database
 	defer inside.Close(context.WithoutCancel(ctx)) //nolint:errcheck // every statement is done
 	schema := &declaration{conn: inside}
 	err = schema.public(ctx, db)
+	if err == nil {
+		err = schema.position(ctx, db)
+	}
 	d.changes = append(d.changes, schema.changes...)
 	return err
 }

@@ -32,6 +32,9 @@ type replica struct {
 	slots   chan struct{} // reads on their way; one connection more is for looking
 	looking atomic.Bool
 	seen    atomic.Pointer[sighting]
+	// timeline is the last one it was seen to follow. It stays what it is while no
+	// log reaches it, as when the leader has just died.
+	timeline atomic.Uint32
 }
 
 // sighting is what a member said. It was at least so far at that time; of a
@@ -67,14 +70,28 @@ func (r *replica) look(ctx context.Context) *sighting {
 	ctx, cancel := context.WithTimeout(ctx, lookPatience)
 	defer cancel()
 	began := time.Now()
-	position, leading, err := scanPosition(r.pool.QueryRow(ctx, positionQuery))
-	if err != nil || position.Timeline == 0 { // a replica without timeline gets no log at this moment
+	position, leading, err := r.position(ctx, r.pool)
+	if err != nil {
 		r.seen.Store(nil)
 		return nil
 	}
 	s := &sighting{at: began, position: position, leading: leading}
 	r.seen.Store(s)
 	return s
+}
+
+// position asks where the member is.
+func (r *replica) position(ctx context.Context, db Querier) (p Position, leading bool, err error) {
+	p, leading, err = scanPosition(db.QueryRow(ctx, positionQuery))
+	switch {
+	case err != nil:
+		return p, leading, Fault("look where a member is", err)
+	case p.Timeline != 0:
+		r.timeline.Store(p.Timeline)
+	default:
+		p.Timeline = r.timeline.Load()
+	}
+	return p, leading, nil
 }
 
 // read runs fn on a connection to the member once that has reached the position.
@@ -91,7 +108,7 @@ func (r *replica) read(ctx context.Context, after Position, fn func(context.Cont
 	}
 	defer conn.Release()
 	if after != (Position{}) {
-		if err := reach(ctx, conn, after); err != nil {
+		if err := r.reach(ctx, conn, after); err != nil {
 			return err
 		}
 	}
@@ -99,14 +116,14 @@ func (r *replica) read(ctx context.Context, after Position, fn func(context.Cont
 }
 
 // reach returns once the member has replayed the position, or gives up on it.
-func reach(ctx context.Context, db Querier, after Position) error {
+func (r *replica) reach(ctx context.Context, db Querier, after Position) error {
 	tick := time.NewTicker(catchUpPause)
 	defer tick.Stop()
 	for began := time.Now(); ; {
-		at, _, err := scanPosition(db.QueryRow(ctx, positionQuery))
+		at, _, err := r.position(ctx, db)
 		switch {
 		case err != nil:
-			return Fault("look where a replica is", err)
+			return err
 		case at.covers(after):
 			return nil
 		case time.Since(began) > catchUp || at.System != after.System || at.Timeline < after.Timeline:

@@ -17,7 +17,7 @@ import (
 const LookEvery = 250 * time.Millisecond
 
 const (
-	// maxLag is how far a replica may be behind the leader, in time, to be read from.
+	// maxLag is how far a replica may be behind the leader to be read from.
 	maxLag = time.Second
 	// replicaPatience is what one replica may cost a read. Two are tried, then the
 	// leader is, so that a frozen member costs less than a second.
@@ -32,8 +32,8 @@ const (
 //
 // How far a replica is behind is measured by the leader's own positions: it has
 // all that was acknowledged before the moment of the latest one that it covers.
-// While no leader answers, nothing is acknowledged: replicas that have what the
-// last one showed go on serving, and the age that Read returns tells since when.
+// While no leader answers, nothing is acknowledged: replicas that were close to
+// the last one go on serving, and the age that Read returns tells since when.
 type Replicas struct {
 	config Config
 	name   string
@@ -193,15 +193,15 @@ func (r *Replicas) pick(tried map[*replica]bool) (*replica, time.Duration) {
 	return nil, 0
 }
 
-// lag tells how far behind a member may be, and whether that is close enough.
+// lag tells how old what a member has may be, and whether it was close enough to
+// the leader when that was last heard of.
 func (r *Replicas) lag(s *sighting, now time.Time) (time.Duration, bool) {
 	if s == nil || s.leading || now.Sub(s.at) > maxLag {
 		return 0, false
 	}
 	for i := len(r.samples) - 1; i >= 0; i-- {
 		if sample := r.samples[i]; s.position.covers(sample.position) {
-			age := now.Sub(sample.at)
-			return age, age <= maxLag || i == len(r.samples)-1
+			return now.Sub(sample.at), r.samples[len(r.samples)-1].at.Sub(sample.at) <= maxLag
 		}
 	}
 	return 0, false

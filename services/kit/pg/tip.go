@@ -18,7 +18,7 @@ const tipPatience = 100 * time.Millisecond
 // replica what can be read there and, with the timeline, whose log that is. The
 // function is the superuser's (package patroni declares it), since a login may
 // not see the timeline.
-const positionQuery = "select coalesce(system, 0), coalesce(timeline, 0), coalesce(lsn, 0), leading from public.wal_position()"
+const positionQuery = "select coalesce(system, 0), coalesce(timeline, 0), coalesce(lsn, 0), leads from public.wal_position()"
 
 func scanPosition(row pgx.Row) (p Position, leading bool, err error) {
 	var system, timeline, lsn int64
