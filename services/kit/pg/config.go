@@ -31,7 +31,7 @@ type Config struct {
 	CAFile          string        `env:"DB_CA_FILE"`          // PEM of the mesh authority; turns TLS on
 	TLSService      string        `env:"DB_TLS_SERVICE" envDefault:"postgres"`
 	MaxConns        int32         `env:"DB_MAX_CONNS" envDefault:"8"`  // a backend of the leader's each, about 3 MB
-	ReadConns       int32         `env:"DB_READ_CONNS" envDefault:"3"` // reads at once at each replica; 0: all at the leader
+	ReadConns       int32         `env:"DB_READ_CONNS" envDefault:"0"` // reads at once at each replica; 0: all is read from the leader
 }
 
 // Validate reports every problem at once.
