@@ -45,7 +45,7 @@ func setting(t *testing.T, name string) int {
 	if err != nil {
 		t.Fatal(err)
 	}
-	found := regexp.MustCompile(`(?m)^ +` + name + `: ([0-9]+)$`).FindAllSubmatch(text, -1)
+	found := regexp.MustCompile(`(?m)^ +`+name+`: ([0-9]+)$`).FindAllSubmatch(text, -1)
 	if len(found) != 1 {
 		t.Fatalf("patroni.yml has %s %d times", name, len(found))
 	}

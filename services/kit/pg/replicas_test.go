@@ -38,7 +38,7 @@ func newCluster(t *testing.T, standbys int, at func(*pgtest.Instance) string) *c
 	connect := func(ctx context.Context, database string) (*pgx.Conn, error) {
 		return pgx.Connect(ctx, c.leader.URL(database))
 	}
-	if _, err := patroni.Declare(ctx, connect, []patroni.Database{db}, nil); err != nil {
+	if _, err := patroni.Declare(ctx, connect, []patroni.Database{db}, nil, nil); err != nil {
 		t.Fatal(err)
 	}
 	addresses := []string{c.leader.Addr()}
