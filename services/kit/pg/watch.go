@@ -1,10 +1,12 @@
 package pg
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -26,6 +28,9 @@ type watch struct {
 	reset      atomic.Pointer[func()] // the pool's Reset
 	leader     atomic.Pointer[string] // the member that took the last connection: asked first
 	turn       *turn
+
+	looked      atomic.Int64           // when the credentials were last looked at, Unix milliseconds
+	credentials atomic.Pointer[[]byte] // what they were then
 }
 
 // guardKey is where a connection keeps its guard.
@@ -85,8 +90,25 @@ func (w *watch) expire(generation int64) {
 	}
 }
 
+// heedCredentials drops the connections of a login that is not to be used any
+// more, as soon as each is free. It looks once a second at most.
+func (w *watch) heedCredentials() {
+	now, last := time.Now().UnixMilli(), w.looked.Load()
+	if w.config.CredentialsFile == "" || now-last < 1000 || !w.looked.CompareAndSwap(last, now) {
+		return
+	}
+	text, err := os.ReadFile(w.config.CredentialsFile)
+	if err != nil {
+		return // a new connection will say so
+	}
+	if before := w.credentials.Swap(&text); before != nil && !bytes.Equal(*before, text) {
+		w.expire(w.generation.Load())
+	}
+}
+
 // shouldPing has a connection that was idle for a second pinged before use.
 func (w *watch) shouldPing(ctx context.Context, p pgxpool.ShouldPingParams) bool {
+	w.heedCredentials()
 	ping := p.IdleDuration > time.Second
 	if g, ok := p.Conn.PgConn().CustomData()[guardKey].(*guard); ok {
 		patience, _ := ctx.Deadline() // the zero time: as long as a ping takes
