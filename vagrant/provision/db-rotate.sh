@@ -48,7 +48,8 @@ other() { if [ "$1" = "${2}_a" ]; then echo "${2}_b"; else echo "${2}_a"; fi; }
 
 # in_use LOGIN… counts the connections that these logins have, on all members.
 in_use() {
-	local logins host port count total=0
+	local logins members host port count total=0
+	members=$(curl -fsS "$CONSUL_HTTP_ADDR/v1/health/service/patroni" | jq -er '.[].Service | "\(.Address) \(.Port)"') || return 1
 	logins=$(printf "'%s'," "$@")
 	PGPASSWORD=$(item patroni superuser_password)
 	export PGPASSWORD
@@ -56,7 +57,7 @@ in_use() {
 		count=$(psql "host=$host port=$port user=postgres dbname=postgres sslmode=require connect_timeout=3" -XAtc \
 			"select count(*) from pg_stat_activity where usename in (${logins%,})") || return 1
 		total=$((total + count))
-	done < <(curl -fsS "$CONSUL_HTTP_ADDR/v1/health/service/patroni" | jq -r '.[].Service | "\(.Address) \(.Port)"')
+	done <<<"$members"
 	echo "$total"
 }
 
@@ -81,7 +82,8 @@ done
 start=$SECONDS last=''
 while :; do
 	left=$(in_use "${used[@]}") || left='an unknown number of'
-	[ "$left" != 0 ] || break
+	# A service that had no connection may still be about to make one with what it was given before.
+	[ "$left" != 0 ] || [ $((SECONDS - start)) -lt 15 ] || break
 	[ "$left" = "$last" ] || printf '  %3ss %s connections of %s are left\n' $((SECONDS - start)) "$left" "${used[*]}"
 	last=$left
 	# Connections that nobody uses live for five minutes.
