@@ -61,6 +61,16 @@ in_use() {
 	echo "$total"
 }
 
+# look_at_pools makes every instance use its pool, which is when it heeds new credentials.
+look_at_pools() {
+	local service at
+	for service in "${services[@]}"; do
+		for at in $(curl -fsS "$CONSUL_HTTP_ADDR/v1/health/service/$service" | jq -r '.[].Service.Meta.status'); do
+			curl -sS -o /dev/null --max-time 5 "http://$at/health" || true
+		done
+	done
+}
+
 random() { openssl rand -hex 24; }
 
 stage "new passwords for ${services[*]}"
@@ -86,6 +96,7 @@ while :; do
 	[ "$left" != 0 ] || [ $((SECONDS - start)) -lt 15 ] || break
 	[ "$left" = "$last" ] || printf '  %3ss %s connections of %s are left\n' $((SECONDS - start)) "$left" "${used[*]}"
 	last=$left
+	look_at_pools
 	# Connections that nobody uses live for five minutes.
 	[ $((SECONDS - start)) -lt 600 ] || die "${used[*]} are still in use after 600 s; run this again when they are not"
 	sleep 1

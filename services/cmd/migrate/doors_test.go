@@ -71,26 +71,26 @@ func TestGuestsDoTheirWorkAndNothingElse(t *testing.T) {
 	for _, d := range patroni.Databases() {
 		for login, expected := range map[string]map[string]string{
 			"warehouse": {
-				"select count(*) from goose_db_version": "",
-				"select pg_wal_replay_pause()":          noStandby, // it may, but there is nothing to pause
-				"select pg_wal_replay_resume()":         noStandby,
-				"delete from goose_db_version":          refused,
-				"create table mine (id int)":            refused,
-				"select pg_promote()":                   refused,
-				"set role " + d.Owner:                   refused,
+				"select count(*) from public.goose_db_version": "",
+				"select pg_wal_replay_pause()":                 noStandby, // it may, but there is nothing to pause
+				"select pg_wal_replay_resume()":                noStandby,
+				"delete from public.goose_db_version":          refused,
+				"create table mine (id int)":                   refused,
+				"select pg_promote()":                          refused,
+				"set role " + d.Owner:                          refused,
 			},
 			"exporter": {
-				"select wal_status from pg_replication_slots": "",
-				"select count(query) from pg_stat_activity":   "",
-				"select count(*) from goose_db_version":       refused,
-				"select pg_wal_replay_pause()":                refused,
-				"set role " + d.Owner:                         refused,
+				"select wal_status from pg_replication_slots":  "",
+				"select count(query) from pg_stat_activity":    "",
+				"select count(*) from public.goose_db_version": refused,
+				"select pg_wal_replay_pause()":                 refused,
+				"set role " + d.Owner:                          refused,
 			},
 			d.Logins[0]: {
-				"select pg_wal_replay_pause()":          refused,
-				"select count(*) from goose_db_version": refused,
-				"set role warehouse":                    refused,
-				"set role postgres":                     refused,
+				"select pg_wal_replay_pause()":                 refused,
+				"select count(*) from public.goose_db_version": refused,
+				"set role warehouse":                           refused,
+				"set role postgres":                            refused,
 			},
 		} {
 			conn, err := dial(t, server, login, d.Name, "")

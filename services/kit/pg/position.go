@@ -13,7 +13,7 @@ const tokenHeader = "X-Consistency-Token"
 // Position is a place in a cluster's write-ahead log. Its text is what clients
 // get as consistency token: it says nothing to them.
 type Position struct {
-	System   uint64 // which cluster: its system identifier
+	System   uint64 // which cluster: its system identifier; 0 is none
 	Timeline uint32 // grows with every failover
 	LSN      uint64 // bytes of log
 }

@@ -2,7 +2,8 @@ package pg
 
 import (
 	"context"
-	"fmt"
+	"errors"
+	"math"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -41,7 +42,7 @@ func NewTip(pool *pgxpool.Pool) *Tip {
 		defer cancel()
 		at, leading, err := scanPosition(pool.QueryRow(ctx, positionQuery))
 		if err == nil && !leading {
-			err = fmt.Errorf("the member does not lead any more")
+			err = errors.New("the member does not lead any more")
 		}
 		answers := make([]Position, len(askers))
 		for i := range answers {
@@ -53,13 +54,14 @@ func NewTip(pool *pgxpool.Pool) *Tip {
 }
 
 // Token is that of a position behind all that was acknowledged before the call.
-// It is "" where the leader does not say it at once: a write does not fail for it.
+// Where the leader does not say it at once it is one that no replica ever
+// reaches, so that who reads with it is answered by the leader.
 func (t *Tip) Token(ctx context.Context) string {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), tipPatience)
 	defer cancel()
 	at, err := t.group.Do(ctx, struct{}{})
 	if err != nil {
-		return ""
+		at = Position{Timeline: math.MaxUint32, LSN: math.MaxUint64}
 	}
 	return at.String()
 }

@@ -11,16 +11,14 @@ import (
 // it, and a list that is asked for with it shows that write.
 const HeaderConsistency = "X-Consistency-Token"
 
-// TellConsistency has every write that succeeds answer with a token. "" is none.
+// TellConsistency has every write that succeeds answer with a token.
 func TellConsistency(token func(context.Context) string) fiber.Handler {
 	return func(c *fiber.Ctx) error {
 		err := c.Next()
 		if err != nil || c.Method() == http.MethodGet || c.Method() == http.MethodHead || c.Response().StatusCode() >= http.StatusBadRequest {
 			return err
 		}
-		if text := token(Context(c)); text != "" {
-			c.Set(HeaderConsistency, text)
-		}
+		c.Set(HeaderConsistency, token(Context(c)))
 		return nil
 	}
 }
