@@ -9,12 +9,17 @@ import (
 // on its disk, since what was acknowledged is; a replica's as far as it can be
 // read, and with the timeline it follows: null while no log reaches it.
 const positionBody = `
-	select system_identifier,
-		case when pg_is_in_recovery() then (select received_tli from pg_stat_wal_receiver where status = 'streaming')
-			else ('x' || substr(pg_walfile_name(pg_current_wal_flush_lsn()), 1, 8))::bit(32)::int end,
-		(case when pg_is_in_recovery() then pg_last_wal_replay_lsn() else pg_current_wal_flush_lsn() end - '0/0')::bigint,
-		not pg_is_in_recovery()
-	from pg_control_system()`
+begin
+	leads := not pg_is_in_recovery();
+	select system_identifier into system from pg_control_system();
+	if leads then
+		lsn := pg_current_wal_flush_lsn() - '0/0';
+		timeline := ('x' || substr(pg_walfile_name(pg_current_wal_flush_lsn()), 1, 8))::bit(32)::int;
+	else
+		lsn := pg_last_wal_replay_lsn() - '0/0';
+		select received_tli into timeline from pg_stat_wal_receiver where status = 'streaming';
+	end if;
+end`
 
 // position declares public.wal_position(), which services ask members for
 // before they read from them. It runs with its maker's rights: whose log a
@@ -22,7 +27,7 @@ const positionBody = `
 func (d *declaration) position(ctx context.Context, db Database) error {
 	made := "select exists (select from pg_proc where proname = 'wal_position' and prosecdef and prosrc = " + literal(positionBody) + ")"
 	create := `create or replace function public.wal_position(out system bigint, out timeline int, out lsn bigint, out leads bool)
-		language sql security definer set search_path = pg_catalog as ` + literal(positionBody)
+		language plpgsql security definer set search_path = pg_catalog as ` + literal(positionBody)
 	if err := d.unless(ctx, made, create); err != nil {
 		return err
 	}

@@ -14,7 +14,7 @@ import (
 
 // LookEvery is the pause between two rounds in which every member is asked how
 // far it is.
-const LookEvery = 250 * time.Millisecond
+const LookEvery = 500 * time.Millisecond
 
 const (
 	// maxLag is how far a replica may be behind the leader to be read from.
