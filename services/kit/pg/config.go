@@ -1,6 +1,7 @@
 // Package pg connects a service to PostgreSQL: a pool that finds the leader by
-// itself whenever members move, the mapping of database errors to faults, the
-// one function that owns begin and commit, and the migrations.
+// itself whenever members move and one that spreads reads over replicas, the
+// mapping of database errors to faults, the one function that owns begin and
+// commit, and the migrations.
 package pg
 
 import (
