@@ -199,8 +199,8 @@ func (r *Replicas) lag(s *sighting, now time.Time) (time.Duration, bool) {
 	if s == nil || s.leading || now.Sub(s.at) > maxLag {
 		return 0, false
 	}
-	for i := len(r.samples) - 1; i >= 0; i-- {
-		if sample := r.samples[i]; s.position.covers(sample.position) {
+	for _, sample := range slices.Backward(r.samples) {
+		if s.position.covers(sample.position) {
 			return now.Sub(sample.at), r.samples[len(r.samples)-1].at.Sub(sample.at) <= maxLag
 		}
 	}
