@@ -78,12 +78,10 @@ func (r *Replicas) Round(ctx context.Context) error {
 		return nil
 	}
 	list, err := readMembers(r.config.MembersFile)
-	if err != nil {
-		return err
+	if err == nil {
+		err = r.follow(list)
 	}
-	if err := r.follow(list); err != nil {
-		return err
-	}
+	// Where the list cannot be had, the members of the last one are still there.
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, m := range r.members {
@@ -96,7 +94,7 @@ func (r *Replicas) Round(ctx context.Context) error {
 			})
 		}
 	}
-	return nil
+	return err
 }
 
 // follow opens the members that are new in the list and closes those that left it.
