@@ -197,6 +197,7 @@ job "coordinator" {
         DB_MEMBERS_FILE     = "${NOMAD_TASK_DIR}/patroni.members"
         DB_CREDENTIALS_FILE = "${NOMAD_SECRETS_DIR}/db.credentials"
         DB_CA_FILE          = "${NOMAD_TASK_DIR}/mesh-ca.pem"
+        DB_MAX_CONNS        = "8"
 
         BOOKS_URL    = "http://127.0.0.1:9101"
         ORDERS_URL   = "http://127.0.0.1:9102"

@@ -91,6 +91,8 @@ job "migrate" {
           paymentdb_b {{ .paymentdb_b_password }}
           coordinatordb_a {{ .coordinatordb_a_password }}
           coordinatordb_b {{ .coordinatordb_b_password }}
+          exporter {{ .exporter_password }}
+          warehouse {{ .warehouse_password }}
           {{- end }}
         EOT
       }

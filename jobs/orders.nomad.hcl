@@ -187,6 +187,8 @@ job "orders" {
         DB_MEMBERS_FILE     = "${NOMAD_TASK_DIR}/patroni.members"
         DB_CREDENTIALS_FILE = "${NOMAD_SECRETS_DIR}/db.credentials"
         DB_CA_FILE          = "${NOMAD_TASK_DIR}/mesh-ca.pem"
+        DB_MAX_CONNS        = "8"
+        DB_READ_CONNS       = "3"
 
         # Whom it asks about branches in doubt.
         COORDINATOR_URL = "http://127.0.0.1:9104"

@@ -182,6 +182,7 @@ job "payments" {
         DB_MEMBERS_FILE     = "${NOMAD_TASK_DIR}/patroni.members"
         DB_CREDENTIALS_FILE = "${NOMAD_SECRETS_DIR}/db.credentials"
         DB_CA_FILE          = "${NOMAD_TASK_DIR}/mesh-ca.pem"
+        DB_MAX_CONNS        = "8"
       }
 
       # Where the database's members are: re-read by the service, which never restarts for it.

@@ -29,6 +29,17 @@ func Databases() []Database {
 	return all
 }
 
+// Logins are all that can log in.
+func Logins(databases []Database, guests []Guest) (all []string) {
+	for _, d := range databases {
+		all = append(all, d.Logins...)
+	}
+	for _, g := range guests {
+		all = append(all, g.Login)
+	}
+	return all
+}
+
 // Connect opens a superuser's connection to the named database.
 type Connect func(ctx context.Context, database string) (*pgx.Conn, error)
 
@@ -38,12 +49,10 @@ const declareLock = 7_236_458_101
 // Declare brings roles and databases into being as declared and returns what
 // it changed, in words. Run again it changes nothing. passwords holds one for
 // every login.
-func Declare(ctx context.Context, connect Connect, databases []Database, passwords map[string]string) (changes []string, err error) {
-	for _, d := range databases {
-		for _, login := range d.Logins {
-			if passwords[login] == "" {
-				return nil, fmt.Errorf("declare databases: no password for login %s", login)
-			}
+func Declare(ctx context.Context, connect Connect, databases []Database, guests []Guest, passwords map[string]string) (changes []string, err error) {
+	for _, login := range Logins(databases, guests) {
+		if passwords[login] == "" {
+			return nil, fmt.Errorf("declare databases: no password for login %s", login)
 		}
 	}
 	main, err := connect(ctx, "postgres")
@@ -54,7 +63,12 @@ func Declare(ctx context.Context, connect Connect, databases []Database, passwor
 	if _, err := main.Exec(ctx, "select pg_advisory_lock($1)", int64(declareLock)); err != nil {
 		return nil, fmt.Errorf("declare databases: %w", err)
 	}
-	d := &declaration{conn: main}
+	d := &declaration{conn: main, guests: guests}
+	for _, g := range guests {
+		if err := d.guest(ctx, g, passwords[g.Login]); err != nil {
+			return d.changes, fmt.Errorf("declare %s: %w", g.Login, err)
+		}
+	}
 	for _, database := range databases {
 		if err := d.database(ctx, connect, database, passwords); err != nil {
 			return d.changes, fmt.Errorf("declare %s: %w", database.Name, err)
@@ -66,15 +80,16 @@ func Declare(ctx context.Context, connect Connect, databases []Database, passwor
 // declaration is one run of Declare.
 type declaration struct {
 	conn    *pgx.Conn
+	guests  []Guest
 	changes []string
 }
 
 func (d *declaration) database(ctx context.Context, connect Connect, db Database, passwords map[string]string) error {
-	if err := d.role(ctx, db.Owner, false); err != nil {
+	if err := d.role(ctx, db.Owner, owner); err != nil {
 		return err
 	}
 	for _, login := range db.Logins {
-		if err := d.role(ctx, login, true); err != nil {
+		if err := d.role(ctx, login, serviceLogin); err != nil {
 			return err
 		}
 		if err := d.password(ctx, login, passwords[login]); err != nil {
@@ -98,20 +113,36 @@ func (d *declaration) database(ctx context.Context, connect Connect, db Database
 		return err
 	}
 	defer inside.Close(context.WithoutCancel(ctx)) //nolint:errcheck // every statement is done
-	schema := &declaration{conn: inside}
-	err = schema.public(ctx, db)
+	schema := &declaration{conn: inside, guests: d.guests}
+	err = schema.inside(ctx, db)
 	d.changes = append(d.changes, schema.changes...)
 	return err
 }
 
-// access lets the logins into the database, and nobody else.
+// inside declares what stands in the database itself.
+func (d *declaration) inside(ctx context.Context, db Database) error {
+	if err := d.public(ctx, db); err != nil {
+		return err
+	}
+	if err := d.position(ctx, db); err != nil {
+		return err
+	}
+	for _, g := range d.guests {
+		if err := d.functions(ctx, g); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// access lets the logins and the guests into the database, and nobody else.
 func (d *declaration) access(ctx context.Context, db Database) error {
 	closed := fmt.Sprintf(`select not exists (select from pg_database, aclexplode(coalesce(datacl, acldefault('d', datdba)))
 		where datname = %s and grantee = 0)`, literal(db.Name))
 	if err := d.unless(ctx, closed, "revoke all on database "+ident(db.Name)+" from public"); err != nil {
 		return err
 	}
-	for _, login := range db.Logins {
+	for _, login := range Logins([]Database{db}, d.guests) {
 		granted := fmt.Sprintf(`select exists (select from pg_database, aclexplode(datacl)
 			where datname = %s and grantee = %s::regrole and privilege_type = 'CONNECT')`, literal(db.Name), literal(login))
 		if err := d.unless(ctx, granted, fmt.Sprintf("grant connect on database %s to %s", ident(db.Name), ident(login))); err != nil {

@@ -15,18 +15,23 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// role makes a role without any right but, perhaps, to log in. NOINHERIT: a
-// session has the owner's rights only once it has said SET ROLE, so that what
-// it makes belongs to the owner.
-func (d *declaration) role(ctx context.Context, name string, login bool) error {
+// kind is what a role is for, in the words of CREATE ROLE.
+type kind string
+
+// The kinds. A service's session has the owner's rights only once it has said
+// SET ROLE, so that what it makes belongs to the owner. A guest makes nothing.
+const (
+	owner        kind = "inherit nologin"
+	serviceLogin kind = "noinherit login"
+	guestLogin   kind = "inherit login"
+)
+
+// role makes a role without any right but, perhaps, to log in.
+func (d *declaration) role(ctx context.Context, name string, k kind) error {
 	wanted := fmt.Sprintf(`select exists (select from pg_roles where rolname = %s and rolcanlogin = %t and rolinherit = %t
 		and not rolsuper and not rolcreatedb and not rolcreaterole and not rolreplication and not rolbypassrls)`,
-		literal(name), login, !login)
-	attributes := "inherit nologin"
-	if login {
-		attributes = "noinherit login"
-	}
-	attributes += " nosuperuser nocreatedb nocreaterole noreplication nobypassrls"
+		literal(name), k != owner, k != serviceLogin)
+	attributes := string(k) + " nosuperuser nocreatedb nocreaterole noreplication nobypassrls"
 	verb := "create"
 	var exists bool
 	err := d.conn.QueryRow(ctx, "select exists (select from pg_roles where rolname = $1)", name).Scan(&exists)

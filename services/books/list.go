@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"strings"
+	"time"
 
 	"bookstore/services/kit/fault"
 )
@@ -50,12 +51,14 @@ type Query struct {
 	Sort  Sort
 	Limit int
 	After *Cursor // nil is the first page
+	Token string  // of a write that the list has to show; "" for none
 }
 
 // Page is one page of a list.
 type Page struct {
 	Books []Book
-	Next  *Cursor // nil on the last page
+	Next  *Cursor       // nil on the last page
+	Age   time.Duration // how far behind the newest state the page may be
 }
 
 // Cursor is the place after a book in one list. Start, in an order that edits

@@ -42,7 +42,8 @@ type Store interface {
 	// Highest returns the highest id that a book has or had, 0 without any.
 	Highest(ctx context.Context) (int64, error)
 
-	// List returns one page of the books that q asks for.
+	// List returns one page of the books that q asks for. It may lag by a second,
+	// but shows the write that q.Token is of. MalformedRequest when that is none.
 	List(ctx context.Context, q Query) (Page, error)
 
 	// Quotes returns the prices of these books, in their order. One that is

@@ -37,6 +37,8 @@ func (g *Gateway) cached(c *fiber.Ctx, r Route, to *url.URL) (answered bool, err
 	switch {
 	case r.Cache == NotCached || len(c.BodyRaw()) > 0:
 		return false, nil
+	case r.Cache == CachedList && c.Get(web.HeaderConsistency) != "":
+		return false, nil // a list that has to show its reader's write
 	case r.Cache == CachedList:
 		return true, g.readList(c, r, to)
 	case to.RawQuery != "":

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"bookstore/services/gateway"
@@ -121,6 +122,22 @@ func TestAListIsNearForASecond(t *testing.T) {
 	}
 	if got := strings.Join(sources, " "); got != "miss near miss miss" {
 		t.Errorf("they came from %s", got)
+	}
+}
+
+// What others were shown a moment ago may lack what this reader wrote.
+func TestAListWithATokenIsAskedAnew(t *testing.T) {
+	var seen atomic.Value
+	s := open(t, options{upstream: func(w http.ResponseWriter, r *http.Request) {
+		seen.Store(r.Header.Get("X-Consistency-Token"))
+		library(w, r)
+	}})
+	s.do(t, "GET", "/books?q=go", "").want(t, http.StatusOK, "")
+	a := s.do(t, "GET", "/books?q=go", "", "X-Consistency-Token", "AQ")
+	a.want(t, http.StatusOK, "")
+	a.headers(t, map[string]string{"X-Cache": "", "Age": "1"})
+	if got := seen.Load(); got != "AQ" {
+		t.Errorf("the service saw the token %q", got)
 	}
 }
 

@@ -5,12 +5,15 @@ import (
 	"time"
 )
 
-// Store reads orders. It always shows the newest committed state.
+// Store reads orders. It shows the newest committed state, but for lists that
+// are asked for with a token.
 type Store interface {
 	// Get returns one order, or OrderNotFound.
 	Get(ctx context.Context, id string) (Order, error)
 	// List returns at most f.Limit orders, the newest first, and where to go on;
-	// nil on the last page.
+	// nil on the last page. With f.Token it shows that write and what came before
+	// it, and may lack what came in the last second. MalformedRequest when the
+	// token is none.
 	List(ctx context.Context, f Filter) ([]Order, *Cursor, error)
 }
 
@@ -20,6 +23,7 @@ type Filter struct {
 	Status     Status
 	After      *Cursor // nil starts with the newest
 	Limit      int
+	Token      string // of a write that the list has to show; "": of all
 }
 
 // Cursor is the place of an order in a list. Neither part ever changes, so a

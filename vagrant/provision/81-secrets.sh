@@ -26,7 +26,7 @@ item() { variable "$1" | jq -r --arg key "$2" '.[$key]'; }
 store patroni "superuser_password=$(random)" "replication_password=$(random)" "rewind_password=$(random)" "rest_password=$(random)"
 store redis "password=$(random)"
 
-logins=()
+logins=("exporter_password=$(random)" "warehouse_password=$(random)")
 for database in bookdb orderdb paymentdb coordinatordb; do
 	logins+=("${database}_a_password=$(random)" "${database}_b_password=$(random)")
 done

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"bookstore/services/books"
+	"bookstore/services/kit/pg"
 	"bookstore/services/kit/web"
 )
 
@@ -167,4 +168,14 @@ func TestACursorOfAnotherListIsRefused(t *testing.T) {
 		forged.Start = snapshot
 		s.want(s.do("GET", "/books?sort=title&cursor="+web.EncodeCursor(forged), ""), 422, "invalid_field")
 	}
+}
+
+func TestATokenThatIsNoneIsNamed(t *testing.T) {
+	s := open(t)
+	a := s.want(s.do("GET", "/books", "", "X-Consistency-Token", "nonsense"), 400, "malformed_request")
+	if got := a.fields(); len(got) != 1 || got[0] != "X-Consistency-Token invalid" {
+		t.Errorf("got %v", got)
+	}
+	token := pg.Position{System: 1, Timeline: 1, LSN: 1}.String()
+	s.want(s.do("GET", "/books", "", "X-Consistency-Token", token), 200, "")
 }

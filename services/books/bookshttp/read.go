@@ -1,6 +1,7 @@
 package bookshttp
 
 import (
+	"math"
 	"strconv"
 
 	"github.com/gofiber/fiber/v2"
@@ -81,7 +82,7 @@ func (h *handler) list(c *fiber.Ctx) error {
 	if page.Next != nil {
 		list.NextCursor = web.EncodeCursor(page.Next)
 	}
-	c.Set(fiber.HeaderAge, "0") // read from the leader just now
+	c.Set(fiber.HeaderAge, strconv.Itoa(int(math.Ceil(page.Age.Seconds()))))
 	return web.JSON(c, fiber.StatusOK, list)
 }
 
@@ -96,6 +97,7 @@ func listQuery(c *fiber.Ctx) (query books.Query, err error) {
 			return query, err
 		}
 	}
+	query.Token = c.Get(web.HeaderConsistency)
 	limit, cursor, err := web.Page(c)
 	if err != nil {
 		return query, err

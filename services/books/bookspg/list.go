@@ -50,9 +50,27 @@ func (w *where) and(condition string, args ...any) {
 }
 
 // List implements books.Store.
-func (s *Store) List(ctx context.Context, q books.Query) (books.Page, error) {
+func (s *Store) List(ctx context.Context, q books.Query) (page books.Page, err error) {
+	after, err := pg.ParsePosition(q.Token)
+	if err != nil {
+		return page, err
+	}
+	// The snapshot that a listing by what edits change goes by is the leader's: a
+	// replica does not know which transactions are running.
+	if s.replicas == nil || s.tx != nil || q.Sort.Movable() {
+		return list(ctx, s.db(), q)
+	}
+	age, err := s.replicas.Read(ctx, after, func(ctx context.Context, db pg.Querier) (err error) {
+		page, err = list(ctx, db, q)
+		return err
+	})
+	page.Age = age
+	return page, err
+}
+
+func list(ctx context.Context, db pg.Querier, q books.Query) (books.Page, error) {
 	sql, args := listSQL(q)
-	rows, err := s.db().Query(ctx, sql, args...)
+	rows, err := db.Query(ctx, sql, args...)
 	if err != nil {
 		return books.Page{}, pg.Fault("list books", err)
 	}

@@ -35,14 +35,20 @@ type runner interface {
 
 // Store is books.Store over a pool or, inside Once, over one transaction.
 type Store struct {
-	pool *pgxpool.Pool
-	tx   pgx.Tx // nil outside Once
+	pool     *pgxpool.Pool
+	replicas *pg.Replicas // nil: all is read from the leader
+	tx       pgx.Tx       // nil outside Once
 }
 
 var _ books.Store = (*Store)(nil)
 
 // New makes a store. The pool need not be connected yet.
 func New(pool *pgxpool.Pool) *Store { return &Store{pool: pool} }
+
+// WithReplicas is the store with lists read from replicas.
+func (s *Store) WithReplicas(replicas *pg.Replicas) *Store {
+	return &Store{pool: s.pool, replicas: replicas}
+}
 
 // db runs single statements, which are transactions of their own unless the
 // store is inside one.

@@ -93,10 +93,15 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 		Log: log, Registry: registry, Ready: gate.Ready,
 		Health: health(pool, cache),
 	})
-	store, relay, slots := bookspg.New(pool), outbox.New(pool, announce, log, registry), pg.NewSlots(pool)
+	replicas := pg.OpenReplicas(cfg.DB, pool, service, registry)
+	defer replicas.Close()
+	store, relay, slots := bookspg.New(pool).WithReplicas(replicas), outbox.New(pool, announce, log, registry), pg.NewSlots(pool)
 	participant := branch.New(pool, service, log, registry, branch.Sharing(slots), branch.OnCommit(relay.Committed))
 	recovery := branch.NewRecovery(participant, branchhttp.NewAsker(coordinator), registry)
 	steps := step.New(pool, log, registry, step.Sharing(slots), step.OnChange(relay.Stepped))
+	if cfg.DB.MembersFile != "" { // else there is nothing but a leader to read from
+		app.Use("/books", web.TellConsistency(pg.NewTip(pool).Token))
+	}
 	bookshttp.Routes(app, relay.Store(store), time.Now)
 	branchhttp.Routes(app, participant, bookspg.Branch)
 	bookshttp.Steps(app, steps, bookshttp.Moves{Apply: bookspg.ApplyStep, Release: bookspg.ReleaseStep})
@@ -107,6 +112,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 		Startup: func(ctx context.Context) error { return pg.Startup(ctx, pool, bookspg.Migrations) },
 		Parts: []lifecycle.Part{
 			lifecycle.Every("prune keys", pruneEvery, log, store.PruneKeys),
+			lifecycle.Every("look at replicas", pg.LookEvery, log, replicas.Round),
 			lifecycle.Every("recover branches", branch.ScanEvery, log, recovery.Round),
 			lifecycle.Every("announce changes", outbox.Every, log, relay.Round),
 			lifecycle.Every("prune markers", pruneEvery, log, participant.Prune),

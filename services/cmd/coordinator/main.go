@@ -118,6 +118,9 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 		Service: name, Version: s.Version, Instance: s.Instance, Log: log, Registry: registry,
 		Ready: gate.Ready, Health: health(pool), Deadline: requestDeadline,
 	})
+	if s.MembersFile != "" { // else there is nothing but a leader to read from
+		app.Use([]string{"/orders", "/checkouts"}, web.TellConsistency(pg.NewTip(pool).Token))
+	}
 	coordinatorhttp.Routes(app, service)
 	return lifecycle.Serve(ctx, lifecycle.Options{
 		App: app, Addr: s.ListenAddr, Log: log, Gate: gate,

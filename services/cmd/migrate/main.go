@@ -73,7 +73,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 	if err := awaitLeader(ctx, s, log); err != nil {
 		return err
 	}
-	changes, err := patroni.Declare(ctx, s.connect, patroni.Databases(), passwords)
+	changes, err := patroni.Declare(ctx, s.connect, patroni.Databases(), patroni.Guests(), passwords)
 	for _, change := range changes {
 		log.Info("declared", "change", change)
 	}

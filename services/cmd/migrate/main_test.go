@@ -35,10 +35,8 @@ func environment(t *testing.T, server *pgtest.Instance, logins string, more ...s
 
 func allLogins() string {
 	var b strings.Builder
-	for _, d := range patroni.Databases() {
-		for _, login := range d.Logins {
-			b.WriteString(login + " secret-of-" + login + "\n")
-		}
+	for _, login := range patroni.Logins(patroni.Databases(), patroni.Guests()) {
+		b.WriteString(login + " secret-of-" + login + "\n")
 	}
 	return b.String()
 }

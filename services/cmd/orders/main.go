@@ -80,7 +80,9 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 	participant := branch.New(pool, name, log, registry, branch.Sharing(slots))
 	recovery := branch.NewRecovery(participant, branchhttp.NewAsker(coordinator), registry)
 	steps := step.New(pool, log, registry, step.Sharing(slots))
-	ordershttp.Routes(app, orderspg.New(pool))
+	replicas := pg.OpenReplicas(s.Config, pool, name, registry)
+	defer replicas.Close()
+	ordershttp.Routes(app, orderspg.New(pool).WithReplicas(replicas))
 	ordershttp.Branch(app, participant, orderspg.Branch)
 	ordershttp.Steps(app, steps, ordershttp.Changes{
 		Create: orderspg.CreatePaid, Cancel: orderspg.CancelPaid, Return: orderspg.Return, Unreturn: orderspg.Unreturn,
@@ -90,6 +92,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 		Startup:    func(ctx context.Context) error { return pg.Startup(ctx, pool, orderspg.Migrations) },
 		DrainDelay: s.DrainDelay, ShutdownTimeout: s.ShutdownTimeout,
 		Parts: []lifecycle.Part{
+			lifecycle.Every("look at replicas", pg.LookEvery, log, replicas.Round),
 			lifecycle.Every("recover branches", branch.ScanEvery, log, recovery.Round),
 			lifecycle.Every("prune markers", prunePause, log, participant.Prune),
 			lifecycle.Every("prune step markers", prunePause, log, steps.Prune),

@@ -1,6 +1,7 @@
 // Package pg connects a service to PostgreSQL: a pool that finds the leader by
-// itself whenever members move, the mapping of database errors to faults, the
-// one function that owns begin and commit, and the migrations.
+// itself whenever members move and one that spreads reads over replicas, the
+// mapping of database errors to faults, the one function that owns begin and
+// commit, and the migrations.
 package pg
 
 import (
@@ -30,7 +31,8 @@ type Config struct {
 	CredentialsFile string        `env:"DB_CREDENTIALS_FILE"` // one line user:password; replaces the DSN's
 	CAFile          string        `env:"DB_CA_FILE"`          // PEM of the mesh authority; turns TLS on
 	TLSService      string        `env:"DB_TLS_SERVICE" envDefault:"postgres"`
-	MaxConns        int32         `env:"DB_MAX_CONNS" envDefault:"8"` // a backend of the leader's each, about 3 MB
+	MaxConns        int32         `env:"DB_MAX_CONNS" envDefault:"8"`  // a backend of the leader's each, about 3 MB
+	ReadConns       int32         `env:"DB_READ_CONNS" envDefault:"0"` // reads at once at each replica; 0: all is read from the leader
 }
 
 // Validate reports every problem at once.
@@ -42,6 +44,9 @@ func (c Config) Validate() error {
 	}
 	if c.MaxConns < 1 {
 		errs = append(errs, errors.New("DB_MAX_CONNS: must be positive"))
+	}
+	if c.ReadConns < 0 {
+		errs = append(errs, errors.New("DB_READ_CONNS: must not be negative"))
 	}
 	if c.CAFile != "" && c.TLSService == "" {
 		errs = append(errs, errors.New("DB_TLS_SERVICE: required with DB_CA_FILE"))

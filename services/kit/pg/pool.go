@@ -3,7 +3,6 @@ package pg
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -24,18 +23,9 @@ func Open(ctx context.Context, c Config, name string, reg *prometheus.Registry) 
 	if cfg.MaxConns < 1 {
 		cfg.MaxConns = 8
 	}
-	cfg.HealthCheckPeriod = 2 * time.Second
-	cfg.MaxConnLifetime = 10 * time.Minute
-	cfg.MaxConnLifetimeJitter = 2 * time.Minute
-	cfg.MaxConnIdleTime = 5 * time.Minute
-	cfg.PingTimeout = time.Second
-
 	w := &watch{config: c, turn: newTurn()}
-	cfg.ConnConfig.ConnectTimeout = connectTimeout
+	w.keep(cfg)
 	cfg.ConnConfig.ValidateConnect = requireLeader
-	cfg.BeforeConnect = w.beforeConnect
-	cfg.ShouldPing = w.shouldPing
-	cfg.PrepareConn = w.acquired
 	pool, err := pgxpool.NewWithConfig(ctx, cfg)
 	if err != nil {
 		return nil, fmt.Errorf("open pool %s: %w", name, err)

@@ -1,10 +1,12 @@
 package pg
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -16,18 +18,36 @@ import (
 	"bookstore/services/kit/fault"
 )
 
-// watch keeps a pool on the leader. When a connection shows that its server is
-// gone or no longer the leader, all connections made before are dropped, once.
+// watch keeps a pool on the leader, or on one member. When a connection shows
+// that its server is gone or no longer the leader, all connections made before
+// are dropped, once.
 type watch struct {
 	config     Config
+	only       *member                // nil: whichever leads
 	generation atomic.Int64           // grows with every reset
 	reset      atomic.Pointer[func()] // the pool's Reset
 	leader     atomic.Pointer[string] // the member that took the last connection: asked first
 	turn       *turn
+
+	looked      atomic.Int64           // when the credentials were last looked at, Unix milliseconds
+	credentials atomic.Pointer[[]byte] // what they were then
 }
 
 // guardKey is where a connection keeps its guard.
 const guardKey = "bookstore.guard"
+
+// keep has a pool make and hold its connections as the watch wants them.
+func (w *watch) keep(cfg *pgxpool.Config) {
+	cfg.HealthCheckPeriod = 2 * time.Second
+	cfg.MaxConnLifetime = 10 * time.Minute
+	cfg.MaxConnLifetimeJitter = 2 * time.Minute
+	cfg.MaxConnIdleTime = 5 * time.Minute
+	cfg.PingTimeout = time.Second
+	cfg.ConnConfig.ConnectTimeout = connectTimeout
+	cfg.BeforeConnect = w.beforeConnect
+	cfg.ShouldPing = w.shouldPing
+	cfg.PrepareConn = w.acquired
+}
 
 func (w *watch) beforeConnect(ctx context.Context, cfg *pgx.ConnConfig) error {
 	if err := w.turn.take(ctx); err != nil {
@@ -40,6 +60,9 @@ func (w *watch) beforeConnect(ctx context.Context, cfg *pgx.ConnConfig) error {
 	if err := w.config.refresh(cfg, first); err != nil {
 		w.turn.give(err)
 		return unreachable(err)
+	}
+	if w.only != nil {
+		setMembers(cfg, []member{*w.only}, "")
 	}
 	cfg.Tracer = end{w.turn}
 	g := &guard{generation: w.generation.Load(), watch: w}
@@ -67,8 +90,25 @@ func (w *watch) expire(generation int64) {
 	}
 }
 
+// heedCredentials drops the connections of a login that is not to be used any
+// more, as soon as each is free. It looks once a second at most.
+func (w *watch) heedCredentials() {
+	now, last := time.Now().UnixMilli(), w.looked.Load()
+	if w.config.CredentialsFile == "" || now-last < 1000 || !w.looked.CompareAndSwap(last, now) {
+		return
+	}
+	text, err := os.ReadFile(w.config.CredentialsFile)
+	if err != nil {
+		return // a new connection will say so
+	}
+	if before := w.credentials.Swap(&text); before != nil && !bytes.Equal(*before, text) {
+		w.expire(w.generation.Load())
+	}
+}
+
 // shouldPing has a connection that was idle for a second pinged before use.
 func (w *watch) shouldPing(ctx context.Context, p pgxpool.ShouldPingParams) bool {
+	w.heedCredentials()
 	ping := p.IdleDuration > time.Second
 	if g, ok := p.Conn.PgConn().CustomData()[guardKey].(*guard); ok {
 		patience, _ := ctx.Deadline() // the zero time: as long as a ping takes

@@ -70,6 +70,7 @@ func readFilter(c *fiber.Ctx) (f orders.Filter, err error) {
 			Field: "status", Code: "unknown", Detail: "must be placed, paid, cancelled or returned",
 		})
 	}
+	f.Token = c.Get(web.HeaderConsistency)
 	var cursor string
 	if f.Limit, cursor, err = web.Page(c); err != nil || cursor == "" {
 		return f, err

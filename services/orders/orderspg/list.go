@@ -12,15 +12,21 @@ import (
 )
 
 // List implements orders.Store.
-func (s *Store) List(ctx context.Context, f orders.Filter) ([]orders.Order, *orders.Cursor, error) {
-	sql, args := listQuery(f)
-	rows, err := s.pool.Query(ctx, sql, args...)
-	if err != nil {
-		return nil, nil, pg.Fault("list orders", err)
+func (s *Store) List(ctx context.Context, f orders.Filter) (found []orders.Order, next *orders.Cursor, err error) {
+	after, err := pg.ParsePosition(f.Token)
+	switch {
+	case err != nil:
+		return nil, nil, err
+	case s.replicas == nil || f.Token == "":
+		found, err = list(ctx, s.pool, f)
+	default:
+		_, err = s.replicas.Read(ctx, after, func(ctx context.Context, db pg.Querier) (err error) {
+			found, err = list(ctx, db, f)
+			return err
+		})
 	}
-	found, err := pgx.CollectRows(rows, scanOrder)
 	if err != nil {
-		return nil, nil, pg.Fault("list orders", err)
+		return nil, nil, err
 	}
 	if len(found) <= f.Limit {
 		return found, nil, nil
@@ -28,6 +34,16 @@ func (s *Store) List(ctx context.Context, f orders.Filter) ([]orders.Order, *ord
 	found = found[:f.Limit]
 	last := found[f.Limit-1]
 	return found, &orders.Cursor{CreatedAt: last.CreatedAt, ID: last.ID}, nil
+}
+
+func list(ctx context.Context, db pg.Querier, f orders.Filter) ([]orders.Order, error) {
+	sql, args := listQuery(f)
+	rows, err := db.Query(ctx, sql, args...)
+	if err != nil {
+		return nil, pg.Fault("list orders", err)
+	}
+	found, err := pgx.CollectRows(rows, scanOrder)
+	return found, pg.Fault("list orders", err)
 }
 
 // listQuery asks for one order more than the page holds, to know whether there

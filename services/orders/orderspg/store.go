@@ -28,12 +28,21 @@ var Migrations = func() fs.FS {
 }()
 
 // Store is orders.Store over a pool.
-type Store struct{ pool *pgxpool.Pool }
+type Store struct {
+	pool     *pgxpool.Pool
+	replicas *pg.Replicas // nil: all is read from the leader
+}
 
 var _ orders.Store = (*Store)(nil)
 
 // New makes a store. The pool need not be connected yet.
 func New(pool *pgxpool.Pool) *Store { return &Store{pool: pool} }
+
+// WithReplicas is the store with lists read from replicas, where their readers
+// say what they have to show.
+func (s *Store) WithReplicas(replicas *pg.Replicas) *Store {
+	return &Store{pool: s.pool, replicas: replicas}
+}
 
 // Each order comes with its lines as one JSON array: one statement, one snapshot.
 const selectOrders = `

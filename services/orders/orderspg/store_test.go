@@ -252,3 +252,15 @@ func (s shop) all(f orders.Filter) (ids []string) {
 		f.After = next
 	}
 }
+
+func TestATokenThatIsNoneIsRefused(t *testing.T) {
+	s := newShop(t)
+	_, _, err := s.List(context.Background(), orders.Filter{Limit: 1, Token: "nonsense"})
+	if fault.KindOf(err) != fault.MalformedRequest {
+		t.Errorf("got %v", err)
+	}
+	_, _, err = s.List(context.Background(), orders.Filter{Limit: 1, Token: pg.Position{LSN: 1}.String()})
+	if err != nil {
+		t.Error(err)
+	}
+}

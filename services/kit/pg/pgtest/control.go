@@ -99,12 +99,19 @@ func (i *Instance) standbys(t testing.TB, names string) {
 // now on; everybody else comes in without.
 func (i *Instance) RequirePasswords(t testing.TB, roles ...string) {
 	t.Helper()
-	var rules strings.Builder
+	var rules []string
 	for _, role := range roles {
-		fmt.Fprintf(&rules, "host all %s 127.0.0.1/32 scram-sha-256\n", role)
+		rules = append(rules, fmt.Sprintf("host all %s 127.0.0.1/32 scram-sha-256", role))
 	}
-	rules.WriteString("host all all 127.0.0.1/32 trust\n")
-	if err := os.WriteFile(filepath.Join(i.data(), "pg_hba.conf"), []byte(rules.String()), 0o600); err != nil {
+	i.Admit(t, append(rules, "host all all 127.0.0.1/32 trust")...)
+}
+
+// Admit replaces the server's rules of who comes in how, the lines of
+// pg_hba.conf. The superuser comes in all the same.
+func (i *Instance) Admit(t testing.TB, rules ...string) {
+	t.Helper()
+	text := strings.Join(append([]string{"host all postgres 127.0.0.1/32 trust"}, rules...), "\n") + "\n"
+	if err := os.WriteFile(filepath.Join(i.data(), "pg_hba.conf"), []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	i.Reload(t)

@@ -26,7 +26,8 @@ type Instance struct {
 	dir      string // holds data/ and log
 	port     int
 	settings []string
-	account  *account // whom the server runs as; nil: as us
+	account  *account  // whom the server runs as; nil: as us
+	leader   *Instance // whose standby it is; nil: nobody's
 
 	databases atomic.Int64
 	mu        sync.Mutex
@@ -48,7 +49,7 @@ func start(o Options) (*Instance, error) {
 		o.Bin = all[0]
 	}
 	var err error
-	i := &Instance{bin: o.Bin, templates: map[string]string{}, settings: settings(o)}
+	i := &Instance{bin: o.Bin, templates: map[string]string{}, settings: settings(o), leader: o.Follow}
 	if os.Getuid() == 0 {
 		// PostgreSQL refuses to run as root.
 		if i.account, err = lookup("postgres"); err != nil {
@@ -94,11 +95,18 @@ func (i *Instance) prepare() error {
 	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
 	defer cancel()
 	// The password-less superuser is reachable from this machine alone.
-	cmd := exec.CommandContext(ctx, filepath.Join(i.bin, "initdb"), "--pgdata", i.data(), "--username=postgres",
-		"--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync")
+	program, args := "initdb", []string{
+		"--pgdata", i.data(), "--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync",
+	}
+	if i.leader != nil {
+		program, args = "pg_basebackup", []string{
+			"--pgdata", i.data(), "--dbname", i.leader.URL("postgres"), "--write-recovery-conf", "--checkpoint=fast", "--no-sync",
+		}
+	}
+	cmd := exec.CommandContext(ctx, filepath.Join(i.bin, program), args...)
 	cmd.Dir, cmd.SysProcAttr = dir, i.attributes()
 	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("initdb: %w\n%s", err, out)
+		return fmt.Errorf("%s: %w\n%s", program, err, out)
 	}
 	return nil
 }

@@ -26,9 +26,10 @@ import (
 
 // Options shape a server. The zero value is right for most tests.
 type Options struct {
-	Fsync    bool     // keep writes safe from a crash of the machine; off is faster
-	Settings []string // more settings, as name=value
-	Bin      string   // the server's directory, one of Binaries; the highest version's when empty
+	Fsync    bool      // keep writes safe from a crash of the machine; off is faster
+	Settings []string  // more settings, as name=value
+	Bin      string    // the server's directory, one of Binaries; the highest version's when empty
+	Follow   *Instance // the server that this one is a streaming standby of; nil: it is no standby
 }
 
 // shared is the one server of the test process.

@@ -1,0 +1,92 @@
+package jobs_test
+
+import (
+	"os"
+	"regexp"
+	"strconv"
+	"testing"
+
+	"github.com/hashicorp/nomad/api"
+
+	"bookstore/services/coordinator"
+)
+
+// others are the connections of a member's that no service has: three that PostgreSQL keeps for
+// superusers, Patroni's own, migrations, an exporter, a warehouse's export, people with psql.
+const others = 30
+
+// instances is how many of a group there may be at once: while one is replaced, both are there.
+func instances(g *api.TaskGroup) int {
+	return *g.Count + *g.Update.MaxParallel
+}
+
+// backends is what one instance has open at the most at one member that leads: its pool and, where
+// it reads from replicas too, what it read with before the member was promoted, and looks with.
+func backends(t *testing.T, task *api.Task) int {
+	t.Helper()
+	number := func(name string) int {
+		n, err := strconv.Atoi(task.Env[name])
+		if err != nil {
+			t.Errorf("task %s: %s is %q", task.Name, name, task.Env[name])
+		}
+		return n
+	}
+	pool := number("DB_MAX_CONNS")
+	if task.Env["DB_READ_CONNS"] != "" {
+		pool += number("DB_READ_CONNS") + 1
+	}
+	return pool
+}
+
+// setting reads one of the numbers that all members agree on.
+func setting(t *testing.T, name string) int {
+	t.Helper()
+	text, err := os.ReadFile("../patroni/patroni.yml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := regexp.MustCompile(`(?m)^ +`+name+`: ([0-9]+)$`).FindAllSubmatch(text, -1)
+	if len(found) != 1 {
+		t.Fatalf("patroni.yml has %s %d times", name, len(found))
+	}
+	n, err := strconv.Atoi(string(found[0][1]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// A member takes the connections of every pool while all jobs are updated at the same time, and
+// the prepared transactions of all orders that can be on their way: each coordinator works on so
+// many, and each has a branch in two databases.
+func TestTheMembersHoldWhatThePoolsAskFor(t *testing.T) {
+	t.Parallel()
+	connections, prepared := setting(t, "max_connections"), setting(t, "max_prepared_transactions")
+	inFlight := coordinator.DefaultSettings("any").MaxInFlight
+	needed, branches := map[string]int{}, map[string]int{}
+	for _, p := range load(t) {
+		if p.vars == "" || *p.full.Type != "service" {
+			continue
+		}
+		for _, g := range p.full.TaskGroups {
+			for _, task := range g.Tasks {
+				if task.Env["DB_DSN"] == "" {
+					continue
+				}
+				needed[p.vars] += instances(g) * backends(t, task)
+				if task.Name == "coordinator" {
+					branches[p.vars] += instances(g) * inFlight * 2
+				}
+			}
+		}
+	}
+	for vars, n := range needed {
+		t.Logf("%s: %d connections of services and %d others, %d prepared transactions", vars, n, others, branches[vars])
+		if n == 0 || n+others > connections {
+			t.Errorf("%s: %d connections of services and %d others, but max_connections is %d", vars, n, others, connections)
+		}
+		if branches[vars] == 0 || branches[vars] > prepared {
+			t.Errorf("%s: %d prepared transactions, but max_prepared_transactions is %d", vars, branches[vars], prepared)
+		}
+	}
+}
