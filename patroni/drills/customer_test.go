@@ -133,7 +133,10 @@ func (c *customer) acknowledge(text []byte) {
 }
 
 func (c *customer) operatorGet(ctx context.Context, path string) ([]byte, error) {
-	_, text, err := c.call(ctx, http.MethodGet, path, nil, map[string]string{"Authorization": "Bearer " + c.platform.operator})
+	status, text, err := c.call(ctx, http.MethodGet, path, nil, map[string]string{"Authorization": "Bearer " + c.platform.operator})
+	if err == nil && status != http.StatusOK {
+		err = fmt.Errorf("GET %s: %d %s", path, status, text)
+	}
 	return text, err
 }
 

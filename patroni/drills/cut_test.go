@@ -5,9 +5,9 @@ package drills
 import (
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net/url"
 	"os"
-	"regexp"
 	"strconv"
 	"strings"
 	"sync"
@@ -18,18 +18,6 @@ import (
 // cutFor is longer than the lease of who cannot be reached.
 const cutFor = 30 * time.Second
 
-// cut drops what a member sends and what is sent to it. Members share the machine's network,
-// so that packets are told apart by whose they are: the member's processes (its fence is one
-// of them) move to a control group of their own, which covers connections that they make
-// from then on; those that are open are named one by one; and its two ports are closed to
-// others. What the group says to its own ports goes on, as it would on a host without a
-// network.
-type cut struct {
-	group string         // folder of the control group
-	homes map[int]string // where each process was
-	rules [][]string
-}
-
 // cutOffLeader heals the network when the leader has been replaced.
 func cutOffLeader(t *testing.T, s *scene) {
 	heal := cutOff(t, s.leader)
@@ -38,136 +26,88 @@ func cutOffLeader(t *testing.T, s *scene) {
 	s.load.loyal.haunt(t, s)
 }
 
-// The names of what is made here, and removed again.
-const (
-	cutGroup = "bookstore-drill"
-	cutMark  = "0xd1"
-	unified  = "/sys/fs/cgroup/unified"
-)
+// The chains of rules that are made here, and removed again.
+var cutChains = map[string]string{"OUTPUT": "BOOKSTORE-DRILL-OUT", "INPUT": "BOOKSTORE-DRILL-IN"}
 
+// cutOff drops what a member sends and what is sent to it. Members share the machine's
+// network, so packets are told apart by whose they are: those of the control groups of the
+// member's containers (its fence's among them), and those to its two ports. What the member
+// says to itself goes on, as it would on a host without a network.
 func cutOff(t *testing.T, m member) (heal func()) {
 	t.Helper()
-	rest, err := url.Parse(m.APIURL)
+	api, err := url.Parse(m.APIURL)
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &cut{group: unified + "/" + cutGroup, homes: map[int]string{}}
+	groups, err := controlGroups(t, m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = mend() // of a drill that could not do it itself; else there is nothing to mend
 	heal = sync.OnceFunc(func() {
-		if err := c.heal(); err != nil {
+		if err := mend(); err != nil {
 			t.Errorf("mend the network: %v", err)
 		}
 	})
 	t.Cleanup(heal)
-	if err := errors.Join(c.move(t, m), c.drop(strconv.Itoa(m.Port), rest.Port())); err != nil {
-		t.Fatalf("cut %s off: %v", m.Name, err)
+	for _, rule := range cutRules(groups, strconv.Itoa(m.Port)+","+api.Port()) {
+		must(t, "iptables", append([]string{"-w", "5"}, strings.Fields(rule)...)...)
 	}
-	t.Logf("cut %s off: %d processes, %d rules", m.Name, len(c.homes), len(c.rules))
+	t.Logf("cut %s off, of %d containers", m.Name, len(groups))
 	return heal
 }
 
-// move puts the member's processes into the group; what they begin is born there.
-func (c *cut) move(t *testing.T, m member) error {
-	if err := os.MkdirAll(c.group, 0o755); err != nil {
-		return err
-	}
+// controlGroups are those of a member's containers, as paths below the unified hierarchy's root.
+func controlGroups(t *testing.T, m member) (paths []string, err error) {
+	t.Helper()
 	for _, container := range siblings(t, m) {
-		pids, err := processes(container)
+		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", first(t, container)))
 		if err != nil {
-			return err
+			return nil, err
 		}
-		for _, pid := range pids {
-			home, err := home(pid)
-			if err != nil {
-				continue // it has ended
-			}
-			if err := enter(c.group, pid); err == nil {
-				c.homes[pid] = home
-			}
+		_, path, _ := strings.Cut(string(text), "0::/")
+		path, _, _ = strings.Cut(path, "\n")
+		if path == "" {
+			return nil, fmt.Errorf("%s has no unified control group of its own: %q", container, text)
 		}
+		paths = append(paths, path)
 	}
-	return nil
+	return paths, nil
 }
 
-// home is the folder of a process's control group.
-func home(pid int) (string, error) {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", pid))
-	if err != nil {
-		return "", err
+// cutRules are arguments of iptables. A connection is marked as the member's, or as within
+// it, by its first packet; a cut has marks of its own, since those of an earlier one stay on
+// connections that outlived it.
+func cutRules(groups []string, ports string) (rules []string) {
+	out, in := cutChains["OUTPUT"], cutChains["INPUT"]
+	mark := 2 * (1 + rand.Uint32N(1<<30))
+	within, cut := fmt.Sprint(mark), fmt.Sprint(mark+1)
+	rules = append(rules, "-N "+out, "-N "+in)
+	for _, group := range groups {
+		rules = append(rules, "-A "+out+" -p tcp -m cgroup --path "+group+" -m multiport --dports "+ports+" -j CONNMARK --set-mark "+within)
 	}
-	for line := range strings.Lines(string(text)) {
-		if path, ok := strings.CutPrefix(strings.TrimSpace(line), "0::"); ok {
-			return unified + path, nil
-		}
+	for _, chain := range []string{out, in} {
+		rules = append(rules, "-A "+chain+" -m connmark --mark "+within+" -j ACCEPT")
 	}
-	return "", errors.New("no unified control group: the machine has none")
+	for _, group := range groups {
+		rules = append(rules, "-A "+out+" -m cgroup --path "+group+" -j CONNMARK --set-mark "+cut)
+	}
+	for _, chain := range []string{out, in} {
+		rules = append(rules, "-A "+chain+" -m connmark --mark "+cut+" -j DROP")
+	}
+	return append(rules,
+		"-A "+in+" -p tcp -m multiport --dports "+ports+" -j DROP",
+		"-I OUTPUT -j "+out, "-I INPUT -j "+in)
 }
 
-func enter(group string, pid int) error {
-	return os.WriteFile(group+"/cgroup.procs", []byte(strconv.Itoa(pid)), 0)
-}
-
-// drop makes the rules. They stand before all others, in reverse order.
-func (c *cut) drop(ports ...string) error {
-	var rules [][]string
-	rule := func(chain string, what ...string) { rules = append(rules, append([]string{chain}, what...)) }
-	own := []string{"-p", "tcp", "-m", "cgroup", "--path", cutGroup, "-m", "multiport", "--dports", strings.Join(ports, ",")}
-	rule("OUTPUT", append(own, "-j", "CONNMARK", "--set-mark", cutMark)...)
-	rule("OUTPUT", "-m", "connmark", "--mark", cutMark, "-j", "ACCEPT")
-	rule("INPUT", "-m", "connmark", "--mark", cutMark, "-j", "ACCEPT")
-	rule("OUTPUT", "-m", "cgroup", "--path", cutGroup, "-j", "DROP")
-	rule("INPUT", "-p", "tcp", "-m", "multiport", "--dports", strings.Join(ports, ","), "-j", "DROP")
-	rule("OUTPUT", "-p", "tcp", "-m", "multiport", "--sports", strings.Join(ports, ","), "-j", "DROP")
-	for port := range c.open() {
-		rule("OUTPUT", "-p", "tcp", "--sport", port, "-j", "DROP")
-		rule("INPUT", "-p", "tcp", "--dport", port, "-j", "DROP")
-	}
-	for i := len(rules) - 1; i >= 0; i-- {
-		r := rules[i]
-		if _, err := command("iptables", append([]string{"-w", "5", "-I"}, r...)...); err != nil {
-			return err
-		}
-		c.rules = append(c.rules, r)
-	}
-	return nil
-}
-
-var owner = regexp.MustCompile(`pid=(\d+)`)
-
-// open are the local ports of the connections that the group's processes had before.
-func (c *cut) open() map[string]bool {
-	text, _ := command("ss", "-Htnp", "state", "established") // without it only the old connections stay
-	ports := map[string]bool{}
-	for line := range strings.Lines(text) {
-		f := strings.Fields(line)
-		for _, match := range owner.FindAllStringSubmatch(line, -1) {
-			pid, err := strconv.Atoi(match[1])
-			if _, ours := c.homes[pid]; err == nil && ours && len(f) > 2 {
-				ports[f[2][strings.LastIndex(f[2], ":")+1:]] = true
-			}
-		}
-	}
-	return ports
-}
-
-// heal removes the rules and takes the processes back to where they were.
-func (c *cut) heal() error {
+// mend removes the chains.
+func mend() error {
 	var problems []error
-	for i := len(c.rules) - 1; i >= 0; i-- {
-		_, err := command("iptables", append([]string{"-w", "5", "-D"}, c.rules[i]...)...)
-		problems = append(problems, err)
-	}
-	text, err := os.ReadFile(c.group + "/cgroup.procs")
-	problems = append(problems, err)
-	for line := range strings.Lines(string(text)) {
-		pid, err := strconv.Atoi(strings.TrimSpace(line))
-		if err != nil {
-			continue
+	for builtin, chain := range cutChains {
+		for _, rule := range [][]string{{"-D", builtin, "-j", chain}, {"-F", chain}, {"-X", chain}} {
+			_, err := command("iptables", append([]string{"-w", "5"}, rule...)...)
+			problems = append(problems, err)
 		}
-		to := c.homes[pid]
-		if to == "" {
-			to = unified
-		}
-		problems = append(problems, enter(to, pid))
 	}
-	return errors.Join(append(problems, os.Remove(c.group))...)
+	return errors.Join(problems...)
 }
