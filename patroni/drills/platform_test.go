@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"strconv"
 	"strings"
@@ -82,7 +83,7 @@ func (p *platform) members(ctx context.Context) ([]member, error) {
 	last := errors.New("no member is in Consul")
 	for _, e := range entries {
 		var cluster struct{ Members []member }
-		last = p.get(ctx, fmt.Sprintf("http://%s:%d/cluster", e.Service.Address, e.Service.Port), &cluster)
+		last = p.get(ctx, "http://"+net.JoinHostPort(e.Service.Address, strconv.Itoa(e.Service.Port))+"/cluster", &cluster)
 		if last != nil {
 			continue
 		}

@@ -3,6 +3,7 @@
 package drills
 
 import (
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -25,7 +26,7 @@ func (k *track) gap(since, until time.Time) (longest time.Duration) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	before := since // who was never served before has waited since then
-	for _, at := range append(k.served[:len(k.served):len(k.served)], until) {
+	for _, at := range append(slices.Clip(k.served), until) {
 		if at.After(since) {
 			longest = max(longest, at.Sub(before))
 		}
