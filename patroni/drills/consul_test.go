@@ -1,0 +1,57 @@
+//go:build drill
+
+package drills
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// awayFor is longer than any session lives: the leader stays because its members say so.
+const awayFor = time.Minute
+
+// What started Consul, and where that keeps its process's id.
+const (
+	consulStart = "../../vagrant/provision/60-consul.sh"
+	consulPID   = "/run/bookstore/consul.pid"
+)
+
+// takeConsulAway ends Consul's one server and starts it again after a minute.
+func takeConsulAway(t *testing.T, s *scene) {
+	text, err := os.ReadFile(consulPID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
+	if err != nil {
+		t.Fatalf("%s: %v", consulPID, err)
+	}
+	if name, err := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid)); err != nil || strings.TrimSpace(string(name)) != "consul" {
+		t.Fatalf("process %d is %q, not consul: %v", pid, name, err)
+	}
+	t.Cleanup(func() { startConsul(t) })
+	s.signal(t, syscall.SIGTERM, pid)
+	eventually(t, 30*time.Second, "Consul ends", func(context.Context) error {
+		if syscall.Kill(pid, 0) == nil {
+			return errors.New("it runs")
+		}
+		return nil
+	})
+	rest(t, awayFor)
+	startConsul(t)
+}
+
+// startConsul does nothing where it runs.
+func startConsul(t *testing.T) {
+	t.Helper()
+	if _, err := command("bash", consulStart); err != nil {
+		t.Errorf("start Consul: %v", err)
+	}
+}

@@ -1,0 +1,53 @@
+//go:build drill
+
+package drills
+
+import (
+	"os"
+	"path/filepath"
+	"syscall"
+	"testing"
+)
+
+func killPostgres(t *testing.T, s *scene) {
+	s.signal(t, syscall.SIGKILL, postmaster(t, s.leader.container()))
+}
+
+func killLeader(t *testing.T, s *scene) { s.kill(t, s.leader) }
+
+func killReplica(t *testing.T, s *scene) { s.kill(t, s.replicas[0]) }
+
+func killTwoReplicas(t *testing.T, s *scene) { s.kill(t, s.replicas[:2]...) }
+
+func killLeaderAndReplica(t *testing.T, s *scene) { s.kill(t, s.leader, s.replicas[0]) }
+
+func killAll(t *testing.T, s *scene) { s.kill(t, append(s.replicas, s.leader)...) }
+
+// kill ends the members' containers at one instant, as the kernel would: their first
+// processes die, and all others with them.
+func (s *scene) kill(t *testing.T, victims ...member) {
+	t.Helper()
+	var pids []int
+	for _, m := range victims {
+		pids = append(pids, first(t, m.container()))
+	}
+	s.signal(t, syscall.SIGKILL, pids...)
+}
+
+// signal sends a signal to processes that must be there.
+func (*scene) signal(t *testing.T, what syscall.Signal, pids ...int) {
+	t.Helper()
+	for _, pid := range pids {
+		if err := syscall.Kill(pid, what); err != nil {
+			t.Errorf("send %s to %d: %v", what, pid, err)
+		}
+	}
+	t.Logf("sent %s to %v", what, pids)
+}
+
+// removeLeaderData takes the leader's files from under it while it runs.
+func removeLeaderData(t *testing.T, s *scene) {
+	if err := os.RemoveAll(filepath.Join(volume(t, s.leader.container()), "pgdata")); err != nil {
+		t.Errorf("remove the data: %v", err) // what is written meanwhile may keep a directory from going
+	}
+}

@@ -1,0 +1,67 @@
+//go:build drill
+
+package drills
+
+import (
+	"context"
+	"sync"
+	"time"
+)
+
+// readers ask every member all the time, each through a connection of its own.
+type readers struct {
+	access *access
+	all    []member
+	track  track // any replica answered
+}
+
+// A replica that is silent for so long is passed over by a client, who has others to ask.
+const (
+	readEvery    = 100 * time.Millisecond
+	readPatience = 500 * time.Millisecond
+)
+
+func newReaders(a *access, all []member) *readers { return &readers{access: a, all: all} }
+
+func (r *readers) run(ctx context.Context) {
+	var asking sync.WaitGroup
+	for _, m := range r.all {
+		asking.Go(func() { r.watch(ctx, m) })
+	}
+	asking.Wait()
+}
+
+// watch reads from one member until ctx ends, and connects anew after each failure.
+func (r *readers) watch(ctx context.Context, m member) {
+	tick := time.NewTicker(readEvery)
+	defer tick.Stop()
+	for ctx.Err() == nil {
+		r.stay(ctx, m, tick)
+		<-tick.C
+	}
+}
+
+// stay reads through one connection for as long as that is answered.
+func (r *readers) stay(ctx context.Context, m member, tick *time.Ticker) {
+	connecting, cancel := context.WithTimeout(ctx, readPatience)
+	conn, err := r.access.to(connecting, m)
+	cancel()
+	if err != nil {
+		return
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	for ctx.Err() == nil {
+		reading, cancel := context.WithTimeout(ctx, readPatience)
+		var replica bool
+		var rows int64
+		err := conn.QueryRow(reading, "select pg_is_in_recovery(), (select count(*) from acks)").Scan(&replica, &rows)
+		cancel()
+		if err != nil {
+			return
+		}
+		if replica {
+			r.track.serve()
+		}
+		<-tick.C
+	}
+}

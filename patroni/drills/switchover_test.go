@@ -1,0 +1,32 @@
+//go:build drill
+
+package drills
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+)
+
+// switchOver has Patroni hand the lead to a standby of its choice.
+func switchOver(t *testing.T, s *scene) {
+	address := strings.TrimSuffix(s.leader.APIURL, "/patroni") + "/switchover"
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, address, strings.NewReader(fmt.Sprintf(`{"leader":%q}`, s.leader.Name)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.SetBasicAuth("patroni", s.rest)
+	res, err := (&http.Client{Timeout: 30 * time.Second}).Do(req)
+	if err != nil {
+		t.Fatalf("switch over: %v", err)
+	}
+	defer res.Body.Close()
+	text, err := io.ReadAll(io.LimitReader(res.Body, 1<<10))
+	t.Logf("%s: %s %v", res.Status, text, err)
+	if res.StatusCode != http.StatusOK {
+		t.Errorf("the switchover failed: %s", res.Status)
+	}
+}
