@@ -21,8 +21,8 @@ type Exec func(ctx context.Context, command ...string) (stdout, stderr string, e
 // Stanza is pgBackRest's name for the cluster.
 const Stanza = "shop"
 
-// Run makes the backup that is due: a full one where there is none, or the last
-// is older than fullEvery, else what has changed since. pgBackRest waits until
+// Run makes the backup that is due: a full one where there is none of this
+// timeline, or the last is older than fullEvery, else what has changed since. pgBackRest waits until
 // the WAL that it needs is in the archive, and lets go of what is past keeping.
 func Run(ctx context.Context, exec Exec, log *slog.Logger, fullEvery time.Duration, now time.Time) error {
 	leader := pgbackrest{exec}
@@ -64,23 +64,33 @@ func (p pgbackrest) run(ctx context.Context, args ...string) (string, error) {
 	return stdout, nil
 }
 
-// due reads `pgbackrest info` and tells which type of backup is next.
+// due reads `pgbackrest info` and tells which type of backup is next. A new
+// timeline begins with a full one: a restore may have gone back behind the last,
+// and a leader that died may have left a gap in the archive.
 func due(info []byte, fullEvery time.Duration, now time.Time) (string, error) {
 	var stanzas []struct {
 		Backup []struct {
 			Type      string
 			Timestamp struct{ Stop int64 }
+			Archive   struct{ Stop string } // a WAL file's name: eight digits of timeline first
 		}
+		Archive []struct{ Max string } // of each cluster that the stanza was of, the last is today's
 	}
 	if err := json.NewDecoder(bytes.NewReader(info)).Decode(&stanzas); err != nil {
 		return "", fmt.Errorf("read what pgbackrest knows: %w", err)
 	}
 	for _, s := range stanzas {
+		if len(s.Archive) == 0 {
+			continue
+		}
+		timeline := timelineOf(s.Archive[len(s.Archive)-1].Max)
 		for _, b := range s.Backup {
-			if b.Type == "full" && now.Sub(time.Unix(b.Timestamp.Stop, 0)) < fullEvery {
+			if b.Type == "full" && timelineOf(b.Archive.Stop) == timeline && now.Sub(time.Unix(b.Timestamp.Stop, 0)) < fullEvery {
 				return "incr", nil
 			}
 		}
 	}
 	return "full", nil
 }
+
+func timelineOf(walFile string) string { return walFile[:min(8, len(walFile))] }

@@ -3,6 +3,7 @@ package backup_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"slices"
@@ -32,6 +33,15 @@ func (l *leader) exec(_ context.Context, command ...string) (string, string, int
 	return "", "", 0, nil
 }
 
+// of is a backup as `pgbackrest info` tells of it.
+func of(kind string, stop int, timeline string) string {
+	return fmt.Sprintf(`{"type":%q,"timestamp":{"stop":%d},"archive":{"stop":"%s0000000000000005"}}`, kind, stop, timeline)
+}
+
+func known(timeline, backups string) string {
+	return fmt.Sprintf(`[{"backup":[%s],"archive":[{"max":"FFFFFFFF0000000000000001"},{"max":"%s0000000000000007"}]}]`, backups, timeline)
+}
+
 func TestRun(t *testing.T) {
 	t.Parallel()
 	const full, incremental = "--type=full backup", "--type=incr backup"
@@ -42,19 +52,18 @@ func TestRun(t *testing.T) {
 		fails   bool
 	}{
 		"no backup yet":           {info: `[{"backup":[]}]`, want: full},
-		"a full one of yesterday": {info: `[{"backup":[{"type":"full","timestamp":{"stop":100}}]}]`, want: full},
+		"a full one of yesterday": {info: known("00000001", of("full", 100, "00000001")), want: full},
 		"a full one of today": {
-			info: `[{"backup":[{"type":"full","timestamp":{"stop":5000}},{"type":"incr","timestamp":{"stop":9000}}]}]`,
-			want: incremental,
+			info: known("00000001", of("full", 5000, "00000001")+","+of("incr", 5500, "00000001")), want: incremental,
 		},
 		"only increments of today": {
-			info: `[{"backup":[{"type":"full","timestamp":{"stop":100}},{"type":"incr","timestamp":{"stop":9000}}]}]`,
-			want: full,
+			info: known("00000001", of("full", 100, "00000001")+","+of("incr", 5500, "00000001")), want: full,
 		},
-		"another cluster":           {info: `[{"backup":[]}]`, refused: []string{"stanza-create"}, want: full},
-		"no stanza to be had":       {refused: []string{"stanza-create", "stanza-upgrade"}, want: "stanza-upgrade", fails: true},
-		"the backup does not end":   {info: `[]`, refused: []string{full}, want: full, fails: true},
-		"what is known is not JSON": {info: "[", want: "info --output=json", fails: true},
+		"a full one of today, of another timeline": {info: known("00000002", of("full", 5000, "00000001")), want: full},
+		"another cluster":                          {info: `[{"backup":[]}]`, refused: []string{"stanza-create"}, want: full},
+		"no stanza to be had":                      {refused: []string{"stanza-create", "stanza-upgrade"}, want: "stanza-upgrade", fails: true},
+		"the backup does not end":                  {info: `[]`, refused: []string{full}, want: full, fails: true},
+		"what is known is not JSON":                {info: "[", want: "info --output=json", fails: true},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -87,7 +87,7 @@ func newSite(t *testing.T) *site {
 	s.server = pgtest.Start(t, pgtest.Options{Settings: settings})
 	s.conn = s.server.Conn(t, "postgres")
 	_, port, _ := strings.Cut(s.server.Addr(), ":")
-	config := fmt.Sprintf("[global]\nrepo1-path=%s\nlock-path=%s\nlog-level-file=off\nlog-level-console=off\nlog-level-stderr=warn\nstart-fast=y\n[shop]\npg1-path=%s\npg1-socket-path=%s\npg1-port=%s\n",
+	config := fmt.Sprintf("[global]\nrepo1-path=%s\nlock-path=%s\nrepo1-retention-full=7\nlog-level-file=off\nlog-level-console=off\nlog-level-stderr=warn\nstart-fast=y\n[shop]\npg1-path=%s\npg1-socket-path=%s\npg1-port=%s\n",
 		s.path("backup", "repo"), s.path("backup", "lock"), s.ask(t, "show data_directory"), s.path("socket"), port)
 	if err := os.WriteFile(s.path("pgbackrest.conf"), []byte(config), 0o644); err != nil { //nolint:gosec // no secret
 		t.Fatal(err)

@@ -77,7 +77,7 @@ choose() {
     ! at=$(date --utc --date "$1" +%s.%N 2>/dev/null); then
     die "'$1' is not a time like '2026-01-31 12:00:00'"
   fi
-  ((${at%.*} < $(date +%s))) || die "'$1' has not come yet"
+  ((${at%.*} <= $(date +%s))) || die "'$1' has not come yet"
   chosen=$(pgbackrest --stanza=shop info --output=json | choose_backup.py "$at" "$restores")
   read -r label timeline <<<"$chosen"
   say "backup $label leads to $1"
