@@ -110,6 +110,7 @@ if ! step to 1 "$time"; then
 	die "the databases are as they were: the recovery failed, see above"
 fi
 system=$(sed -n 's/.*system \([0-9]*\) is ready.*/\1/p' "$said")
+[ -n "$system" ] || die "the recovered cluster did not say what system it is: see above"
 step swap "$members" || die "a member's data could not be moved: see above; /data/restored has the recovered cluster"
 forget_leader "$system"
 
