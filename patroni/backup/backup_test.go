@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"slices"
 	"strings"
@@ -69,7 +68,7 @@ func TestRun(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			l := &leader{info: test.info, refused: test.refused}
-			err := backup.Run(t.Context(), l.exec, slog.New(slog.NewTextHandler(io.Discard, nil)), time.Hour, time.Unix(6000, 0))
+			err := backup.Run(t.Context(), l.exec, slog.New(slog.DiscardHandler), time.Hour, time.Unix(6000, 0))
 			if (err != nil) != test.fails || l.ran[len(l.ran)-1] != test.want {
 				t.Errorf("%v after %q, want %q to be the last and failure to be %t", err, l.ran, test.want, test.fails)
 			}
@@ -80,7 +79,7 @@ func TestRun(t *testing.T) {
 func TestRunSaysWhatWasRefused(t *testing.T) {
 	t.Parallel()
 	l := &leader{info: "[]", refused: []string{"--type=full backup"}}
-	err := backup.Run(t.Context(), l.exec, slog.New(slog.NewTextHandler(io.Discard, nil)), time.Hour, time.Unix(6000, 0))
+	err := backup.Run(t.Context(), l.exec, slog.New(slog.DiscardHandler), time.Hour, time.Unix(6000, 0))
 	if err == nil || !strings.Contains(err.Error(), "it is another cluster's") {
 		t.Errorf("error %v, want what pgbackrest said", err)
 	}

@@ -75,7 +75,7 @@ func newSite(t *testing.T) *site {
 	}
 	s := &site{dir: t.TempDir(), bin: bins[0]}
 	for dir := s.dir; dir != os.TempDir() && dir != "/"; dir = filepath.Dir(dir) {
-		if err := os.Chmod(dir, 0o755); err != nil { //nolint:gosec // the server's account has to reach it
+		if err := os.Chmod(dir, 0o755); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -89,7 +89,7 @@ func newSite(t *testing.T) *site {
 	_, port, _ := strings.Cut(s.server.Addr(), ":")
 	config := fmt.Sprintf("[global]\nrepo1-path=%s\nlock-path=%s\nrepo1-retention-full=7\nlog-level-file=off\nlog-level-console=off\nlog-level-stderr=warn\nstart-fast=y\n[shop]\npg1-path=%s\npg1-socket-path=%s\npg1-port=%s\n",
 		s.path("backup", "repo"), s.path("backup", "lock"), s.ask(t, "show data_directory"), s.path("socket"), port)
-	if err := os.WriteFile(s.path("pgbackrest.conf"), []byte(config), 0o644); err != nil { //nolint:gosec // no secret
+	if err := os.WriteFile(s.path("pgbackrest.conf"), []byte(config), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	// Under Patroni they stand in a file, which the backup holds: a recovery needs them.
@@ -107,7 +107,7 @@ func (s *site) path(elements ...string) string {
 // own makes a directory for the server's account.
 func (s *site) own(t *testing.T, dir string) {
 	t.Helper()
-	if err := os.Mkdir(dir, 0o755); err != nil { //nolint:gosec // of a test
+	if err := os.Mkdir(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
 	if c := credential(t); c != nil {
