@@ -95,6 +95,14 @@ job "patroni" {
       attachment_mode = "file-system"
     }
 
+    # Backups and archived WAL, of all members together.
+    volume "backup" {
+      type            = "host"
+      source          = "backup"
+      access_mode     = "single-node-multi-writer"
+      attachment_mode = "file-system"
+    }
+
     # Patroni itself registers the service "patroni" that clients look for. This one tells
     # Nomad when a member is up and Prometheus where its metrics are; it restarts nothing.
     service {
@@ -139,6 +147,9 @@ job "patroni" {
         # For psql in the container.
         PGHOST = "/var/run/postgresql"
         PGPORT = "${NOMAD_PORT_pg}"
+
+        PGBACKREST_CONFIG   = "${NOMAD_TASK_DIR}/pgbackrest.conf"
+        PGBACKREST_PG1_PORT = "${NOMAD_PORT_pg}"
       }
 
       volume_mount {
@@ -146,10 +157,22 @@ job "patroni" {
         destination = "/data"
       }
 
+      volume_mount {
+        volume      = "backup"
+        destination = "/backup"
+      }
+
       template {
         destination = "${NOMAD_SECRETS_DIR}/patroni/patroni.yml"
         change_mode = "noop"
         data        = file("patroni/patroni.yml")
+      }
+
+      # Read with each run of pgbackrest.
+      template {
+        destination = "${NOMAD_TASK_DIR}/pgbackrest.conf"
+        change_mode = "noop"
+        data        = file("patroni/backup/pgbackrest.conf")
       }
 
       # Patroni reads new passwords on SIGHUP; the roles themselves are changed first (README).

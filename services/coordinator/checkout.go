@@ -19,11 +19,11 @@ var Checkout = saga.Define("checkout",
 	saga.StepOf[checkout]{Name: "reserve_stock", At: BranchBooks, Undo: true, Send: func(c checkout) any {
 		return stepLines{c.Order.ID, reserveLines(c.Order.Items)}
 	}},
-	saga.StepOf[checkout]{Name: "authorise", At: BranchPayments, Undo: true, Send: func(c checkout) any {
+	saga.StepOf[checkout]{Name: "authorise", At: BranchPayments, Undo: true, Outside: true, Send: func(c checkout) any {
 		return stepAuthorise{c.Order.ID, c.Payment.Method, c.Payment.Token, c.Order.TotalCents, c.Order.Currency}
 	}},
 	saga.StepOf[checkout]{Name: "approval", When: func(c checkout) bool { return c.RequiresApproval }},
-	saga.StepOf[checkout]{Name: "capture", At: BranchPayments, Undo: true, Pivot: true, Send: func(c checkout) any {
+	saga.StepOf[checkout]{Name: "capture", At: BranchPayments, Undo: true, Pivot: true, Outside: true, Send: func(c checkout) any {
 		return stepOrder{c.Order.ID}
 	}},
 	saga.StepOf[checkout]{Name: createOrder, At: BranchOrders, Undo: true, Send: func(c checkout) any {

@@ -16,7 +16,7 @@ var Return = saga.Define("return",
 	saga.StepOf[orderReturn]{Name: "mark_returned", At: BranchOrders, Undo: true, Send: func(r orderReturn) any {
 		return stepOrder{r.OrderID}
 	}},
-	saga.StepOf[orderReturn]{Name: "refund", At: BranchPayments, Pivot: true, Send: func(r orderReturn) any {
+	saga.StepOf[orderReturn]{Name: "refund", At: BranchPayments, Pivot: true, Outside: true, Send: func(r orderReturn) any {
 		return stepOrder{r.OrderID}
 	}},
 	saga.StepOf[orderReturn]{Name: "restock", At: BranchBooks, Send: func(r orderReturn) any {

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Submits the jobs in jobs/ and waits until every one of them is healthy.
+# 90-jobs.sh [JOB…]: submits the jobs in jobs/, or those, and waits until every one of them is healthy.
 # shellcheck source=lib.sh
 . "$(dirname "$0")/lib.sh"
 become_root "$@"
@@ -14,6 +14,8 @@ submit() {
 	[ "$job" != redis ] || args+=(-preserve-counts)
 	# The ingress alone has no image of its own: Nomad takes the mesh's Envoy.
 	grep -q '^variable "version"' "jobs/$job.nomad.hcl" && args+=("-var=version=$(image_version "$job")")
+	# It proves backups in the members' image.
+	[ "$job" != backup ] || args+=("-var=patroni_version=$(image_version patroni)")
 	nomad job run "${args[@]}" "jobs/$job.nomad.hcl" >"$LOGS/submit-$job.log" 2>&1 ||
 		die "Nomad refused jobs/$job.nomad.hcl: $(cat "$LOGS/submit-$job.log")"
 }
@@ -61,5 +63,13 @@ await() {
 
 # In the order in which one waits for the other; all start at once.
 jobs=(patroni redis migrate ingress prometheus books orders payments coordinator gateway)
+[ "$#" = 0 ] || jobs=("$@")
 for job in "${jobs[@]}"; do submit "$job"; done
 await "${jobs[@]}"
+[ "$#" = 0 ] || exit 0
+
+# It runs by the clock; a cluster that was never backed up does not wait for that.
+submit backup
+if [ "$(curl -fsS "$NOMAD_ADDR/v1/jobs?prefix=backup/" | jq length)" = 0 ]; then
+	bash "$PROVISION/db-backup.sh" --detach
+fi

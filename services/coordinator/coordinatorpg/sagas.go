@@ -129,6 +129,16 @@ func (s Sagas) Unfinished(ctx context.Context) (map[string]map[saga.State]int, e
 	return counts, pg.Fault("count sagas", err)
 }
 
+// Hold implements saga.Store.
+func (s Sagas) Hold(ctx context.Context) (time.Time, error) {
+	var before time.Time
+	err := s.pool.QueryRow(ctx, "SELECT before FROM saga_hold").Scan(&before)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return time.Time{}, nil
+	}
+	return before, pg.Fault("read the hold of sagas", err)
+}
+
 // Prune implements saga.Store.
 func (s Sagas) Prune(ctx context.Context, age time.Duration) error {
 	_, err := s.pool.Exec(ctx, pruneSagasSQL, age.Microseconds())

@@ -30,6 +30,9 @@ type StepOf[D any] struct {
 	// deadline ends it; steps after it are tried until they are made or
 	// refused. A pivot without Undo leaves no way back.
 	Pivot bool
+	// Outside: the participant passes it on to someone whom a restore of the
+	// databases does not take back (Hold).
+	Outside bool
 }
 
 type definedStep struct {
@@ -37,6 +40,7 @@ type definedStep struct {
 	when        func(data json.RawMessage) (bool, error)
 	send        func(data json.RawMessage) (any, error)
 	undo, pivot bool
+	outside     bool
 }
 
 func (d definedStep) approval() bool { return d.at == "" }
@@ -46,7 +50,7 @@ func Define[D any](name string, steps ...StepOf[D]) Definition {
 	out := Definition{Name: name}
 	for _, s := range steps {
 		out.steps = append(out.steps, definedStep{
-			name: s.Name, at: s.At, undo: s.Undo, pivot: s.Pivot,
+			name: s.Name, at: s.At, undo: s.Undo, pivot: s.Pivot, outside: s.Outside,
 			when: func(data json.RawMessage) (bool, error) {
 				if s.When == nil {
 					return true, nil

@@ -25,6 +25,9 @@ func (e *Engine) drive(ctx context.Context, s Saga) {
 		case Expire:
 			happened = Event{Kind: DeadlinePassed, At: e.now()}
 		default:
+			if e.hold.holds(d, s, due) {
+				return
+			}
 			happened = e.call(ctx, d, s, due)
 		}
 		next, ok := d.Next(s, happened)

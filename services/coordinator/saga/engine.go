@@ -29,6 +29,7 @@ type Engine struct {
 	definitions map[string]Definition
 	slots       chan struct{} // holds one for each saga in hand
 	writer      *writer
+	hold        hold
 
 	gate    sync.Mutex // guards closed, and driving against it
 	closed  bool
@@ -62,9 +63,13 @@ func NewEngine(o Options) (*Engine, error) {
 
 // Start begins to drive what is stored.
 func (e *Engine) Start(context.Context) error {
+	e.Metrics.held.Set(1)
 	ctx, stop := context.WithCancel(context.Background())
 	e.stopLoop = stop
 	e.writer.start()
+	if e.held(ctx) {
+		e.loop.Go(func() { e.watchHold(ctx) })
+	}
 	e.loop.Go(func() { e.claimDue(ctx) })
 	e.loop.Go(func() { e.keepHouse(ctx) })
 	return nil

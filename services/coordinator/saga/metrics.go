@@ -11,6 +11,7 @@ type Metrics struct {
 	sagas      *prometheus.CounterVec
 	steps      *prometheus.HistogramVec
 	unfinished *prometheus.GaugeVec
+	held       prometheus.Gauge
 }
 
 // NewMetrics registers the engine's metrics.
@@ -26,8 +27,11 @@ func NewMetrics(registry prometheus.Registerer) *Metrics {
 		unfinished: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "sagas", Help: "Sagas of all coordinators that are not over, by definition and state.",
 		}, []string{"saga", "state"}),
+		held: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "saga_hold", Help: "1 while sagas begun before a restore make no call outside the shop.",
+		}),
 	}
-	registry.MustRegister(m.sagas, m.steps, m.unfinished)
+	registry.MustRegister(m.sagas, m.steps, m.unfinished, m.held)
 	return m
 }
 

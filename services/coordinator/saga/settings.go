@@ -13,6 +13,7 @@ type Settings struct {
 	ClaimEvery  time.Duration
 	ClaimBatch  int
 	MaxInHand   int           // sagas driven at once; the others wait in the store
+	HoldEvery   time.Duration // how often it is asked whether a hold has ended
 	CountEvery  time.Duration // of the metric of what is not finished
 	KeepFor     time.Duration // after its end; longer than any backup that may be restored
 }
@@ -25,6 +26,7 @@ func DefaultSettings() Settings {
 		ClaimEvery:  200 * time.Millisecond,
 		ClaimBatch:  32,
 		MaxInHand:   64,
+		HoldEvery:   time.Second,
 		CountEvery:  5 * time.Second,
 		KeepFor:     35 * 24 * time.Hour,
 	}
@@ -38,7 +40,7 @@ func (s Settings) Validate() error {
 			problems = append(problems, fmt.Errorf(format, args...))
 		}
 	}
-	check(s.CallTimeout > 0 && s.ClaimEvery > 0 && s.CountEvery > 0, "intervals are positive")
+	check(s.CallTimeout > 0 && s.ClaimEvery > 0 && s.HoldEvery > 0 && s.CountEvery > 0, "intervals are positive")
 	check(s.Lease >= s.CallTimeout+time.Second, "a lease of %v does not outlast a call of %v and its storing", s.Lease, s.CallTimeout)
 	check(s.ClaimBatch >= 1 && s.MaxInHand >= s.ClaimBatch, "a batch of %d does not fit %d in hand", s.ClaimBatch, s.MaxInHand)
 	check(s.KeepFor >= 24*time.Hour, "keys bind for 24 h, sagas are kept only %v", s.KeepFor)

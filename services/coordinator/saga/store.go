@@ -90,6 +90,9 @@ type Store interface {
 	News(ctx context.Context, definition, id string, seq int64) (news []Logged, more bool, err error)
 	// Unfinished counts what is not over, by definition and state.
 	Unfinished(ctx context.Context) (map[string]map[State]int, error)
+	// Hold is the moment before which sagas must have been begun to be held; the
+	// zero time is that none are.
+	Hold(ctx context.Context) (time.Time, error)
 	// Prune deletes what ended long ago, a batch of it.
 	Prune(ctx context.Context, age time.Duration) error
 }

@@ -1,0 +1,130 @@
+# restore: one step of bringing the members' data to a point in time, while the members do not run. Submitted by
+# vagrant/provision/db-restore.sh, which says how the steps make a whole.
+
+variable "version" {
+  type        = string
+  default     = "0.1.0"
+  description = "The tag of the members' image: bookstore/patroni:<version>."
+
+  validation {
+    condition     = var.version != "" && var.version != "latest"
+    error_message = "A fixed version is needed: Nomad would try to pull 'latest'."
+  }
+}
+
+variable "datacenter" {
+  type        = string
+  default     = "dc1"
+  description = "The Nomad datacenter to run in."
+
+  validation {
+    condition     = var.datacenter != ""
+    error_message = "The name of a datacenter of the Nomad region."
+  }
+}
+
+variable "count" {
+  type        = number
+  default     = 1
+  description = "How many members the step is about: one to check and recover, all to swap."
+
+  validation {
+    condition     = var.count >= 1 && var.count <= 9
+    error_message = "Between 1 and 9 members."
+  }
+}
+
+variable "step" {
+  type        = string
+  default     = "check"
+  description = "What to do: check, to or swap (patroni/image/restore.sh)."
+
+  validation {
+    condition     = contains(["check", "to", "swap"], var.step)
+    error_message = "One of check, to and swap."
+  }
+}
+
+variable "time" {
+  type        = string
+  default     = ""
+  description = "The point in time, for check and to: 'YYYY-MM-DD HH:MM:SS'."
+
+  validation {
+    condition     = var.time == "" || can(regex("^[-+:.0-9TZ ]+$", var.time))
+    error_message = "A time like '2026-01-31 12:00:00', of UTC or with a zone."
+  }
+}
+
+job "restore" {
+  datacenters = [var.datacenter]
+  type        = "batch"
+
+  group "restore" {
+    count = var.count
+
+    # What fails once fails again: the operator is to see why.
+    restart {
+      attempts = 0
+      mode     = "fail"
+    }
+
+    reschedule {
+      attempts  = 0
+      unlimited = false
+    }
+
+    # The members' own volumes: patroni[0] is the one that is restored.
+    volume "data" {
+      type            = "host"
+      source          = "patroni"
+      per_alloc       = true
+      access_mode     = "single-node-multi-writer"
+      attachment_mode = "file-system"
+    }
+
+    volume "backup" {
+      type            = "host"
+      source          = "backup"
+      access_mode     = "single-node-multi-writer"
+      attachment_mode = "file-system"
+    }
+
+    task "restore" {
+      driver       = "docker"
+      kill_timeout = "30s"
+
+      config {
+        image        = "bookstore/patroni:${var.version}"
+        network_mode = "none"
+        entrypoint   = ["restore.sh"]
+        args         = compact([var.step, var.time])
+      }
+
+      env {
+        PGBACKREST_CONFIG = "${NOMAD_TASK_DIR}/pgbackrest.conf"
+      }
+
+      volume_mount {
+        volume      = "data"
+        destination = "/data"
+      }
+
+      volume_mount {
+        volume      = "backup"
+        destination = "/backup"
+      }
+
+      template {
+        destination = "${NOMAD_TASK_DIR}/pgbackrest.conf"
+        change_mode = "noop"
+        data        = file("patroni/backup/pgbackrest.conf")
+      }
+
+      resources {
+        cpu    = 200
+        memory = 256
+      }
+    }
+  }
+}

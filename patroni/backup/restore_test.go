@@ -1,0 +1,225 @@
+package backup_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"bookstore/services/kit/pg/pgtest"
+)
+
+func TestMain(m *testing.M) { pgtest.Main(m) }
+
+// site is a server that archives, its backups, and the directory that restores go to.
+type site struct {
+	dir    string
+	bin    string
+	conn   *pgx.Conn
+	server *pgtest.Instance
+}
+
+// TestRestoreToAPointInTime goes back twice: to before something was written, and then, undoing that, to after
+// it. What was prepared and not decided at the point is so again.
+func TestRestoreToAPointInTime(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.run(t, "pgbackrest", "--stanza=shop", "stanza-create")
+	beginning := s.now(t)
+	s.run(t, "pgbackrest", "--stanza=shop", "--type=full", "backup")
+
+	s.exec(t, "create table written (what text)", "insert into written values ('before')",
+		"begin", "insert into written values ('in doubt')", "prepare transaction 'doubt'")
+	point := s.now(t)
+	s.exec(t, "commit prepared 'doubt'", "insert into written values ('after')")
+	later := s.now(t)
+	s.archive(t)
+
+	s.refuses(t, "not a time like", "check", "tomorrow")
+	s.refuses(t, "has not come yet", "check", "2999-01-01 00:00:00")
+	s.refuses(t, "no backup leads to", "check", beginning)
+	s.restore(t, "check", point)
+	s.restore(t, "to", point)
+	s.requireRestored(t, 1, "before")
+
+	// What the first restore undid is on a timeline of its own.
+	s.restore(t, "to", later)
+	s.requireRestored(t, 0, "after,before,in doubt")
+	s.restore(t, "verify")
+}
+
+func TestRestoreSaysThatTheArchiveEndsBefore(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.run(t, "pgbackrest", "--stanza=shop", "stanza-create")
+	s.run(t, "pgbackrest", "--stanza=shop", "--type=full", "backup")
+	s.exec(t, "create table written (what text)")
+	s.archive(t)
+	s.refuses(t, "the archive ends before that time", "to", s.now(t))
+}
+
+func newSite(t *testing.T) *site {
+	t.Helper()
+	bins, err := pgtest.Binaries()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &site{dir: t.TempDir(), bin: bins[0]}
+	for dir := s.dir; dir != os.TempDir() && dir != "/"; dir = filepath.Dir(dir) {
+		if err := os.Chmod(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, name := range []string{"socket", "backup", "volume"} {
+		s.own(t, filepath.Join(s.dir, name))
+	}
+	command := "archive_command=pgbackrest --config=" + s.path("pgbackrest.conf") + " --stanza=shop archive-push %p"
+	settings := []string{"archive_mode=on", command, "unix_socket_directories=" + s.path("socket")}
+	s.server = pgtest.Start(t, pgtest.Options{Settings: settings})
+	s.conn = s.server.Conn(t, "postgres")
+	_, port, _ := strings.Cut(s.server.Addr(), ":")
+	config := fmt.Sprintf("[global]\nrepo1-path=%s\nlock-path=%s\nrepo1-retention-full=7\nlog-level-file=off\nlog-level-console=off\nlog-level-stderr=warn\nstart-fast=y\n[shop]\npg1-path=%s\npg1-socket-path=%s\npg1-port=%s\n",
+		s.path("backup", "repo"), s.path("backup", "lock"), s.ask(t, "show data_directory"), s.path("socket"), port)
+	if err := os.WriteFile(s.path("pgbackrest.conf"), []byte(config), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	// Under Patroni they stand in a file, which the backup holds: a recovery needs them.
+	for _, setting := range append(settings, "max_connections=500", "max_prepared_transactions=200") {
+		name, value, _ := strings.Cut(setting, "=")
+		s.exec(t, "alter system set "+name+" = '"+value+"'")
+	}
+	return s
+}
+
+func (s *site) path(elements ...string) string {
+	return filepath.Join(append([]string{s.dir}, elements...)...)
+}
+
+// own makes a directory for the server's account.
+func (s *site) own(t *testing.T, dir string) {
+	t.Helper()
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if c := credential(t); c != nil {
+		if err := os.Chown(dir, int(c.Uid), int(c.Gid)); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// credential is the account that runs PostgreSQL where we are root, which it does not run as.
+func credential(t *testing.T) *syscall.Credential {
+	t.Helper()
+	if os.Getuid() != 0 {
+		return nil
+	}
+	u, err := user.Lookup("postgres")
+	if err != nil {
+		t.Fatal(err)
+	}
+	uid, errUID := strconv.ParseUint(u.Uid, 10, 32)
+	gid, errGID := strconv.ParseUint(u.Gid, 10, 32)
+	if errUID != nil || errGID != nil {
+		t.Fatalf("user postgres has uid %s and gid %s", u.Uid, u.Gid)
+	}
+	return &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}
+}
+
+// command runs a program as the server's account, with the environment of a member.
+func (s *site) command(t *testing.T, name string, args ...string) (string, error) {
+	t.Helper()
+	image, err := filepath.Abs("../image")
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := strings.Join([]string{image, s.bin, os.Getenv("PATH")}, ":")
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	environment := []string{
+		"PATH=" + path, "PGBACKREST_CONFIG=" + s.path("pgbackrest.conf"),
+		"DATA_DIR=" + s.path("volume"), "BACKUP_DIR=" + s.path("backup"), name,
+	}
+	cmd := exec.CommandContext(ctx, "env", append(environment, args...)...)
+	cmd.Dir, cmd.SysProcAttr = s.dir, &syscall.SysProcAttr{Credential: credential(t)}
+	out, err := cmd.CombinedOutput()
+	return string(out), err
+}
+
+func (s *site) run(t *testing.T, name string, args ...string) {
+	t.Helper()
+	if out, err := s.command(t, name, args...); err != nil {
+		t.Fatalf("%s %s: %v\n%s", name, strings.Join(args, " "), err, out)
+	} else if out != "" {
+		t.Log(out)
+	}
+}
+
+func (s *site) restore(t *testing.T, args ...string) {
+	t.Helper()
+	s.run(t, "restore.sh", args...)
+}
+
+func (s *site) refuses(t *testing.T, why string, args ...string) {
+	t.Helper()
+	if out, err := s.command(t, "restore.sh", args...); err == nil || !strings.Contains(out, why) {
+		t.Errorf("restore.sh %s: %v, want it to fail with %q:\n%s", strings.Join(args, " "), err, why, out)
+	}
+}
+
+func (s *site) exec(t *testing.T, statements ...string) {
+	t.Helper()
+	for _, sql := range statements {
+		if _, err := s.conn.Exec(t.Context(), sql); err != nil {
+			t.Fatalf("%s: %v", sql, err)
+		}
+	}
+}
+
+func (s *site) ask(t *testing.T, sql string) (answer string) {
+	t.Helper()
+	if err := s.conn.QueryRow(t.Context(), sql).Scan(&answer); err != nil {
+		t.Fatalf("%s: %v", sql, err)
+	}
+	return answer
+}
+
+// now is a point in time that lies between what was done before and what is done after.
+func (s *site) now(t *testing.T) string {
+	t.Helper()
+	return s.ask(t, "select to_char(clock_timestamp(), 'YYYY-MM-DD HH24:MI:SS.US') from pg_sleep(0.01)")
+}
+
+// archive waits until all that was written so far is in the archive.
+func (s *site) archive(t *testing.T) {
+	t.Helper()
+	s.exec(t, "select txid_current()")
+	segment := s.ask(t, "select pg_walfile_name(pg_switch_wal())")
+	deadline := time.Now().Add(time.Minute)
+	for s.ask(t, "select (coalesce(last_archived_wal, '') >= '"+segment+"')::text from pg_stat_archiver") != "true" {
+		if time.Now().After(deadline) {
+			t.Fatalf("%s was not archived in a minute", segment)
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+}
+
+// requireRestored starts a server on what was restored and looks at it.
+func (s *site) requireRestored(t *testing.T, prepared int, written string) {
+	t.Helper()
+	look := fmt.Sprintf("postgres --single -D %s -c max_prepared_transactions=200 postgres", s.path("volume", "restored"))
+	out, err := s.command(t, "sh", "-c", `echo "select string_agg(what, ',' order by what) || '; ' ||
+		(select count(*) from pg_prepared_xacts) as found from written" | tr '\n' ' ' | `+look)
+	if want := fmt.Sprintf("found = %q", fmt.Sprintf("%s; %d", written, prepared)); err != nil || !strings.Contains(out, want) {
+		t.Errorf("restored: %v, want %s in\n%s", err, want, out)
+	}
+}

@@ -1,0 +1,41 @@
+package main
+
+import (
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+)
+
+func environment(values map[string]string) func(string) string {
+	return func(name string) string { return values[name] }
+}
+
+func TestRunSaysWhatIsWrong(t *testing.T) {
+	t.Parallel()
+	nomad := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("[]")) }))
+	t.Cleanup(nomad.Close)
+	tests := map[string]struct {
+		args   []string
+		values map[string]string
+		want   []string
+	}{
+		"arguments":        {args: []string{"now"}, want: []string{"takes no arguments"}},
+		"nothing is set":   {want: []string{"NOMAD_API", "LEADER"}},
+		"what cannot be":   {values: map[string]string{"FULL_EVERY": "-1h", "TIMEOUT": "-1s"}, want: []string{"FULL_EVERY", "TIMEOUT"}},
+		"not a member":     {values: map[string]string{"NOMAD_API": nomad.URL, "LEADER": "someone"}, want: []string{`"someone"`}},
+		"no leader to ask": {values: map[string]string{"NOMAD_API": nomad.URL, "LEADER": "patroni-3"}, want: []string{"patroni.patroni[3] does not run"}},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			err := run(t.Context(), test.args, environment(test.values), io.Discard, io.Discard)
+			for _, want := range test.want {
+				if err == nil || !strings.Contains(err.Error(), want) {
+					t.Errorf("error %v, want one that says %s", err, want)
+				}
+			}
+		})
+	}
+}

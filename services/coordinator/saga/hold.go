@@ -1,0 +1,58 @@
+package saga
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+)
+
+// hold keeps sagas from calling outside the shop after its databases were
+// brought back to a point in time: what they asked for between that point and
+// the restore is on record out there and no longer here. They wait until an
+// operator has compared the two and ends the hold; sagas begun since do not.
+//
+// Whoever restores stops all coordinators first. So the store is asked when one
+// starts, and again only until there is no hold; before the first answer, all
+// are held.
+type hold struct{ before atomic.Pointer[time.Time] }
+
+// holds tells whether what is due must not be done yet. The saga stays as it
+// is: no try is counted, and it is claimed again when its lease is over.
+func (h *hold) holds(d Definition, s Saga, due Due) bool {
+	step, ok := d.step(due.Step)
+	if !ok || !step.outside {
+		return false
+	}
+	before := h.before.Load()
+	return before == nil || s.CreatedAt.Before(*before)
+}
+
+// held asks the store once, for as long as a call may take, and tells whether
+// it has to be asked again.
+func (e *Engine) held(ctx context.Context) bool {
+	ctx, cancel := context.WithTimeout(ctx, e.Settings.CallTimeout)
+	defer cancel()
+	before, err := e.Store.Hold(ctx)
+	if err != nil {
+		return true
+	}
+	first := e.hold.before.Swap(&before) == nil
+	switch {
+	case before.IsZero():
+		e.Metrics.held.Set(0)
+	case first:
+		e.Log.WarnContext(ctx, "sagas begun before a restore make no call outside the shop until an operator ends the hold",
+			"before", before)
+	}
+	return !before.IsZero()
+}
+
+// watchHold returns once there is no hold.
+func (e *Engine) watchHold(ctx context.Context) {
+	for pause(ctx, e.Settings.HoldEvery) {
+		if !e.held(ctx) {
+			e.Log.InfoContext(ctx, "no saga is held")
+			return
+		}
+	}
+}

@@ -1,0 +1,146 @@
+package saga
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// heldStore has one saga, given out again and again, and a hold that a test changes.
+type heldStore struct {
+	Store
+
+	mu     sync.Mutex
+	saga   Saga
+	before time.Time
+	err    error
+}
+
+func (s *heldStore) Hold(context.Context) (time.Time, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.before, s.err
+}
+
+func (s *heldStore) set(before time.Time, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.before, s.err = before, err
+}
+
+func (s *heldStore) Claim(context.Context, int, time.Duration) ([]Saga, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.saga.State.Final() {
+		return nil, nil
+	}
+	s.saga.Version++
+	return []Saga{s.saga}, nil
+}
+
+func (s *heldStore) Advance(_ context.Context, changes []Change) ([]bool, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	applied := make([]bool, len(changes))
+	for i, c := range changes {
+		if applied[i] = c.Version == s.saga.Version; applied[i] {
+			s.saga = c.Saga
+			s.saga.Version++
+		}
+	}
+	return applied, nil
+}
+
+func (s *heldStore) state(step int) StepState {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.saga.Steps[step].State
+}
+
+// willing does whatever it is asked.
+type willing struct{}
+
+func (willing) Do(context.Context, Call, any) error { return nil }
+
+func (willing) Undo(context.Context, Call) error { return nil }
+
+// A saga begun before a restore comes as far as the first step outside and waits there, without a try being
+// counted; one begun since goes through.
+func TestAHeldSagaWaitsBeforeItCallsOutside(t *testing.T) {
+	t.Parallel()
+	begun := time.Now()
+	s := voyage(t, begun, begun.Add(time.Minute), nil)
+	s.eventually(t, func() bool { return s.state(0) == Done && s.state(1) == Doing })
+	s.stays(t, 1, Doing)
+	s.set(time.Time{}, nil)
+	s.eventually(t, func() bool { return s.state(1) == Done })
+	if s.saga.State != Completed || s.saga.Steps[1].Attempts != 1 {
+		t.Errorf("ended as %+v", s.saga)
+	}
+
+	since := voyage(t, begun, begun.Add(-time.Minute), nil)
+	since.eventually(t, func() bool { return since.state(1) == Done })
+}
+
+// Until the store has said that there is no hold, there is one.
+func TestWithoutAnAnswerSagasAreHeld(t *testing.T) {
+	t.Parallel()
+	s := voyage(t, time.Now(), time.Time{}, errors.New("no database"))
+	s.eventually(t, func() bool { return s.state(1) == Doing })
+	s.stays(t, 1, Doing)
+	s.set(time.Time{}, nil)
+	s.eventually(t, func() bool { return s.state(1) == Done })
+}
+
+// voyage drives a saga of two steps, the second of which reaches outside.
+func voyage(t *testing.T, begun, before time.Time, err error) *heldStore {
+	t.Helper()
+	d := Define("trip", StepOf[struct{}]{Name: "one", At: "here", Send: func(d struct{}) any { return d }},
+		StepOf[struct{}]{Name: "two", At: "here", Outside: true, Send: func(d struct{}) any { return d }})
+	s := &heldStore{before: before, err: err, saga: Saga{
+		ID: "1", Definition: "trip", State: Running, Data: []byte("{}"), Version: 1, CreatedAt: begun, UpdatedAt: begun,
+		Deadline: begun.Add(time.Hour), Steps: []Step{{Name: "one", State: Doing}, {Name: "two", State: Pending}},
+	}}
+	settings := DefaultSettings()
+	settings.ClaimEvery, settings.HoldEvery, settings.CountEvery = 5*time.Millisecond, 5*time.Millisecond, time.Hour
+	e, problem := NewEngine(Options{
+		Store: s, Definitions: []Definition{d}, Participants: map[string]Participant{"here": willing{}}, Clock: time.Now,
+		Metrics: NewMetrics(prometheus.NewRegistry()), Log: slog.New(slog.NewTextHandler(t.Output(), nil)), Settings: settings,
+	})
+	if problem != nil {
+		t.Fatal(problem)
+	}
+	if err := e.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := e.Stop(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
+	return s
+}
+
+func (s *heldStore) eventually(t *testing.T, done func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); !done(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("the saga stands at %+v", s.saga)
+		}
+	}
+}
+
+// stays looks for long enough for many claims.
+func (s *heldStore) stays(t *testing.T, step int, state StepState) {
+	t.Helper()
+	for end := time.Now().Add(100 * time.Millisecond); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+		if got := s.state(step); got != state {
+			t.Fatalf("step %d is %s, want it to stay %s", step, got, state)
+		}
+	}
+}
