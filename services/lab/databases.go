@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"bookstore/patroni"
 	"bookstore/services/kit/pg/pgtest"
 )
 
@@ -32,8 +33,8 @@ func (s *Shop) startServer() *pgtest.Instance {
 	server := pgtest.Start(s.t, s.options.Postgres)
 	logins := filepath.Join(s.dir, "logins")
 	var text strings.Builder
-	for _, name := range []string{BookDB, OrderDB, PaymentDB, CoordinatorDB} {
-		fmt.Fprintf(&text, "%s_a %s\n%s_b %s\n", name, password, name, password)
+	for _, login := range patroni.Logins(patroni.Databases(), patroni.Guests()) {
+		fmt.Fprintf(&text, "%s %s\n", login, password)
 	}
 	if err := os.WriteFile(logins, []byte(text.String()), 0o600); err != nil {
 		s.t.Fatal(err)

@@ -80,6 +80,9 @@ func (w *world) change(i *instance, id int64) {
 		left, err = i.Adjust(ctx, id, 1)
 		c.version = left.StockVersion
 	}
+	if fault.KindOf(err) == fault.Unavailable && err != nil {
+		return // not made: a machine that is busy ends transactions that stand still
+	}
 	if err != nil {
 		w.Errorf("change the %s of book %d: %v", c.of, id, err)
 		return
