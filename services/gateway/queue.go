@@ -73,13 +73,17 @@ type queue struct {
 
 // newQueue makes a queue with so many times the room that the settings name.
 func newQueue(s Resilience, times uint) *queue {
-	q := &queue{wait: time.Duration(times) * s.InFlightWait, most: int(times * s.InFlightMost), limiter: adaptivelimiter.NewBuilder[any]().
+	q := &queue{
+		wait: time.Duration(times) * s.InFlightWait, //nolint:gosec // a few
+		most: int(times * s.InFlightMost),
+	}
+	q.limiter = adaptivelimiter.NewBuilder[any]().
 		WithLimits(times*s.InFlightLeast, times*s.InFlightMost, times*s.InFlightFirst).
 		WithMaxLimitFactor(limitHeadroom).
 		WithRecentWindow(limitEvery, limitEveryMax, limitSamples).
 		WithRecentQuantile(limitQuantile).
 		WithBaselineWindow(limitBaseline).
-		Build()}
+		Build()
 	q.patient, q.rush = context.WithCancel(context.Background())
 	return q
 }

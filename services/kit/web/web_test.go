@@ -118,9 +118,10 @@ func TestFailuresAreProblems(t *testing.T) {
 }
 
 // What is refused to be rid of load would otherwise come again at once, by the
-// proxies on the way, which repeat what has failed elsewhere.
-func TestOnlyWhatFailedIsRepeatedByProxies(t *testing.T) {
-	app := web.New(web.Options{})
+// proxies on the way, which repeat what has failed elsewhere. Nor is it logged.
+func TestWhatIsRefusedCostsLittle(t *testing.T) {
+	var log bytes.Buffer
+	app := web.New(web.Options{Log: slog.New(slog.NewTextHandler(&log, nil))})
 	kinds := map[string]fault.Kind{"/overloaded": fault.Overloaded, "/open": fault.CircuitOpen, "/away": fault.Unavailable}
 	for path, kind := range kinds {
 		app.Get(path, func(*fiber.Ctx) error { return fault.New(kind, "not now") })
@@ -130,6 +131,9 @@ func TestOnlyWhatFailedIsRepeatedByProxies(t *testing.T) {
 		if want := map[bool]string{true: "true"}[kind != fault.Unavailable]; got != want {
 			t.Errorf("%s says %q, want %q", kind, got, want)
 		}
+	}
+	if lines := strings.Count(log.String(), "msg=request"); lines != 1 || !strings.Contains(log.String(), "/away") {
+		t.Errorf("logged:\n%s", log.String())
 	}
 }
 
