@@ -39,6 +39,9 @@ type Sessions interface {
 type Task interface {
 	// Kill ends its processes at once, whatever they do.
 	Kill(ctx context.Context) error
+	// StandsStill says whether all its processes were without any processor time
+	// when that was last measured, and that was after a time.
+	StandsStill(ctx context.Context, after time.Time) (bool, error)
 }
 
 // patience bounds each call to Consul and Nomad: the next look comes soon.
@@ -85,8 +88,10 @@ func (f *Fence) release(ctx context.Context) {
 	}
 }
 
-// watchSilence kills a leader that answers nothing any more. A member that does not lead
-// harms nobody, and a leader that answers anything is Patroni's to judge.
+// watchSilence kills a leader that answers nothing any more and does nothing any more. A
+// member that does not lead harms nobody, and a leader that does anything is Patroni's to
+// judge: on a machine that is short of processors a new leader, whom everybody asks at once,
+// may well be silent for seconds. It is slow then; killed, the next one would be slow.
 func (f *Fence) watchSilence(ctx context.Context) {
 	silence := Silence{Slack: f.Every / 4}
 	due := time.Now()
@@ -94,8 +99,7 @@ func (f *Fence) watchSilence(ctx context.Context) {
 		asked := Question{Due: due, Began: time.Now(), Patience: f.Every}
 		answer := f.Member.Ask(ctx, f.Every)
 		asked.Ended, asked.Answered = time.Now(), answer != None
-		if silence.Add(asked) >= f.Frozen {
-			f.kill(ctx)
+		if lasts := silence.Add(asked); lasts >= f.Frozen && f.kill(ctx, asked.Ended.Add(-lasts/2)) {
 			silence.Reset()
 		}
 		due = later(due.Add(f.pauseAfter(answer)), time.Now())
@@ -110,22 +114,31 @@ func (f *Fence) pauseAfter(answer Answer) time.Duration {
 	return f.Every
 }
 
-func (f *Fence) kill(ctx context.Context) {
+// kill kills a leader that has stood still after a time, and tells whether it had to.
+func (f *Fence) kill(ctx context.Context, after time.Time) bool {
 	within, cancel := context.WithTimeout(ctx, 2*patience)
 	defer cancel()
+	still, err := f.Task.StandsStill(within, after)
+	if err != nil {
+		f.problem(ctx, "the member is silent, and Nomad does not say whether it stands still", err)
+	}
+	if !still {
+		return false
+	}
 	leads, err := f.Sessions.Leads(within)
 	if err != nil {
 		// Without Consul nobody could take over from it either.
 		f.problem(ctx, "the member is silent, and Consul does not say whether it leads", err)
-		return
+		return false
 	}
 	if !leads {
-		return
+		return false
 	}
-	f.Log.WarnContext(ctx, "the leader is silent, it is killed", "after", f.Frozen.String())
+	f.Log.WarnContext(ctx, "the leader stands still, it is killed", "after", f.Frozen.String())
 	if err := f.Task.Kill(within); err != nil {
 		f.problem(ctx, "the silent leader cannot be killed", err)
 	}
+	return true
 }
 
 func (f *Fence) problem(ctx context.Context, what string, err error) {

@@ -19,6 +19,8 @@ func (p processes) Kill(context.Context) error {
 	return nil
 }
 
+func (processes) StandsStill(context.Context, time.Time) (bool, error) { return true, nil }
+
 func run(t *testing.T, f *fence.Fence) {
 	t.Helper()
 	f.Log = slog.New(slog.DiscardHandler)
@@ -79,6 +81,30 @@ type unkillable struct{ t *testing.T }
 func (u unkillable) Kill(context.Context) error {
 	u.t.Error("a member was killed that is no leader for certain")
 	return nil
+}
+
+func (u unkillable) StandsStill(context.Context, time.Time) (bool, error) { return true, nil }
+
+// busy is a member that is slow.
+type busy struct {
+	unkillable
+
+	asked chan struct{}
+}
+
+func (b busy) StandsStill(context.Context, time.Time) (bool, error) {
+	b.asked <- struct{}{}
+	return false, nil
+}
+
+func TestASlowLeaderIsNotKilled(t *testing.T) {
+	t.Parallel()
+	volume, slow := t.TempDir(), busy{unkillable{t}, make(chan struct{})}
+	live(t, volume)
+	run(t, &fence.Fence{Lock: fence.NewLock(volume), Member: silent(t), Sessions: sessions{leads: true}, Task: slow})
+	for range 3 {
+		came(t, "the question whether it stands still", slow.asked)
+	}
 }
 
 func TestASilentMemberIsNotKilled(t *testing.T) {
