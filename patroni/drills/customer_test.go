@@ -28,6 +28,7 @@ type customer struct {
 
 	orders track
 	reads  []*track // of each cached book
+	lists  track
 
 	mu        sync.Mutex
 	acked     map[string][]byte // orders as they were acknowledged, by their path
@@ -39,6 +40,7 @@ type customer struct {
 const (
 	orderEvery    = 100 * time.Millisecond
 	bookEvery     = 50 * time.Millisecond
+	listEvery     = 100 * time.Millisecond
 	copies        = 100_000
 	orderPatience = 10 * time.Second
 	settleWithin  = 40 * time.Second
@@ -84,10 +86,19 @@ func (c *customer) run(ctx context.Context) {
 	settle, giveUp := context.WithCancel(context.WithoutCancel(ctx))
 	defer giveUp()
 	context.AfterFunc(ctx, func() { time.AfterFunc(settleWithin, giveUp) })
-	var both sync.WaitGroup
-	both.Go(func() { each(ctx, orderEvery, func(n int) { c.order(settle, n) }) })
-	both.Go(func() { each(ctx, bookEvery, func(n int) { c.read(settle, n%len(c.cached)) }) })
-	both.Wait()
+	var all sync.WaitGroup
+	all.Go(func() { each(ctx, orderEvery, func(n int) { c.order(settle, n) }) })
+	all.Go(func() { each(ctx, bookEvery, func(n int) { c.read(settle, n%len(c.cached)) }) })
+	all.Go(func() { each(ctx, listEvery, func(n int) { c.list(settle, n) }) })
+	all.Wait()
+}
+
+// list asks for books that no cache knows of: replicas answer that.
+func (c *customer) list(ctx context.Context, n int) {
+	status, _, err := c.call(ctx, http.MethodGet, fmt.Sprintf("/books?author=%s-%d&limit=1", c.name, n), nil, nil)
+	if err == nil && status == http.StatusOK {
+		c.lists.serve()
+	}
 }
 
 func (c *customer) read(ctx context.Context, n int) {

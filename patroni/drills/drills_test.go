@@ -17,7 +17,7 @@ type drill struct {
 // bars are what a drill may cost at most.
 type bars struct {
 	writes       time.Duration // the longest time without an acknowledged row, or without an acknowledged order
-	replicaReads time.Duration // … in which no replica answered
+	replicaReads time.Duration // … in which no replica answered, or no list that comes from one
 	cachedReads  time.Duration // … in which a cached book was not served
 	whole        time.Duration // from the end of the harm until nothing is missing
 }

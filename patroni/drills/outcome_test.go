@@ -10,17 +10,17 @@ import (
 
 // outcome is what one run of a drill cost.
 type outcome struct {
-	drill                                     string
-	rows, orders, replicaReads, books, latest time.Duration // the longest times without; latest: the worse of rows and orders
-	whole                                     time.Duration
-	lost, half                                int
+	drill                                    string
+	rows, orders, replicaReads, lists, books time.Duration // the longest times without
+	whole                                    time.Duration
+	lost, half                               int
 }
 
 func (o *outcome) measure(l *load, harmed time.Time) {
 	o.rows = l.writers.track.gap(harmed, l.until)
 	o.orders = l.customer.orders.gap(harmed, l.until)
-	o.latest = max(o.rows, o.orders)
 	o.replicaReads = l.readers.track.gap(harmed, l.until)
+	o.lists = l.customer.lists.gap(harmed, l.until)
 	for _, book := range l.customer.reads {
 		o.books = max(o.books, book.gap(harmed, l.until))
 	}
@@ -33,6 +33,7 @@ func (o *outcome) judge(t *testing.T, s *scene, b bars) {
 		"no row was acknowledged":   {o.rows, b.writes},
 		"no order was acknowledged": {o.orders, b.writes},
 		"no replica answered":       {o.replicaReads, b.replicaReads},
+		"no list was served":        {o.lists, b.replicaReads},
 		"a cached book was missing": {o.books, b.cachedReads},
 	} {
 		if c.took > c.allowed {
@@ -49,9 +50,9 @@ func (o *outcome) judge(t *testing.T, s *scene, b bars) {
 		o.count(t, "orders are not as they were acknowledged", s.load.customer.lost)
 	o.half = o.count(t, "rows of a deposed leader survived", s.load.loyal.survived) + s.load.loyal.acknowledged +
 		o.count(t, "transactions are half done", s.half)
-	t.Logf("%d rows and %d orders acknowledged; without: rows %.2f s, orders %.2f s, replica reads %.2f s, cached reads %.2f s; whole %.1f s after the harm; lost %d, half %d",
+	t.Logf("%d rows and %d orders acknowledged; without: rows %.2f s, orders %.2f s, replica reads %.2f s, lists %.2f s, cached reads %.2f s; whole %.1f s after the harm; lost %d, half %d",
 		len(s.load.writers.acked), len(s.load.customer.acked), o.rows.Seconds(), o.orders.Seconds(),
-		o.replicaReads.Seconds(), o.books.Seconds(), o.whole.Seconds(), o.lost, o.half)
+		o.replicaReads.Seconds(), o.lists.Seconds(), o.books.Seconds(), o.whole.Seconds(), o.lost, o.half)
 }
 
 // countWithin bounds one count.
