@@ -30,8 +30,11 @@ type customer struct {
 	reads  []*track // of each cached book
 	lists  track
 
+	queue chan struct{} // who has an order under way
+
 	mu        sync.Mutex
 	acked     map[string][]byte // orders as they were acknowledged, by their path
+	refused   map[string]int    // what else was answered to orders
 	unsettled int
 	last      string // the answer to an order that was given up
 }
@@ -43,13 +46,14 @@ const (
 	listEvery     = 100 * time.Millisecond
 	copies        = 100_000
 	orderPatience = 10 * time.Second
+	mostOrders    = 64 // under way: while none is settled, no more customers come than these
 	settleWithin  = 40 * time.Second
 )
 
 func newCustomer(p *platform) *customer {
 	transport := &http.Transport{MaxIdleConnsPerHost: 256}
 	return &customer{
-		platform: p, name: "drill-" + uuid.NewString()[:8], acked: map[string][]byte{},
+		platform: p, name: "drill-" + uuid.NewString()[:8], acked: map[string][]byte{}, refused: map[string]int{}, queue: make(chan struct{}, mostOrders),
 		http: &http.Client{Transport: transport, Timeout: orderPatience},
 	}
 }
@@ -110,6 +114,12 @@ func (c *customer) read(ctx context.Context, n int) {
 
 // order asks for one order under its key until it is settled, ever less often.
 func (c *customer) order(ctx context.Context, n int) {
+	select {
+	case c.queue <- struct{}{}:
+		defer func() { <-c.queue }()
+	default:
+		return
+	}
 	body := map[string]any{"customerId": c.name, "items": []map[string]any{
 		{"bookId": c.ordered[n%len(c.ordered)], "quantity": 1 + n%2},
 	}}
@@ -120,6 +130,7 @@ func (c *customer) order(ctx context.Context, n int) {
 			c.acknowledge(text)
 			return
 		}
+		c.note(status, text, err)
 		select {
 		case <-time.After(wait/2 + rand.N(wait)):
 		case <-ctx.Done():
@@ -130,6 +141,19 @@ func (c *customer) order(ctx context.Context, n int) {
 			return
 		}
 	}
+}
+
+// note counts an answer that is not an order.
+func (c *customer) note(status int, text []byte, err error) {
+	var problem struct{ Code, Detail string }
+	_ = json.Unmarshal(text, &problem) // what is no problem is told by its status
+	what := fmt.Sprintf("%d %s %s", status, problem.Code, problem.Detail)
+	if err != nil {
+		what = "no answer"
+	}
+	c.mu.Lock()
+	c.refused[what]++
+	c.mu.Unlock()
 }
 
 func (c *customer) acknowledge(text []byte) {

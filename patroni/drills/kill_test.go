@@ -3,8 +3,11 @@
 package drills
 
 import (
+	"context"
+	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"syscall"
 	"testing"
 )
@@ -29,9 +32,23 @@ func (s *scene) kill(t *testing.T, victims ...member) {
 	t.Helper()
 	var pids []int
 	for _, m := range victims {
-		pids = append(pids, first(t, m.container()))
+		pid := first(t, m.container())
+		pids = append(pids, pid)
+		s.dead[m.container()] = pid
 	}
 	s.signal(t, syscall.SIGKILL, pids...)
+}
+
+// risen is nil when every container that was killed runs anew and nothing is missing: Consul
+// hears of a death seconds later.
+func (s *scene) risen(ctx context.Context) error {
+	for container, pid := range s.dead {
+		now, err := command("docker", "inspect", "--format", "{{.State.Pid}}", container)
+		if err != nil || now == "0" || now == strconv.Itoa(pid) {
+			return fmt.Errorf("%s does not run anew: process %s, %v", container, now, err)
+		}
+	}
+	return s.whole(ctx)
 }
 
 // signal sends a signal to processes that must be there.

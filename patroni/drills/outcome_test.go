@@ -53,6 +53,7 @@ func (o *outcome) judge(t *testing.T, s *scene, b bars) {
 	t.Logf("%d rows and %d orders acknowledged; without: rows %.2f s, orders %.2f s, replica reads %.2f s, lists %.2f s, cached reads %.2f s; whole %.1f s after the harm; lost %d, half %d",
 		len(s.load.writers.acked), len(s.load.customer.acked), o.rows.Seconds(), o.orders.Seconds(),
 		o.replicaReads.Seconds(), o.lists.Seconds(), o.books.Seconds(), o.whole.Seconds(), o.lost, o.half)
+	t.Logf("orders were also answered with %v", s.load.customer.refused)
 }
 
 // countWithin bounds one count.

@@ -19,6 +19,7 @@ type readers struct {
 const (
 	readEvery    = 100 * time.Millisecond
 	readPatience = 500 * time.Millisecond
+	readPause    = 500 * time.Millisecond // after a failure: who connects costs more than who reads
 )
 
 func newReaders(a *access, all []member) *readers { return &readers{access: a, all: all} }
@@ -37,7 +38,10 @@ func (r *readers) watch(ctx context.Context, m member) {
 	defer tick.Stop()
 	for ctx.Err() == nil {
 		r.stay(ctx, m, tick)
-		<-tick.C
+		select {
+		case <-time.After(readPause):
+		case <-ctx.Done():
+		}
 	}
 }
 

@@ -75,10 +75,11 @@ type scene struct {
 	leader   member
 	replicas []member // in a random order
 	load     *load
+	dead     map[string]int // containers that were killed, and their first processes
 }
 
 func (d drill) run(t *testing.T, p *platform, r *report) {
-	s := &scene{platform: p}
+	s := &scene{platform: p, dead: map[string]int{}}
 	list, err := p.members(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -97,7 +98,7 @@ func (d drill) run(t *testing.T, p *platform, r *report) {
 	harmed := time.Now()
 	d.harm(t, s)
 	healed := time.Now()
-	if err := poll(t.Context(), d.bars.whole, p.whole); err != nil {
+	if err := poll(t.Context(), d.bars.whole, s.risen); err != nil {
 		t.Errorf("the shop is not whole again %s after the harm: %v", d.bars.whole, err)
 	}
 	o := outcome{drill: d.name, whole: time.Since(healed)}
