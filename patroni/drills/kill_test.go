@@ -44,8 +44,11 @@ func (s *scene) kill(t *testing.T, victims ...member) {
 func (s *scene) risen(ctx context.Context) error {
 	for container, pid := range s.dead {
 		now, err := command("docker", "inspect", "--format", "{{.State.Pid}}", container)
-		if err != nil || now == "0" || now == strconv.Itoa(pid) {
-			return fmt.Errorf("%s does not run anew: process %s, %v", container, now, err)
+		if err != nil {
+			return fmt.Errorf("look whether %s runs anew: %w", container, err)
+		}
+		if now == "0" || now == strconv.Itoa(pid) {
+			return fmt.Errorf("%s does not run anew: its first process is %s", container, now)
 		}
 	}
 	return s.whole(ctx)
