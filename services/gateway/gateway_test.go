@@ -18,12 +18,13 @@ import (
 	"go.uber.org/goleak"
 
 	"bookstore/services/gateway"
+	"bookstore/services/kit/redis/redistest"
 	"bookstore/services/kit/web"
 )
 
 func TestMain(m *testing.M) {
 	// Fasthttp's goroutines that outlive a server: see kit/lifecycle.
-	goleak.VerifyTestMain(m,
+	goleak.VerifyTestMain(m, redistest.LateDials(),
 		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.updateServerDate.func1"),
 		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.(*workerPool).Start.func2"))
 }

@@ -21,7 +21,7 @@ import (
 
 // Fasthttp's goroutines that outlive a server: see kit/lifecycle.
 func TestMain(m *testing.M) {
-	pgtest.Main(m,
+	pgtest.Main(m, redistest.LateDials(),
 		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.updateServerDate.func1"),
 		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.(*workerPool).Start.func2"))
 }

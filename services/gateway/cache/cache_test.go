@@ -16,10 +16,11 @@ import (
 	"bookstore/services/kit/coherence"
 	"bookstore/services/kit/fault"
 	"bookstore/services/kit/pg/pgtest"
+	"bookstore/services/kit/redis/redistest"
 )
 
 func TestMain(m *testing.M) {
-	pgtest.Main(m, goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.updateServerDate.func1"))
+	pgtest.Main(m, redistest.LateDials(), goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.updateServerDate.func1"))
 }
 
 // lease is one that a test can end.

@@ -11,9 +11,10 @@ import (
 	"go.uber.org/goleak"
 
 	"bookstore/services/kit/fault"
+	"bookstore/services/kit/redis/redistest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m, redistest.LateDials()) }
 
 // everybody are the limits that a shop begins with.
 var everybody = Limits{Rate: 200, Burst: 400, InFlight: 64}

@@ -17,7 +17,7 @@ import (
 	"bookstore/services/kit/redis/redistest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m, redistest.LateDials()) }
 
 var discard = slog.New(slog.DiscardHandler)
 

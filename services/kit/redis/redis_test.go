@@ -12,7 +12,7 @@ import (
 	"bookstore/services/kit/redis/redistest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m, redistest.LateDials()) }
 
 func write(t *testing.T, path, content string) {
 	t.Helper()
