@@ -6,22 +6,26 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/failsafe-go/failsafe-go/adaptivelimiter"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"bookstore/services/kit/fault"
 )
 
-// transactionsMore is how many times more calls the coordinator carries at once
-// than others do, and how much longer they may wait: a transaction takes longer
-// than a read, and waits for other services most of that time.
-const transactionsMore = 4
+// The queue of a destination that has all it can carry: up to as many as are
+// in flight wait, beyond them more and more are refused, at twice as many all.
+const (
+	queueFree = 1
+	queueMost = 2
+)
 
 // destination is an upstream with what guards it, and all else from it: where
 // one does not answer, calls to the others find all that they need.
 type destination struct {
 	breaker *breaker
 	budget  *budget
-	queue   *queue
+	limiter adaptivelimiter.AdaptiveLimiter[any]
+	wait    time.Duration
 
 	rerouted, resent, unsent, shed prometheus.Counter
 }
@@ -30,17 +34,13 @@ func newDestinations(settings Resilience, m metrics, log *slog.Logger) map[Upstr
 	destinations := map[Upstream]*destination{}
 	for _, r := range Routes() {
 		if destinations[r.Upstream] == nil {
-			destinations[r.Upstream] = newDestination(r.Upstream, settings.withDefaults(), m, log)
+			destinations[r.Upstream] = newDestination(string(r.Upstream), settings.withDefaults(), m, log)
 		}
 	}
 	return destinations
 }
 
-func newDestination(upstream Upstream, settings Resilience, m metrics, log *slog.Logger) *destination {
-	name, more := string(upstream), uint(1)
-	if upstream == Coordinator {
-		more = transactionsMore
-	}
+func newDestination(name string, settings Resilience, m metrics, log *slog.Logger) *destination {
 	opened := m.opened.WithLabelValues(name)
 	d := &destination{
 		breaker: newBreaker(settings.CircuitThreshold, settings.CircuitOpenFor, func(state circuitState) {
@@ -49,8 +49,12 @@ func newDestination(upstream Upstream, settings Resilience, m metrics, log *slog
 			}
 			log.Warn("circuit", "destination", name, "state", state.String())
 		}),
-		budget:   newBudget(settings.ResendShare, settings.ResendLeast),
-		queue:    newQueue(settings, more),
+		budget: newBudget(settings.ResendShare, settings.ResendLeast),
+		limiter: adaptivelimiter.NewBuilder[any]().
+			WithLimits(settings.InFlightLeast, settings.InFlightMost, settings.InFlightFirst).
+			WithQueueing(queueFree, queueMost).
+			Build(),
+		wait:     settings.InFlightWait,
 		rerouted: m.reroutes.WithLabelValues(name, bySidecar),
 		resent:   m.reroutes.WithLabelValues(name, byGateway),
 		unsent:   m.unsent.WithLabelValues(name),
@@ -68,10 +72,10 @@ func (d *destination) enter(caller context.Context, r Route) (*visit, error) {
 	if err != nil {
 		return nil, err
 	}
-	at, err := d.queue.enter(caller)
+	permit, err := d.limiter.AcquirePermitWithMaxWait(caller, d.wait)
 	if err != nil {
 		_ = d.breaker.leave(in, undecided, 0)
-		if !errors.Is(err, errFull) {
+		if !errors.Is(err, adaptivelimiter.ErrExceeded) {
 			return nil, broken(caller, err)
 		}
 		d.shed.Inc()
@@ -82,7 +86,7 @@ func (d *destination) enter(caller context.Context, r Route) (*visit, error) {
 	d.budget.called()
 	deadline, limited := caller.Deadline()
 	return &visit{
-		destination: d, route: r, caller: caller, pass: in, place: at,
+		destination: d, route: r, caller: caller, pass: in, permit: permit,
 		patient: !limited || time.Until(deadline) >= r.Timeout/2,
 	}, nil
 }

@@ -399,7 +399,7 @@ func TestADestinationThatHangsDoesNotTakeTheOthersAlong(t *testing.T) {
 	if err := g.read(t.Context()); err != nil {
 		t.Errorf("afterwards: %v", err)
 	}
-	if n := g.metrics.destinations[Books].queue.inFlight(); n != 0 {
+	if n := g.metrics.destinations[Books].limiter.Inflight(); n != 0 {
 		t.Errorf("%d places are taken for ever", n)
 	}
 }

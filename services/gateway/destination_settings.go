@@ -21,14 +21,12 @@ type Resilience struct {
 	ResendLeast int     `env:"RESEND_LEAST" envDefault:"20"`
 
 	// The bounds between which the limit of calls in flight follows the time
-	// that answers take; of the coordinator four times as many. The least is
-	// what a rush gets: more of it at once only take longer.
-	InFlightLeast uint `env:"UPSTREAM_IN_FLIGHT_LEAST" envDefault:"8"`
-	InFlightFirst uint `env:"UPSTREAM_IN_FLIGHT_FIRST" envDefault:"16"`
+	// that answers take. The least is what a burst gets after a quiet night.
+	InFlightLeast uint `env:"UPSTREAM_IN_FLIGHT_LEAST" envDefault:"32"`
+	InFlightFirst uint `env:"UPSTREAM_IN_FLIGHT_FIRST" envDefault:"128"`
 	InFlightMost  uint `env:"UPSTREAM_IN_FLIGHT_MOST" envDefault:"512"`
-	// Once the limit is reached, a burst waits this long at most; for the
-	// coordinator four times as long.
-	InFlightWait time.Duration `env:"UPSTREAM_IN_FLIGHT_WAIT" envDefault:"250ms"`
+	// Once the limit is reached, as many again wait this long at most.
+	InFlightWait time.Duration `env:"UPSTREAM_IN_FLIGHT_WAIT" envDefault:"50ms"`
 }
 
 // Validate reports every problem at once.
@@ -55,9 +53,9 @@ func (r Resilience) withDefaults() Resilience {
 		CircuitOpenFor:   cmp.Or(r.CircuitOpenFor, 10*time.Second),
 		ResendShare:      cmp.Or(r.ResendShare, 0.2),
 		ResendLeast:      cmp.Or(r.ResendLeast, 20),
-		InFlightLeast:    cmp.Or(r.InFlightLeast, 8),
-		InFlightFirst:    cmp.Or(r.InFlightFirst, 16),
+		InFlightLeast:    cmp.Or(r.InFlightLeast, 32),
+		InFlightFirst:    cmp.Or(r.InFlightFirst, 128),
 		InFlightMost:     cmp.Or(r.InFlightMost, 512),
-		InFlightWait:     cmp.Or(r.InFlightWait, 250*time.Millisecond),
+		InFlightWait:     cmp.Or(r.InFlightWait, 50*time.Millisecond),
 	}
 }

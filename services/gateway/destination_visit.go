@@ -5,6 +5,8 @@ import (
 	"errors"
 	"net/http"
 
+	"github.com/failsafe-go/failsafe-go/adaptivelimiter"
+
 	"bookstore/services/kit/fault"
 )
 
@@ -19,7 +21,7 @@ type visit struct {
 	patient bool
 
 	pass     pass
-	place    *place
+	permit   adaptivelimiter.Permit
 	reroutes int // so far, whoever made them
 
 	answer *upstreamAnswer // at the end, one of the two
@@ -56,7 +58,11 @@ func (v *visit) mayResend() bool {
 func (v *visit) leave() {
 	kind := v.failure()
 	end := v.end(kind)
-	v.place.leave(v.tellsOfLoad(kind, end))
+	if v.tellsOfLoad(kind, end) {
+		v.permit.Record()
+	} else {
+		v.permit.Drop()
+	}
 	refusal := v.breaker.leave(v.pass, end, v.reroutes)
 	if refusal != nil && v.route.Method == http.MethodGet {
 		v.answer, v.err = nil, refusal

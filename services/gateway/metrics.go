@@ -53,12 +53,12 @@ func (m metrics) watch(name string, d *destination) {
 		}, func() float64 { return float64(d.breaker.state()) }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "upstream_in_flight_limit", Help: "Calls that a destination may have in flight, as it stands.", ConstLabels: labels,
-		}, func() float64 { return float64(d.queue.limiter.Limit()) }),
+		}, func() float64 { return float64(d.limiter.Limit()) }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "upstream_in_flight", Help: "Calls that a destination has in flight.", ConstLabels: labels,
-		}, func() float64 { return float64(d.queue.inFlight()) }),
+		}, func() float64 { return float64(d.limiter.Inflight()) }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "upstream_waiting", Help: "Calls that wait for one in flight to end.", ConstLabels: labels,
-		}, func() float64 { return float64(d.queue.limiter.Queued()) }),
+		}, func() float64 { return float64(d.limiter.Queued()) }),
 	)
 }
