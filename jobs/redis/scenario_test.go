@@ -27,9 +27,11 @@ func TestTheNodesMendTheirCluster(t *testing.T) {
 		dead++
 	}
 	c.nodes[dead].kill()
-	c.eventually(2*time.Second, "the dead master's replica has taken over", func(ctx context.Context) error {
+	killed := time.Now()
+	c.eventually(10*time.Second, "the dead master's replica has taken over", func(ctx context.Context) error {
 		return c.takenOver(ctx, dead, places)
 	})
+	t.Logf("the dead master's replica has taken over after %s", time.Since(killed))
 	c.start(c.nodes[dead])
 	if places = c.requireWhole(time.Minute); places[dead].master {
 		t.Errorf("node %d has come back as a master", dead)
