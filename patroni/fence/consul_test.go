@@ -1,6 +1,7 @@
 package fence_test
 
 import (
+	"errors"
 	"net"
 	"os/exec"
 	"strconv"
@@ -32,14 +33,14 @@ func startConsul(t *testing.T) *api.Client {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for deadline := time.Now().Add(soon); ; time.Sleep(50 * time.Millisecond) {
-		if leader, err := client.Status().Leader(); err == nil && leader != "" {
-			return client
+	eventually(t, func() error {
+		leader, err := client.Status().Leader()
+		if err == nil && leader == "" {
+			err = errors.New("Consul has no leader")
 		}
-		if time.Now().After(deadline) {
-			t.Fatal("Consul did not start")
-		}
-	}
+		return err
+	})
+	return client
 }
 
 // consul finds the binary that the provision scripts built or found.
@@ -55,18 +56,14 @@ func consul(t *testing.T) string {
 }
 
 // session makes one as Patroni does.
-func session(t *testing.T, client *api.Client, name string) string {
+func session(t *testing.T, client *api.Client, name string) (id string) {
 	t.Helper()
 	// Consul knows its own node a moment after it has a leader.
-	for deadline := time.Now().Add(soon); ; time.Sleep(50 * time.Millisecond) {
-		id, _, err := client.Session().CreateNoChecks(&api.SessionEntry{Name: name, TTL: "10s", LockDelay: time.Millisecond, Behavior: api.SessionBehaviorDelete}, nil)
-		if err == nil {
-			return id
-		}
-		if time.Now().After(deadline) {
-			t.Fatal(err)
-		}
-	}
+	eventually(t, func() (err error) {
+		id, _, err = client.Session().CreateNoChecks(&api.SessionEntry{Name: name, TTL: "10s", LockDelay: time.Millisecond, Behavior: api.SessionBehaviorDelete}, nil)
+		return err
+	})
+	return id
 }
 
 // lead gives a member the leader's key.

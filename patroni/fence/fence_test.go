@@ -46,11 +46,12 @@ func TestAFrozenLeaderIsDeposed(t *testing.T) {
 	})
 	deposed := func(what string) {
 		t.Helper()
-		for deadline := time.Now().Add(soon); leader(t, client) != ""; time.Sleep(20 * time.Millisecond) {
-			if time.Now().After(deadline) {
-				t.Fatalf("%s still leads", what)
+		eventually(t, func() error {
+			if leader(t, client) != "" {
+				return errors.New(what + " still leads")
 			}
-		}
+			return nil
+		})
 	}
 	deposed("the frozen leader")
 

@@ -64,16 +64,27 @@ func awaited(t *testing.T, volume string) {
 		t.Fatal(err)
 	}
 	waiter := regexp.MustCompile(fmt.Sprintf(`(?m)-> FLOCK .*:%d 0 EOF$`, info.Sys().(*syscall.Stat_t).Ino))
-	for deadline := time.Now().Add(soon); ; time.Sleep(20 * time.Millisecond) {
+	eventually(t, func() error {
 		locks, err := os.ReadFile("/proc/locks")
-		if err != nil {
-			t.Fatal(err)
+		if err == nil && !waiter.Match(locks) {
+			err = fmt.Errorf("nobody waits for the lock on %s:\n%s", volume, locks)
 		}
-		if waiter.Match(locks) {
+		return err
+	})
+}
+
+// eventually polls until check is nil, for as long as soon.
+func eventually(t *testing.T, check func() error) {
+	t.Helper()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.Now().Add(soon); ; <-tick.C {
+		err := check()
+		if err == nil {
 			return
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("nobody waits for the lock on %s:\n%s", volume, locks)
+			t.Fatal(err)
 		}
 	}
 }
