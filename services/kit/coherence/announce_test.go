@@ -114,6 +114,30 @@ func TestAStoppedGatewayIsNotWaitedFor(t *testing.T) {
 	}
 }
 
+// Whoever was told by a registry that is lost before they confirm may answer
+// until their leases end: the next registry, which does not know them, says
+// nothing about that.
+func TestTheNextRegistryDoesNotEndTheLeasesOfTheLast(t *testing.T) {
+	t.Parallel()
+	c := alone(t)
+	a, frozen := coherence.NewAnnouncer(c, discard, nil), join(t, c, "frozen")
+	announce(t, a, floor(1, 1, 1)) // returns once the registry knows all who may be live
+	frozen.has(t, 1, 1)
+	release := frozen.near.block()
+	defer release()
+	var asking sync.WaitGroup
+	asking.Go(func() {
+		announce(t, a, floor(1, 1, 2))
+		frozen.requireNotBelow(t, floor(1, 1, 2))
+	})
+	eventually(t, "it is told", frozen.near.waits)
+	if err := c.Cluster().FlushAll(t.Context()).Err(); err != nil {
+		t.Fatal(err)
+	}
+	join(t, c, "another")
+	asking.Wait()
+}
+
 // Without its registry nobody knows who is live: that is waited for.
 func TestALostRegistryIsNotAnEmptyOne(t *testing.T) {
 	t.Parallel()

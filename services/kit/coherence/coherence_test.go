@@ -88,6 +88,7 @@ type memory struct {
 	marks      map[int64]int   // moved on by what a fill must not span
 	generation int
 	hold       chan struct{} // Raise waits until it is closed; nil doesn't
+	held       bool          // whether it waits, or has
 }
 
 func newMemory() *memory { return &memory{kept: map[int64]int64{}, marks: map[int64]int{}} }
@@ -95,6 +96,7 @@ func newMemory() *memory { return &memory{kept: map[int64]int64{}, marks: map[in
 func (m *memory) Raise(floors []coherence.Floor) {
 	m.mu.Lock()
 	hold := m.hold
+	m.held = m.held || hold != nil
 	m.mu.Unlock()
 	if hold != nil {
 		<-hold
@@ -139,6 +141,13 @@ func (m *memory) keep(began mark, id, version int64) {
 	if began == (mark{m.marks[id], m.generation}) {
 		m.kept[id] = version
 	}
+}
+
+// waits reports whether somebody waits for what block blocks.
+func (m *memory) waits() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.held
 }
 
 func (m *memory) block() (release func()) {

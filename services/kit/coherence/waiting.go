@@ -17,6 +17,7 @@ var errReply = errors.New("the registry's answer cannot be read")
 type waiting struct {
 	announcer *Announcer
 	reply     string               // the list of confirmations
+	registry  string               // the name of the one that knows who is open
 	open      map[string]time.Time // each session's end; zero: its lease may be renewed
 	revokeAt  time.Time
 	lapsed    bool
@@ -26,19 +27,20 @@ type waiting struct {
 // know are one without a name, which cannot confirm.
 func (w *waiting) read(reply any) error {
 	values, _ := reply.([]any)
-	if len(values)%3 != 1 {
+	if len(values)%3 != 2 {
 		return errReply
 	}
+	w.registry, _ = values[0].(string)
 	now := time.Now()
 	w.open = map[string]time.Time{}
-	if young, _ := values[0].(int64); young > 0 {
+	if young, _ := values[1].(int64); young > 0 {
 		w.open[""] = now.Add(milliseconds(young))
 	}
-	for ; len(values) > 3; values = values[3:] {
-		session, _ := values[1].(string)
-		left, _ := values[2].(int64)
+	for values = values[2:]; len(values) > 0; values = values[3:] {
+		session, _ := values[0].(string)
+		left, _ := values[1].(int64)
 		w.open[session] = time.Time{}
-		if revoked, _ := values[3].(int64); revoked == 1 {
+		if revoked, _ := values[2].(int64); revoked == 1 {
 			w.open[session] = now.Add(milliseconds(left))
 		}
 	}
@@ -91,7 +93,7 @@ func (w *waiting) next(now time.Time) time.Duration {
 // and their ends are known.
 func (w *waiting) revoke(ctx context.Context) error {
 	var late []string
-	var args []any
+	args := []any{w.registry}
 	for session, end := range w.open {
 		if end.IsZero() {
 			late, args = append(late, session), append(args, session)

@@ -6,6 +6,11 @@ local function known(key, inc)
   return redis.call('HGET', key, 'inc') == inc
 end
 
+-- name tells this registry from the one before it and the one after.
+local function name(key, inc)
+  return inc .. ':' .. (redis.call('HGET', key, 'born') or '')
+end
+
 -- open makes a registry that knows nobody where there is none of this incarnation.
 local function open(key, inc, at)
   if not known(key, inc) then

@@ -141,16 +141,25 @@ func (s *server) serveAlone(t testing.TB) (addr string) {
 // these would have a killed server's when it starts again.
 const firstPort, lastPort = 10_240, 19_999
 
-// FreeAddr is an address on this machine where nobody listens.
+// FreeAddr is an address on this machine where nobody listens, and which is
+// nobody else's until the test ends: a server that was killed finds it free.
 func FreeAddr(t testing.TB) string {
 	t.Helper()
 	for range 1000 {
 		addr := net.JoinHostPort("127.0.0.1", strconv.Itoa(firstPort+rand.IntN(lastPort-firstPort)))
-		listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", addr)
-		if err == nil {
-			_ = listener.Close()
-			return addr
+		// A name without a file, which goes with the process at the latest.
+		claim, err := (&net.ListenConfig{}).Listen(t.Context(), "unix", "@redistest "+addr)
+		if err != nil {
+			continue
 		}
+		listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", addr)
+		if err != nil {
+			_ = claim.Close()
+			continue
+		}
+		_ = listener.Close()
+		t.Cleanup(func() { _ = claim.Close() })
+		return addr
 	}
 	t.Fatal("redistest: no port is free")
 	return ""
