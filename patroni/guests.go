@@ -10,7 +10,7 @@ import (
 type Guest struct {
 	Login     string
 	Roles     []string
-	Functions []string // that are closed to others, with their arguments
+	Functions []string // that are closed to others, with schema and arguments
 }
 
 // Guests are all there are. Migrations and backups are the superuser's.
@@ -21,7 +21,7 @@ func Guests() []Guest {
 		// The cut: it reads all rows on a replica whose replay it holds meanwhile.
 		{
 			Login: "warehouse", Roles: []string{"pg_read_all_data"},
-			Functions: []string{"pg_wal_replay_pause()", "pg_wal_replay_resume()"},
+			Functions: []string{"pg_catalog.pg_wal_replay_pause()", "pg_catalog.pg_wal_replay_resume()", "public.wal_position()"},
 		},
 	}
 }
@@ -46,8 +46,8 @@ func (d *declaration) guest(ctx context.Context, g Guest, password string) error
 // functions lets a guest call its functions in the database that d is in.
 func (d *declaration) functions(ctx context.Context, g Guest) error {
 	for _, f := range g.Functions {
-		allowed := fmt.Sprintf("select has_function_privilege(%s, %s, 'execute')", literal(g.Login), literal("pg_catalog."+f))
-		if err := d.unless(ctx, allowed, fmt.Sprintf("grant execute on function pg_catalog.%s to %s", f, ident(g.Login))); err != nil {
+		allowed := fmt.Sprintf("select has_function_privilege(%s, %s, 'execute')", literal(g.Login), literal(f))
+		if err := d.unless(ctx, allowed, fmt.Sprintf("grant execute on function %s to %s", f, ident(g.Login))); err != nil {
 			return err
 		}
 	}

@@ -3,6 +3,7 @@ package coordinatorpg
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -11,6 +12,9 @@ import (
 	"bookstore/services/kit/fault"
 	"bookstore/services/kit/pg"
 )
+
+// lookAgain is how often a decision that a cut holds back is tried.
+const lookAgain = 5 * time.Millisecond
 
 // Decide implements coordinator.Store. The first statement is the decision;
 // the second is needed only where the first changed nothing.
@@ -33,29 +37,52 @@ func (s *Store) Decide(ctx context.Context, gid, owner string, d coordinator.Dec
 	return state, bound, pg.Fault("settle attempt", err)
 }
 
-func (s *Store) compareAndSet(ctx context.Context, gid string, d coordinator.Decision) (bool, error) {
+func (s *Store) compareAndSet(ctx context.Context, gid string, d coordinator.Decision) (changed bool, err error) {
 	var (
-		status  *int
-		body    []byte
-		changed bool
+		status *int
+		body   []byte
 	)
 	if d.Outcome != nil {
 		status, body = &d.Outcome.Status, d.Outcome.Body
 	}
-	statement, args := commitSQL, []any{gid, status, body}
-	if d.State != coordinator.Committing {
-		statement, args = abortSQL, append(args, d.Unsent)
+	if d.State == coordinator.Committing {
+		return s.commit(ctx, gid, status, body)
 	}
-	err := s.decisions.write(ctx, gid, func(b *pgx.Batch) {
-		b.Queue(statement, args...).Exec(func(tag pgconn.CommandTag) error {
-			changed = tag.RowsAffected() == 1
+	var n int64
+	err = s.decisions.write(ctx, gid, func(b *pgx.Batch) {
+		b.Queue(abortSQL, gid, status, body, d.Unsent).Exec(func(tag pgconn.CommandTag) error {
+			n = tag.RowsAffected()
 			return nil
 		})
 	})
 	if err != nil {
 		return false, err
 	}
-	return changed, nil
+	return n == 1, nil
+}
+
+// commit decides to, as soon as no cut holds decisions back: each does for half
+// a second at most.
+func (s *Store) commit(ctx context.Context, gid string, status *int, body []byte) (bool, error) {
+	again := time.NewTicker(lookAgain)
+	defer again.Stop()
+	for {
+		var held, changed bool
+		err := s.decisions.write(ctx, gid, func(b *pgx.Batch) {
+			b.Queue(commitSQL, gid, status, body).QueryRow(func(row pgx.Row) error { return row.Scan(&held, &changed) })
+		})
+		if err != nil {
+			return false, err
+		}
+		if !held {
+			return changed, nil
+		}
+		select {
+		case <-ctx.Done():
+			return false, ctx.Err()
+		case <-again.C:
+		}
+	}
 }
 
 // Ask implements coordinator.Store.

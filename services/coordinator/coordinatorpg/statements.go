@@ -51,11 +51,25 @@ WHERE caller = $1 AND idempotency_key = $2
 ORDER BY attempt DESC
 LIMIT 1`
 
-// commitSQL is the decision to commit: compare-and-set, and only in time.
+// gateSQL goes before decisions to commit, in their transaction: who holds them
+// back waits for those that have it, and keeps later ones here until its hold
+// can be seen (migrations/00005_cut.sql).
+const gateSQL = `SELECT pg_advisory_xact_lock_shared(hashtext('cut'))`
+
+// commitSQL is the decision to commit: compare-and-set, only in time, and not
+// while a cut holds decisions back. It tells whether one does, and whether it
+// has changed the row.
 const commitSQL = `
-UPDATE transactions
-SET state = 'committing', outcome_status = $2, outcome_body = $3, decided_at = clock_timestamp()
-WHERE gid = $1 AND state = 'preparing' AND deadline > clock_timestamp()`
+WITH gate AS MATERIALIZED (
+    SELECT held_until >= clock_timestamp() AS held FROM cut
+), decided AS (
+    UPDATE transactions
+    SET state = 'committing', outcome_status = $2, outcome_body = $3, decided_at = clock_timestamp()
+    WHERE gid = $1 AND state = 'preparing' AND deadline > clock_timestamp()
+      AND NOT (SELECT held FROM gate)
+    RETURNING gid
+)
+SELECT held, EXISTS (TABLE decided) FROM gate`
 
 // abortSQL is the decision to abort. $4 finishes it in the same breath, when
 // no branch has been asked anything.

@@ -152,6 +152,15 @@ func named(mode *tls.Config, host string) *tls.Config {
 	return mode
 }
 
+func parseMember(address string) (member, error) {
+	host, text, err := net.SplitHostPort(address)
+	if err != nil {
+		return member{}, err
+	}
+	port, err := strconv.ParseUint(text, 10, 16)
+	return member{host, uint16(port)}, err
+}
+
 // readMembers reads one host:port a line; empty lines and # comments are skipped.
 func readMembers(path string) ([]member, error) {
 	file, err := os.Open(path)
@@ -165,15 +174,11 @@ func readMembers(path string) ([]member, error) {
 		if line == "" || strings.HasPrefix(line, "#") {
 			continue
 		}
-		host, text, err := net.SplitHostPort(line)
+		m, err := parseMember(line)
 		if err != nil {
 			return nil, fmt.Errorf("read the member list: %w", err)
 		}
-		port, err := strconv.ParseUint(text, 10, 16)
-		if err != nil {
-			return nil, fmt.Errorf("read the member list: %w", err)
-		}
-		members = append(members, member{host, uint16(port)})
+		members = append(members, m)
 	}
 	if len(members) == 0 {
 		return nil, errors.New("the member list is empty: no database member is registered")

@@ -1,0 +1,182 @@
+package cut
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+const (
+	// lease is how long decisions are held back at most, and finishing how much of
+	// it those that were made have to get finished.
+	lease     = 500 * time.Millisecond
+	finishing = 200 * time.Millisecond
+	// look is the pause between two looks at what must come true within the lease.
+	look = 2 * time.Millisecond
+)
+
+// try makes one attempt.
+func (s Source) try(ctx context.Context) (*Cut, error) {
+	ctx, cancel := context.WithTimeout(ctx, tryTime)
+	defer cancel()
+	leader, err := s.leader(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer leader.Close(context.WithoutCancel(ctx)) //nolint:errcheck // nothing is open in it
+	at, err := position(ctx, leader)
+	if err != nil {
+		return nil, err
+	}
+	r, err := s.replica(ctx, at)
+	if err != nil {
+		return nil, err
+	}
+	defer r.close(context.WithoutCancel(ctx))
+	c := &Cut{System: at.system, Timeline: at.timeline, source: s}
+	h := &hold{conn: leader, who: fmt.Sprintf("%s %d", at.system, time.Now().UnixNano())}
+	err = s.within(ctx, c, h, r)
+	if err == nil {
+		return c, nil
+	}
+	c.Close(context.WithoutCancel(ctx))
+	return nil, err
+}
+
+// within holds decisions back for as long as it takes to fill c.
+func (s Source) within(ctx context.Context, c *Cut, h *hold, r *replica) (err error) {
+	if c.Snapshots, err = s.connect(ctx, r.address); err != nil {
+		return err
+	}
+	if c.At, err = h.begin(ctx); err != nil {
+		return err
+	}
+	defer func() {
+		held, failed := h.end(context.WithoutCancel(ctx))
+		c.Held = held
+		if err == nil {
+			err = failed
+		}
+	}()
+	if err := h.finished(ctx); err != nil {
+		return err
+	}
+	at, err := position(ctx, h.conn)
+	if err != nil {
+		return err
+	}
+	if err := r.reach(ctx, at); err != nil {
+		return err
+	}
+	defer func() {
+		if failed := r.resume(context.WithoutCancel(ctx)); err == nil {
+			err = failed
+		}
+	}()
+	if err := r.pause(ctx); err != nil {
+		return err
+	}
+	if err := c.look(ctx); err != nil {
+		return err
+	}
+	c.LSN, err = r.place(ctx)
+	return err
+}
+
+// connect opens a connection to each database, in a transaction that has no
+// snapshot yet.
+func (s Source) connect(ctx context.Context, address string) ([]Snapshot, error) {
+	all := make([]Snapshot, len(s.Databases))
+	err := each(len(all), func(i int) (err error) {
+		all[i].Database = s.Databases[i]
+		all[i].Conn, err = s.dial(ctx, address, s.Databases[i])
+		if err == nil {
+			_, err = all[i].Conn.Exec(ctx, "begin isolation level repeatable read read only")
+		}
+		return wrap("connect to "+s.Databases[i], err)
+	})
+	if err == nil {
+		return all, nil
+	}
+	var opened []Snapshot
+	for _, one := range all {
+		if one.Conn != nil {
+			opened = append(opened, one)
+		}
+	}
+	return opened, err
+}
+
+// look opens the snapshots.
+func (c *Cut) look(ctx context.Context) error {
+	return each(len(c.Snapshots), func(i int) error {
+		s := &c.Snapshots[i]
+		err := s.Conn.QueryRow(ctx, "select pg_snapshot_xmin(pg_current_snapshot())::text::numeric").Scan(&s.Xmin)
+		return wrap("open a snapshot of "+s.Database, err)
+	})
+}
+
+// each does something n times at once and returns the first error.
+func each(n int, do func(i int) error) (first error) {
+	var all sync.WaitGroup
+	var once sync.Once
+	for i := range n {
+		all.Go(func() {
+			if err := do(i); err != nil {
+				once.Do(func() { first = err })
+			}
+		})
+	}
+	all.Wait()
+	return first
+}
+
+// until polls what returns true once it has come true.
+func until(ctx context.Context, within time.Duration, late error, is func() (bool, error)) error {
+	deadline := time.NewTimer(within)
+	defer deadline.Stop()
+	tick := time.NewTicker(look)
+	defer tick.Stop()
+	for {
+		if yes, err := is(); yes || err != nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-deadline.C:
+			return late
+		case <-tick.C:
+		}
+	}
+}
+
+func wrap(what string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%s: %w", what, err)
+}
+
+// dial connects to a member, or where address is empty to the one that leads.
+func (s Source) dial(ctx context.Context, address, database string) (*pgx.Conn, error) {
+	cfg, err := s.Config.ConnConfig()
+	if address != "" {
+		cfg, err = s.Config.MemberConfig(address)
+	}
+	if err != nil {
+		return nil, err
+	}
+	cfg.Database = database
+	cfg.RuntimeParams["application_name"] = "warehouse"
+	cfg.RuntimeParams["timezone"] = "UTC"
+	return pgx.ConnectConfig(ctx, cfg)
+}
+
+func (s Source) leader(ctx context.Context) (*pgx.Conn, error) {
+	conn, err := s.dial(ctx, "", s.Coordinator)
+	return conn, wrap("connect to the leader", err)
+}
