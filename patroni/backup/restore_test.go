@@ -2,6 +2,7 @@ package backup_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -65,6 +66,33 @@ func TestRestoreSaysThatTheArchiveEndsBefore(t *testing.T) {
 	s.exec(t, "create table written (what text)")
 	s.archive(t)
 	s.refuses(t, "the archive ends before that time", "to", s.now(t))
+}
+
+// A standby gets what the archive has, and is told at once what it has not.
+func TestArchiveGet(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.run(t, "pgbackrest", "--stanza=shop", "stanza-create")
+	segment := s.ask(t, "select pg_walfile_name(pg_current_wal_lsn())")
+	s.archive(t)
+	// A second timeline, whose history is archived.
+	history := "00000002.history"
+	s.run(t, "sh", "-c", "echo 1 >"+s.path("volume", history))
+	s.run(t, "pgbackrest", "--stanza=shop", "archive-push", s.path("volume", history))
+
+	for _, file := range []string{segment, history} {
+		s.run(t, "archive_get.sh", file, s.path("volume", "got-"+file))
+		if _, err := os.Stat(s.path("volume", "got-"+file)); err != nil {
+			t.Error(err)
+		}
+	}
+	for _, file := range []string{"0000000900000000000000FF", "00000003.history"} {
+		// pgBackRest, if it were asked, would say so.
+		out, err := s.command(t, "PGBACKREST_LOG_LEVEL_STDERR=info", "archive_get.sh", file, s.path("volume", "got"))
+		if exit := (*exec.ExitError)(nil); !errors.As(err, &exit) || exit.ExitCode() != 1 || out != "" {
+			t.Errorf("%s, which is not there: %v %s", file, err, out)
+		}
+	}
 }
 
 func newSite(t *testing.T) *site {

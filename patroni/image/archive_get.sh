@@ -1,0 +1,15 @@
+#!/bin/sh
+# archive_get.sh FILE TO: what a standby asks the archive with (restore_command). With each change of leader
+# PostgreSQL asks for files that are not there yet, on the way to the promotion and to the new leader, and
+# pgBackRest needs a tenth of a second to say so, ten times that where processors are short. In a repository
+# that is a directory a look is enough.
+set -eu
+
+file=$1
+repo=$(sed -n 's/^repo1-path=//p' "$PGBACKREST_CONFIG")
+if [ -d "$repo/archive" ]; then
+	# <stanza>/<version>/<first 16 digits>/<segment>-<checksum>.zst, or <stanza>/<version>/<timeline>.history
+	set -- "$@" "$repo"/archive/shop/*/"${file%????????}/$file"-* "$repo"/archive/shop/*/"$file"
+	[ -e "$3" ] || [ -e "$4" ] || exit 1
+fi
+exec pgbackrest --stanza=shop archive-get "$file" "$2"
