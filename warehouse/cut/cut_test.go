@@ -82,7 +82,27 @@ func newShop(t *testing.T) *shop {
 		}
 		s.parts = append(s.parts, pool)
 	}
+	s.replicate()
 	return s
+}
+
+// replicate waits until every standby has what the leader has by now.
+func (s *shop) replicate() {
+	s.Helper()
+	var place string
+	if err := s.parts[0].QueryRow(s.Context(), "select pg_current_wal_lsn()::text").Scan(&place); err != nil {
+		s.Fatal(err)
+	}
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for _, standby := range s.standbys {
+		conn := standby.Conn(s.T, "postgres")
+		for there := false; !there; <-tick.C {
+			if err := conn.QueryRow(s.Context(), "select pg_last_wal_replay_lsn() >= $1::pg_lsn", place).Scan(&there); err != nil {
+				s.Fatal(err)
+			}
+		}
+	}
 }
 
 func (s *shop) pool(name string) *pgxpool.Pool {

@@ -2,6 +2,7 @@ package pg
 
 import (
 	"context"
+	_ "embed"
 	"fmt"
 	"io/fs"
 	"path"
@@ -14,6 +15,12 @@ import (
 
 	"bookstore/services/kit/fault"
 )
+
+// trackSQL declares warehouse_track and what it uses, before migrations that
+// call it.
+//
+//go:embed track.sql
+var trackSQL string
 
 // Migrate brings the database of conn up to the newest of the migrations and
 // returns how many it applied. An advisory lock makes several callers take
@@ -31,11 +38,26 @@ func Migrate(ctx context.Context, conn *pgx.ConnConfig, migrations fs.FS) (appli
 	if err != nil {
 		return 0, fmt.Errorf("migrate: %w", err)
 	}
+	if err := track(ctx, conn); err != nil {
+		return 0, fmt.Errorf("migrate: %w", err)
+	}
 	results, err := provider.Up(ctx)
 	if err != nil {
 		return 0, fmt.Errorf("migrate: %w", err)
 	}
 	return len(results), nil
+}
+
+func track(ctx context.Context, config *pgx.ConnConfig) error {
+	conn, err := pgx.ConnectConfig(ctx, config)
+	if err != nil {
+		return err
+	}
+	defer conn.Close(context.WithoutCancel(ctx)) //nolint:errcheck // its transaction has ended
+	// One transaction, in which callers take turns: two cannot replace a function at the same time.
+	_, err = conn.Exec(ctx, "begin; select pg_advisory_xact_lock(hashtext('warehouse_track')); set local client_min_messages = warning; "+
+		trackSQL+"; commit", pgx.QueryExecModeSimpleProtocol)
+	return err
 }
 
 // SchemaReady is nil once the newest of the migrations is applied. A database

@@ -1,0 +1,85 @@
+package pg_test
+
+import (
+	"context"
+	"slices"
+	"testing"
+	"testing/fstest"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"bookstore/services/kit/pg/pgtest"
+)
+
+var tracked = fstest.MapFS{"00001_things.sql": {Data: []byte(`-- +goose Up
+create table things (a int, b text, note text, primary key (a, b));
+insert into things values (0, 'before');
+select warehouse_track('things');
+create table hot (id int primary key);
+select warehouse_track('hot', indexed => false);`)}}
+
+// changes are what a warehouse reads that has read everything before xid.
+func changes(t *testing.T, pool *pgxpool.Pool, xid string) (rows, gone []string) {
+	t.Helper()
+	for sql, all := range map[string]*[]string{
+		"select a || b from things where changed_xid >= $1::text::xid8 order by 1":                                            &rows,
+		"select coalesce(table_name || key::text, 'all') from warehouse_gone where changed_xid >= $1::text::xid8 order by id": &gone,
+	} {
+		found, err := pool.Query(t.Context(), sql, xid)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if *all, err = pgx.CollectRows(found, pgx.RowTo[string]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return rows, gone
+}
+
+func TestChangedAndDeletedRowsAreTracked(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	pool := pgtest.Database(t, tracked)
+	exec := func(sql string) {
+		t.Helper()
+		if _, err := pool.Exec(ctx, sql, pgx.QueryExecModeSimpleProtocol); err != nil {
+			t.Fatal(err)
+		}
+	}
+	watermark := func() (xid string) {
+		t.Helper()
+		if err := pool.QueryRow(ctx, "select pg_snapshot_xmin(pg_current_snapshot())::text").Scan(&xid); err != nil {
+			t.Fatal(err)
+		}
+		return xid
+	}
+	expect := func(since string, wantRows, wantGone []string) {
+		t.Helper()
+		if rows, gone := changes(t, pool, since); !slices.Equal(rows, wantRows) || !slices.Equal(gone, wantGone) {
+			t.Errorf("since %s: rows %q, want %q; gone %q, want %q", since, rows, wantRows, gone, wantGone)
+		}
+	}
+	expect("0", []string{"0before"}, nil)
+	first := watermark()
+	exec("insert into things values (1, 'x'), (2, 'y'), (3, 'z')")
+	exec("begin; insert into things values (9, 'late'); prepare transaction 'late'")
+	second := watermark()
+	exec("update things set note = 'changed' where a = 0")
+	exec("delete from things where a in (2, 3)")
+	expect(first, []string{"0before", "1x"}, []string{`things{"a": 2, "b": "y"}`, `things{"a": 3, "b": "z"}`})
+	exec("commit prepared 'late'")
+	// It had begun before the second watermark was taken, and was not to be seen then.
+	expect(second, []string{"0before", "9late"}, []string{`things{"a": 2, "b": "y"}`, `things{"a": 3, "b": "z"}`})
+	third := watermark()
+	exec("truncate things")
+	expect(third, nil, []string{"all"})
+}
+
+func TestATableWithoutAKeyCannotBeTracked(t *testing.T) {
+	t.Parallel()
+	pool := pgtest.Database(t, tracked)
+	if _, err := pool.Exec(t.Context(), "create table keyless (a int); select warehouse_track('keyless')", pgx.QueryExecModeSimpleProtocol); err == nil {
+		t.Error("tracked")
+	}
+}
