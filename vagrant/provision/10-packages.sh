@@ -7,7 +7,7 @@ become_root "$@"
 packages=(
 	docker.io containernetworking-plugins iproute2 iptables procps
 	postgresql pgbackrest redis-server redis-tools
-	gcc libc6-dev mmdebstrap debian-archive-keyring
+	gcc g++ libc6-dev mmdebstrap debian-archive-keyring
 	ca-certificates curl jq openssl python3 python3-pip unzip shellcheck wrk
 )
 missing=()

@@ -91,6 +91,13 @@ cp -r "$CACHE/wheels/patroni" "$work/patroni/wheels"
 CGO_ENABLED=0 go -C "$ROOT" build -trimpath -buildvcs=false -ldflags '-s -w' -o "$work/patroni/fence" ./patroni/cmd/fence
 image patroni "$work/patroni" base
 
+# With DuckDB's library in it, and libc: it runs wherever it is put.
+mkdir -p "$work/warehouse/tmp"
+progress "compile the warehouse" go -C "$ROOT" build -trimpath -buildvcs=false -tags netgo,osusergo \
+	-ldflags '-s -w -linkmode external -extldflags -static' -o "$CACHE/warehouse" ./warehouse/cmd/warehouse
+cp "$CACHE/warehouse" "$ROOT/warehouse/image/Dockerfile" "$work/warehouse/"
+image warehouse "$work/warehouse"
+
 for name in redis prometheus; do
 	image "$name" "$ROOT/jobs/images/$name" base
 done

@@ -43,5 +43,6 @@ volumes patroni 5 10001
 for node in "${nodes[@]}"; do
 	curl -fsS "$NOMAD_ADDR/v1/volumes?type=host&node_id=$node" | jq -e 'any(.Name == "backup")' >/dev/null || volume backup "$node" 10001
 done
+grep -Fxq warehouse <<<"$existing" || volume warehouse "${nodes[0]}" 10003
 volumes redis "${1:-$(curl -fsS "$CONSUL_HTTP_ADDR/v1/kv/redis/count?raw" 2>/dev/null || echo 6)}" 10002
 [ "$made" = 0 ] || say "  $made volumes made"

@@ -35,6 +35,7 @@ for entry in books:bookdb orders:orderdb payments:paymentdb coordinator:coordina
 	database=${entry#*:}
 	store "${entry%:*}" "db_user=${database}_a" "db_password=$(item migrate "${database}_a_password")"
 done
+store warehouse "db_password=$(item migrate warehouse_password)"
 store books "redis_password=$(item redis password)"
 store gateway "redis_password=$(item redis password)" \
 	"operator_token=$(random)" "import_token=$(random)" "test_token=$(random)" "bench_token=$(random)"

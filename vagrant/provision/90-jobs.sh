@@ -68,7 +68,8 @@ for job in "${jobs[@]}"; do submit "$job"; done
 await "${jobs[@]}"
 [ "$#" = 0 ] || exit 0
 
-# It runs by the clock; a cluster that was never backed up does not wait for that.
+# These run by the clock; a cluster that was never backed up does not wait for that.
+submit warehouse
 submit backup
 if [ "$(curl -fsS "$NOMAD_ADDR/v1/jobs?prefix=backup/" | jq length)" = 0 ]; then
 	bash "$PROVISION/db-backup.sh" --detach

@@ -1,0 +1,127 @@
+// Command warehouse makes versions of the warehouse and answers from them.
+//
+//	warehouse run [--full]   exports all databases at one cut and publishes a version
+//	warehouse resume         lets replicas go on that an exporter has left paused by its death
+//	warehouse report …       answers (warehouse/report); so do sql and dictionary
+package main
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"slices"
+	"syscall"
+	"time"
+
+	"bookstore/patroni"
+	"bookstore/services/kit/config"
+	"bookstore/services/kit/pg"
+	"bookstore/services/kit/telemetry"
+	"bookstore/warehouse/cut"
+	"bookstore/warehouse/equations"
+	"bookstore/warehouse/report"
+	"bookstore/warehouse/run"
+	"bookstore/warehouse/store"
+)
+
+// settings come from the environment; DB_* are those of a login that reads all
+// databases, of which DB_DSN need not name one.
+type settings struct {
+	pg.Config
+	Dir       string        `env:"WAREHOUSE_DIR,required"`
+	FullEvery time.Duration `env:"FULL_EVERY" envDefault:"24h"`
+	Keep      time.Duration `env:"KEEP" envDefault:"168h"`
+	Timeout   time.Duration `env:"TIMEOUT" envDefault:"1h"`
+	LogLevel  string        `env:"LOG_LEVEL" envDefault:"info"`
+}
+
+// Validate reports every problem at once.
+func (s settings) Validate() error {
+	errs := []error{s.Config.Validate()}
+	for name, d := range map[string]time.Duration{"FULL_EVERY": s.FullEvery, "KEEP": s.Keep, "TIMEOUT": s.Timeout} {
+		if d <= 0 {
+			errs = append(errs, fmt.Errorf("%s is %s, it has to be positive", name, d))
+		}
+	}
+	// Deleted rows are told for 8 days (services/kit/pg/track.sql).
+	if s.FullEvery > 7*24*time.Hour {
+		errs = append(errs, errors.New("FULL_EVERY is a week at most"))
+	}
+	return errors.Join(errs...)
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := begin(ctx, os.Args[1:], os.Getenv, os.Stdin, os.Stdout, os.Stderr)
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "warehouse:", err)
+		os.Exit(1)
+	}
+}
+
+const usage = `usage: warehouse run [--full]
+       warehouse resume
+` + report.Usage
+
+func begin(ctx context.Context, args []string, getenv func(string) string, stdin io.Reader, stdout, stderr io.Writer) error {
+	full := slices.Equal(args, []string{"run", "--full"})
+	switch {
+	case full || slices.Equal(args, []string{"run"}):
+		return export(ctx, getenv, stdout, full)
+	case slices.Equal(args, []string{"resume"}):
+		s, err := config.Load[settings](getenv)
+		if err != nil {
+			return err
+		}
+		return cut.Resume(ctx, s.source())
+	case len(args) > 0 && slices.Contains([]string{"report", "sql", "dictionary"}, args[0]):
+		return report.Main(ctx, args, getenv("WAREHOUSE_DIR"), stdin, stdout, stderr)
+	}
+	return errors.New(usage)
+}
+
+func (s settings) source() cut.Source {
+	source := cut.Source{Config: s.Config, Coordinator: "coordinatordb"}
+	for _, d := range patroni.Databases() {
+		source.Databases = append(source.Databases, d.Name)
+	}
+	return source
+}
+
+// export makes and publishes a version. The log goes to stdout.
+func export(ctx context.Context, getenv func(string) string, stdout io.Writer, full bool) (err error) {
+	s, err := config.Load[settings](getenv)
+	if err != nil {
+		return err
+	}
+	log := telemetry.NewLogger(stdout, s.LogLevel, "warehouse", "")
+	ctx, cancel := context.WithTimeout(ctx, s.Timeout)
+	defer cancel()
+	to, err := store.Open(s.Dir)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, to.Close()) }()
+	c, err := cut.Open(ctx, s.source())
+	if err != nil {
+		return fmt.Errorf("open a cut: %w", err)
+	}
+	defer c.Close(context.WithoutCancel(ctx))
+	log.InfoContext(ctx, "cut", "at", c.At, "timeline", c.Timeline, "lsn", c.LSN, "held_ms", c.Held.Milliseconds())
+	r, err := run.Run(ctx, to, c, run.Options{
+		Full: full, FullEvery: s.FullEvery, Keep: s.Keep, Log: log,
+		Check:   func(ctx context.Context, duck *sql.DB) error { return equations.Check(ctx, duck) },
+		Confirm: c.Prove,
+	})
+	if err != nil {
+		return err
+	}
+	log.InfoContext(ctx, "published", "run", r.Manifest.Run, "kind", r.Manifest.Kind, "why_full", r.Why, "rows", r.Read.Rows,
+		"bytes", r.Read.Bytes, "tables", len(r.Manifest.Tables), "reading_ms", r.Reading.Milliseconds(), "proving_ms", r.Proving.Milliseconds())
+	return nil
+}
