@@ -1,0 +1,166 @@
+// Package catalogue tells what tables and columns a database has, and how each of their types
+// arrives in the warehouse. Nothing here is a list that somebody must keep: it is all read from
+// the database's own catalogue.
+package catalogue
+
+import (
+	"context"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// Gone is the table that keeps the keys of deleted rows: part of the export, not of the data.
+const Gone = "warehouse_gone"
+
+// Changed is the column of a tracked table with the transaction of a row's last change.
+const Changed = "changed_xid"
+
+// Table is a table of a source database.
+type Table struct {
+	OID     uint32   `json:"oid"`
+	Schema  string   `json:"schema"`
+	Name    string   `json:"name"`
+	Comment string   `json:"comment,omitempty"`
+	Columns []Column `json:"columns"`
+	Key     []string `json:"key,omitempty"`     // the primary key's columns
+	Tracked bool     `json:"tracked,omitempty"` // what has changed in it can be told
+	Parted  bool     `json:"parted,omitempty"`  // it is the parent of partitions, which stand for nothing by themselves
+}
+
+// Tags of a column, from its comment.
+const (
+	Omit = "omit" // it is left out
+	Hash = "hash" // the SHA-256 of its text stands for it
+)
+
+// Column is a column of a table.
+type Column struct {
+	Name    string `json:"name"`
+	Type    string `json:"type"` // as PostgreSQL writes it
+	Duck    string `json:"duck"` // the warehouse's
+	Base    string `json:"base"` // an element's type, which decides how it travels
+	Dims    int    `json:"dims,omitempty"`
+	NotNull bool   `json:"notNull,omitempty"`
+	Tag     string `json:"tag,omitempty"`
+	Comment string `json:"comment,omitempty"`
+}
+
+// Exact tells whether the warehouse has a type that means the same; else the column is text there.
+func (c Column) Exact() bool { return c.Base != asText }
+
+// Same tells whether the rows of one fit the files of the other.
+func (c Column) Same(o Column) bool {
+	c.Comment, c.NotNull = o.Comment, o.NotNull
+	return c == o
+}
+
+// Source names the table in SQL; rows of tables that inherit from it are theirs.
+func (t *Table) Source() string {
+	name := pgx.Identifier{t.Schema, t.Name}.Sanitize()
+	if t.Parted {
+		return name
+	}
+	return "only " + name
+}
+
+// Kept are the columns that are not left out.
+func (t *Table) Kept() []Column {
+	return slices.DeleteFunc(slices.Clone(t.Columns), func(c Column) bool { return c.Tag == Omit })
+}
+
+// KeyColumns are the columns of the primary key, in its order.
+func (t *Table) KeyColumns() []Column {
+	key := make([]Column, 0, len(t.Key))
+	for _, name := range t.Key {
+		at := slices.IndexFunc(t.Columns, func(c Column) bool { return c.Name == name })
+		key = append(key, t.Columns[at])
+	}
+	return key
+}
+
+const columns = `
+select c.oid, n.nspname::text, c.relname::text, c.relkind = 'p', coalesce(obj_description(c.oid, 'pg_class'), ''),
+       array(select k.attname::text from pg_index i
+             cross join unnest(i.indkey) with ordinality as at (num, ord)
+             join pg_attribute k on k.attrelid = c.oid and k.attnum = at.num
+             where i.indrelid = c.oid and i.indisprimary order by at.ord),
+       a.attname::text, a.atttypid, a.atttypmod, a.attndims::int, a.attnotnull,
+       format_type(a.atttypid, a.atttypmod), coalesce(col_description(c.oid, a.attnum), '')
+from pg_class c
+join pg_namespace n on n.oid = c.relnamespace
+join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
+where c.relkind in ('r', 'p') and not c.relispartition and c.relpersistence = 'p'
+  and n.nspname !~ '^pg_' and n.nspname <> 'information_schema'
+order by n.nspname, c.relname, a.attnum`
+
+// Read lists the tables of the database that conn is connected to: ordinary and partitioned ones
+// of every schema. Unlogged tables are not there on a replica.
+func Read(ctx context.Context, conn *pgx.Conn) ([]Table, error) {
+	types, err := readTypes(ctx, conn)
+	if err != nil {
+		return nil, err
+	}
+	rows, err := conn.Query(ctx, columns)
+	if err != nil {
+		return nil, fmt.Errorf("read the catalogue: %w", err)
+	}
+	var tables []Table
+	var t Table
+	var c Column
+	var typ uint32
+	var typmod int32
+	_, err = pgx.ForEachRow(rows, []any{
+		&t.OID, &t.Schema, &t.Name, &t.Parted, &t.Comment, &t.Key,
+		&c.Name, &typ, &typmod, &c.Dims, &c.NotNull, &c.Type, &c.Comment,
+	}, func() error {
+		if c.Tag, err = tag(c.Comment); err != nil {
+			return fmt.Errorf("%s.%s.%s: %w", t.Schema, t.Name, c.Name, err)
+		}
+		types.resolve(&c, typ, typmod)
+		if len(tables) == 0 || tables[len(tables)-1].OID != t.OID {
+			tables = append(tables, t)
+		}
+		last := &tables[len(tables)-1]
+		last.Columns = append(last.Columns, c)
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read the catalogue: %w", err)
+	}
+	return settle(tables), nil
+}
+
+// settle tells which tables are tracked, now that all are known.
+func settle(tables []Table) []Table {
+	gone := func(t Table) bool { return t.Schema == "public" && t.Name == Gone }
+	tracking := slices.ContainsFunc(tables, gone)
+	tables = slices.DeleteFunc(tables, gone)
+	for i := range tables {
+		t := &tables[i]
+		t.Tracked = tracking && len(t.Key) > 0 &&
+			slices.ContainsFunc(t.Columns, func(c Column) bool { return c.Name == Changed && c.Base == "xid8" && c.Tag == "" }) &&
+			!slices.ContainsFunc(t.KeyColumns(), func(c Column) bool { return c.Tag == Omit })
+	}
+	return tables
+}
+
+var tagged = regexp.MustCompile(`(?i)\bwarehouse:\s*([^\s.,;]*)`)
+
+// tag reads what a comment says about the warehouse. A word that means nothing is an error: it
+// was written to keep something in.
+func tag(comment string) (string, error) {
+	found := tagged.FindStringSubmatch(comment)
+	if found == nil {
+		return "", nil
+	}
+	switch word := strings.ToLower(found[1]); word {
+	case Omit, Hash:
+		return word, nil
+	default:
+		return "", fmt.Errorf("the comment says warehouse: %q, which is neither %s nor %s", word, Omit, Hash)
+	}
+}

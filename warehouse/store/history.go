@@ -1,0 +1,112 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strings"
+
+	"bookstore/warehouse/export"
+)
+
+// What is kept of a book in the course of time, by its source.
+var (
+	bookColumns  = []string{"id", "version", "title", "price_cents", "currency", "deleted_at"}
+	stockColumns = []string{"book_id", "version", "quantity"}
+)
+
+const historyKept = "id, version, title, price_cents, currency, deleted_at, stock_version, quantity"
+
+// History carries on what the books and their stock were at each cut, once the views are made.
+// A run that reads all puts the history into one file; others add what is new. It makes the view
+// warehouse.book_history, where valid_to is null for what is valid now.
+func (d *Draft) History(ctx context.Context, m, last *Manifest) error {
+	books, stock := m.Table("bookdb", "public", "books"), m.Table("bookdb", "public", "stock")
+	if last != nil {
+		m.History = last.History
+	}
+	if has(books, bookColumns) && has(stock, stockColumns) {
+		if err := d.remember(ctx, m); err != nil {
+			return fmt.Errorf("carry on the history of the books: %w", err)
+		}
+	} else {
+		m.Notes = append(m.Notes, "the history of the books is not carried on: bookdb has no books or no stock, or other columns")
+	}
+	if len(m.History) == 0 {
+		return nil
+	}
+	_, err := d.Duck.ExecContext(ctx, `create or replace view warehouse.book_history as
+		select `+historyKept+`, valid_from, valid_to from (
+			select *, seen as valid_from, lead(seen) over (partition by id order by seen) as valid_to from `+d.read(m.History...)+`)
+		where present`)
+	if err != nil {
+		return fmt.Errorf("make the view of the books' history: %w", err)
+	}
+	return nil
+}
+
+func (d *Draft) remember(ctx context.Context, m *Manifest) error {
+	before := `(select null::timestamptz as seen, true as present, * from now where false)`
+	if len(m.History) > 0 {
+		before = "(select seen, present, " + historyKept + " from " + d.read(m.History...) + ")"
+	}
+	carried := ""
+	if m.Kind == Full {
+		carried = "select seen, present, KEPT from before union all"
+	}
+	file, err := d.Path("warehouse", "book_history", ".parquet")
+	if err != nil {
+		return err
+	}
+	// A book that is there no more is told by a row that says so.
+	result, err := d.Duck.ExecContext(ctx, strings.NewReplacer("KEPT", historyKept, "BEFORE", before, "CARRIED", strings.ReplaceAll(carried, "KEPT", historyKept),
+		"AT", literal(m.At.UTC().Format("2006-01-02 15:04:05.000000+00")), "FILE", literal(d.Abs(file))).Replace(`
+copy (
+	with now as (
+		select b.id, b.version, b.title, b.price_cents, b.currency, b.deleted_at, s.version as stock_version, s.quantity
+		from bookdb.books b left join bookdb.stock s on s.book_id = b.id),
+	before as BEFORE,
+	latest as (select * from before qualify row_number() over (partition by id order by seen desc) = 1),
+	changed as (
+		select true as present, * from (select KEPT from now except select KEPT from latest where present)
+		union all
+		select false, KEPT from latest where present and id not in (select id from now))
+	CARRIED
+	select AT::timestamptz as seen, present, KEPT from changed
+) to FILE (format parquet, compression zstd)`))
+	if err != nil {
+		return err
+	}
+	rows, err := result.RowsAffected()
+	if err != nil {
+		return err
+	}
+	if rows == 0 {
+		return os.Remove(d.Abs(file))
+	}
+	info, err := os.Stat(d.Abs(file))
+	if err != nil {
+		return err
+	}
+	file.Size = export.Size{Rows: rows, Bytes: info.Size()}
+	if m.Kind == Full {
+		m.History = nil
+	}
+	m.History = append(m.History[:len(m.History):len(m.History)], file)
+	return nil
+}
+
+func has(t *Table, columns []string) bool {
+	if t == nil {
+		return false
+	}
+	found := 0
+	for _, c := range t.Kept() {
+		for _, name := range columns {
+			if c.Name == name {
+				found++
+			}
+		}
+	}
+	return found == len(columns)
+}
