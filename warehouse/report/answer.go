@@ -37,11 +37,14 @@ func (v *version) answer(ctx context.Context, query, format string, p page, out 
 	return fmt.Errorf("the format %q is none of table, csv, json, parquet, html", format)
 }
 
+// around puts a query, which may end in a comment, between parentheses.
+func around(before, query, after string) string { return before + "\n" + query + "\n" + after }
+
 // copy has DuckDB write the file, and passes it on.
 func (v *version) copy(ctx context.Context, query, format string, out io.Writer) error {
 	path := filepath.Join(v.temp, "answer")
 	how := map[string]string{"csv": "csv, header", "json": "json, array", "parquet": "parquet, compression zstd"}[format]
-	if _, err := v.conn.ExecContext(ctx, "copy (from (\n"+query+"\n)) to "+literal(path)+" (format "+how+")"); err != nil {
+	if _, err := v.conn.ExecContext(ctx, around("copy (from (", query, ")) to "+literal(path)+" (format "+how+")")); err != nil {
 		return err
 	}
 	file, err := os.Open(path)
@@ -55,7 +58,7 @@ func (v *version) copy(ctx context.Context, query, format string, out io.Writer)
 
 // rows calls begin with the columns of a query, and each with every row as text; nil is null.
 func (v *version) rows(ctx context.Context, query string, begin func([]column), each func([]*string) error) (err error) {
-	types, err := v.conn.QueryContext(ctx, "select column_name, column_type from (describe from (\n"+query+"\n))")
+	types, err := v.conn.QueryContext(ctx, around("select column_name, column_type from (describe from (", query, "))"))
 	if err != nil {
 		return err
 	}
@@ -72,7 +75,7 @@ func (v *version) rows(ctx context.Context, query string, begin func([]column), 
 		return err
 	}
 	begin(columns)
-	found, err := v.conn.QueryContext(ctx, "select cast(columns(*) as varchar) from (\n"+query+"\n)")
+	found, err := v.conn.QueryContext(ctx, around("select cast(columns(*) as varchar) from (", query, ")"))
 	if err != nil {
 		return err
 	}

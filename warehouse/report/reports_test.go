@@ -5,6 +5,7 @@ import (
 	"testing"
 )
 
+//nolint:gosmopolitan // books have titles in all languages
 func TestReports(t *testing.T) {
 	t.Parallel()
 	dir := publish(t, t.TempDir(), run, shop)

@@ -36,7 +36,7 @@ func publish(t *testing.T, dir, run, content string) string {
 	}
 	statements := "set TimeZone = 'UTC';\n" + tables + content
 	var views string
-	for _, view := range strings.Fields(`bookdb.books bookdb.stock_movements orderdb.orders orderdb.order_items
+	for view := range strings.FieldsSeq(`bookdb.books bookdb.stock_movements orderdb.orders orderdb.order_items
 		paymentdb.payments paymentdb.ledger_entries coordinatordb.sagas`) {
 		schema, table, _ := strings.Cut(view, ".")
 		file := filepath.Join(files, view+"."+run+".parquet")
@@ -44,7 +44,7 @@ func publish(t *testing.T, dir, run, content string) string {
 		views += fmt.Sprintf("create schema if not exists %s;\ncreate view %s as from read_parquet('%s');\n", schema, view, file)
 	}
 	views += `create schema warehouse;
-create table warehouse.columns as select * from (values
+create table warehouse.columns as from (values
     ('bookdb', 'books', 'What is sold', 2, 'title', 'VARCHAR', 'text', 'as it is | printed'),
     ('bookdb', 'books', 'What is sold', 1, 'id', 'BIGINT', 'bigint', null),
     ('orderdb', 'orders', null, 1, 'id', 'UUID', 'uuid', null))

@@ -52,15 +52,24 @@ func (v *version) statements(ctx context.Context, text, format string, out io.Wr
 
 // shell asks for statements until its input ends; one that fails is no reason to leave.
 func (v *version) shell(ctx context.Context, format string, in io.Reader, out, stderr io.Writer) error {
-	lines := bufio.NewScanner(in)
-	lines.Buffer(nil, 1<<20)
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	lines := read(ctx, in)
 	text, prompt := "", "warehouse> "
 	for {
 		_, _ = io.WriteString(stderr, prompt)
-		if !lines.Scan() || strings.TrimSpace(lines.Text()) == `\q` || ctx.Err() != nil {
-			return errors.Join(lines.Err(), ctx.Err())
+		line := `\q`
+		select {
+		case next, ok := <-lines:
+			if ok {
+				line = next
+			}
+		case <-ctx.Done():
 		}
-		list, rest := split(text + lines.Text() + "\n")
+		if strings.TrimSpace(line) == `\q` {
+			return nil
+		}
+		list, rest := split(text + line + "\n")
 		for _, s := range list {
 			if err := v.statement(ctx, s, format, out); err != nil {
 				_, _ = fmt.Fprintln(stderr, err)
@@ -70,6 +79,22 @@ func (v *version) shell(ctx context.Context, format string, in io.Reader, out, s
 			text, prompt = "", "warehouse> "
 		}
 	}
+}
+
+// read passes lines on, beside whoever waits for one: a read of a terminal cannot be ended.
+func read(ctx context.Context, in io.Reader) <-chan string {
+	lines := make(chan string)
+	go func() {
+		defer close(lines)
+		for scanner := bufio.NewScanner(in); scanner.Scan(); {
+			select {
+			case lines <- scanner.Text():
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	return lines
 }
 
 var (
@@ -83,12 +108,12 @@ var (
 func (v *version) statement(ctx context.Context, s, format string, out io.Writer) error {
 	if m := explains.FindStringSubmatch(s); m != nil && queries.MatchString(m[2]) {
 		var key, plan string
-		err := v.conn.QueryRowContext(ctx, "explain"+m[1]+" from (\n"+m[2]+"\n)").Scan(&key, &plan)
+		err := v.conn.QueryRowContext(ctx, around("explain"+m[1]+" from (", m[2], ")")).Scan(&key, &plan)
 		_, printed := fmt.Fprintln(out, plan)
 		return errors.Join(err, printed)
 	}
 	if m := variables.FindStringSubmatch(s); m != nil {
-		_, err := v.conn.ExecContext(ctx, "set variable "+m[1]+" = (\n"+m[2]+"\n)")
+		_, err := v.conn.ExecContext(ctx, around("set variable "+m[1]+" = (", m[2], ")"))
 		return err
 	}
 	if !queries.MatchString(s) {

@@ -23,8 +23,7 @@ type table struct {
 const firstRows = 1000
 
 func newTable(out io.Writer, columns []column) *table {
-	t := &table{out: bufio.NewWriter(out), columns: columns}
-	return t
+	return &table{out: bufio.NewWriter(out), columns: columns}
 }
 
 // row adds a row; nil is null.

@@ -146,7 +146,7 @@ func (v *version) prepare(ctx context.Context, o options) (string, error) {
 		}
 	}
 	var period string
-	err = v.conn.QueryRowContext(ctx, `select getvariable('since')::varchar || ' to ' || date_trunc('second', getvariable('until'))::varchar`).Scan(&period)
+	err = v.conn.QueryRowContext(ctx, `select strftime(getvariable('since'), '%Y-%m-%d %H:%M') || ' to ' || strftime(getvariable('until'), '%Y-%m-%d %H:%M')`).Scan(&period)
 	if o.since == "all" {
 		_, period, _ = strings.Cut(period, " to ")
 		period = "all to " + period

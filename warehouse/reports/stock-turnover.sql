@@ -9,16 +9,15 @@ with book as (
     select id, title, greatest(created_at, getvariable('since')) as since from bookdb.books
     where created_at < getvariable('until') and (deleted_at is null or deleted_at >= getvariable('until'))
 ), counted as (
-    select b.id as book_id, b.title, date_diff('second', b.since, getvariable('until')) / 86400 as days,
-           coalesce(sum(m.delta), 0)::bigint as stock,
+    select b.id as book_id, b.since, coalesce(sum(m.delta), 0)::bigint as stock,
            coalesce(-sum(m.delta) filter (m.created_at >= b.since and m.cause not in ('initial', 'adjust')), 0)::bigint as sold,
            coalesce(sum(m.delta * case when m.created_at <= b.since then 1
                else (epoch(getvariable('until')) - epoch(m.created_at)) / (epoch(getvariable('until')) - epoch(b.since)) end), 0) as average
     from book b left join bookdb.stock_movements m on m.book_id = b.id and m.created_at < getvariable('until')
     group by all
 )
-select book_id, title, stock, sold, cast(average as decimal(18, 2)) as average_stock,
-       cast(sold / nullif(average, 0) as decimal(18, 2)) as turnover,
-       cast(case when sold > 0 then stock * days / sold end as decimal(18, 1)) as days_left
-from counted
-order by days_left nulls last, sold desc, book_id
+select c.book_id, b.title, c.stock, c.sold, cast(c.average as decimal(18, 2)) as average_stock,
+       cast(c.sold / nullif(c.average, 0) as decimal(18, 2)) as turnover,
+       cast(case when c.sold > 0 then c.stock * date_diff('second', c.since, getvariable('until')) / 86400 / c.sold end as decimal(18, 1)) as days_left
+from counted c join book b on b.id = c.book_id
+order by days_left nulls last, c.sold desc, c.book_id
