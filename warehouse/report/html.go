@@ -1,0 +1,42 @@
+package report
+
+import (
+	"context"
+	_ "embed"
+	"html/template"
+	"io"
+)
+
+// page is an answer as one file that needs no other, no network and no JavaScript.
+type page struct {
+	Title, Question, About, Period string
+	Query                          string // of someone's own
+	chart                          *chart
+	Drawings                       []drawing
+	Sections                       []section
+}
+
+// section is a table of a page.
+type section struct {
+	Title, About string
+	Columns      []column
+	Rows         [][]*string
+}
+
+//go:embed page.html
+var pageHTML string
+
+var pageTemplate = template.Must(template.New("page").Funcs(template.FuncMap{"plain": plain}).Parse(pageHTML))
+
+func (v *version) html(ctx context.Context, query string, p page, out io.Writer) error {
+	var s section
+	err := v.rows(ctx, query, func(c []column) { s.Columns = c }, func(row []*string) error {
+		s.Rows = append(s.Rows, row)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	p.Sections, p.Drawings = []section{s}, p.chart.draw(s.Columns, s.Rows)
+	return pageTemplate.Execute(out, p)
+}

@@ -1,0 +1,146 @@
+package report_test
+
+import (
+	"bytes"
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"bookstore/warehouse/report"
+)
+
+func TestStatements(t *testing.T) {
+	t.Parallel()
+	dir := publish(t, t.TempDir(), run, shop)
+	tests := map[string]struct{ input, want string }{
+		"up to semicolons, over lines": {"select 1 as a; select\n2 as a;", "a\n1\na\n2\n"},
+		"which quotes and comments may have": {
+			"-- one; two\nselect 'a;''b' as \"c;d\" /* ; */ -- ;\n; select $x$;$x$ as e;;", "c;d\na;'b\ne\n;\n",
+		},
+		"the last needs none":  {"from (values (1)) as v (a) -- of one", "a\n1\n"},
+		"variables":            {"set variable x = 3; select getvariable('x') as x", "x\n3\n"},
+		"all kinds of queries": {"with a as (select 1 as b) from a; values (2); (select 3 as c);", "b\n1\ncol0\n2\nc\n3\n"},
+		"views over the files": {"select count(*) as n from bookdb.books", "n\n6\n"},
+		"the version's own":    {"select count(*) as n from warehouse.columns", "n\n3\n"},
+		"nothing":              {" ; -- nothing", ""},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if got := ask(t, dir, test.input, "sql", "--format", "csv"); got != test.want {
+				t.Errorf("from its input: got %q, want %q", got, test.want)
+			}
+			if got := ask(t, dir, "", "sql", "--format", "csv", "--", test.input); test.want != "" && got != test.want {
+				t.Errorf("from its argument: got %q, want %q", got, test.want)
+			}
+		})
+	}
+	if plan := ask(t, dir, "", "sql", "explain select title from bookdb.books"); !strings.Contains(plan, "PARQUET") {
+		t.Errorf("the plan is %s", plan)
+	}
+}
+
+// A statement that fails is said and left behind; what has not ended when the shell does is not run.
+func TestShell(t *testing.T) {
+	t.Parallel()
+	dir := publish(t, t.TempDir(), run, shop)
+	var out, errs bytes.Buffer
+	err := report.Shell(t.Context(), dir, strings.NewReader("select 1\n as a; select nothing;\nselect 2 as b;\n select 3 as c\n\\q\nselect 4;"), &out, &errs)
+	if want := "a\n─\n1\n(1 row)\nb\n─\n2\n(1 row)\n"; err != nil || out.String() != want {
+		t.Errorf("got %q, %v", &out, err)
+	}
+	if said := errs.String(); !strings.HasPrefix(said, "warehouse>       ...> ") || !strings.Contains(said, `"nothing" not found`) {
+		t.Errorf("it said %s", said)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	stop()
+	in, _, err := os.Pipe() // nothing comes
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer in.Close()
+	if err := report.Shell(ctx, dir, in, &out, &errs); err == nil {
+		t.Error("a session was opened in a context that has ended")
+	}
+}
+
+// Whatever is asked, nothing is written and nothing else is read.
+func TestWhatIsRefused(t *testing.T) {
+	t.Parallel()
+	dir := publish(t, t.TempDir(), run, shop)
+	file := filepath.Join(dir, "files", "mine.csv")
+	for _, statement := range []string{
+		"copy (select 1) to '" + file + "'",
+		"explain analyze copy (select 1) to '" + file + "'",
+		"select 1) to '" + file + "'; copy (select 1",
+		"select e'\\''; copy (select 1) to '" + file + "' --'",
+		"set variable x = 1; copy (select 1) to '" + file + "'",
+		"create table bookdb.mine as select 1", "insert into bookdb.books select * from bookdb.books", "drop view bookdb.books",
+		"delete from bookdb.books", "attach '" + file + "' as mine", "export database '" + file + "'", "set lock_configuration = false",
+		"install httpfs", "pragma enable_profiling", "select * from read_text('/etc/hostname')", "select 'a", "/* a",
+		"select * from bookdb.boks",
+	} {
+		refused(t, dir, "", "sql", statement)
+	}
+	if _, err := os.Stat(file); err == nil {
+		t.Error("a file was written")
+	}
+	if got := refused(t, dir, "", "sql", "vacuum"); !strings.Contains(got, "only read") {
+		t.Errorf("got %s", got)
+	}
+}
+
+func TestVersions(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	for _, args := range [][]string{{"report", "best-sellers"}, {"sql", "select 1", "--as-of", "2026-11-23"}, {"dictionary"}} {
+		if got := refused(t, dir, "", args...); !strings.Contains(got, `"go tool task warehouse:run" makes one`) {
+			t.Errorf("%q: %s", args, got)
+		}
+	}
+	const first = "20261122T120000.500000Z"
+	publish(t, dir, first, "")
+	publish(t, dir, run, shop)
+	books := func(asOf ...string) string {
+		return strings.TrimPrefix(ask(t, dir, "", append([]string{"sql", "select count(*) as n from bookdb.books", "--format", "csv"}, asOf...)...), "n\n")
+	}
+	for asOf, want := range map[string]string{
+		first: "0\n", "2026-11-22": "0\n", "2026-11-23T06:14:59Z": "0\n", "2026-11-23T07:14:00+01:00": "0\n",
+		run: "6\n", "2026-11-23 06:15": "6\n", "2026-11-24": "6\n",
+	} {
+		if got := books("--as-of", asOf); got != want {
+			t.Errorf("as of %s there are %s books, not %s", asOf, got, want)
+		}
+	}
+	if got := books(); got != "6\n" {
+		t.Errorf("now there are %s books", got)
+	}
+	for asOf, want := range map[string]string{"2026-11-21": "the oldest is " + first, "yesterday": "neither a run nor a time"} {
+		if got := refused(t, dir, "", "sql", "select 1", "--as-of", asOf); !strings.Contains(got, want) {
+			t.Errorf("as of %s: %s", asOf, got)
+		}
+	}
+}
+
+func TestMistakes(t *testing.T) {
+	t.Parallel()
+	dir := publish(t, t.TempDir(), run, shop)
+	for args, want := range map[string]string{
+		"":                                 "usage:",
+		"report":                           "usage:",
+		"report a b":                       "usage:",
+		"report --sinc 3d best-sellers":    "usage:",
+		"report bestseller":                "near it are best-sellers, ",
+		"report sale-by-days":              "near it are sales-by-day, ",
+		"report best-sellers --format xls": "none of table, csv",
+		"dictionary --format csv":          "none of markdown, html",
+		"report best-sellers --since 3x":   "the time asked for (3x",
+		"report best-sellers --zone Mars":  "Mars",
+	} {
+		if got := refused(t, dir, "", strings.Fields(args)...); !strings.Contains(got, want) {
+			t.Errorf("%q: %q does not say %q", args, got, want)
+		}
+	}
+}
