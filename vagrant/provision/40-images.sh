@@ -92,7 +92,7 @@ CGO_ENABLED=0 go -C "$ROOT" build -trimpath -buildvcs=false -ldflags '-s -w' -o 
 image patroni "$work/patroni" base
 
 # With DuckDB's library in it, and libc: it runs wherever it is put.
-mkdir -p "$work/warehouse/tmp"
+mkdir -p "$work/warehouse"
 progress "compile the warehouse" go -C "$ROOT" build -trimpath -buildvcs=false -tags netgo,osusergo \
 	-ldflags '-s -w -linkmode external -extldflags -static' -o "$CACHE/warehouse" ./warehouse/cmd/warehouse
 cp "$CACHE/warehouse" "$ROOT/warehouse/image/Dockerfile" "$work/warehouse/"

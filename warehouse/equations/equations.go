@@ -15,7 +15,7 @@ type equation struct{ name, sql string }
 
 var all = []equation{
 	{"stock is the sum of its movements", `
-		select format('book {} has {}, its movements make {}', coalesce(s.book_id, m.book_id), s.quantity, m.copies)
+		select format('book {} has {}, its movements make {}', coalesce(s.book_id, m.book_id), coalesce(s.quantity, 0), coalesce(m.copies, 0))
 		from bookdb.stock s
 		full join (select book_id, sum(delta) as copies from bookdb.stock_movements group by all) m on m.book_id = s.book_id
 		where coalesce(s.quantity, 0) <> coalesce(m.copies, 0)`},
@@ -24,13 +24,13 @@ var all = []equation{
 			select gid, cast(payload->>'orderId' as uuid) as order_id, if(kind = 'place_order', -1, 1) as sign
 			from coordinatordb.transactions where state = 'committed'
 		), lines as (
-			select c.gid, i.book_id, c.sign * sum(i.quantity) as copies
+			select c.gid, i.book_id, sum(c.sign * i.quantity) as copies
 			from committed c join orderdb.order_items i on i.order_id = c.order_id group by all
 		), moved as (
 			select gid, book_id, sum(delta) as copies
 			from bookdb.stock_movements semi join committed using (gid) group by all
 		)
-		select format('transaction {} of book {}: the lines of its order make {}, it moved {}', gid, book_id, l.copies, m.copies)
+		select format('transaction {} of book {}: the lines of its order make {}, it moved {}', gid, book_id, coalesce(l.copies, 0), coalesce(m.copies, 0))
 		from lines l full join moved m using (gid, book_id) where l.copies is distinct from m.copies
 		union all
 		select format('transaction {} is committed, and there is no order {}', gid, order_id)
@@ -39,7 +39,7 @@ var all = []equation{
 		select distinct format('transaction {} is {}, and moved copies', gid, t.state)
 		from bookdb.stock_movements join coordinatordb.transactions t using (gid) where t.state not in ('committed', 'heuristic')`},
 	{"what transactions took is in orders that stand", `
-		select format('book {}: {} copies were taken, {} are ordered', book_id, m.copies, o.copies)
+		select format('book {}: {} copies were taken, {} are ordered', book_id, coalesce(m.copies, 0), coalesce(o.copies, 0))
 		from (select book_id, -sum(delta) as copies from bookdb.stock_movements where gid is not null group by all having copies <> 0) m
 		full join (
 			select i.book_id, sum(i.quantity) as copies
@@ -61,10 +61,10 @@ var all = []equation{
 		), moved as (
 			select saga, book_id, sum(delta) as copies from bookdb.stock_movements semi join complete using (saga) group by all
 		)
-		select format('checkout {} of book {}: the lines of its order make {}, it took {}', saga, book_id, l.copies, m.copies)
+		select format('checkout {} of book {}: the lines of its order make {}, it took {}', saga, book_id, coalesce(l.copies, 0), coalesce(m.copies, 0))
 		from lines l full join moved m using (saga, book_id) where l.copies is distinct from m.copies`},
 	{"an order's total is what its lines cost", `
-		select format('order {} costs {}, its lines {}', o.id, o.total_cents, sum(i.quantity * i.unit_price_cents))
+		select format('order {} costs {}, its lines {}', o.id, o.total_cents, coalesce(sum(i.quantity * i.unit_price_cents), 0))
 		from orderdb.orders o left join orderdb.order_items i on i.order_id = o.id
 		group by o.id, o.total_cents having coalesce(sum(i.quantity * i.unit_price_cents), 0) <> o.total_cents`},
 	{"the ledger of each payment is zero", `
