@@ -15,6 +15,9 @@ import (
 // atOnce is how many databases are read at a time; each has one connection.
 const atOnce = 2
 
+// mostDeltas are carried on as they are; one more, and they become one. Two hours' worth by default.
+const mostDeltas = 24
+
 // each does the same for all databases, and stops all of it at the first error.
 func (w *work) each(ctx context.Context, do func(ctx context.Context, n int, s *cut.Snapshot) error) error {
 	ctx, stop := context.WithCancelCause(ctx)
@@ -51,19 +54,6 @@ func (w *work) read(ctx context.Context) error {
 	w.manifest.Tables = slices.Concat(tables...)
 	for _, text := range slices.Concat(notes...) {
 		w.note(ctx, text)
-	}
-	for _, t := range w.manifest.Tables {
-		files := []store.File{t.Base}
-		if len(t.Deltas) > 0 {
-			last := t.Deltas[len(t.Deltas)-1]
-			files = append(files, last.Changed, last.Gone)
-		}
-		for _, f := range files {
-			if w.draft.Made(f) {
-				w.report.Read.Rows += f.Rows
-				w.report.Read.Bytes += f.Bytes
-			}
-		}
 	}
 	return nil
 }
@@ -120,7 +110,17 @@ func (w *work) readAll(ctx context.Context, s *cut.Snapshot, t *store.Table) (er
 	t.Deltas = nil
 	t.Base.Size, err = export.Table(ctx, w.draft.Duck, s.Conn, &t.Table, "", w.draft.Abs(t.Base))
 	t.Rows = t.Base.Rows
+	w.count(t.Base.Size)
 	return err
+}
+
+func (w *work) count(sizes ...export.Size) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, size := range sizes {
+		w.report.Read.Rows += size.Rows
+		w.report.Read.Bytes += size.Bytes
+	}
 }
 
 func (w *work) readChanges(ctx context.Context, s *cut.Snapshot, t, before *store.Table, since uint64) (err error) {
@@ -138,8 +138,12 @@ func (w *work) readChanges(ctx context.Context, s *cut.Snapshot, t, before *stor
 	if d.Gone.Size, err = export.Gone(ctx, w.draft.Duck, s.Conn, &t.Table, since, w.draft.Abs(d.Gone)); err != nil {
 		return err
 	}
+	w.count(d.Changed.Size, d.Gone.Size)
 	if d.Changed.Rows+d.Gone.Rows > 0 { // else nothing names the files, and they go
 		t.Deltas = append(t.Deltas, d)
+	}
+	if len(t.Deltas) > mostDeltas {
+		return w.draft.Fold(ctx, t)
 	}
 	return nil
 }

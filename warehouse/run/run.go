@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
 	"bookstore/warehouse/cut"
@@ -92,6 +93,7 @@ type work struct {
 	draft    *store.Draft
 	options  Options
 	manifest *store.Manifest
+	mu       sync.Mutex
 	report   *Report
 }
 

@@ -3,10 +3,10 @@ package store
 import (
 	"context"
 	"fmt"
-	"os"
+	"slices"
 	"strings"
 
-	"bookstore/warehouse/export"
+	"bookstore/warehouse/catalogue"
 )
 
 // What is kept of a book in the course of time, by its source.
@@ -45,23 +45,8 @@ func (d *Draft) History(ctx context.Context, m, last *Manifest) error {
 	return nil
 }
 
-func (d *Draft) remember(ctx context.Context, m *Manifest) error {
-	before := `(select null::timestamptz as seen, true as present, * from now where false)`
-	if len(m.History) > 0 {
-		before = "(select seen, present, " + historyKept + " from " + d.read(m.History...) + ")"
-	}
-	carried := ""
-	if m.Kind == Full {
-		carried = "select seen, present, KEPT from before union all"
-	}
-	file, err := d.Path("warehouse", "book_history", ".parquet")
-	if err != nil {
-		return err
-	}
-	// A book that is there no more is told by a row that says so.
-	result, err := d.Duck.ExecContext(ctx, strings.NewReplacer("KEPT", historyKept, "BEFORE", before, "CARRIED", strings.ReplaceAll(carried, "KEPT", historyKept),
-		"AT", literal(m.At.UTC().Format("2006-01-02 15:04:05.000000+00")), "FILE", literal(d.Abs(file))).Replace(`
-copy (
+// remember writes what is new. A book that is there no more is told by a row that says so.
+const remember = `
 	with now as (
 		select b.id, b.version, b.title, b.price_cents, b.currency, b.deleted_at, s.version as stock_version, s.quantity
 		from bookdb.books b left join bookdb.stock s on s.book_id = b.id),
@@ -71,28 +56,29 @@ copy (
 		select true as present, * from (select KEPT from now except select KEPT from latest where present)
 		union all
 		select false, KEPT from latest where present and id not in (select id from now))
-	CARRIED
-	select AT::timestamptz as seen, present, KEPT from changed
-) to FILE (format parquet, compression zstd)`))
+	select AT::timestamptz as seen, present, KEPT from changed`
+
+func (d *Draft) remember(ctx context.Context, m *Manifest) error {
+	before, query := `(select null::timestamptz as seen, true as present, * from now where false)`, remember
+	if len(m.History) > 0 {
+		before = "(select seen, present, " + historyKept + " from " + d.read(m.History...) + ")"
+	}
+	if m.Kind == Full {
+		query += " union all select seen, present, KEPT from before"
+	}
+	file, err := d.Path("warehouse", "book_history", ".parquet")
 	if err != nil {
 		return err
 	}
-	rows, err := result.RowsAffected()
-	if err != nil {
+	file, err = d.write(ctx, file, strings.NewReplacer("KEPT", historyKept, "BEFORE", before,
+		"AT", literal(m.At.UTC().Format("2006-01-02 15:04:05.000000+00"))).Replace(query))
+	if err != nil || file.Rows == 0 { // what nothing names goes
 		return err
 	}
-	if rows == 0 {
-		return os.Remove(d.Abs(file))
-	}
-	info, err := os.Stat(d.Abs(file))
-	if err != nil {
-		return err
-	}
-	file.Size = export.Size{Rows: rows, Bytes: info.Size()}
 	if m.Kind == Full {
 		m.History = nil
 	}
-	m.History = append(m.History[:len(m.History):len(m.History)], file)
+	m.History = append(slices.Clone(m.History), file)
 	return nil
 }
 
@@ -100,13 +86,7 @@ func has(t *Table, columns []string) bool {
 	if t == nil {
 		return false
 	}
-	found := 0
-	for _, c := range t.Kept() {
-		for _, name := range columns {
-			if c.Name == name {
-				found++
-			}
-		}
-	}
-	return found == len(columns)
+	return !slices.ContainsFunc(columns, func(name string) bool {
+		return !slices.ContainsFunc(t.Kept(), func(c catalogue.Column) bool { return c.Name == name })
+	})
 }
