@@ -14,13 +14,13 @@ import (
 func TestTablesAreAligned(t *testing.T) {
 	t.Parallel()
 	dir := publish(t, t.TempDir(), run, shop)
-	got := ask(t, dir, "", "sql", `select * from (values ('吾輩', 1.5, [1]), ('e' || chr(769) || chr(10) || '👨‍👩‍👧', null, null),
+	got := ask(t, dir, "", "sql", `from (values ('吾輩', 1.5, [1]), ('e' || chr(769) || chr(10) || '👨‍👩‍👧', null, null),
 		(chr(27) || '[2J', -10, [2, 3])) as v (text, number, list)`)
 	want := `
 text  number  list
 ────  ──────  ──────
 吾輩     1.5  [1]
-é␊👨‍👩‍👧       ∅  ∅
+é␊👨‍👩‍👧       ∅  ∅
 ␛[2J   -10.0  [2, 3]
 (3 rows)
 `
@@ -58,6 +58,10 @@ func TestPages(t *testing.T) {
 	}
 	if found := regexp.MustCompile(`<script|https?:|src=|href=|@import|url\(|NaN`).FindAllString(string(text), -1); found != nil {
 		t.Errorf("found %q", found)
+	}
+	many := ask(t, dir, "", "sql", "--format", "html", "from range(6000)")
+	if strings.Count(many, "<tr><td") != 5000 || !strings.Contains(many, "only the first 5000 of 6000 rows") {
+		t.Error("a page should hold 5000 rows")
 	}
 	days := ask(t, dir, "", "report", "sales-by-day", "--format", "html")
 	if strings.Count(days, "<svg") != 2 || strings.Count(days, "<rect") != 16 {

@@ -3,6 +3,7 @@ package report_test
 import (
 	"bytes"
 	"context"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -51,18 +52,32 @@ func TestShell(t *testing.T) {
 	if want := "a\n─\n1\n(1 row)\nb\n─\n2\n(1 row)\n"; err != nil || out.String() != want {
 		t.Errorf("got %q, %v", &out, err)
 	}
-	if said := errs.String(); !strings.HasPrefix(said, "warehouse>       ...> ") || !strings.Contains(said, `"nothing" not found`) {
+	if said := errs.String(); !strings.HasPrefix(said, "warehouse>       ...> ") || !strings.Contains(said, `"nothing" was not found`) {
 		t.Errorf("it said %s", said)
 	}
+}
+
+// prompted ends a context once a prompt is written.
+type prompted struct{ stop func() }
+
+func (p prompted) Write(b []byte) (int, error) {
+	p.stop()
+	return len(b), nil
+}
+
+// A shell at a terminal from which nothing comes ends when it is interrupted.
+func TestAShellIsInterrupted(t *testing.T) {
+	t.Parallel()
+	dir := publish(t, t.TempDir(), run, shop)
 	ctx, stop := context.WithCancel(t.Context())
-	stop()
-	in, _, err := os.Pipe() // nothing comes
+	defer stop()
+	in, keyboard, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer in.Close()
-	if err := report.Shell(ctx, dir, in, &out, &errs); err == nil {
-		t.Error("a session was opened in a context that has ended")
+	defer keyboard.Close()
+	if err := report.Shell(ctx, dir, in, io.Discard, prompted{stop}); err != nil {
+		t.Error(err)
 	}
 }
 
