@@ -122,12 +122,14 @@ func TestDictionary(t *testing.T) {
 	t.Parallel()
 	dir := publish(t, t.TempDir(), run, shop)
 	got := ask(t, dir, "", "dictionary")
-	want := "## bookdb.books\nWhat is sold\n\n| column | type | in PostgreSQL | about |\n|---|---|---|---|\n" +
-		"| id | BIGINT | bigint |  |\n| title | VARCHAR | text | as it is \\| printed |\n\n## orderdb.orders\n"
+	want := "## bookdb.books\nWhat is sold. 6 rows\n\n| column | type | in PostgreSQL | about |\n|---|---|---|---|\n" +
+		"| id | BIGINT | bigint | key |\n| title | VARCHAR | text | as it is \\| printed |\n\n## paymentdb.payments\n1 row\n\n" +
+		"| column | type | in PostgreSQL | about |\n|---|---|---|---|\n" +
+		"| body | – | bytea | may be null; left out |\n| token | VARCHAR | text | may be null; its SHA-256 |\n"
 	if !strings.Contains(got, want) {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
-	if page := ask(t, dir, "", "dictionary", "--format", "html"); !strings.Contains(page, "<h2>bookdb.books</h2><p>What is sold</p>") {
+	if page := ask(t, dir, "", "dictionary", "--format", "html"); !strings.Contains(page, "<h2>bookdb.books</h2><p>What is sold. 6 rows</p>") {
 		t.Errorf("got %s", page)
 	}
 }
