@@ -14,13 +14,13 @@ import (
 func TestTablesAreAligned(t *testing.T) {
 	t.Parallel()
 	dir := publish(t, t.TempDir(), run, shop)
-	got := ask(t, dir, "", "sql", `select * from (values ('吾輩', 1.5, [1]), ('e' || chr(769) || chr(10) || '👨‍👩‍👧', null, null),
+	got := ask(t, dir, "", "sql", `from (values ('吾輩', 1.5, [1]), ('e' || chr(769) || chr(10) || '👨‍👩‍👧', null, null),
 		(chr(27) || '[2J', -10, [2, 3])) as v (text, number, list)`)
 	want := `
 text  number  list
 ────  ──────  ──────
 吾輩     1.5  [1]
-é␊👨‍👩‍👧       ∅  ∅
+é␊👨‍👩‍👧       ∅  ∅
 ␛[2J   -10.0  [2, 3]
 (3 rows)
 `
@@ -58,6 +58,10 @@ func TestPages(t *testing.T) {
 	}
 	if found := regexp.MustCompile(`<script|https?:|src=|href=|@import|url\(|NaN`).FindAllString(string(text), -1); found != nil {
 		t.Errorf("found %q", found)
+	}
+	many := ask(t, dir, "", "sql", "--format", "html", "from range(6000)")
+	if strings.Count(many, "<tr><td") != 5000 || !strings.Contains(many, "only the first 5000 of 6000 rows") {
+		t.Error("a page should hold 5000 rows")
 	}
 	days := ask(t, dir, "", "report", "sales-by-day", "--format", "html")
 	if strings.Count(days, "<svg") != 2 || strings.Count(days, "<rect") != 16 {
@@ -118,12 +122,14 @@ func TestDictionary(t *testing.T) {
 	t.Parallel()
 	dir := publish(t, t.TempDir(), run, shop)
 	got := ask(t, dir, "", "dictionary")
-	want := "## bookdb.books\nWhat is sold\n\n| column | type | in PostgreSQL | about |\n|---|---|---|---|\n" +
-		"| id | BIGINT | bigint |  |\n| title | VARCHAR | text | as it is \\| printed |\n\n## orderdb.orders\n"
+	want := "## bookdb.books\nWhat is sold. 6 rows\n\n| column | type | in PostgreSQL | about |\n|---|---|---|---|\n" +
+		"| id | BIGINT | bigint | key |\n| title | VARCHAR | text | as it is \\| printed |\n\n## paymentdb.payments\n1 row\n\n" +
+		"| column | type | in PostgreSQL | about |\n|---|---|---|---|\n" +
+		"| body | – | bytea | may be null; left out |\n| token | VARCHAR | text | may be null; its SHA-256 |\n"
 	if !strings.Contains(got, want) {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
-	if page := ask(t, dir, "", "dictionary", "--format", "html"); !strings.Contains(page, "<h2>bookdb.books</h2><p>What is sold</p>") {
+	if page := ask(t, dir, "", "dictionary", "--format", "html"); !strings.Contains(page, "<h2>bookdb.books</h2><p>What is sold. 6 rows</p>") {
 		t.Errorf("got %s", page)
 	}
 }

@@ -9,8 +9,13 @@ import (
 
 // dictionarySQL reads what a run has written down about its tables and columns, in the order of the databases.
 const dictionarySQL = `
-select database || '.' || table_name, coalesce(table_comment, ''), column_name, type, source_type, coalesce(comment, '')
-from warehouse.columns order by database, table_name, position`
+select "database" || '.' || "table", concat_ws('. ', nullif(table_comment, ''), rows || case rows when 1 then ' row' else ' rows' end),
+       "column", case tag when 'omit' then '–' else "type" end, source_type,
+       concat_ws('; ', case when "key" then 'key' end, case when nullable then 'may be null' end,
+                 case tag when 'omit' then 'left out' when 'hash' then 'its SHA-256' end,
+                 nullif(trim(regexp_replace(comment, 'warehouse:\s*\w+', '')), ''))
+from warehouse.columns
+order by "database", "table", position`
 
 // dictionary writes what tables and columns there are.
 func (o options) dictionary(ctx context.Context, dir string, stdout io.Writer) error {

@@ -43,18 +43,18 @@ func publish(t *testing.T, dir, run, content string) string {
 		statements += fmt.Sprintf("copy %s to '%s' (format parquet);\n", table, file)
 		views += fmt.Sprintf("create schema if not exists %s;\ncreate view %s as from read_parquet('%s');\n", schema, view, file)
 	}
-	views += `create schema warehouse;
-create table warehouse.columns as from (values
-    ('bookdb', 'books', 'What is sold', 2, 'title', 'VARCHAR', 'text', 'as it is | printed'),
-    ('bookdb', 'books', 'What is sold', 1, 'id', 'BIGINT', 'bigint', null),
-    ('orderdb', 'orders', null, 1, 'id', 'UUID', 'uuid', null))
-    as c (database, table_name, table_comment, position, column_name, type, source_type, comment);`
+	views += `create table warehouse.columns as from (values
+    ('bookdb', 'books', 'What is sold', 2, 'title', 'VARCHAR', 'text', false, false, '', 'as it is | printed', 6),
+    ('bookdb', 'books', 'What is sold', 1, 'id', 'BIGINT', 'bigint', true, false, '', '', 6),
+    ('paymentdb', 'payments', '', 2, 'token', 'VARCHAR', 'text', false, true, 'hash', 'warehouse: hash', 1),
+    ('paymentdb', 'payments', '', 1, 'body', 'BLOB', 'bytea', false, true, 'omit', 'warehouse: omit', 1))
+    as c ("database", "table", table_comment, position, "column", "type", source_type, "key", nullable, tag, comment, rows);`
 	db, err := sql.Open("duckdb", "")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer db.Close()
-	views = "attach '" + filepath.Join(version, "warehouse.duckdb") + "' as made; use made;\n" + views + "\nuse memory; detach made;"
+	views = "attach '" + filepath.Join(version, "warehouse.duckdb") + "' as warehouse; use warehouse;\n" + views + "\nuse memory; detach warehouse;"
 	db.SetMaxOpenConns(1) // what is used is the connection's
 	if _, err := db.ExecContext(t.Context(), statements+views); err != nil {
 		t.Fatal(err)

@@ -3,6 +3,7 @@ package report_test
 import (
 	"bytes"
 	"context"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -23,7 +24,7 @@ func TestStatements(t *testing.T) {
 		"variables":            {"set variable x = 3; select getvariable('x') as x", "x\n3\n"},
 		"all kinds of queries": {"with a as (select 1 as b) from a; values (2); (select 3 as c);", "b\n1\ncol0\n2\nc\n3\n"},
 		"views over the files": {"select count(*) as n from bookdb.books", "n\n6\n"},
-		"the version's own":    {"select count(*) as n from warehouse.columns", "n\n3\n"},
+		"the version's own":    {"select count(*) as n from warehouse.columns", "n\n4\n"},
 		"nothing":              {" ; -- nothing", ""},
 	}
 	for name, test := range tests {
@@ -51,18 +52,32 @@ func TestShell(t *testing.T) {
 	if want := "a\n─\n1\n(1 row)\nb\n─\n2\n(1 row)\n"; err != nil || out.String() != want {
 		t.Errorf("got %q, %v", &out, err)
 	}
-	if said := errs.String(); !strings.HasPrefix(said, "warehouse>       ...> ") || !strings.Contains(said, `"nothing" not found`) {
+	if said := errs.String(); !strings.HasPrefix(said, "warehouse>       ...> ") || !strings.Contains(said, `"nothing" was not found`) {
 		t.Errorf("it said %s", said)
 	}
+}
+
+// prompted ends a context once a prompt is written.
+type prompted struct{ stop func() }
+
+func (p prompted) Write(b []byte) (int, error) {
+	p.stop()
+	return len(b), nil
+}
+
+// A shell at a terminal from which nothing comes ends when it is interrupted.
+func TestAShellIsInterrupted(t *testing.T) {
+	t.Parallel()
+	dir := publish(t, t.TempDir(), run, shop)
 	ctx, stop := context.WithCancel(t.Context())
-	stop()
-	in, _, err := os.Pipe() // nothing comes
+	defer stop()
+	in, keyboard, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer in.Close()
-	if err := report.Shell(ctx, dir, in, &out, &errs); err == nil {
-		t.Error("a session was opened in a context that has ended")
+	defer keyboard.Close()
+	if err := report.Shell(ctx, dir, in, io.Discard, prompted{stop}); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -106,12 +106,12 @@ func moment(asOf string) (string, error) {
 }
 
 // confine has the session reach nothing but the warehouse and its own temporary files, and no more memory
-// than an answer should need: what does not fit goes to those files. The version is called shop, because under
-// its file's name, warehouse, that of its schema would be ambiguous.
+// than an answer should need: what does not fit goes to those files. The version
+// is attached, not opened, so that what a session makes for itself has a place.
 func (v *version) confine(ctx context.Context, dir string) error {
 	for _, s := range []string{
-		"attach " + literal(filepath.Join(dir, "versions", v.run, "warehouse.duckdb")) + " as shop (read_only)",
-		"use shop",
+		"attach " + literal(filepath.Join(dir, "versions", v.run, "warehouse.duckdb")) + " as warehouse (read_only)",
+		"use warehouse",
 		"set TimeZone = " + literal(v.zone),
 		"set memory_limit = '400MB'",
 		"set temp_directory = " + literal(v.temp),
