@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -127,8 +128,12 @@ func (w *work) begin() *store.Manifest {
 	return m
 }
 
-// note tells people of the log and readers of the version the same.
+// note tells people of the log and readers of the version the same; the log once.
 func (w *work) note(ctx context.Context, text string) {
 	w.manifest.Notes = append(w.manifest.Notes, text)
-	w.options.Log.InfoContext(ctx, text, "run", w.draft.Run)
+	level := slog.LevelInfo
+	if w.last != nil && slices.Contains(w.last.Notes, text) {
+		level = slog.LevelDebug
+	}
+	w.options.Log.Log(ctx, level, text, "run", w.draft.Run)
 }
