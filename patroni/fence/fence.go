@@ -15,6 +15,7 @@ import (
 type Fence struct {
 	Lock   Lock
 	Member Member
+	Heart  Heart
 	Log    *slog.Logger
 
 	// Sessions and Task are what the fence may do about the member.
@@ -39,9 +40,6 @@ type Sessions interface {
 type Task interface {
 	// Kill ends its processes at once, whatever they do.
 	Kill(ctx context.Context) error
-	// StandsStill says whether all its processes were without any processor time
-	// when that was last measured, and that was after a time.
-	StandsStill(ctx context.Context, after time.Time) (bool, error)
 }
 
 // patience bounds each call to Consul and Nomad: the next look comes soon.
@@ -94,12 +92,19 @@ func (f *Fence) release(ctx context.Context) {
 // may well be silent for seconds. It is slow then; killed, the next one would be slow.
 func (f *Fence) watchSilence(ctx context.Context) {
 	silence := Silence{Slack: f.Every / 4}
+	var pulse pulse
 	due := time.Now()
 	for pause(ctx, time.Until(due)) {
 		asked := Question{Due: due, Began: time.Now(), Patience: f.Every}
 		answer := f.Member.Ask(ctx, f.Every)
 		asked.Ended, asked.Answered = time.Now(), answer != None
-		if lasts := silence.Add(asked); lasts >= f.Frozen && f.kill(ctx, asked.Ended.Add(-lasts/2)) {
+		beat, err := f.Heart.Beat()
+		rests := pulse.feel(beat, asked.Ended)
+		switch lasts := silence.Add(asked); {
+		case lasts < f.Frozen:
+		case err != nil:
+			f.problem(ctx, "the member is silent, and its heart cannot be looked at", err)
+		case rests >= f.Frozen/2 && f.kill(ctx):
 			silence.Reset()
 		}
 		due = later(due.Add(f.pauseAfter(answer)), time.Now())
@@ -114,17 +119,10 @@ func (f *Fence) pauseAfter(answer Answer) time.Duration {
 	return f.Every
 }
 
-// kill kills a leader that has stood still after a time, and tells whether it had to.
-func (f *Fence) kill(ctx context.Context, after time.Time) bool {
+// kill kills a leader that stands still, and tells whether it had to.
+func (f *Fence) kill(ctx context.Context) bool {
 	within, cancel := context.WithTimeout(ctx, 2*patience)
 	defer cancel()
-	still, err := f.Task.StandsStill(within, after)
-	if err != nil {
-		f.problem(ctx, "the member is silent, and Nomad does not say whether it stands still", err)
-	}
-	if !still {
-		return false
-	}
 	leads, err := f.Sessions.Leads(within)
 	if err != nil {
 		// Without Consul nobody could take over from it either.

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -18,8 +20,6 @@ func (p processes) Kill(context.Context) error {
 	kill(p.postgres)
 	return nil
 }
-
-func (processes) StandsStill(context.Context, time.Time) (bool, error) { return true, nil }
 
 func run(t *testing.T, f *fence.Fence) {
 	t.Helper()
@@ -41,7 +41,7 @@ func TestAFrozenLeaderIsDeposed(t *testing.T) {
 	stop(t, member.first)
 	stop(t, member.postgres)
 	run(t, &fence.Fence{
-		Lock: fence.NewLock(volume), Member: silent(t), Task: processes{member},
+		Lock: fence.NewLock(volume), Member: silent(t), Heart: still{}, Task: processes{member},
 		Sessions: fence.ConsulSessions{Client: client, Scope: "patroni", Member: "patroni-1"},
 	})
 	deposed := func(what string) {
@@ -84,27 +84,46 @@ func (u unkillable) Kill(context.Context) error {
 	return nil
 }
 
-func (u unkillable) StandsStill(context.Context, time.Time) (bool, error) { return true, nil }
+// still is a heart that does not beat.
+type still struct{}
 
-// busy is a member that is slow.
-type busy struct {
-	unkillable
+func (still) Beat() (time.Time, error) { return time.Unix(1, 0), nil }
 
+// heart beats, or cannot be looked at.
+type heart struct {
+	file  fence.HeartFile
+	err   error
 	asked chan struct{}
 }
 
-func (b busy) StandsStill(context.Context, time.Time) (bool, error) {
-	b.asked <- struct{}{}
-	return false, nil
+func (h heart) Beat() (time.Time, error) {
+	select {
+	case h.asked <- struct{}{}:
+	default: // nobody waits for it
+	}
+	if now := time.Now(); h.err == nil {
+		h.err = os.Chtimes(string(h.file), now, now)
+	}
+	beat, err := h.file.Beat()
+	return beat, errors.Join(h.err, err)
 }
 
 func TestASlowLeaderIsNotKilled(t *testing.T) {
 	t.Parallel()
-	volume, slow := t.TempDir(), busy{unkillable{t}, make(chan struct{})}
-	live(t, volume)
-	run(t, &fence.Fence{Lock: fence.NewLock(volume), Member: silent(t), Sessions: sessions{leads: true}, Task: slow})
-	for range 3 {
-		came(t, "the question whether it stands still", slow.asked)
+	for name, err := range map[string]error{"its heart beats": nil, "its heart cannot be looked at": errors.New("away")} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			volume := t.TempDir()
+			live(t, volume)
+			beating := heart{fence.HeartFile(filepath.Join(volume, "alive")), err, make(chan struct{})}
+			if err := os.WriteFile(string(beating.file), nil, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			run(t, &fence.Fence{Lock: fence.NewLock(volume), Member: silent(t), Heart: beating, Sessions: sessions{leads: true}, Task: unkillable{t}})
+			for range 6 {
+				came(t, "a look at its heart", beating.asked)
+			}
+		})
 	}
 }
 
@@ -118,7 +137,7 @@ func TestASilentMemberIsNotKilled(t *testing.T) {
 			t.Parallel()
 			volume := t.TempDir()
 			live(t, volume)
-			run(t, &fence.Fence{Lock: fence.NewLock(volume), Member: silent(t), Sessions: s, Task: unkillable{t}})
+			run(t, &fence.Fence{Lock: fence.NewLock(volume), Member: silent(t), Heart: still{}, Sessions: s, Task: unkillable{t}})
 			for range 2 {
 				came(t, "the question who leads", s.asked)
 			}

@@ -7,41 +7,11 @@ import (
 	"net/http/httptest"
 	"path/filepath"
 	"testing"
-	"time"
 
 	"github.com/hashicorp/nomad/api"
 
 	"bookstore/patroni/fence"
 )
-
-func TestWhetherATaskStandsStill(t *testing.T) {
-	t.Parallel()
-	began := time.Unix(1_700_000_000, 0)
-	for name, c := range map[string]struct {
-		answer     string
-		still, bad bool
-	}{
-		"it does nothing":      {`{"Tasks":{"patroni":{"Timestamp":1700000002000000000,"ResourceUsage":{"CpuStats":{"Percent":0}}}}}`, true, false},
-		"it does a little":     {`{"Tasks":{"patroni":{"Timestamp":1700000002000000000,"ResourceUsage":{"CpuStats":{"Percent":0.01}}}}}`, false, false},
-		"that was long before": {`{"Tasks":{"patroni":{"Timestamp":1699999999000000000,"ResourceUsage":{"CpuStats":{"Percent":0}}}}}`, false, false},
-		"nothing is known":     {`{"Tasks":{"patroni":{}}}`, false, true},
-		"it is another task":   {`{"Tasks":{"fence":{}}}`, false, true},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte(c.answer)) }))
-			t.Cleanup(server.Close)
-			client, err := api.NewClient(&api.Config{Address: server.URL})
-			if err != nil {
-				t.Fatal(err)
-			}
-			still, err := fence.NomadTask{Client: client, Allocation: "a1", Name: "patroni"}.StandsStill(t.Context(), began)
-			if still != c.still || (err != nil) != c.bad {
-				t.Errorf("%t, %v", still, err)
-			}
-		})
-	}
-}
 
 // The task's own API is a socket in its secrets folder.
 func TestKillAsksNomadForSIGKILL(t *testing.T) {

@@ -100,6 +100,7 @@ func (s settings) fence() (*fence.Fence, error) {
 	return &fence.Fence{
 		Lock:     fence.NewLock(s.Data),
 		Member:   fence.Member{URL: "http://" + s.REST},
+		Heart:    fence.HeartFile(filepath.Join(s.Data, ".alive")),
 		Sessions: fence.ConsulSessions{Client: toConsul, Scope: s.Scope, Member: s.Member},
 		Task:     fence.NomadTask{Client: toNomad, Allocation: s.Allocation, Name: "patroni"},
 		Every:    every,
