@@ -21,8 +21,10 @@ if [ "${1:-}" = run ]; then
 fi
 
 become_root "$@"
-data=$(nomad volume status -type host -json 2>/dev/null | jq -r '[.[] | select(.Name == "warehouse")][0].HostPath // empty')
-[ -n "$data" ] || die "there is no warehouse: 'go tool task up' makes one"
+volume=$(curl -fsS "$NOMAD_ADDR/v1/volumes?type=host" 2>/dev/null | jq -r '.[] | select(.Name == "warehouse").ID' || true)
+[ -n "$volume" ] || die "there is no warehouse: 'go tool task up' makes one"
+data=$(curl -fsS "$NOMAD_ADDR/v1/volume/host/$volume" | jq -r .HostPath)
+[ -d "$data" ] || die "the warehouse is on another machine, in $data: ask there"
 terminal=()
 [ ! -t 0 ] || terminal=(--tty)
 # What it writes, it writes here; it reaches nothing else, and no network.

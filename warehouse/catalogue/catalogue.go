@@ -4,11 +4,7 @@
 package catalogue
 
 import (
-	"context"
-	"fmt"
-	"regexp"
 	"slices"
-	"strings"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -80,87 +76,4 @@ func (t *Table) KeyColumns() []Column {
 		key = append(key, t.Columns[at])
 	}
 	return key
-}
-
-const columns = `
-select c.oid, n.nspname::text, c.relname::text, c.relkind = 'p', coalesce(obj_description(c.oid, 'pg_class'), ''),
-       array(select k.attname::text from pg_index i
-             cross join unnest(i.indkey) with ordinality as at (num, ord)
-             join pg_attribute k on k.attrelid = c.oid and k.attnum = at.num
-             where i.indrelid = c.oid and i.indisprimary order by at.ord),
-       a.attname::text, a.atttypid, a.atttypmod, a.attndims::int, a.attnotnull,
-       format_type(a.atttypid, a.atttypmod), coalesce(col_description(c.oid, a.attnum), '')
-from pg_class c
-join pg_namespace n on n.oid = c.relnamespace
-join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
-where c.relkind in ('r', 'p') and not c.relispartition and c.relpersistence = 'p'
-  and n.nspname !~ '^pg_' and n.nspname <> 'information_schema'
-order by n.nspname, c.relname, a.attnum`
-
-// Read lists the tables of the database that conn is connected to: ordinary and partitioned ones
-// of every schema. Unlogged tables are not there on a replica.
-func Read(ctx context.Context, conn *pgx.Conn) ([]Table, error) {
-	types, err := readTypes(ctx, conn)
-	if err != nil {
-		return nil, err
-	}
-	rows, err := conn.Query(ctx, columns)
-	if err != nil {
-		return nil, fmt.Errorf("read the catalogue: %w", err)
-	}
-	var tables []Table
-	var t Table
-	var c Column
-	var typ uint32
-	var typmod int32
-	_, err = pgx.ForEachRow(rows, []any{
-		&t.OID, &t.Schema, &t.Name, &t.Parted, &t.Comment, &t.Key,
-		&c.Name, &typ, &typmod, &c.Dims, &c.NotNull, &c.Type, &c.Comment,
-	}, func() error {
-		if c.Tag, err = tag(c.Comment); err != nil {
-			return fmt.Errorf("%s.%s.%s: %w", t.Schema, t.Name, c.Name, err)
-		}
-		types.resolve(&c, typ, typmod)
-		if len(tables) == 0 || tables[len(tables)-1].OID != t.OID {
-			tables = append(tables, t)
-		}
-		last := &tables[len(tables)-1]
-		last.Columns = append(last.Columns, c)
-		return nil
-	})
-	if err != nil {
-		return nil, fmt.Errorf("read the catalogue: %w", err)
-	}
-	return settle(tables), nil
-}
-
-// settle tells which tables are tracked, now that all are known.
-func settle(tables []Table) []Table {
-	gone := func(t Table) bool { return t.Schema == "public" && t.Name == Gone }
-	tracking := slices.ContainsFunc(tables, gone)
-	tables = slices.DeleteFunc(tables, gone)
-	for i := range tables {
-		t := &tables[i]
-		t.Tracked = tracking && len(t.Key) > 0 &&
-			slices.ContainsFunc(t.Columns, func(c Column) bool { return c.Name == Changed && c.Base == "xid8" && c.Tag == "" }) &&
-			!slices.ContainsFunc(t.KeyColumns(), func(c Column) bool { return c.Tag == Omit })
-	}
-	return tables
-}
-
-var tagged = regexp.MustCompile(`(?i)\bwarehouse:\s*([^\s.,;]*)`)
-
-// tag reads what a comment says about the warehouse. A word that means nothing is an error: it
-// was written to keep something in.
-func tag(comment string) (string, error) {
-	found := tagged.FindStringSubmatch(comment)
-	if found == nil {
-		return "", nil
-	}
-	switch word := strings.ToLower(found[1]); word {
-	case Omit, Hash:
-		return word, nil
-	default:
-		return "", fmt.Errorf("the comment says warehouse: %q, which is neither %s nor %s", word, Omit, Hash)
-	}
 }

@@ -48,7 +48,9 @@ func newShop(t *testing.T) *shop {
 	for range 2 {
 		s.standbys = append(s.standbys, pgtest.Start(t, pgtest.Options{Follow: s.leader}))
 	}
-	connect := func(ctx context.Context, database string) (*pgx.Conn, error) { return pgx.Connect(ctx, s.leader.URL(database)) }
+	connect := func(ctx context.Context, database string) (*pgx.Conn, error) {
+		return pgx.Connect(ctx, s.leader.URL(database))
+	}
 	passwords := map[string]string{}
 	for _, login := range patroni.Logins(patroni.Databases(), patroni.Guests()) {
 		passwords[login] = login

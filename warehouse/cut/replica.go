@@ -60,7 +60,7 @@ func (s Source) replica(ctx context.Context, leader place) (*replica, error) {
 		}
 	}
 	if best < 0 {
-		return nil, errors.Join(append(failed, errors.New("no replica follows the leader"))...)
+		return nil, errors.Join(errors.Join(failed...), errors.New("no replica follows the leader"))
 	}
 	return found[best], nil
 }

@@ -92,7 +92,7 @@ func Check(ctx context.Context, duck *sql.DB) error {
 }
 
 func (e equation) find(ctx context.Context, duck *sql.DB) (found []string, n int, err error) {
-	rows, err := duck.QueryContext(ctx, "select text, count(*) over () from ("+e.sql+fmt.Sprintf(") broken (text) limit %d", shown))
+	rows, err := duck.QueryContext(ctx, fmt.Sprintf("select text, count(*) over () from (%s) broken (text) limit %d", e.sql, shown))
 	if err != nil {
 		return nil, 0, err
 	}

@@ -38,7 +38,7 @@ insert into paymentdb.ledger_entries values (u(7), 1000), (u(7), -1000);`
 func TestEquations(t *testing.T) {
 	t.Parallel()
 	for harm, want := range map[string][]string{
-		"": nil,
+		"":                                       nil,
 		"insert into bookdb.stock values (2, 5)": {"stock is the sum"},
 		"update orderdb.order_items set quantity = 2, unit_price_cents = 250 where order_id = u(1)": {
 			"has moved its order's lines: transaction placed of book 1", "orders that stand"},
@@ -55,7 +55,7 @@ func TestEquations(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer duck.Close() //nolint:errcheck // it is in memory
+			defer duck.Close()
 			duck.SetMaxOpenConns(1)
 			if _, err := duck.ExecContext(t.Context(), shop+harm); err != nil {
 				t.Fatal(err)

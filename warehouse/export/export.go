@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"strings"
 	"syscall"
 
 	"github.com/jackc/pgx/v5"
@@ -65,28 +64,6 @@ func Truncated(ctx context.Context, conn *pgx.Conn, t *catalogue.Table, since ui
 	}
 	return is, nil
 }
-
-func goneFrom(t *catalogue.Table, since uint64) string {
-	return fmt.Sprintf("g.table_name in (%s, %s) and g.changed_xid >= '%d'::xid8", literal(t.Name), literal(t.Schema+"."+t.Name), since)
-}
-
-// Since is the condition of rows changed by transactions from xid on.
-func Since(xid uint64) string { return fmt.Sprintf("%s >= '%d'::xid8", catalogue.Changed, xid) }
-
-// sent is what is selected. An empty column comes first: a line of nothing would be no row.
-func sent(columns []catalogue.Column, of string) string {
-	return "null, " + list(columns, func(c catalogue.Column) string { return c.Sent(of) })
-}
-
-func list(columns []catalogue.Column, of func(catalogue.Column) string) string {
-	parts := make([]string, len(columns))
-	for i, c := range columns {
-		parts[i] = of(c)
-	}
-	return strings.Join(parts, ", ")
-}
-
-func literal(s string) string { return "'" + strings.ReplaceAll(s, "'", "''") + "'" }
 
 // stream lets PostgreSQL write into one end of a pipe and DuckDB read from the other. The pipe has
 // no name that could be waited on: DuckDB opens what this process already holds.
@@ -157,20 +134,3 @@ func send(ctx context.Context, conn *pgx.Conn, query string, w *os.File) (rows i
 	}
 	return tag.RowsAffected(), buffer.Flush()
 }
-
-func receive(pipe string, columns []catalogue.Column, path string) string {
-	return fmt.Sprintf(`copy (select %s from read_csv(%s, columns = {'.': 'VARCHAR', %s}, auto_detect = false, header = false,
-		delim = ',', quote = '"', escape = '"', nullstr = '', allow_quoted_nulls = false, new_line = '\n', parallel = false,
-		compression = 'none', max_line_size = %d, buffer_size = %d))
-		to %s (format parquet, compression zstd, row_group_size_bytes %d)`,
-		list(columns, func(c catalogue.Column) string { return c.Parsed() + " as " + pgx.Identifier{c.Name}.Sanitize() }), literal(pipe),
-		list(columns, func(c catalogue.Column) string { return literal(c.Name) + ": " + literal(c.Read()) }),
-		maxLine, csvBuffer, literal(path), rowGroup)
-}
-
-// What a row's CSV may have at most, and what DuckDB holds of CSV and of Parquet at a time; bytes.
-const (
-	maxLine   = 16 << 20
-	csvBuffer = 32 << 20
-	rowGroup  = 32 << 20
-)

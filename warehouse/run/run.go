@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -60,30 +61,6 @@ func Run(ctx context.Context, s *store.Store, c *cut.Cut, o Options) (*Report, e
 		return nil, err
 	}
 	return w.report, s.Prune(positive(o.Keep, 7*24*time.Hour), positive(o.AtLeast, 3), c.At)
-}
-
-func positive[T int | time.Duration](n, otherwise T) T {
-	if n > 0 {
-		return n
-	}
-	return otherwise
-}
-
-// whyFull says why everything must be read; empty: it need not.
-func whyFull(last *store.Manifest, c *cut.Cut, o Options) string {
-	switch {
-	case last == nil:
-		return "there is no version yet"
-	case o.Full:
-		return "it was asked for"
-	case last.System != c.System:
-		return "the cluster is another one"
-	case last.Timeline != c.Timeline:
-		return fmt.Sprintf("the timeline went from %d to %d", last.Timeline, c.Timeline)
-	case c.At.Sub(last.FullAt) >= positive(o.FullEvery, 24*time.Hour):
-		return "the last full run is too long ago"
-	}
-	return ""
 }
 
 // work is a run that is going on.
@@ -151,8 +128,12 @@ func (w *work) begin() *store.Manifest {
 	return m
 }
 
-// note tells people of the log and readers of the version the same.
+// note tells people of the log and readers of the version the same; the log once.
 func (w *work) note(ctx context.Context, text string) {
 	w.manifest.Notes = append(w.manifest.Notes, text)
-	w.options.Log.InfoContext(ctx, text, "run", w.draft.Run)
+	level := slog.LevelInfo
+	if w.last != nil && slices.Contains(w.last.Notes, text) {
+		level = slog.LevelDebug
+	}
+	w.options.Log.Log(ctx, level, text, "run", w.draft.Run)
 }

@@ -17,6 +17,12 @@ var (
 
 const historyKept = "id, version, title, price_cents, currency, deleted_at, stock_version, quantity"
 
+const historyView = `
+	create or replace view warehouse.book_history as
+	select KEPT, valid_from, valid_to from (
+		select present, KEPT, seen as valid_from, lead(seen) over (partition by id order by seen) as valid_to from FILES)
+	where present`
+
 // History carries on what the books and their stock were at each cut, once the views are made.
 // A run that reads all puts the history into one file; others add what is new. It makes the view
 // warehouse.book_history, where valid_to is null for what is valid now.
@@ -35,10 +41,7 @@ func (d *Draft) History(ctx context.Context, m, last *Manifest) error {
 	if len(m.History) == 0 {
 		return nil
 	}
-	_, err := d.Duck.ExecContext(ctx, `create or replace view warehouse.book_history as
-		select `+historyKept+`, valid_from, valid_to from (
-			select *, seen as valid_from, lead(seen) over (partition by id order by seen) as valid_to from `+d.read(m.History...)+`)
-		where present`)
+	_, err := d.Duck.ExecContext(ctx, strings.NewReplacer("KEPT", historyKept, "FILES", d.read(m.History...)).Replace(historyView))
 	if err != nil {
 		return fmt.Errorf("make the view of the books' history: %w", err)
 	}
@@ -51,17 +54,17 @@ const remember = `
 		select b.id, b.version, b.title, b.price_cents, b.currency, b.deleted_at, s.version as stock_version, s.quantity
 		from bookdb.books b left join bookdb.stock s on s.book_id = b.id),
 	before as BEFORE,
-	latest as (select * from before qualify row_number() over (partition by id order by seen desc) = 1),
+	latest as (select present, KEPT from before qualify row_number() over (partition by id order by seen desc) = 1),
 	changed as (
-		select true as present, * from (select KEPT from now except select KEPT from latest where present)
+		select true as present, KEPT from (select KEPT from now except select KEPT from latest where present)
 		union all
 		select false, KEPT from latest where present and id not in (select id from now))
 	select AT::timestamptz as seen, present, KEPT from changed`
 
 func (d *Draft) remember(ctx context.Context, m *Manifest) error {
-	before, query := `(select null::timestamptz as seen, true as present, * from now where false)`, remember
+	before, query := `(select null::timestamptz as seen, true as present, KEPT from now where false)`, remember
 	if len(m.History) > 0 {
-		before = "(select seen, present, " + historyKept + " from " + d.read(m.History...) + ")"
+		before = "(select seen, present, KEPT from " + d.read(m.History...) + ")"
 	}
 	if m.Kind == Full {
 		query += " union all select seen, present, KEPT from before"
@@ -70,7 +73,7 @@ func (d *Draft) remember(ctx context.Context, m *Manifest) error {
 	if err != nil {
 		return err
 	}
-	file, err = d.write(ctx, file, strings.NewReplacer("KEPT", historyKept, "BEFORE", before,
+	file, err = d.write(ctx, file, strings.NewReplacer("BEFORE", strings.ReplaceAll(before, "KEPT", historyKept), "KEPT", historyKept,
 		"AT", literal(m.At.UTC().Format("2006-01-02 15:04:05.000000+00"))).Replace(query))
 	if err != nil || file.Rows == 0 { // what nothing names goes
 		return err

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	_ "github.com/duckdb/duckdb-go/v2" // the driver
@@ -52,9 +53,9 @@ func AsOf(dir, when string) (Version, error) {
 	if err != nil {
 		return Version{}, err
 	}
-	for i := len(all) - 1; i >= 0; i-- {
-		if when == "" || all[i].Run == when || !limit.IsZero() && !all[i].At.After(limit) {
-			return all[i], nil
+	for _, v := range slices.Backward(all) {
+		if when == "" || v.Run == when || !limit.IsZero() && !v.At.After(limit) {
+			return v, nil
 		}
 	}
 	switch {

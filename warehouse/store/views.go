@@ -27,8 +27,8 @@ func (d *Draft) Views(ctx context.Context, m *Manifest) error {
 // merge tells of each key that was touched since the base what happened to it last. Files are named
 // by their run, which says what came after what; in the same run a row stands above a deletion.
 const merge = `
-with changed as (select *, RUN || '+' as ".at" from CHANGED),
-     gone as (select *, RUN as ".at" from GONE),
+with changed as (select COLUMNS, RUN || '+' as ".at" from CHANGED),
+     gone as (select KEY, RUN as ".at" from GONE),
      touched as (select KEY, max(".at") as ".last" from (select KEY, ".at" from changed union all select KEY, ".at" from gone) group by KEY)
 `
 
