@@ -79,12 +79,16 @@ func TestReports(t *testing.T) {
 		"who came back": {"customers-by-cohort", `
 			cohort,currency,customers,month,active,retention,net,lifetime_value
 			2026-09-01,EUR,2,0,2,100.0,15.00,7.50
+			2026-09-01,EUR,2,1,0,0.0,0.00,7.50
 			2026-09-01,EUR,2,2,1,50.0,45.00,30.00
 			2026-11-01,EUR,1,0,1,100.0,15.00,15.00
 			2026-11-01,JPY,1,0,1,100.0,2700.00,2700.00`},
 		"cohorts that began since": {"customers-by-cohort --since 1m --until 2026-11-03", `
 			cohort,currency,customers,month,active,retention,net,lifetime_value
 			2026-11-01,EUR,1,0,1,100.0,15.00,15.00`},
+		"a month that has not begun has no row": {"customers-by-cohort --until 2026-10-01", `
+			cohort,currency,customers,month,active,retention,net,lifetime_value
+			2026-09-01,EUR,2,0,2,100.0,15.00,7.50`},
 		"lifetime value": {"customers-by-value", `
 			customer,currency,orders,first_order,last_order,net,average,taken_back
 			bob,JPY,1,2026-11-04,2026-11-04,2700.00,2700.00,0.00
