@@ -26,7 +26,8 @@ func Open(path string, limits Limits) (*sql.DB, error) {
 	settings := []string{
 		fmt.Sprintf("set global threads = %d", limits.Threads),
 		"set global memory_limit = " + literal(limits.Memory),
-		"set global preserve_insertion_order = false", // rows are a set, and holding their order takes memory
+		"set global preserve_insertion_order = false",   // rows are a set, and holding their order takes memory
+		"set global enable_external_file_cache = false", // what is read here is read once
 		"set global timezone = 'UTC'",
 	}
 	connector, err := duckdb.NewConnector(path, func(execer driver.ExecerContext) error {

@@ -3,7 +3,6 @@
 package export
 
 import (
-	"bufio"
 	"context"
 	"database/sql"
 	"errors"
@@ -123,14 +122,8 @@ func cause(reader, sender error) error {
 	return nil
 }
 
-const pipeBuffer = 256 << 10 // bytes
-
 func send(ctx context.Context, conn *pgx.Conn, query string, w *os.File) (rows int64, err error) {
-	defer func() { err = errors.Join(err, w.Close()) }()
-	buffer := bufio.NewWriterSize(w, pipeBuffer)
-	tag, err := conn.PgConn().CopyTo(ctx, buffer, "copy ("+query+") to stdout (format csv)")
-	if err != nil {
-		return 0, err
-	}
-	return tag.RowsAffected(), buffer.Flush()
+	q := newQueue(w)
+	tag, err := conn.PgConn().CopyTo(ctx, q, "copy ("+query+") to stdout (format csv)")
+	return tag.RowsAffected(), errors.Join(err, q.Close(), w.Close())
 }

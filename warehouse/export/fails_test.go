@@ -2,6 +2,7 @@ package export_test
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -36,7 +37,9 @@ func TestExportThatFailsEnds(t *testing.T) {
 		},
 		"a row cannot be computed": {setup: big, where: "1 / (50000 - i) <> 2", want: "division by zero"},
 		"no room on the disk, with a slow sender": {
-			setup: big, where: "pg_sleep(case when i = 99999 then 3600 else 0 end) is not null",
+			setup: `create table big as select i, (select string_agg(md5(i || ' ' || j), '') from generate_series(1, 40) j) as filler
+				from generate_series(1, 60000) i`, // 75 MB, whatever the compression
+			where: "pg_sleep(case when i = 60000 then 3600 else 0 end) is not null",
 			path: func(dir string) string {
 				full := filepath.Join(dir, "full.parquet")
 				if err := os.Symlink("/dev/full", full); err != nil {
@@ -65,6 +68,9 @@ func TestExportThatFailsEnds(t *testing.T) {
 				go c.during(ctx, cancel, conn, pgtest.Server(t).Conn(t, "postgres"))
 			}
 			_, err := export.Table(ctx, duck, conn, big, c.where, path)
+			if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+				t.Error("it did not end by itself")
+			}
 			if err == nil || !strings.Contains(err.Error(), "export public.big: ") || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("the error is %v", err)
 			}

@@ -43,7 +43,7 @@ func receive(pipe string, columns []catalogue.Column, path string) string {
 
 // What a row's CSV may have at most, and what DuckDB holds of CSV and of Parquet at a time; bytes.
 const (
-	maxLine   = 16 << 20
-	csvBuffer = 32 << 20
+	maxLine   = 8 << 20
+	csvBuffer = 8 << 20
 	rowGroup  = 32 << 20
 )
