@@ -85,6 +85,8 @@ func TestArchiveGet(t *testing.T) {
 		if _, err := os.Stat(s.path("volume", "got-"+file)); err != nil {
 			t.Error(err)
 		}
+		s.run(t, "pgbackrest", "--stanza=shop", "archive-get", file, s.path("volume", "asked-"+file))
+		s.run(t, "cmp", s.path("volume", "got-"+file), s.path("volume", "asked-"+file))
 	}
 	for _, file := range []string{"0000000900000000000000FF", "00000003.history"} {
 		// pgBackRest, if it were asked, would say so.

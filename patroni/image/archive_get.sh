@@ -11,5 +11,7 @@ if [ -d "$repo/archive" ]; then
 	# <stanza>/<version>/<first 16 digits>/<segment>-<checksum>.zst, or <stanza>/<version>/<timeline>.history
 	set -- "$@" "$repo"/archive/shop/*/"${file%????????}/$file"-* "$repo"/archive/shop/*/"$file"
 	[ -e "$3" ] || [ -e "$4" ] || exit 1
+	# Histories lie there as they are.
+	case $file in *.history) exec cp "$4" "$2" ;; esac
 fi
 exec pgbackrest --stanza=shop archive-get "$file" "$2"
