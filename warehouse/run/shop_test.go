@@ -25,36 +25,20 @@ func TestMain(m *testing.M) {
 	pgtest.Main(m, goleak.IgnoreTopFunction("database/sql.(*DB).connectionOpener"))
 }
 
-// tracking is what the migrations of the services do with their tables, in short.
-const tracking = `
-create table warehouse_gone (id bigint generated always as identity primary key, table_name text not null, key jsonb, changed_xid xid8 not null default pg_current_xact_id());
-create function tracked() returns trigger language plpgsql as $$ begin new.changed_xid := pg_current_xact_id(); return new; end $$;
-create function gone() returns trigger language plpgsql as $$ begin
-	insert into warehouse_gone (table_name, key) values (tg_table_name,
-		(select jsonb_object_agg(k, to_jsonb(old) -> k) from unnest(tg_argv) k)); return null; end $$;
-create function emptied() returns trigger language plpgsql as $$ begin insert into warehouse_gone (table_name) values (tg_table_name); return null; end $$;
-create procedure track(t text, variadic key text[]) language plpgsql as $$ begin
-	execute format('alter table %I add column changed_xid xid8 not null default pg_current_xact_id()', t);
-	execute format('create trigger t1 before insert or update on %I for each row execute function tracked()', t);
-	execute format('create trigger t2 after delete on %I for each row execute function gone(%s)', t, (select string_agg(quote_literal(k), ',') from unnest(key) k));
-	execute format('create trigger t3 after truncate on %I execute function emptied()', t);
-end $$;
-`
-
-const books = tracking + `
+const books = `
 create table books (id bigint generated always as identity primary key, title text not null, authors text[], price_cents bigint not null,
 	currency text not null default 'EUR', version bigint not null default 1, deleted_at timestamptz);
 create table stock (book_id bigint primary key, quantity bigint not null, version bigint not null default 1);
-call track('books', 'id'); call track('stock', 'book_id');
+select warehouse_track('books'); select warehouse_track('stock');
 create table settings (name text, value text);
 insert into settings values ('a', null), (null, '');
 insert into books (title, authors, price_cents) select 'Book ' || i, array['A' || i, 'B'], i * 100 from generate_series(1, 1000) i;
 insert into stock select id, id from books;
 `
 
-const orders = tracking + `
+const orders = `
 create table items (order_id uuid, line int, book_id bigint, note text, primary key (order_id, line));
-call track('items', 'order_id', 'line');
+select warehouse_track('items');
 insert into items select md5(i::text)::uuid, 1, i, 'n' from generate_series(1, 1000) i;
 `
 
@@ -73,7 +57,9 @@ func newShop(t *testing.T) *shop {
 	t.Helper()
 	empty := fstest.MapFS{"00001_empty.sql": {Data: []byte("-- +goose Up\nselect 1;\n")}}
 	s := &shop{t: t, dir: t.TempDir(), timeline: 1, began: time.Date(2026, 11, 23, 6, 0, 0, 123456000, time.UTC)}
-	s.bookSQL, s.sql = pgtest.DSN(t, empty), pgtest.DSN(t, empty)
+	// A server of its own: what runs elsewhere in a server is read again.
+	server := pgtest.Start(t, pgtest.Options{Settings: []string{"autovacuum=off"}})
+	s.bookSQL, s.sql = server.DSN(t, empty), server.DSN(t, empty)
 	s.bookdb, s.odb = s.connect(s.bookSQL), s.connect(s.sql)
 	s.do(s.bookdb, books)
 	s.do(s.odb, orders)

@@ -7,7 +7,6 @@ package main
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"io"
@@ -115,7 +114,7 @@ func export(ctx context.Context, getenv func(string) string, stdout io.Writer, f
 	log.InfoContext(ctx, "cut", "at", c.At, "timeline", c.Timeline, "lsn", c.LSN, "held_ms", c.Held.Milliseconds())
 	r, err := run.Run(ctx, to, c, run.Options{
 		Full: full, FullEvery: s.FullEvery, Keep: s.Keep, Log: log,
-		Check:   func(ctx context.Context, duck *sql.DB) error { return equations.Check(ctx, duck) },
+		Check:   equations.Check,
 		Confirm: c.Prove,
 	})
 	if err != nil {
