@@ -11,8 +11,10 @@ import (
 
 // Limits of a DuckDB.
 type Limits struct {
-	Threads int    // 0: 2
-	Memory  string // as DuckDB writes it; empty: 256MB
+	Threads int // 0: 2
+	// Memory is DuckDB's limit, as it writes it; empty: 160MB. What it has read of a pipe it keeps up
+	// to there, so the process has this much and about 100 MB in use, however many rows there are.
+	Memory string
 }
 
 // Open opens a DuckDB file for writing, or one in memory when path is empty.
@@ -21,7 +23,7 @@ func Open(path string, limits Limits) (*sql.DB, error) {
 		limits.Threads = 2
 	}
 	if limits.Memory == "" {
-		limits.Memory = "256MB"
+		limits.Memory = "160MB"
 	}
 	settings := []string{
 		fmt.Sprintf("set global threads = %d", limits.Threads),

@@ -45,5 +45,5 @@ func receive(pipe string, columns []catalogue.Column, path string) string {
 const (
 	maxLine   = 8 << 20
 	csvBuffer = 8 << 20
-	rowGroup  = 32 << 20
+	rowGroup  = 16 << 20
 )
