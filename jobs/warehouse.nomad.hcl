@@ -67,6 +67,7 @@ job "warehouse" {
         DB_CREDENTIALS_FILE = "${NOMAD_SECRETS_DIR}/db.credentials"
         DB_CA_FILE          = "${NOMAD_TASK_DIR}/mesh-ca.pem"
         GOMEMLIMIT          = "96MiB"
+        THREADS             = "1"
       }
 
       volume_mount {
@@ -99,8 +100,9 @@ job "warehouse" {
         data        = "{{ range caRoots }}{{ .RootCertPEM }}{{ end }}"
       }
 
+      # It has time: whoever is served comes before it.
       resources {
-        cpu    = 200
+        cpu    = 20
         memory = 512
       }
     }

@@ -22,6 +22,7 @@ import (
 	"bookstore/services/kit/telemetry"
 	"bookstore/warehouse/cut"
 	"bookstore/warehouse/equations"
+	duckdb "bookstore/warehouse/export"
 	"bookstore/warehouse/report"
 	"bookstore/warehouse/run"
 	"bookstore/warehouse/store"
@@ -35,6 +36,7 @@ type settings struct {
 	FullEvery time.Duration `env:"FULL_EVERY" envDefault:"24h"`
 	Keep      time.Duration `env:"KEEP" envDefault:"168h"`
 	Timeout   time.Duration `env:"TIMEOUT" envDefault:"1h"`
+	Threads   int           `env:"THREADS" envDefault:"2"`
 	LogLevel  string        `env:"LOG_LEVEL" envDefault:"info"`
 }
 
@@ -45,6 +47,9 @@ func (s settings) Validate() error {
 		if d <= 0 {
 			errs = append(errs, fmt.Errorf("%s is %s, it has to be positive", name, d))
 		}
+	}
+	if s.Threads < 1 || s.Threads > 64 {
+		errs = append(errs, fmt.Errorf("THREADS is %d, it has to be from 1 to 64", s.Threads))
 	}
 	// Deleted rows are told for 8 days (services/kit/pg/track.sql).
 	if s.FullEvery > 7*24*time.Hour {
@@ -113,7 +118,7 @@ func export(ctx context.Context, getenv func(string) string, stdout io.Writer, f
 	defer c.Close(context.WithoutCancel(ctx))
 	log.InfoContext(ctx, "cut", "at", c.At, "timeline", c.Timeline, "lsn", c.LSN, "held_ms", c.Held.Milliseconds())
 	r, err := run.Run(ctx, to, c, run.Options{
-		Full: full, FullEvery: s.FullEvery, Keep: s.Keep, Log: log,
+		Full: full, FullEvery: s.FullEvery, Keep: s.Keep, Log: log, Limits: duckdb.Limits{Threads: s.Threads},
 		Check:   equations.Check,
 		Confirm: c.Prove,
 	})
