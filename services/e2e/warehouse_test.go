@@ -19,6 +19,14 @@ import (
 // published, and nobody who buys is refused for it. What was bought before is in it.
 func TestTheWarehouseIsTheShopAtOneCut(t *testing.T) {
 	waitHealthy(t, 2, services...)
+	jobs := nomadClient(t).Jobs()
+	if _, _, err := jobs.Info("warehouse", nil); err != nil { // it is started here, and ends here
+		t.Cleanup(func() {
+			if _, _, err := jobs.Deregister("warehouse", false, nil); err != nil {
+				t.Errorf("stop the warehouse: %v", err)
+			}
+		})
+	}
 	c := shop(t)
 	book := c.addBook(t, "In the warehouse", 10)
 	l := startLoad(t, 40)

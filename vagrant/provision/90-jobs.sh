@@ -61,6 +61,12 @@ await() {
 	done
 }
 
+# It runs by the clock too, from when somebody wants it (warehouse.sh).
+if [ "$*" = warehouse ]; then
+	submit warehouse
+	exit 0
+fi
+
 # In the order in which one waits for the other; all start at once.
 jobs=(patroni redis migrate ingress prometheus books orders payments coordinator gateway)
 [ "$#" = 0 ] || jobs=("$@")
@@ -68,8 +74,7 @@ for job in "${jobs[@]}"; do submit "$job"; done
 await "${jobs[@]}"
 [ "$#" = 0 ] || exit 0
 
-# These run by the clock; a cluster that was never backed up does not wait for that.
-submit warehouse
+# It runs by the clock; a cluster that was never backed up does not wait for that.
 submit backup
 if [ "$(curl -fsS "$NOMAD_ADDR/v1/jobs?prefix=backup/" | jq length)" = 0 ]; then
 	bash "$PROVISION/db-backup.sh" --detach
