@@ -50,13 +50,16 @@ var forms = map[string]form{
 
 func fill(template, value string) string { return strings.ReplaceAll(template, "$", value) }
 
-// quote makes a name of both PostgreSQL's and DuckDB's SQL.
-func quote(name string) string { return pgx.Identifier{name}.Sanitize() }
+// Quote writes a name as PostgreSQL and DuckDB read it.
+func Quote(name string) string { return pgx.Identifier{name}.Sanitize() }
+
+// Literal writes a text as PostgreSQL and DuckDB read it.
+func Literal(text string) string { return "'" + strings.ReplaceAll(text, "'", "''") + "'" }
 
 // Sent is the expression of PostgreSQL whose CSV is read by the warehouse; of is what the column
 // is a column of, with its dot, or empty.
 func (c Column) Sent(of string) string {
-	name := of + quote(c.Name)
+	name := of + Quote(c.Name)
 	switch {
 	case c.Tag == Hash:
 		return "encode(sha256(convert_to(" + name + "::text, 'UTF8')), 'hex')"
@@ -79,7 +82,7 @@ func (c Column) Read() string {
 
 // Parsed is DuckDB's expression that makes the value of what was read.
 func (c Column) Parsed() string {
-	name, parse := quote(c.Name), forms[c.Base].parse
+	name, parse := Quote(c.Name), forms[c.Base].parse
 	switch {
 	case c.Dims == 0 && parse == "":
 		return name
@@ -108,7 +111,7 @@ func (c Column) Text() string {
 	if text == "" {
 		text = "$::text"
 	}
-	name := quote(c.Name)
+	name := Quote(c.Name)
 	switch {
 	case c.Tag == Hash:
 		return c.Sent("")
@@ -125,7 +128,7 @@ func (c Column) Shown() string {
 	if show == "" {
 		show = "$::varchar"
 	}
-	name := quote(c.Name)
+	name := Quote(c.Name)
 	if c.Dims == 0 {
 		return fill(show, name)
 	}

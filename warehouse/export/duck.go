@@ -7,6 +7,8 @@ import (
 	"fmt"
 
 	"github.com/duckdb/duckdb-go/v2"
+
+	"bookstore/warehouse/catalogue"
 )
 
 // Limits of a DuckDB.
@@ -27,7 +29,7 @@ func Open(path string, limits Limits) (*sql.DB, error) {
 	}
 	settings := []string{
 		fmt.Sprintf("set global threads = %d", limits.Threads),
-		"set global memory_limit = " + literal(limits.Memory),
+		"set global memory_limit = " + catalogue.Literal(limits.Memory),
 		"set global preserve_insertion_order = false",   // rows are a set, and holding their order takes memory
 		"set global enable_external_file_cache = false", // what is read here is read once
 		"set global timezone = 'UTC'",

@@ -10,7 +10,7 @@ import (
 )
 
 func goneFrom(t *catalogue.Table, since uint64) string {
-	return fmt.Sprintf("g.table_name in (%s, %s) and g.changed_xid >= '%d'::xid8", literal(t.Name), literal(t.Schema+"."+t.Name), since)
+	return fmt.Sprintf("g.table_name in (%s, %s) and g.changed_xid >= '%d'::xid8", catalogue.Literal(t.Name), catalogue.Literal(t.Schema+"."+t.Name), since)
 }
 
 // Since is the condition of rows changed by transactions from xid on.
@@ -29,16 +29,14 @@ func list(columns []catalogue.Column, of func(catalogue.Column) string) string {
 	return strings.Join(parts, ", ")
 }
 
-func literal(s string) string { return "'" + strings.ReplaceAll(s, "'", "''") + "'" }
-
 func receive(pipe string, columns []catalogue.Column, path string) string {
 	return fmt.Sprintf(`copy (select %s from read_csv(%s, columns = {'.': 'VARCHAR', %s}, auto_detect = false, header = false,
 		delim = ',', quote = '"', escape = '"', nullstr = '', allow_quoted_nulls = false, new_line = '\n', parallel = false,
 		compression = 'none', max_line_size = %d, buffer_size = %d))
 		to %s (format parquet, compression zstd, row_group_size_bytes %d)`,
-		list(columns, func(c catalogue.Column) string { return c.Parsed() + " as " + pgx.Identifier{c.Name}.Sanitize() }), literal(pipe),
-		list(columns, func(c catalogue.Column) string { return literal(c.Name) + ": " + literal(c.Read()) }),
-		maxLine, csvBuffer, literal(path), rowGroup)
+		list(columns, func(c catalogue.Column) string { return c.Parsed() + " as " + pgx.Identifier{c.Name}.Sanitize() }), catalogue.Literal(pipe),
+		list(columns, func(c catalogue.Column) string { return catalogue.Literal(c.Name) + ": " + catalogue.Literal(c.Read()) }),
+		maxLine, csvBuffer, catalogue.Literal(path), rowGroup)
 }
 
 // What a row's CSV may have at most, and what DuckDB holds of CSV and of Parquet at a time; bytes.

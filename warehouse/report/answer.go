@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+
+	"bookstore/warehouse/catalogue"
 )
 
 // column is a column of an answer.
@@ -44,7 +46,7 @@ func around(before, query, after string) string { return before + "\n" + query +
 func (v *version) copy(ctx context.Context, query, format string, out io.Writer) error {
 	path := filepath.Join(v.temp, "answer")
 	how := map[string]string{"csv": "csv, header", "json": "json, array", "parquet": "parquet, compression zstd"}[format]
-	if _, err := v.conn.ExecContext(ctx, around("copy (from (", query, ")) to "+literal(path)+" (format "+how+")")); err != nil {
+	if _, err := v.conn.ExecContext(ctx, around("copy (from (", query, ")) to "+catalogue.Literal(path)+" (format "+how+")")); err != nil {
 		return err
 	}
 	file, err := os.Open(path)

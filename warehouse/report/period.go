@@ -7,12 +7,13 @@ import (
 	"strings"
 	"time"
 
+	"bookstore/warehouse/catalogue"
 	"bookstore/warehouse/reports"
 )
 
 // prepare runs the prelude and sets the time asked for, which it returns in words.
 func (v *version) prepare(ctx context.Context, o options) (string, error) {
-	cut := "timestamptz " + literal(v.at.Format(time.RFC3339Nano))
+	cut := "timestamptz " + catalogue.Literal(v.at.Format(time.RFC3339Nano))
 	until := cut
 	if o.until != "" {
 		until = instant(o.until, cut)
@@ -49,11 +50,9 @@ func instant(text, end string) string {
 	case text == "all":
 		return "timestamptz 'epoch'"
 	case m == nil:
-		return "cast(" + literal(text) + " as timestamptz)"
+		return "cast(" + catalogue.Literal(text) + " as timestamptz)"
 	case m[2] == "h":
 		return fmt.Sprintf("%s - interval '%s hours'", end, m[1])
 	}
 	return fmt.Sprintf("date_trunc('day', %s - interval '%s %s')", end, m[1], units[m[2]])
 }
-
-func literal(s string) string { return "'" + strings.ReplaceAll(s, "'", "''") + "'" }

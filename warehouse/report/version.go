@@ -11,6 +11,7 @@ import (
 
 	_ "github.com/duckdb/duckdb-go/v2" // the driver
 
+	"bookstore/warehouse/catalogue"
 	"bookstore/warehouse/store"
 )
 
@@ -59,12 +60,12 @@ func open(ctx context.Context, dir, asOf, zone string) (*version, error) {
 // is attached, not opened, so that what a session makes for itself has a place.
 func (v *version) confine(ctx context.Context, dir, file string) error {
 	for _, s := range []string{
-		"attach " + literal(file) + " as warehouse (read_only)",
+		"attach " + catalogue.Literal(file) + " as warehouse (read_only)",
 		"use warehouse",
-		"set TimeZone = " + literal(v.zone),
+		"set TimeZone = " + catalogue.Literal(v.zone),
 		"set memory_limit = '400MB'",
-		"set temp_directory = " + literal(v.temp),
-		"set allowed_directories = [" + literal(dir) + ", " + literal(v.temp) + "]",
+		"set temp_directory = " + catalogue.Literal(v.temp),
+		"set allowed_directories = [" + catalogue.Literal(dir) + ", " + catalogue.Literal(v.temp) + "]",
 		"set enable_external_access = false",
 		"set lock_configuration = true",
 	} {

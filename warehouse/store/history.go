@@ -74,7 +74,7 @@ func (d *Draft) remember(ctx context.Context, m *Manifest) error {
 		return err
 	}
 	file, err = d.write(ctx, file, strings.NewReplacer("BEFORE", strings.ReplaceAll(before, "KEPT", historyKept), "KEPT", historyKept,
-		"AT", literal(m.At.UTC().Format("2006-01-02 15:04:05.000000+00"))).Replace(query))
+		"AT", catalogue.Literal(m.At.UTC().Format("2006-01-02 15:04:05.000000+00"))).Replace(query))
 	if err != nil || file.Rows == 0 { // what nothing names goes
 		return err
 	}

@@ -99,7 +99,7 @@ func (t *Table) View() string {
 func (t *Table) String() string { return t.Database + "." + t.View() }
 
 // SQL names the view in a statement.
-func (t *Table) SQL() string { return quote(t.Database) + "." + quote(t.View()) }
+func (t *Table) SQL() string { return catalogue.Quote(t.Database) + "." + catalogue.Quote(t.View()) }
 
 const (
 	manifestName = "manifest.json"

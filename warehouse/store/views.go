@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"os"
 	"strings"
+
+	"bookstore/warehouse/catalogue"
 )
 
 // Views makes the version's views and what it tells about itself. A manifest changed since, as by
@@ -13,7 +15,7 @@ func (d *Draft) Views(ctx context.Context, m *Manifest) error {
 	var statements []string
 	for i := range m.Tables {
 		t := &m.Tables[i]
-		statements = append(statements, "create schema if not exists "+quote(t.Database),
+		statements = append(statements, "create schema if not exists "+catalogue.Quote(t.Database),
 			"create or replace view "+t.SQL()+" as "+d.rows(t))
 	}
 	for _, sql := range statements {
@@ -67,7 +69,7 @@ func (d *Draft) Fold(ctx context.Context, t *Table) error {
 
 // write makes a file of what a query of this DuckDB gives.
 func (d *Draft) write(ctx context.Context, file File, query string) (File, error) {
-	result, err := d.Duck.ExecContext(ctx, "copy ("+query+") to "+literal(d.Abs(file))+" (format parquet, compression zstd)")
+	result, err := d.Duck.ExecContext(ctx, "copy ("+query+") to "+catalogue.Literal(d.Abs(file))+" (format parquet, compression zstd)")
 	if err != nil {
 		return file, err
 	}
@@ -85,11 +87,11 @@ func (d *Draft) write(ctx context.Context, file File, query string) (File, error
 func (d *Draft) fill(t *Table, query string) string {
 	columns := make([]string, 0, len(t.Columns))
 	for _, c := range t.Kept() {
-		columns = append(columns, quote(c.Name))
+		columns = append(columns, catalogue.Quote(c.Name))
 	}
 	key := make([]string, len(t.Key))
 	for i, k := range t.Key {
-		key[i] = quote(k)
+		key[i] = catalogue.Quote(k)
 	}
 	var changed, gone []File
 	for _, delta := range t.Deltas {
@@ -102,11 +104,7 @@ func (d *Draft) fill(t *Table, query string) string {
 func (d *Draft) read(files ...File) string {
 	paths := make([]string, len(files))
 	for i, f := range files {
-		paths[i] = literal(d.Abs(f))
+		paths[i] = catalogue.Literal(d.Abs(f))
 	}
 	return "read_parquet([" + strings.Join(paths, ", ") + "], filename = '.file')"
 }
-
-func quote(name string) string { return `"` + strings.ReplaceAll(name, `"`, `""`) + `"` }
-
-func literal(s string) string { return "'" + strings.ReplaceAll(s, "'", "''") + "'" }
