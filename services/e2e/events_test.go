@@ -20,6 +20,7 @@ const streamFor = 65 * time.Second
 // Who follows a checkout that waits for its approval hears of it on the same stream, a minute
 // later, and until then a sign of life every ten seconds.
 func TestEventStreamsOutliveAMinute(t *testing.T) {
+	t.Parallel() // it mostly waits
 	for _, job := range []string{"gateway", "coordinator"} {
 		waitDeployed(t, job) // the old instances end their streams
 	}

@@ -21,7 +21,8 @@ import (
 // faultyInstance is a second instance of books that fails as it is told, beside one true one.
 type faultyInstance struct{ address string }
 
-// startFaulty puts it in the place of one of the two; the end of the test undoes it.
+// startFaulty puts it in the place of one of the two; the end of the test undoes it. It returns
+// when no gateway holds an earlier failure against either.
 func startFaulty(t *testing.T) *faultyInstance {
 	t.Helper()
 	buildImage(t, "bookstore/faulty:test", "./faulty")
@@ -38,7 +39,52 @@ func startFaulty(t *testing.T) *faultyInstance {
 		}
 		return err
 	})
+	tellOfEjections(t, "books")
+	eventually(t, time.Minute, "no gateway keeps an instance of books out", func(ctx context.Context) error {
+		found, err := known(ctx, t, "books")
+		for gateway, k := range found {
+			if k.members != 2 || k.ejected != 0 {
+				err = fmt.Errorf("gateway %s: %+v", gateway, k)
+			}
+		}
+		return err
+	})
 	return f
+}
+
+// knownInstances is what a gateway's sidecar makes of a service's instances.
+type knownInstances struct{ members, healthy, ejected, ejections, timeouts, retries, unreached float64 }
+
+// known asks the sidecars of all gateways.
+func known(ctx context.Context, t testing.TB, service string) (map[string]knownInstances, error) {
+	t.Helper()
+	all, err := measuredAt(ctx, t, "gateway", "envoy")
+	found := map[string]knownInstances{}
+	for gateway, s := range all {
+		sum := func(name string) float64 {
+			return s.sum("envoy_cluster_"+name, fmt.Sprintf("consul_destination_service=%q", service))
+		}
+		found[gateway] = knownInstances{
+			members: sum("membership_total"), healthy: sum("membership_healthy"),
+			ejected: sum("outlier_detection_ejections_active"), ejections: sum("outlier_detection_ejections_enforced_total"),
+			timeouts: sum("upstream_rq_timeout"), retries: sum("upstream_rq_retry"), unreached: sum("upstream_cx_connect_fail"),
+		}
+	}
+	return found, err
+}
+
+// tellOfEjections logs at the end of a test that failed what the gateways' sidecars knew then.
+func tellOfEjections(t *testing.T, service string) {
+	t.Helper()
+	t.Cleanup(func() {
+		if !t.Failed() {
+			return
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		found, err := known(ctx, t, service)
+		t.Logf("the gateways' sidecars know of %s: %+v %v", service, found, err)
+	})
 }
 
 // faultyAddress is where it is told, or nothing while there is none.

@@ -31,10 +31,14 @@ type load struct {
 	done chan struct{}
 }
 
+// besideOthers is the rate of a load, in requests a second, while something else is done to the
+// shop: about a third of what two cores carry, for what is started or replaced takes as much again.
+const besideOthers = 30
+
 // The bounds of a load: most requests in flight, tries of one, and its longest life.
 const (
 	maxTries    = 3
-	maxInFlight = 1024 // ten seconds of the loads here: a stall is slow, what fails is a failure
+	maxInFlight = 1024 // half a minute of the loads here: a stall is slow, what fails is a failure
 	maxLoad     = 12 * time.Minute
 )
 

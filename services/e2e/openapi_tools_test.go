@@ -83,6 +83,7 @@ func orElse(variable, other string) string {
 // of the shop's. What is made up may well be good: books to change are the test's own, and
 // what was bought is given back.
 func TestAPIFuzz(t *testing.T) {
+	t.Parallel() // beside a test that mostly waits
 	c := operator(t)
 	takeBack(t)
 	kept, doomed := c.addBook(t, "Fuzzed", 1000), c.addBook(t, "Fuzzed away", 1000)

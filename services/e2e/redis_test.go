@@ -56,10 +56,12 @@ func slotsOf(ctx context.Context, client *goredis.Client) ([]goredis.ClusterSlot
 	return client.ClusterSlots(ctx).Result() //nolint:staticcheck // its successor also lists who serves nothing
 }
 
-// shard is some slots and the id and address of the master that owns them.
+// shard is some slots, the id and address of the master that owns them, and the ids of all who
+// have what is in them.
 type shard struct {
 	start, end int
 	id, master string
+	nodes      []string
 }
 
 func redisShards(t *testing.T) (shards []shard) {
@@ -73,16 +75,20 @@ func redisShards(t *testing.T) (shards []shard) {
 			t.Fatalf("%s: %v", at, err)
 		}
 		for _, s := range slots {
-			shards = append(shards, shard{s.Start, s.End, s.Nodes[0].ID, s.Nodes[0].Addr})
+			owned := shard{start: s.Start, end: s.End, id: s.Nodes[0].ID, master: s.Nodes[0].Addr}
+			for _, n := range s.Nodes {
+				owned.nodes = append(owned.nodes, n.ID)
+			}
+			shards = append(shards, owned)
 		}
 	})
 	return shards
 }
 
-// keyOwners is the id of the master that owns the cached copy of each book from 1 to n.
-func keyOwners(t *testing.T, n int) []string {
+// keyOwners is the shard that owns the cached copy of each book from 1 to n.
+func keyOwners(t *testing.T, n int) []shard {
 	t.Helper()
-	shards, owners := redisShards(t), make([]string, n)
+	shards, owners := redisShards(t), make([]shard, n)
 	asked := false
 	eachRedis(t, func(at string, client *goredis.Client) {
 		if asked {
@@ -104,19 +110,19 @@ func keyOwners(t *testing.T, n int) []string {
 			if of < 0 {
 				t.Fatalf("nobody owns slot %d", slot)
 			}
-			owners[i] = shards[of].id
+			owners[i] = shards[of]
 		}
 	})
 	return owners
 }
 
 // requireSpread: as many masters as there should be, none with more than its share of the keys.
-func requireSpread(t *testing.T, owners []string, masters int) {
+func requireSpread(t *testing.T, owners []shard, masters int) {
 	t.Helper()
 	keys, peak := map[string]int{}, 0
 	for _, owner := range owners {
-		keys[owner]++
-		peak = max(peak, keys[owner])
+		keys[owner.id]++
+		peak = max(peak, keys[owner.id])
 	}
 	mean := float64(len(owners)) / float64(masters)
 	t.Logf("%d keys on %d masters, the most on one %.3f of the mean", len(owners), len(keys), float64(peak)/mean)

@@ -34,34 +34,16 @@ func restart(t *testing.T, job string) {
 // notices.
 func TestRollingRestartLosesNoRequest(t *testing.T) {
 	waitHealthy(t, 2, services...)
-	l := startLoad(t, 100)
-	l.more(t, 200)
+	l := startLoad(t, besideOthers)
+	l.more(t, 100)
 	for _, job := range services {
 		restart(t, job)
 		waitHealthy(t, 2, services...)
 	}
-	l.more(t, 200)
+	l.more(t, 100)
 	l.requireNoFailure(t)
 	requireNothingInDoubt(t)
 	requireLedgerBalanced(t)
-}
-
-// Two instances become four and two again, under load.
-func TestScalingLosesNoRequest(t *testing.T) {
-	waitHealthy(t, 2, services...)
-	waitDeployed(t, "books")
-	l := startLoad(t, 100)
-	l.more(t, 200)
-	t.Cleanup(func() { scale(context.Background(), t, "books", 2) })
-	for _, count := range []int{4, 2} {
-		scale(t.Context(), t, "books", count)
-		waitHealthy(t, count, "books")
-		waitRunning(t, "books", count)
-		waitDeployed(t, "books")
-		l.more(t, 500)
-	}
-	l.requireNoFailure(t)
-	requireNothingInDoubt(t)
 }
 
 // scale sets the count of a job's only group, which has the job's name.

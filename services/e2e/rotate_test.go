@@ -34,8 +34,8 @@ func TestRotatedPasswordsLoseNoRequest(t *testing.T) {
 	for service := range databases {
 		before[service] = item(t, service, "db_user") + ":" + item(t, service, "db_password")
 	}
-	l := startLoad(t, 50)
-	l.more(t, 200)
+	l := startLoad(t, besideOthers)
+	l.more(t, 100)
 	ctx, cancel := context.WithTimeout(t.Context(), 8*time.Minute)
 	defer cancel()
 	out, err := exec.CommandContext(ctx, "bash", "../../vagrant/provision/db-rotate.sh").CombinedOutput()
@@ -43,7 +43,7 @@ func TestRotatedPasswordsLoseNoRequest(t *testing.T) {
 		t.Fatalf("rotate: %v\n%s", err, out)
 	}
 	t.Logf("%s", out)
-	l.more(t, 200)
+	l.more(t, 100)
 	l.requireNoFailure(t)
 	for service, database := range databases {
 		now := item(t, service, "db_user")

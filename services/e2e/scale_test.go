@@ -5,7 +5,6 @@ package e2e
 import (
 	"bufio"
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -35,13 +34,19 @@ func (s samples) sum(name string, labels ...string) (total float64) {
 // measured asks every healthy instance of a service for its metrics.
 func measured(ctx context.Context, t testing.TB, service string) (map[string]samples, error) {
 	t.Helper()
+	return measuredAt(ctx, t, service, "metrics")
+}
+
+// measuredAt asks at the address that instances tell as this: metrics, or envoy for the sidecar's.
+func measuredAt(ctx context.Context, t testing.TB, service, told string) (map[string]samples, error) {
+	t.Helper()
 	entries, err := healthy(ctx, t, service, "")
 	if err != nil {
 		return nil, err
 	}
 	all := map[string]samples{}
 	for _, e := range entries {
-		if all[e.Service.ID], err = scrape(ctx, e.Service.Meta["metrics"]); err != nil {
+		if all[e.Service.ID], err = scrape(ctx, e.Service.Meta[told]); err != nil {
 			return nil, err
 		}
 	}
@@ -134,14 +139,17 @@ type spread struct {
 	seen map[string]float64
 }
 
-// requireShares: within five seconds each of n instances answers at least half of what would
-// be its fair share of these reads, looked at for a second at a time.
+// requireShares: within seconds each of n instances answers at least half of what would be its
+// fair share of these reads, looked at for a second at a time. Five seconds are the aim, and what
+// it took is logged; two cores on which containers start have been seen to take longer.
 func requireShares(t *testing.T, service string, n int, labels ...string) {
 	t.Helper()
 	var last spread
-	eventually(t, 5*time.Second, fmt.Sprintf("each of %d instances of %s has its share", n, service), func(ctx context.Context) error {
+	var unfair error
+	began := time.Now()
+	eventually(t, 20*time.Second, fmt.Sprintf("each of %d instances of %s has its share", n, service), func(ctx context.Context) error {
 		if time.Since(last.at) < time.Second && last.seen != nil {
-			return errors.New("the second is not over")
+			return unfair
 		}
 		all, err := measured(ctx, t, service)
 		if err != nil {
@@ -153,26 +161,30 @@ func requireShares(t *testing.T, service string, n int, labels ...string) {
 			now.seen[id] = s.sum("http_requests_total", labels...)
 			total += now.seen[id] - before.seen[id]
 		}
-		if last = now; before.seen == nil || len(all) != n {
-			return fmt.Errorf("%d instances", len(all))
+		last, unfair = now, nil
+		if before.seen == nil || len(all) != n {
+			unfair = fmt.Errorf("%d instances", len(all))
 		}
 		for id := range all {
 			if share := (now.seen[id] - before.seen[id]) / total; total == 0 || share < 0.5/float64(n) {
-				return fmt.Errorf("%s has %.0f %% of %.0f", id, 100*share, total)
+				unfair = fmt.Errorf("%s has %.0f %% of %.0f", id, 100*share, total)
 			}
 		}
-		return nil
+		return unfair
 	})
+	t.Logf("each of %d instances has its share after %.1f s", n, time.Since(began).Seconds())
 }
 
-// Two instances of books become four and two again, under reads that no cache answers: none
-// fails, and the new ones have their share as soon as they are healthy.
-func TestScalingSpreadsTraffic(t *testing.T) {
+// Two instances of books become four and two again, under orders and reads that no cache
+// answers: none fails, and the new ones have their share as soon as they are healthy.
+func TestScalingSpreadsTrafficAndLosesNoRequest(t *testing.T) {
 	const route = `route="/books/:id/availability"`
 	waitHealthy(t, 2, services...)
 	waitDeployed(t, "books")
-	b := shop(t).addBook(t, "Spread", 5)
-	l := startReads(t, 200, fmt.Sprintf("/books/%d/availability", b.ID))
+	tellOfEjections(t, "books")
+	reads := startReads(t, 60, fmt.Sprintf("/books/%d/availability", shop(t).addBook(t, "Spread", 5).ID))
+	mix := startLoad(t, besideOthers)
+	mix.more(t, 100)
 	requireShares(t, "books", 2, route)
 	scaleDuring(t, "books", 4, 2)
 	waitHealthy(t, 4, "books")
@@ -183,7 +195,10 @@ func TestScalingSpreadsTraffic(t *testing.T) {
 	requireShares(t, "books", 2, route)
 	waitRunning(t, "books", 2)
 	waitDeployed(t, "books")
-	l.end()
-	l.requireFailures(t, 0)
-	t.Logf("%d reads", l.sent.Load())
+	mix.more(t, 100)
+	mix.requireNoFailure(t)
+	reads.end()
+	reads.requireFailures(t, 0)
+	t.Logf("%d reads", reads.sent.Load())
+	requireNothingInDoubt(t)
 }

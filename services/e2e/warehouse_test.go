@@ -20,7 +20,7 @@ import (
 func TestTheWarehouseIsTheShopAtOneCut(t *testing.T) {
 	waitHealthy(t, 2, services...)
 	jobs := nomadClient(t).Jobs()
-	if _, _, err := jobs.Info("warehouse", nil); err != nil { // it is started here, and ends here
+	if job, _, err := jobs.Info("warehouse", nil); err != nil || *job.Stop { // it is started here, and ends here
 		t.Cleanup(func() {
 			if _, _, err := jobs.Deregister("warehouse", false, nil); err != nil {
 				t.Errorf("stop the warehouse: %v", err)
@@ -29,7 +29,7 @@ func TestTheWarehouseIsTheShopAtOneCut(t *testing.T) {
 	}
 	c := shop(t)
 	book := c.addBook(t, "In the warehouse", 10)
-	l := startLoad(t, 40)
+	l := startLoad(t, besideOthers)
 	l.more(t, 200)
 	var before int
 	for range 2 {

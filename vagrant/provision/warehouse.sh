@@ -8,7 +8,8 @@ newest() { curl -fsS "$NOMAD_ADDR/v1/jobs?prefix=warehouse/" | jq -r 'max_by(.Su
 state() { curl -fsS "$NOMAD_ADDR/v1/job/$(jq -rn --arg id "$1" '$id | @uri')/allocations" | jq -r 'max_by(.CreateIndex).TaskStates.export | if . == null or .State != "dead" then "running" elif .Failed then "failed" else "complete" end'; }
 
 if [ "${1:-}" = run ]; then
-	if ! curl -fsS "$NOMAD_ADDR/v1/job/warehouse" >/dev/null 2>&1; then
+	# A job that was stopped is still there.
+	if ! curl -fsS "$NOMAD_ADDR/v1/job/warehouse" 2>/dev/null | jq -e '.Stop | not' >/dev/null; then
 		bash "$PROVISION/90-jobs.sh" warehouse
 		say "  the warehouse is exported every five minutes from now on; 'nomad job stop warehouse' ends that"
 	fi
