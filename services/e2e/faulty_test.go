@@ -267,6 +267,10 @@ func TestOneDeadInstanceOpensNoCircuit(t *testing.T) {
 	t.Logf("ejected within %d rounds: %d calls came to the dead instance, %d reads failed", rounds, f.calls(t), failed)
 }
 
+// betweenReads is what each of the crowd waits between its reads: 32 who never wait take all of
+// two cores, and an instance that gets no time looks like one that hangs.
+const betweenReads = 200 * time.Millisecond
+
 // crowdOfReads has 32 clients at once read one path, ten times each, and returns how what failed was answered.
 func crowdOfReads(t *testing.T, path string) (failed []string) {
 	t.Helper()
@@ -275,14 +279,16 @@ func crowdOfReads(t *testing.T, path string) (failed []string) {
 	var crowd sync.WaitGroup
 	for range 32 {
 		crowd.Go(func() {
+			pace := time.NewTicker(betweenReads)
+			defer pace.Stop()
 			for range 10 {
 				a, err := c.try(t.Context(), call{method: http.MethodGet, path: path})
-				if err == nil && a.status == http.StatusOK {
-					continue
+				if err != nil || a.status != http.StatusOK {
+					mu.Lock()
+					failed = append(failed, fmt.Sprintf("%v %v", a, err))
+					mu.Unlock()
 				}
-				mu.Lock()
-				failed = append(failed, fmt.Sprintf("%v %v", a, err))
-				mu.Unlock()
+				<-pace.C
 			}
 		})
 	}
