@@ -122,6 +122,15 @@ job "prometheus" {
       }
 
       template {
+        destination     = "${NOMAD_TASK_DIR}/rules/database.yml"
+        data            = file("jobs/prometheus/rules/database.yml")
+        left_delimiter  = "[["
+        right_delimiter = "]]"
+        change_mode     = "signal"
+        change_signal   = "SIGHUP"
+      }
+
+      template {
         destination     = "${NOMAD_TASK_DIR}/rules/cache.yml"
         data            = file("jobs/prometheus/rules/cache.yml")
         left_delimiter  = "[["

@@ -41,7 +41,7 @@ type customer struct {
 
 // The size of the load, and how long its orders are asked for when it has ended.
 const (
-	orderEvery    = 100 * time.Millisecond
+	orderEvery    = 200 * time.Millisecond
 	bookEvery     = 50 * time.Millisecond
 	listEvery     = 100 * time.Millisecond
 	copies        = 100_000

@@ -50,6 +50,8 @@ var drills = []drill{
 	// its loop; when Consul is back, so is everybody's session.
 	{"consul-away", takeConsulAway, bars{3 * time.Second, unnoticed, unnoticed, 2 * time.Minute}},
 	{"switchover", switchOver, bars{2 * time.Second, unnoticed, unnoticed, time.Minute}},
+	// What draining its node does to it, and an update of its job.
+	{"leader-stopped", stopLeader, bars{2 * time.Second, unnoticed, unnoticed, 2 * time.Minute}},
 	// Nobody is left who could serve: all five start, recover from their WAL and elect. The
 	// caches go on.
 	{"all-killed", killAll, bars{30 * time.Second, 30 * time.Second, unnoticed, 2 * time.Minute}},

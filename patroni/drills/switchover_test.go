@@ -3,12 +3,15 @@
 package drills
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net/http"
 	"strings"
 	"testing"
 	"time"
+
+	nomad "github.com/hashicorp/nomad/api"
 )
 
 // switchOver has Patroni hand the lead to a standby of its choice.
@@ -29,4 +32,18 @@ func switchOver(t *testing.T, s *scene) {
 	if res.StatusCode != http.StatusOK {
 		t.Errorf("the switchover failed: %s", res.Status)
 	}
+}
+
+// stopLeader has Nomad stop the leader's allocation and place it anew.
+func stopLeader(t *testing.T, s *scene) {
+	if _, err := s.nomad.Allocations().Stop(&nomad.Allocation{ID: s.leader.alloc}, nil); err != nil {
+		t.Fatalf("stop %s: %v", s.leader.Name, err)
+	}
+	eventually(t, time.Minute, "the leader's allocation has ended", func(ctx context.Context) error {
+		a, _, err := s.nomad.Allocations().Info(s.leader.alloc, (&nomad.QueryOptions{}).WithContext(ctx))
+		if err == nil && !a.ClientTerminalStatus() {
+			err = fmt.Errorf("it is %s", a.ClientStatus)
+		}
+		return err
+	})
 }

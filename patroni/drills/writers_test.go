@@ -28,7 +28,7 @@ type writers struct {
 // A few clients, each of which gives a write up after a second: its outcome is unknown then.
 const (
 	writerCount   = 4
-	writeEvery    = 40 * time.Millisecond
+	writeEvery    = 100 * time.Millisecond
 	writePatience = time.Second
 )
 

@@ -69,3 +69,19 @@ func TestEverythingIsScraped(t *testing.T) {
 		}
 	}
 }
+
+// What the rules of jobs/prometheus/rules/database.yml speak of comes from all members.
+func TestTheDatabaseIsMeasured(t *testing.T) {
+	for _, name := range []string{
+		"patroni_primary", "patroni_postgres_running", "patroni_xlog_location", "patroni_xlog_replayed_location",
+		"patroni_xlog_paused", "patroni_failsafe_mode_is_active",
+	} {
+		eventually(t, time.Minute, name, func(ctx context.Context) error {
+			series, err := query(ctx, name)
+			if err == nil && len(series) != 5 {
+				err = fmt.Errorf("%d members tell it", len(series))
+			}
+			return err
+		})
+	}
+}
