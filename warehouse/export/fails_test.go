@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -64,8 +65,11 @@ func TestExportThatFailsEnds(t *testing.T) {
 			}
 			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 			defer cancel()
+			var during sync.WaitGroup
+			defer during.Wait()
 			if c.during != nil {
-				go c.during(ctx, cancel, conn, pgtest.Server(t).Conn(t, "postgres"))
+				other := pgtest.Server(t).Conn(t, "postgres")
+				during.Go(func() { c.during(ctx, cancel, conn, other) })
 			}
 			_, err := export.Table(ctx, duck, conn, big, c.where, path)
 			if errors.Is(ctx.Err(), context.DeadlineExceeded) {
