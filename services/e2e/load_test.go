@@ -49,6 +49,7 @@ func startLoad(t *testing.T, perSecond int) *load {
 	for i := range 20 {
 		l.books = append(l.books, l.shop.addBook(t, fmt.Sprintf("Load %d", i), 100_000).ID)
 	}
+	tellOfMachine(t)
 	ctx, stop := context.WithTimeout(t.Context(), maxLoad)
 	l.stop = stop
 	go l.run(ctx, time.Second/time.Duration(perSecond))

@@ -182,7 +182,7 @@ func TestScalingSpreadsTrafficAndLosesNoRequest(t *testing.T) {
 	waitHealthy(t, 2, services...)
 	waitDeployed(t, "books")
 	tellOfEjections(t, "books")
-	reads := startReads(t, 60, fmt.Sprintf("/books/%d/availability", shop(t).addBook(t, "Spread", 5).ID))
+	reads := startReads(t, besideOthers, fmt.Sprintf("/books/%d/availability", shop(t).addBook(t, "Spread", 5).ID))
 	mix := startLoad(t, besideOthers)
 	mix.more(t, 100)
 	requireShares(t, "books", 2, route)

@@ -15,8 +15,8 @@ type circuitState int
 
 // The states of a circuit.
 //
-//	closed ── reroutes of calls that ended failed, as many as the threshold and no success between,
-//	          nor of the calls that are under way then ──► open
+//	closed ── reroutes of calls that ended failed, as many as the threshold and no success since
+//	          they began, nor of the calls that are under way then ──► open
 //	open ── its time is over: openFor, or lackingFor where an instance is there and lacks
 //	        something ──► half-open: of all who call, one is let through, the trial
 //	half-open ── the trial is answered ──► closed
@@ -62,6 +62,8 @@ const witnessTime = 2 * time.Second
 // At the threshold the circuit is in doubt, and opens when the calls that are
 // under way then have ended without a success. An instance that fails does so
 // faster than the others succeed: of many calls at once, its are the first to end.
+// They are the last to end as well, where all their repeats met it: what failed
+// says nothing against another call's success that came after it was begun.
 type breaker struct {
 	onChange  func(circuitState) // called while locked
 	threshold int
@@ -74,8 +76,9 @@ type breaker struct {
 
 	// Of this era.
 	calls    uint64 // begun
+	answers  uint64 // of them
 	underWay int
-	count    int   // of reroutes of calls that failed since the last success
+	count    int   // of reroutes of calls that were begun since the last success, and failed
 	there    bool  // since then an instance has said that it lacks something
 	doubt    doubt // zero: there is none
 }
@@ -88,7 +91,7 @@ type doubt struct {
 }
 
 // pass is what a call is let through with.
-type pass struct{ era, number uint64 }
+type pass struct{ era, number, answers uint64 }
 
 func newBreaker(threshold uint, openFor time.Duration, onChange func(circuitState)) *breaker {
 	return &breaker{onChange: onChange, threshold: int(threshold), openFor: openFor, circuit: newCircuit(openFor)}
@@ -122,7 +125,7 @@ func (b *breaker) enter() (pass, error) {
 	b.notice()
 	b.calls++
 	b.underWay++
-	return pass{b.era, b.calls}, nil
+	return pass{b.era, b.calls, b.answers}, nil
 }
 
 func (b *breaker) refusal() error {
@@ -175,15 +178,13 @@ func (b *breaker) record(p pass, end ending, reroutes int) {
 	if inDoubt && p.number <= b.doubt.last {
 		b.doubt.witnesses--
 	}
-	switch end {
-	case answered:
+	switch {
+	case end == answered:
+		b.answers++
 		b.count, b.there, b.doubt = 0, false, doubt{}
 		return
-	case lacking:
-		b.count, b.there = b.count+reroutes, true
-	case failed:
-		b.count += reroutes
-	case undecided:
+	case end != undecided && p.answers == b.answers:
+		b.count, b.there = b.count+reroutes, b.there || end == lacking
 	}
 	if !inDoubt && b.count >= b.threshold {
 		inDoubt, b.doubt = true, doubt{since: time.Now(), last: b.calls, witnesses: b.underWay}
@@ -198,7 +199,7 @@ func (b *breaker) notice() {
 	if now := b.circuit.State(); now != b.last {
 		b.last = now
 		b.era++
-		b.calls, b.underWay, b.count, b.there, b.doubt = 0, 0, 0, false, doubt{}
+		b.calls, b.answers, b.underWay, b.count, b.there, b.doubt = 0, 0, 0, 0, false, doubt{}
 		b.onChange(b.look())
 	}
 }

@@ -26,6 +26,7 @@ type ruled struct {
 
 	calls     int
 	underWay  map[int]bool
+	answered  int          // the last call that had been begun when one was answered
 	doubted   time.Time    // when the count reached the threshold
 	witnesses map[int]bool // what was under way then
 }
@@ -78,12 +79,12 @@ func (m *ruled) leave(era, call int, end ending, reroutes int) {
 	case m.state == circuitHalfOpen:
 		m.trial = false
 	case end == answered:
-		m.count, m.there, m.doubted, m.witnesses = 0, false, time.Time{}, nil
+		m.count, m.there, m.answered, m.doubted, m.witnesses = 0, false, m.calls, time.Time{}, nil
 	default:
-		if end != undecided {
+		if end != undecided && call > m.answered {
 			m.count += reroutes
+			m.there = m.there || end == lacking
 		}
-		m.there = m.there || end == lacking
 		if m.count >= m.threshold && m.doubted.IsZero() {
 			m.doubted, m.witnesses = time.Now(), maps.Clone(m.underWay)
 		}
