@@ -12,3 +12,25 @@ Config {
   # the one that answers would cut streams too.
   local_request_timeout_ms = 0
 }
+
+# Whom it finds dead, an Envoy leaves out at once. By itself it gathers what changes among instances for
+# a second and sends them calls for as long: 166 of the 320 of 32 clients, and not 17.
+EnvoyExtensions = [
+  {
+    Name = "builtin/property-override"
+    Arguments = {
+      ProxyType = "connect-proxy"
+      Patches = [
+        {
+          ResourceFilter = {
+            ResourceType     = "cluster"
+            TrafficDirection = "outbound"
+          }
+          Op    = "add"
+          Path  = "/common_lb_config/update_merge_window/seconds"
+          Value = 0
+        },
+      ]
+    }
+  },
+]
