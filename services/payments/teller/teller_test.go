@@ -24,7 +24,7 @@ import (
 func TestMain(m *testing.M) { pgtest.Main(m) }
 
 // patience is long enough for whatever answers, and short for what does not.
-const patience = 250 * time.Millisecond
+const patience = time.Second
 
 // bench is a teller over a database of its own.
 type bench struct {
