@@ -63,7 +63,7 @@ func TestARequestThatWaitsForAnotherSaysSo(t *testing.T) {
 	ended := make(chan error, 1)
 	go func() { ended <- place(first) }()
 	<-quotes.asked
-	second, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	second, cancel := context.WithTimeout(t.Context(), time.Second)
 	defer cancel()
 	if err := place(second); fault.KindOf(err) != fault.InProgress {
 		t.Errorf("got %v", err)
