@@ -29,7 +29,10 @@ docker run --rm --network none --volume "$config:/secrets/patroni:ro" \
     python3 -c "
 import inspect, patroni.postgresql, patroni.ha
 assert patroni.postgresql.STOP_POLLING_INTERVAL == 1
-assert \"not self.cluster or self.cluster.is_unlocked()\" in inspect.getsource(patroni.ha.Ha.watch)"'
+assert \"not self.cluster or self.cluster.is_unlocked()\" in inspect.getsource(patroni.ha.Ha.watch)
+assert \"time.sleep(1)  # give replicas\" in inspect.getsource(patroni.ha.Ha.demote)
+assert \"time.sleep(2)  # Give a time to somebody\" in inspect.getsource(patroni.ha.Ha.process_unhealthy_cluster)"
+    PYTHONPATH=$(dirname "$(type -P member.py)") python3 -c "import member, patroni.ha; assert patroni.ha.Ha.watch is member.watch"'
 echo "patroni.yml: valid; hand_over.py: as its examples say; member.py: fits this Patroni"
 
 # One session is open meanwhile: its process was forked last.

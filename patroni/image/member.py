@@ -1,47 +1,95 @@
 #!/usr/bin/env python3
-"""Runs Patroni with a heart that its fence can watch, and with two of its waits shortened. Neither
-of these decides anything: each only puts off by a second or two that Patroni looks at what has
-happened already, while writes wait."""
+"""Runs Patroni with a heart that its fence can watch, with some of its waits shortened, and without
+a need of an operator where a member's data is a ruin. None of the waits decides anything: each only
+puts off by a second or two that Patroni looks at what has happened already, while writes wait."""
 import os
 import sys
 import threading
 import time
 
-import patroni.postgresql
+import patroni.postgresql  # first: it and patroni.ha import each other
+import patroni.ha
 from patroni.__main__ import main
 from patroni.dcs.consul import ConsulException, HTTPError, HTTPException
 from patroni.ha import Ha
 
-LOOK = 0.1  # seconds between two looks for a new leader
+LOOK = 0.1  # seconds between two looks at what may have happened
 
 # A leader that stops PostgreSQL looks this often whether that is done, where Patroni takes a second. Not
-# oftener still: when it finds PostgreSQL on its very last steps it gives the standbys a second more.
+# oftener still: when it finds PostgreSQL on its very last steps it gives the standbys a moment more.
 patroni.postgresql.STOP_POLLING_INTERVAL = 0.3
+# … this long, where Patroni takes a second. Standbys that have not everything by then get it before
+# PostgreSQL has stopped, and the key goes when that is so.
+MOMENT = 0.2
 
+make = Ha.__init__
 wait = Ha.watch
 
 
-def watch(self, timeout):
-    """Waits for the next round, as Patroni does, but without a leader only until there is one.
+class Clock:
+    """What Patroni's decisions know as the module time."""
 
-    Patroni follows the leader's key as long as it has a holder; otherwise it comes back after
-    loop_wait, and until two standbys have come back to it a new leader cannot acknowledge a write.
+    def __init__(self, ha):
+        self.ha = ha
+
+    def __getattr__(self, name):
+        return getattr(time, name)
+
+    def sleep(self, seconds):
+        """Sleeps, but where Patroni lets two seconds pass for somebody to become the leader only until
+        somebody is: a standby that is not to be the leader follows it then."""
+        end = time.time() + (MOMENT if seconds == 1 else seconds)
+        while (left := end - time.time()) > 0 and leader(self.ha.dcs) in (None, self.ha.state_handler.name):
+            time.sleep(min(left, LOOK))
+
+
+def init(self, *args):
+    make(self, *args)
+    patroni.ha.time = Clock(self)
+
+
+def watch(self, timeout):
+    """Waits for the next round, as Patroni does, but without a leader only until there is one, and as
+    the leader only while PostgreSQL runs.
+
+    Patroni follows the leader's key as long as another member holds it; otherwise it comes back after
+    loop_wait. Until two standbys have come back to it a new leader cannot acknowledge a write, and
+    until a leader has come back a crash of its PostgreSQL goes unnoticed.
     """
-    if self._async_executor.busy or not self.cluster or not self.cluster.is_unlocked():
+    if ruined(self):
+        self.reinitialize(from_leader=True)  # refuses where there is no leader, or where that is this member
+    if self._async_executor.busy or not self.cluster:
+        return wait(self, timeout)
+    if self.cluster.is_unlocked():
+        def happened(): return leader(self.dcs)
+    elif self.has_lock(False) and self.state_handler.is_running():
+        def happened(): return not self.state_handler.is_running()
+    else:
         return wait(self, timeout)
     end = time.time() + timeout
     while (left := end - time.time()) > 0:
-        if self.dcs.watch(None, min(left, LOOK)) or led(self.dcs):
+        if self.dcs.watch(None, min(left, LOOK)) or happened():
             return True
     return False
 
 
-def led(consul) -> bool:
-    """Whether the leader's key has a holder."""
+def leader(consul):
+    """The name of the member that holds the leader's key, or None."""
     try:
-        return consul._client.kv.get(consul.leader_path)[1] is not None
+        key = consul._client.kv.get(consul.leader_path)[1]
     except (ConsulException, HTTPError, HTTPException, OSError):
-        return False
+        return None
+    return key and key["Value"].decode()
+
+
+def ruined(ha) -> bool:
+    """Whether the data directory has files and is none: its control file, the last that a clone
+    writes, is missing. Nobody can open that again. Patroni clones into an empty directory by itself,
+    of a ruin (files taken away under a running member, a clone that was killed) it only says so.
+    """
+    postgres = ha.state_handler
+    return not (ha._async_executor.busy or ha.is_paused() or postgres.pg_control_exists()
+                or postgres.data_directory_empty() or postgres.is_running())
 
 
 def beat(path):
@@ -55,6 +103,7 @@ def beat(path):
         time.sleep(0.5)
 
 
+Ha.__init__ = init
 Ha.watch = watch
 
 if __name__ == "__main__":

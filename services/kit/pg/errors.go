@@ -82,7 +82,14 @@ func isConnectionCode(code string) bool {
 	case codeReadOnly, codeAdminShutdown, codeCrashShutdown, codeCannotConnect, codeIdleSession, codeIdleTransaction:
 		return true
 	}
-	return len(code) == 5 && (code[:2] == "08" || code[:2] == "53") // connection trouble, out of resources
+	if len(code) != 5 {
+		return false
+	}
+	switch code[:2] {
+	case "08", "53", "58": // connection trouble; out of resources; trouble with what it stands on: its disk, its files
+		return true
+	}
+	return false
 }
 
 // IsUnique reports the violation of the named unique constraint or index.
