@@ -162,7 +162,7 @@ job "books" {
           kill_timeout = "20s"
 
           resources {
-            cpu    = 60
+            cpu    = 50
             memory = 96
           }
         }
@@ -250,7 +250,7 @@ job "books" {
       }
 
       resources {
-        cpu    = 120
+        cpu    = 90
         memory = 96
       }
     }

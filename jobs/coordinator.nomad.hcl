@@ -172,7 +172,7 @@ job "coordinator" {
           kill_timeout = "20s"
 
           resources {
-            cpu    = 60
+            cpu    = 50
             memory = 96
           }
         }
@@ -233,7 +233,7 @@ job "coordinator" {
       }
 
       resources {
-        cpu    = 120
+        cpu    = 90
         memory = 96
       }
     }

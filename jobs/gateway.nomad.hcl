@@ -216,7 +216,7 @@ job "gateway" {
           kill_timeout = "20s"
 
           resources {
-            cpu    = 240
+            cpu    = 180
             memory = 96
           }
         }
@@ -297,7 +297,7 @@ job "gateway" {
       }
 
       resources {
-        cpu    = 180
+        cpu    = 140
         memory = 128
       }
     }

@@ -116,7 +116,7 @@ job "ingress" {
           kill_timeout = "20s"
 
           resources {
-            cpu    = 300
+            cpu    = 220
             memory = 256
           }
         }

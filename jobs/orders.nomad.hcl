@@ -162,7 +162,7 @@ job "orders" {
           kill_timeout = "20s"
 
           resources {
-            cpu    = 60
+            cpu    = 50
             memory = 96
           }
         }
@@ -223,7 +223,7 @@ job "orders" {
       }
 
       resources {
-        cpu    = 120
+        cpu    = 90
         memory = 96
       }
     }

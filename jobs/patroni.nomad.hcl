@@ -219,7 +219,7 @@ job "patroni" {
       }
 
       resources {
-        cpu    = 200
+        cpu    = 400
         memory = 512
       }
     }

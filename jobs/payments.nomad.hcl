@@ -157,7 +157,7 @@ job "payments" {
           kill_timeout = "20s"
 
           resources {
-            cpu    = 40
+            cpu    = 30
             memory = 64
           }
         }
@@ -214,7 +214,7 @@ job "payments" {
       }
 
       resources {
-        cpu    = 60
+        cpu    = 50
         memory = 96
       }
     }

@@ -163,7 +163,7 @@ job "prometheus" {
       }
 
       resources {
-        cpu    = 100
+        cpu    = 80
         memory = 320
       }
     }

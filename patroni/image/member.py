@@ -15,12 +15,11 @@ from patroni.ha import Ha
 
 LOOK = 0.1  # seconds between two looks at what may have happened
 
-# A leader that stops PostgreSQL looks this often whether that is done, where Patroni takes a second. Not
-# oftener still: when it finds PostgreSQL on its very last steps it gives the standbys a moment more.
-patroni.postgresql.STOP_POLLING_INTERVAL = 0.3
-# … this long, where Patroni takes a second. Standbys that have not everything by then get it before
-# PostgreSQL has stopped, and the key goes when that is so.
-MOMENT = 0.2
+# A leader that stops PostgreSQL looks this often whether that is done, where Patroni takes a second …
+patroni.postgresql.STOP_POLLING_INTERVAL = 0.1
+# … and gives the standbys this long to get the last of it, where Patroni takes another. Those that have not
+# everything by then get it before PostgreSQL has stopped, and the key goes when that is so.
+MOMENT = 0.1
 
 make = Ha.__init__
 wait = Ha.watch

@@ -8,4 +8,5 @@ flock --shared --timeout 5 8 || {
 	echo "postgres.sh: another container holds the lock of PostgreSQL on this volume" >&2
 	exit 1
 }
-exec /usr/lib/postgresql/15/bin/postgres "$@"
+# Where processors are short Patroni goes first: clients that all come back at once would keep it from electing.
+exec nice -n 10 /usr/lib/postgresql/15/bin/postgres "$@"

@@ -102,14 +102,20 @@ func (c Config) refresh(cfg *pgx.ConnConfig, first string) error {
 // secure allows no connection without the mesh's TLS: the parser's fallbacks
 // to other modes of the same host go.
 func secure(cfg *pgx.ConnConfig, mesh *tls.Config) {
-	hosts := []member{{cfg.Host, cfg.Port}}
+	members := hosts(cfg)
+	cfg.TLSConfig, cfg.Fallbacks = mesh, nil
+	setMembers(cfg, members, "")
+}
+
+// hosts are the members that cfg names.
+func hosts(cfg *pgx.ConnConfig) []member {
+	members := []member{{cfg.Host, cfg.Port}}
 	for _, f := range cfg.Fallbacks {
-		if m := (member{f.Host, f.Port}); m != hosts[len(hosts)-1] {
-			hosts = append(hosts, m)
+		if m := (member{f.Host, f.Port}); m != members[len(members)-1] {
+			members = append(members, m)
 		}
 	}
-	cfg.TLSConfig, cfg.Fallbacks = mesh, nil
-	setMembers(cfg, hosts, "")
+	return members
 }
 
 type member struct {

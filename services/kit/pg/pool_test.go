@@ -305,3 +305,30 @@ func TestWithoutALeaderAPoolAsksOnceForAll(t *testing.T) {
 		return err == nil
 	})
 }
+
+// A pool that is asked for the leader all the time while there is none connects to a member
+// twice, in its first attempt and to wait there; it has the leader a moment after there is one.
+func TestAPoolWaitsForTheNextLeaderOnConnectionsItHas(t *testing.T) {
+	t.Parallel()
+	standby := pgtest.Start(t, pgtest.Options{})
+	set(t, standby, "default_transaction_read_only = on")
+	front := newFrontman(t, standby.Addr())
+	pool, _ := open(t, 4, "127.0.0.1:1", front.Addr().String())
+	ask := func() error {
+		_, err := pool.Exec(context.Background(), "select 1")
+		return err
+	}
+	for end := time.Now().Add(2 * time.Second); time.Now().Before(end); {
+		if err := ask(); fault.KindOf(pg.Fault("ask", err)) != fault.Unavailable {
+			t.Fatalf("got %v", err)
+		}
+	}
+	if n := front.seen.Load(); n != 2 {
+		t.Errorf("%d connections", n)
+	}
+	set(t, standby, "default_transaction_read_only = off")
+	eventually(t, "the leader", func() bool { return ask() == nil })
+	if n := front.seen.Load(); n != 3 {
+		t.Errorf("%d connections with the leader's", n)
+	}
+}

@@ -10,17 +10,18 @@ import (
 )
 
 // pauseAfterFailure is how long a pool leaves the members alone after none of
-// them took it in; half as much again at most, so that pools don't keep step.
+// them took it in.
 const pauseAfterFailure = 300 * time.Millisecond
 
-// turn lets a pool make one connection at a time. While there is no leader,
-// each attempt asks every member, which costs them a process, a handshake and a
-// password check each: were all waiting requests of all services to ask at once
-// and again, the members would have no time left to elect one.
+// turn lets a pool make one connection at a time. One that looks for the leader
+// costs every member a process, a handshake and a password check: were all waiting
+// requests of all services to look at once, the members would have no time left to
+// elect one. Once the leader is lost the pool's scouts look for all of them.
 type turn struct {
 	taken chan struct{} // holds one token while a connection is being made
 
 	mu     sync.Mutex
+	lost   bool // the last attempt failed, or what it made did not last
 	failed error
 	until  time.Time // failed is everyone's answer until then
 }
@@ -28,29 +29,38 @@ type turn struct {
 func newTurn() *turn { return &turn{taken: make(chan struct{}, 1)} }
 
 // take waits for the turn. It returns the error of the attempt that has just
-// failed, if one has: whoever waited for it need not try the same again.
-func (t *turn) take(ctx context.Context) error {
+// failed, if one has: whoever waited for it need not try the same again. lost
+// tells that the leader of the last connection is none any more.
+func (t *turn) take(ctx context.Context) (lost bool, err error) {
 	select {
 	case t.taken <- struct{}{}:
 	case <-ctx.Done():
-		return ctx.Err()
+		return false, ctx.Err()
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.failed != nil && time.Now().Before(t.until) {
 		<-t.taken
-		return t.failed
+		return t.lost, t.failed
 	}
-	return nil
+	return t.lost, nil
 }
 
-// give ends the turn with what came of it.
-func (t *turn) give(err error) {
+// give ends the turn with what came of it. An error is everyone's for the pause and
+// half as much again at most, so that pools don't keep step.
+func (t *turn) give(err error, pause time.Duration) {
 	t.mu.Lock()
-	t.failed = err
-	t.until = time.Now().Add(pauseAfterFailure + rand.N(pauseAfterFailure/2))
+	t.failed, t.lost = err, err != nil
+	t.until = time.Now().Add(pause + rand.N(pause/2))
 	t.mu.Unlock()
 	<-t.taken
+}
+
+// lose notes that the leader is lost.
+func (t *turn) lose() {
+	t.mu.Lock()
+	t.lost = true
+	t.mu.Unlock()
 }
 
 // end is the only hook of pgx that hears of a failed attempt too: a tracer. It
@@ -62,7 +72,7 @@ func (e end) TraceConnectStart(ctx context.Context, _ pgx.TraceConnectStartData)
 }
 
 func (e end) TraceConnectEnd(_ context.Context, data pgx.TraceConnectEndData) {
-	e.turn.give(data.Err)
+	e.turn.give(data.Err, pauseAfterFailure)
 }
 
 func (e end) TraceQueryStart(ctx context.Context, _ *pgx.Conn, _ pgx.TraceQueryStartData) context.Context {

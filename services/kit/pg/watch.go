@@ -28,6 +28,7 @@ type watch struct {
 	reset      atomic.Pointer[func()] // the pool's Reset
 	leader     atomic.Pointer[string] // the member that took the last connection: asked first
 	turn       *turn
+	scouts     scouts // look for the leader once it is lost
 
 	looked      atomic.Int64           // when the credentials were last looked at, Unix milliseconds
 	credentials atomic.Pointer[[]byte] // what they were then
@@ -50,7 +51,8 @@ func (w *watch) keep(cfg *pgxpool.Config) {
 }
 
 func (w *watch) beforeConnect(ctx context.Context, cfg *pgx.ConnConfig) error {
-	if err := w.turn.take(ctx); err != nil {
+	lost, err := w.turn.take(ctx)
+	if err != nil {
 		return unreachable(err)
 	}
 	first := ""
@@ -58,11 +60,19 @@ func (w *watch) beforeConnect(ctx context.Context, cfg *pgx.ConnConfig) error {
 		first = *last
 	}
 	if err := w.config.refresh(cfg, first); err != nil {
-		w.turn.give(err)
+		w.turn.give(err, pauseAfterFailure)
 		return unreachable(err)
 	}
-	if w.only != nil {
+	switch {
+	case w.only != nil:
 		setMembers(cfg, []member{*w.only}, "")
+	case lost:
+		leader, err := w.scouts.find(ctx, cfg)
+		if err != nil {
+			w.turn.give(err, scoutsPause)
+			return unreachable(err)
+		}
+		setMembers(cfg, hosts(cfg), leader)
 	}
 	cfg.Tracer = end{w.turn}
 	g := &guard{generation: w.generation.Load(), watch: w}
@@ -80,11 +90,12 @@ func unreachable(cause error) error {
 }
 
 // expire resets the pool unless that has been done since the connection of
-// this generation was made.
+// this generation was made. The next connection is made with the scouts' help.
 func (w *watch) expire(generation int64) {
 	if !w.generation.CompareAndSwap(generation, generation+1) {
 		return
 	}
+	w.turn.lose()
 	if reset := w.reset.Load(); reset != nil {
 		go (*reset)()
 	}
@@ -173,9 +184,7 @@ func (g *guard) hasty() bool {
 
 // connected runs once the leader has been found.
 func (g *guard) connected(ctx context.Context, conn *pgconn.PgConn) error {
-	g.mu.Lock()
-	g.live = true
-	g.mu.Unlock()
+	g.settle()
 	address := conn.Conn().RemoteAddr().String()
 	g.watch.leader.Store(&address)
 	conn.CustomData()[guardKey] = g
@@ -185,6 +194,13 @@ func (g *guard) connected(ctx context.Context, conn *pgconn.PgConn) error {
 		return nil
 	}
 	return err
+}
+
+// settle notes that the connection is made: no other is from here on.
+func (g *guard) settle() {
+	g.mu.Lock()
+	g.live = true
+	g.mu.Unlock()
 }
 
 // failed sees every error the server sends; false closes the connection.

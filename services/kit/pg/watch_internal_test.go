@@ -22,7 +22,7 @@ func TestOnlyAWholePingCostsAllConnections(t *testing.T) {
 	} {
 		socket, other := net.Pipe()
 		_ = other.Close()
-		w := &watch{}
+		w := &watch{turn: newTurn()}
 		g := &guard{watch: w, live: true, conn: socket}
 		g.pinging.Store(c.pinging)
 		patience := time.Time{}
