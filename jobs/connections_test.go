@@ -20,8 +20,9 @@ func instances(g *api.TaskGroup) int {
 	return *g.Count + *g.Update.MaxParallel
 }
 
-// backends is what one instance has open at the most at one member that leads: its pool and, where
-// it reads from replicas too, what it read with before the member was promoted, and looks with.
+// backends is what one instance has open at the most at one member that leads: its pool, what it
+// waited with for that member to lead and, where it reads from replicas too, what it read with
+// before the member was promoted, and looks with.
 func backends(t *testing.T, task *api.Task) int {
 	t.Helper()
 	number := func(name string) int {
@@ -31,7 +32,7 @@ func backends(t *testing.T, task *api.Task) int {
 		}
 		return n
 	}
-	pool := number("DB_MAX_CONNS")
+	pool := number("DB_MAX_CONNS") + 1
 	if task.Env["DB_READ_CONNS"] != "" {
 		pool += number("DB_READ_CONNS") + 1
 	}

@@ -17,7 +17,7 @@ type ConsulSessions struct {
 // Release ends every session that bears the member's name. Consul deletes the keys that
 // they held, the leader's among them, and the standbys, who wait for that, wake up.
 func (c ConsulSessions) Release(ctx context.Context) (ended int, err error) {
-	sessions, _, err := c.Client.Session().List((&api.QueryOptions{}).WithContext(ctx))
+	sessions, _, err := c.Client.Session().List((&api.QueryOptions{RequireConsistent: true}).WithContext(ctx))
 	if err != nil {
 		return 0, fmt.Errorf("list the sessions: %w", err)
 	}
@@ -38,7 +38,7 @@ func (c ConsulSessions) Release(ctx context.Context) (ended int, err error) {
 // Leads says whether the leader's key names the member and a session stands behind it.
 func (c ConsulSessions) Leads(ctx context.Context) (bool, error) {
 	key := "service/" + c.Scope + "/leader"
-	pair, _, err := c.Client.KV().Get(key, (&api.QueryOptions{}).WithContext(ctx))
+	pair, _, err := c.Client.KV().Get(key, (&api.QueryOptions{RequireConsistent: true}).WithContext(ctx))
 	if err != nil {
 		return false, fmt.Errorf("read %s: %w", key, err)
 	}

@@ -11,6 +11,7 @@ import patroni.postgresql  # first: it and patroni.ha import each other
 import patroni.ha
 from patroni.__main__ import main
 from patroni.dcs.consul import ConsulException, HTTPError, HTTPException
+from patroni.exceptions import DCSError
 from patroni.ha import Ha
 
 LOOK = 0.1  # seconds between two looks at what may have happened
@@ -22,6 +23,7 @@ patroni.postgresql.STOP_POLLING_INTERVAL = 0.1
 MOMENT = 0.1
 
 make = Ha.__init__
+run = Ha.run_cycle
 wait = Ha.watch
 
 
@@ -38,7 +40,7 @@ class Clock:
         """Sleeps, but where Patroni lets two seconds pass for somebody to become the leader only until
         somebody is: a standby that is not to be the leader follows it then."""
         end = time.time() + (MOMENT if seconds == 1 else seconds)
-        while (left := end - time.time()) > 0 and leader(self.ha.dcs) in (None, self.ha.state_handler.name):
+        while (left := end - time.time()) > 0 and leader(self.ha.dcs) in (None, "", self.ha.state_handler.name):
             time.sleep(min(left, LOOK))
 
 
@@ -47,24 +49,35 @@ def init(self, *args):
     patroni.ha.time = Clock(self)
 
 
+def run_cycle(self):
+    """Does Patroni's round, and before it has a ruin cloned anew."""
+    if ruined(self):
+        try:
+            self.reinitialize(from_leader=True)  # refuses where there is no leader, or where that is this member
+        except DCSError:
+            pass  # nobody says who leads: the next round asks again
+    return run(self)
+
+
 def watch(self, timeout):
     """Waits for the next round, as Patroni does, but without a leader only until there is one, and as
     the leader only while PostgreSQL runs.
 
     Patroni follows the leader's key as long as another member holds it; otherwise it comes back after
     loop_wait. Until two standbys have come back to it a new leader cannot acknowledge a write, and
-    until a leader has come back a crash of its PostgreSQL goes unnoticed.
+    until a leader has come back a crash of its PostgreSQL goes unnoticed. And where Consul refuses to
+    answer Patroni asks again at once, for all of that time.
     """
-    if ruined(self):
-        self.reinitialize(from_leader=True)  # refuses where there is no leader, or where that is this member
     if self._async_executor.busy or not self.cluster:
         return wait(self, timeout)
     if self.cluster.is_unlocked():
         def happened(): return leader(self.dcs)
     elif self.has_lock(False) and self.state_handler.is_running():
         def happened(): return not self.state_handler.is_running()
-    else:
+    elif leader(self.dcs) is not None:
         return wait(self, timeout)
+    else:
+        def happened(): return False
     end = time.time() + timeout
     while (left := end - time.time()) > 0:
         if self.dcs.watch(None, min(left, LOOK)) or happened():
@@ -73,12 +86,12 @@ def watch(self, timeout):
 
 
 def leader(consul):
-    """The name of the member that holds the leader's key, or None."""
+    """The name of the member that holds the leader's key, "" where nobody does, None without an answer."""
     try:
         key = consul._client.kv.get(consul.leader_path)[1]
     except (ConsulException, HTTPError, HTTPException, OSError):
         return None
-    return key and key["Value"].decode()
+    return key["Value"].decode() if key else ""
 
 
 def ruined(ha) -> bool:
@@ -103,6 +116,7 @@ def beat(path):
 
 
 Ha.__init__ = init
+Ha.run_cycle = run_cycle
 Ha.watch = watch
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ def main() -> int:
     """Ends every session that bears this member's name."""
     name = os.environ["PATRONI_SCOPE"] + "-" + os.environ["PATRONI_NAME"]
     try:
-        stale = [s["ID"] for s in call("GET", "/v1/session/list") if s["Name"] == name]
+        stale = [s["ID"] for s in call("GET", "/v1/session/list?consistent") if s["Name"] == name]
         for session in stale:
             call("PUT", "/v1/session/destroy/" + session)
             print(f"release_session: ended {session} of {name}", flush=True)
