@@ -216,7 +216,7 @@ job "gateway" {
           kill_timeout = "20s"
 
           resources {
-            cpu    = 180
+            cpu    = 220
             memory = 96
           }
         }
@@ -297,7 +297,7 @@ job "gateway" {
       }
 
       resources {
-        cpu    = 140
+        cpu    = 160
         memory = 128
       }
     }

@@ -116,7 +116,7 @@ job "ingress" {
           kill_timeout = "20s"
 
           resources {
-            cpu    = 220
+            cpu    = 280
             memory = 256
           }
         }

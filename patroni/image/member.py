@@ -50,8 +50,11 @@ def init(self, *args):
 
 
 def run_cycle(self):
-    """Does Patroni's round, and before it has a ruin cloned anew."""
+    """Does Patroni's round, and before it has a ruin cloned anew. A leader on one is stopped, and replaced as
+    any that has crashed: it may go on for long with the files that it has open, and fails at all others."""
     if ruined(self):
+        if self.state_handler.is_running():
+            self.state_handler.stop("immediate")
         try:
             self.reinitialize(from_leader=True)  # refuses where there is no leader, or where that is this member
         except DCSError:
@@ -73,7 +76,7 @@ def watch(self, timeout):
     if self.cluster.is_unlocked():
         def happened(): return leader(self.dcs)
     elif self.has_lock(False) and self.state_handler.is_running():
-        def happened(): return not self.state_handler.is_running()
+        def happened(): return not self.state_handler.is_running() or ruined(self)
     elif leader(self.dcs) is not None:
         return wait(self, timeout)
     else:
@@ -101,7 +104,7 @@ def ruined(ha) -> bool:
     """
     postgres = ha.state_handler
     return not (ha._async_executor.busy or ha.is_paused() or postgres.pg_control_exists()
-                or postgres.data_directory_empty() or postgres.is_running())
+                or postgres.data_directory_empty())
 
 
 def beat(path):
