@@ -97,6 +97,33 @@ func TestArchiveGet(t *testing.T) {
 	}
 }
 
+// A segment that the archive has with other contents is refused, unless it is of a timeline that this member
+// has left behind: then it must not keep everything after it from the archive.
+func TestArchivePush(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.run(t, "pgbackrest", "--stanza=shop", "stanza-create")
+	segment := s.ask(t, "select pg_walfile_name(pg_current_wal_lsn())")
+	s.archive(t)
+	mine := s.path("volume", segment)
+	s.run(t, "archive_get.sh", segment, mine)
+	s.run(t, "archive_push.sh", mine)
+	s.run(t, "sh", "-c", "printf other | dd of="+mine+" bs=1 seek=100000 conv=notrunc status=none")
+	if out, err := s.command(t, "archive_push.sh", mine); err == nil {
+		t.Errorf("other contents are taken for archived: %s", out)
+	}
+	s.run(t, "sh", "-c", "echo 1 >"+s.path("volume", "00000001.history"))
+	if out, err := s.command(t, "archive_push.sh", mine); err == nil {
+		t.Errorf("other contents of the same timeline are taken for archived: %s", out)
+	}
+	s.run(t, "sh", "-c", "echo 1 >"+s.path("volume", "0000000A.history"))
+	s.run(t, "archive_push.sh", mine)
+	s.run(t, "archive_get.sh", segment, s.path("volume", "archived"))
+	if _, err := s.command(t, "cmp", mine, s.path("volume", "archived")); err == nil {
+		t.Error("the archive has the later contents")
+	}
+}
+
 func newSite(t *testing.T) *site {
 	t.Helper()
 	bins, err := pgtest.Binaries()
