@@ -14,8 +14,12 @@ import (
 	"time"
 )
 
-// awayFor is longer than any session lives: the leader stays because its members say so.
-const awayFor = time.Minute
+const (
+	// awayFor is longer than any session lives: the leader stays because its members say so.
+	awayFor = time.Minute
+	// heldFor is how long they hold to what they said (ttl): until then nobody else can lead.
+	heldFor = 20 * time.Second
+)
 
 // What started Consul, and where that keeps its process's id.
 const (
@@ -46,6 +50,7 @@ func takeConsulAway(t *testing.T, s *scene) {
 	})
 	rest(t, awayFor)
 	startConsul(t)
+	rest(t, heldFor)
 }
 
 // startConsul does nothing where it runs.
