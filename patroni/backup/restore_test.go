@@ -107,17 +107,17 @@ func TestArchivePush(t *testing.T) {
 	s.archive(t)
 	mine := s.path("volume", segment)
 	s.run(t, "archive_get.sh", segment, mine)
-	s.run(t, "archive_push.sh", mine)
+	s.run(t, "pgbackrest_push.sh", mine)
 	s.run(t, "sh", "-c", "printf other | dd of="+mine+" bs=1 seek=100000 conv=notrunc status=none")
-	if out, err := s.command(t, "archive_push.sh", mine); err == nil {
+	if out, err := s.command(t, "pgbackrest_push.sh", mine); err == nil {
 		t.Errorf("other contents are taken for archived: %s", out)
 	}
 	s.run(t, "sh", "-c", "echo 1 >"+s.path("volume", "00000001.history"))
-	if out, err := s.command(t, "archive_push.sh", mine); err == nil {
+	if out, err := s.command(t, "pgbackrest_push.sh", mine); err == nil {
 		t.Errorf("other contents of the same timeline are taken for archived: %s", out)
 	}
 	s.run(t, "sh", "-c", "echo 1 >"+s.path("volume", "0000000A.history"))
-	s.run(t, "archive_push.sh", mine)
+	s.run(t, "pgbackrest_push.sh", mine)
 	s.run(t, "archive_get.sh", segment, s.path("volume", "archived"))
 	if _, err := s.command(t, "cmp", mine, s.path("volume", "archived")); err == nil {
 		t.Error("the archive has the later contents")
