@@ -48,12 +48,7 @@ variable "step" {
 variable "time" {
   type        = string
   default     = ""
-  description = "The point in time, for check and to: 'YYYY-MM-DD HH:MM:SS'."
-
-  validation {
-    condition     = var.time == "" || can(regex("^[-+:.0-9TZ ]+$", var.time))
-    error_message = "A time like '2026-01-31 12:00:00', of UTC or with a zone."
-  }
+  description = "The point in time, for check and to: 'YYYY-MM-DD HH:MM:SS', which patroni/image/restore.sh judges."
 }
 
 job "restore" {
