@@ -49,6 +49,11 @@ variable "time" {
   type        = string
   default     = ""
   description = "The point in time, for check and to: 'YYYY-MM-DD HH:MM:SS', which patroni/image/restore.sh judges."
+
+  validation {
+    condition     = length(var.time) <= 40
+    error_message = "A time like '2026-01-31 12:00:00', of UTC or with a zone."
+  }
 }
 
 job "restore" {
