@@ -51,7 +51,7 @@ variable "time" {
   description = "The point in time, for check and to: 'YYYY-MM-DD HH:MM:SS', which patroni/image/restore.sh judges."
 
   validation {
-    condition     = length(var.time) <= 40
+    condition     = strlen(var.time) <= 40
     error_message = "A time like '2026-01-31 12:00:00', of UTC or with a zone."
   }
 }
