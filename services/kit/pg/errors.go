@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -82,14 +83,8 @@ func isConnectionCode(code string) bool {
 	case codeReadOnly, codeAdminShutdown, codeCrashShutdown, codeCannotConnect, codeIdleSession, codeIdleTransaction:
 		return true
 	}
-	if len(code) != 5 {
-		return false
-	}
-	switch code[:2] {
-	case "08", "53", "58": // connection trouble; out of resources; trouble with what it stands on: its disk, its files
-		return true
-	}
-	return false
+	// Connection trouble; out of resources; trouble with what it stands on, its disk and its files.
+	return len(code) == 5 && slices.Contains([]string{"08", "53", "58"}, code[:2])
 }
 
 // IsUnique reports the violation of the named unique constraint or index.

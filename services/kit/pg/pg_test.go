@@ -177,6 +177,7 @@ func TestFaultKinds(t *testing.T) {
 	_, tooLate := pool.Exec(short, "select pg_sleep(1)")
 	_, syntax := pool.Exec(ctx, "selec 1")
 	_, killed := pool.Exec(ctx, "select pg_terminate_backend(pg_backend_pid())")
+	_, gone := pool.Exec(ctx, "select pg_read_file('gone')")
 	_, nobody := pgtest.Pool(t, "postgres://u@127.0.0.1:1/nothing?sslmode=disable").Exec(ctx, "select 1")
 	cases := []struct {
 		name string
@@ -186,6 +187,7 @@ func TestFaultKinds(t *testing.T) {
 		{"deadline", tooLate, fault.DeadlineExceeded},
 		{"syntax", syntax, fault.Internal},
 		{"terminated", killed, fault.Unavailable},
+		{"a file that is gone", gone, fault.Unavailable},
 		{"no server", nobody, fault.Unavailable},
 		{"a fault", fault.New(fault.OutOfStock, ""), fault.OutOfStock},
 	}
