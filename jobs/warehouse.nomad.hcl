@@ -106,59 +106,5 @@ job "warehouse" {
         memory = 512
       }
     }
-
-    # Whatever became of the export: no replica stays paused.
-    task "resume" {
-      driver       = "docker"
-      kill_timeout = "20s"
-
-      lifecycle {
-        hook = "poststop"
-      }
-
-      config {
-        image        = "bookstore/warehouse:${var.version}"
-        network_mode = "host"
-        args         = ["resume"]
-      }
-
-      env {
-        WAREHOUSE_DIR       = "/tmp"
-        DB_DSN              = "postgres:///coordinatordb"
-        DB_MEMBERS_FILE     = "${NOMAD_TASK_DIR}/patroni.members"
-        DB_CREDENTIALS_FILE = "${NOMAD_SECRETS_DIR}/db.credentials"
-        DB_CA_FILE          = "${NOMAD_TASK_DIR}/mesh-ca.pem"
-      }
-
-      template {
-        destination = "${NOMAD_TASK_DIR}/patroni.members"
-        change_mode = "noop"
-        data        = <<-EOT
-          {{- range service "patroni|any" }}
-          {{ .Address }}:{{ .Port }}
-          {{- end }}
-        EOT
-      }
-
-      template {
-        destination = "${NOMAD_SECRETS_DIR}/db.credentials"
-        change_mode = "noop"
-        data        = "{{ with nomadVar \"nomad/jobs/warehouse\" }}warehouse:{{ .db_password }}{{ end }}"
-        uid         = 10003
-        gid         = 10003
-        perms       = "0600"
-      }
-
-      template {
-        destination = "${NOMAD_TASK_DIR}/mesh-ca.pem"
-        change_mode = "noop"
-        data        = "{{ range caRoots }}{{ .RootCertPEM }}{{ end }}"
-      }
-
-      resources {
-        cpu    = 20
-        memory = 64
-      }
-    }
   }
 }

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
-"""Runs Patroni with a heart that its fence can watch, with some of its waits shortened, and without
-a need of an operator where a member's data is a ruin. None of the waits decides anything: each only
-puts off by a second or two that Patroni looks at what has happened already, while writes wait."""
+"""Runs Patroni with a heart that its fence can watch, with some of its waits shortened, without a need
+of an operator where a member's data is a ruin, and with a replica that stands still while the warehouse
+reads it. None of the waits decides anything: each only puts off by a second or two that Patroni looks at
+what has happened already, while writes wait."""
 import os
 import sys
 import threading
@@ -11,8 +12,10 @@ import patroni.postgresql  # first: it and patroni.ha import each other
 import patroni.ha
 from patroni.__main__ import main
 from patroni.dcs.consul import ConsulException, HTTPError, HTTPException
-from patroni.exceptions import DCSError
+from patroni.exceptions import DCSError, PostgresConnectionException
 from patroni.ha import Ha
+from patroni.postgresql import Postgresql
+from patroni.psycopg import Error
 
 LOOK = 0.1  # seconds between two looks at what may have happened
 
@@ -25,6 +28,11 @@ MOMENT = 0.1
 make = Ha.__init__
 run = Ha.run_cycle
 wait = Ha.watch
+resume_replay = Postgresql.handle_parameter_change
+promote_member = Postgresql.promote
+
+# The backends of the warehouse's export, in whichever database.
+EXPORT = "FROM pg_catalog.pg_stat_activity WHERE usename = 'warehouse'"
 
 
 class Clock:
@@ -107,6 +115,34 @@ def ruined(ha) -> bool:
                 or postgres.data_directory_empty())
 
 
+def handle_parameter_change(self):
+    """Lets a paused replay go on, as Patroni does in each round of a replica, but not under an export of
+    the warehouse (warehouse/cut), which paused it. One whose leader is gone is worth nothing any more, and
+    the next leader may need this standby: it is ended."""
+    try:
+        if self.replay_paused() and self.query("SELECT 1 " + EXPORT, retry=False):
+            if self.query("SELECT 1 FROM pg_catalog.pg_stat_wal_receiver WHERE status = 'streaming'", retry=False):
+                return
+            end_exports(self)
+    except (Error, PostgresConnectionException):
+        return  # the next round asks again
+    resume_replay(self)
+
+
+def promote(self, *args, **kwargs):
+    """Promotes, without waiting for an export to read what the rest of the replay removes: PostgreSQL
+    would, for max_standby_streaming_delay."""
+    try:
+        end_exports(self)
+    except (Error, PostgresConnectionException):
+        pass  # it may have to wait
+    return promote_member(self, *args, **kwargs)
+
+
+def end_exports(postgres):
+    postgres.query("SELECT pg_catalog.pg_terminate_backend(pid) " + EXPORT, retry=False)
+
+
 def beat(path):
     """Touches a file twice a second, for as long as the member does anything (fence/heart.go)."""
     while True:
@@ -121,6 +157,8 @@ def beat(path):
 Ha.__init__ = init
 Ha.run_cycle = run_cycle
 Ha.watch = watch
+Postgresql.handle_parameter_change = handle_parameter_change
+Postgresql.promote = promote
 
 if __name__ == "__main__":
     threading.Thread(target=beat, args=("/data/.alive",), daemon=True).start()

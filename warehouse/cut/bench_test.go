@@ -51,7 +51,7 @@ func TestBenchCut(t *testing.T) {
 	for i := range held {
 		c := s.open()
 		held[i] = c.Held
-		c.Close(t.Context())
+		s.close(c)
 	}
 	cancel()
 	loading.Wait()

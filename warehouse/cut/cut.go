@@ -1,12 +1,15 @@
 // Package cut opens a snapshot of every database at one instant, at which no
 // distributed transaction is half done (protocols: "The cut").
 //
-//	leader    hold ─ none committing ─ position ────────────────────────── release ─ … ─ prove
-//	replica                              └► replayed ─ pause ─ snapshots ─ resume
+//	leader    hold ─ none committing ─ position ───────────── release ─ … ─ prove
+//	replica                              └► replayed ─ pause ─ snapshots ─ … ─ resume
 //
 // While decisions to commit are held back, and none that was made is unfinished,
-// the log has a place at which all databases agree. A replica is stopped there
-// for as long as it takes to open the snapshots, then all goes on.
+// the log has a place at which all databases agree. A replica is stopped there.
+// Decisions go on once the snapshots are open, the replica when they are closed:
+// what it would replay meanwhile may remove rows that are still to be read, and
+// PostgreSQL ends a reader who is in the way of that for more than
+// max_standby_streaming_delay.
 package cut
 
 import (
@@ -35,7 +38,8 @@ type Cut struct {
 	Held      time.Duration // how long decisions were held back
 	Snapshots []Snapshot
 
-	source Source
+	source  Source
+	replica *replica
 }
 
 // Source is where the databases are.
@@ -83,11 +87,20 @@ func Open(ctx context.Context, s Source) (*Cut, error) {
 	}
 }
 
-// Close ends the snapshots.
-func (c *Cut) Close(ctx context.Context) {
+// Close ends the snapshots and lets the replica go on. Without it, as when the
+// process dies, Patroni does, once no connection of this login is left there
+// (patroni/image/member.py).
+func (c *Cut) Close(ctx context.Context) error {
 	for _, s := range c.Snapshots {
 		_ = s.Conn.Close(ctx) // which ends the transaction
 	}
+	r := c.replica
+	if r == nil {
+		return nil
+	}
+	c.replica = nil
+	defer r.close(ctx)
+	return r.resume(ctx)
 }
 
 // Prove returns nil when everything in the cut has survived, so that nothing

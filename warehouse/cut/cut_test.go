@@ -32,11 +32,17 @@ func TestMain(m *testing.M) { pgtest.Main(m) }
 type shop struct {
 	*testing.T
 	leader   *pgtest.Instance
-	standbys []*pgtest.Instance
+	standbys []standby
 	source   cut.Source
 	store    *coordinatorpg.Store
 	parts    []*pgxpool.Pool // of the two
 	next     atomic.Int64
+}
+
+type standby struct {
+	*pgtest.Instance
+
+	conn *pgx.Conn
 }
 
 var names = []string{"bookdb", "orderdb"}
@@ -46,7 +52,10 @@ func newShop(t *testing.T) *shop {
 	t.Parallel()
 	s := &shop{T: t, leader: pgtest.Start(t, pgtest.Options{Settings: []string{"max_prepared_transactions=50", "log_min_messages=panic"}})}
 	for range 2 {
-		s.standbys = append(s.standbys, pgtest.Start(t, pgtest.Options{Follow: s.leader}))
+		// Whoever reads what the leader has removed is ended soon.
+		settings := []string{"max_standby_streaming_delay=300ms"}
+		one := pgtest.Start(t, pgtest.Options{Follow: s.leader, Settings: settings})
+		s.standbys = append(s.standbys, standby{one, one.Conn(t, "postgres")})
 	}
 	connect := func(ctx context.Context, database string) (*pgx.Conn, error) {
 		return pgx.Connect(ctx, s.leader.URL(database))
@@ -88,8 +97,14 @@ func newShop(t *testing.T) *shop {
 	return s
 }
 
-// replicate waits until every standby has what the leader has by now.
+// replicate waits until every standby shows what the leader has by now.
 func (s *shop) replicate() {
+	s.Helper()
+	s.reach(len(s.standbys))
+}
+
+// reach waits until so many of the standbys do.
+func (s *shop) reach(wanted int) {
 	s.Helper()
 	var place string
 	if err := s.parts[0].QueryRow(s.Context(), "select pg_current_wal_lsn()::text").Scan(&place); err != nil {
@@ -97,11 +112,15 @@ func (s *shop) replicate() {
 	}
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
-	for _, standby := range s.standbys {
-		conn := standby.Conn(s.T, "postgres")
-		for there := false; !there; <-tick.C {
-			if err := conn.QueryRow(s.Context(), "select pg_last_wal_replay_lsn() >= $1::pg_lsn", place).Scan(&there); err != nil {
+	for reached := 0; reached < wanted; <-tick.C {
+		reached = 0
+		for _, standby := range s.standbys {
+			var there bool
+			if err := standby.conn.QueryRow(s.Context(), "select pg_last_wal_replay_lsn() >= $1::pg_lsn", place).Scan(&there); err != nil {
 				s.Fatal(err)
+			}
+			if there {
+				reached++
 			}
 		}
 	}
@@ -152,8 +171,15 @@ func (s *shop) open() *cut.Cut {
 	if err != nil {
 		s.Fatal(err)
 	}
-	s.Cleanup(func() { c.Close(context.Background()) })
+	s.Cleanup(func() { s.close(c) })
 	return c
+}
+
+func (s *shop) close(c *cut.Cut) {
+	s.Helper()
+	if err := c.Close(context.Background()); err != nil {
+		s.Error(err)
+	}
 }
 
 // gids are those that a snapshot shows.
@@ -210,7 +236,7 @@ func TestNothingIsHalfInACut(t *testing.T) {
 		if err := c.Prove(t.Context()); err != nil {
 			t.Error(err)
 		}
-		c.Close(t.Context())
+		s.close(c)
 	}
 	cancel()
 	working.Wait()
@@ -239,23 +265,34 @@ func (s *shop) requireNothingPaused() {
 	s.Helper()
 	for _, standby := range s.standbys {
 		var paused bool
-		if err := standby.Conn(s.T, "postgres").QueryRow(s.Context(), "select pg_is_wal_replay_paused()").Scan(&paused); err != nil || paused {
+		if err := standby.conn.QueryRow(s.Context(), "select pg_is_wal_replay_paused()").Scan(&paused); err != nil || paused {
 			s.Errorf("paused: %v %v", paused, err)
 		}
 	}
 }
 
-// What an exporter that died has left paused goes on.
-func TestResume(t *testing.T) {
+// Rows that were removed since the cut are still in it, however long it is read.
+func TestWhatIsReadIsNotRemoved(t *testing.T) {
 	s := newShop(t)
-	for _, standby := range s.standbys {
-		if _, err := standby.Conn(t, "postgres").Exec(t.Context(), "select pg_wal_replay_pause()"); err != nil {
+	for range 3 {
+		if err := s.transact(t.Context(), false); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := cut.Resume(t.Context(), s.source); err != nil {
-		t.Error(err)
+	c := s.open()
+	leader := s.leader.Conn(t, "bookdb")
+	for _, sql := range []string{"delete from changes", "vacuum changes"} {
+		if _, err := leader.Exec(t.Context(), sql); err != nil {
+			t.Fatal(err)
+		}
 	}
+	s.reach(1) // the one that is not read
+	time.Sleep(600 * time.Millisecond)
+	if found := s.gids(c, "bookdb", "select gid from changes"); len(found) != 3 {
+		t.Errorf("%d of three rows are in the cut", len(found))
+	}
+	s.close(c)
+	s.replicate()
 	s.requireNothingPaused()
 }
 

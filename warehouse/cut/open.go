@@ -2,6 +2,7 @@ package cut
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -35,19 +36,17 @@ func (s Source) try(ctx context.Context) (*Cut, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer r.close(context.WithoutCancel(ctx))
-	c := &Cut{System: at.system, Timeline: at.timeline, source: s}
+	c := &Cut{System: at.system, Timeline: at.timeline, source: s, replica: r}
 	h := &hold{conn: leader, who: fmt.Sprintf("%s %d", at.system, time.Now().UnixNano())}
-	err = s.within(ctx, c, h, r)
-	if err == nil {
-		return c, nil
+	if err := s.within(ctx, c, h); err != nil {
+		return nil, errors.Join(err, c.Close(context.WithoutCancel(ctx)))
 	}
-	c.Close(context.WithoutCancel(ctx))
-	return nil, err
+	return c, nil
 }
 
 // within holds decisions back for as long as it takes to fill c.
-func (s Source) within(ctx context.Context, c *Cut, h *hold, r *replica) (err error) {
+func (s Source) within(ctx context.Context, c *Cut, h *hold) (err error) {
+	r := c.replica
 	if c.Snapshots, err = s.connect(ctx, r.address); err != nil {
 		return err
 	}
@@ -71,11 +70,6 @@ func (s Source) within(ctx context.Context, c *Cut, h *hold, r *replica) (err er
 	if err := r.reach(ctx, at); err != nil {
 		return err
 	}
-	defer func() {
-		if failed := r.resume(context.WithoutCancel(ctx)); err == nil {
-			err = failed
-		}
-	}()
 	if err := r.pause(ctx); err != nil {
 		return err
 	}

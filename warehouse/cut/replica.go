@@ -22,7 +22,7 @@ func position(ctx context.Context, conn *pgx.Conn) (p place, err error) {
 	return p, wrap("ask for the place in the log", err)
 }
 
-// replica is the member whose replay is stopped for the snapshots.
+// replica is the member that is read from.
 type replica struct {
 	address string
 	conn    *pgx.Conn
@@ -94,35 +94,10 @@ func (r *replica) place(ctx context.Context) (lsn string, err error) {
 	return lsn, wrap("ask where the replay stands", err)
 }
 
+// resume does nothing where nothing is paused.
 func (r *replica) resume(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
-	return resume(ctx, r.conn)
-}
-
-// resume does nothing where nothing is paused.
-func resume(ctx context.Context, conn *pgx.Conn) error {
-	_, err := conn.Exec(ctx, "select pg_wal_replay_resume() where pg_is_in_recovery() and pg_is_wal_replay_paused()")
+	_, err := r.conn.Exec(ctx, "select pg_wal_replay_resume() where pg_is_in_recovery() and pg_is_wal_replay_paused()")
 	return wrap("resume the replay", err)
-}
-
-// Resume lets every replica go on that an exporter has left paused by its death.
-func Resume(ctx context.Context, s Source) error {
-	addresses, err := s.Config.Members()
-	if err != nil {
-		return err
-	}
-	failed := make([]error, len(addresses))
-	_ = each(len(addresses), func(i int) error {
-		ctx, cancel := context.WithTimeout(ctx, tryTime)
-		defer cancel()
-		conn, err := s.dial(ctx, addresses[i], s.Coordinator)
-		if err == nil {
-			err = resume(ctx, conn)
-			_ = conn.Close(ctx)
-		}
-		failed[i] = err
-		return nil
-	})
-	return errors.Join(failed...)
 }

@@ -1,7 +1,6 @@
 // Command warehouse makes versions of the warehouse and answers from them.
 //
 //	warehouse run [--full]   exports all databases at one cut and publishes a version
-//	warehouse resume         lets replicas go on that an exporter has left paused by its death
 //	warehouse report …       answers (warehouse/report); so do sql and dictionary
 package main
 
@@ -69,7 +68,6 @@ func main() {
 }
 
 const usage = `usage: warehouse run [--full]
-       warehouse resume
 ` + report.Usage
 
 func begin(ctx context.Context, args []string, getenv func(string) string, stdin io.Reader, stdout, stderr io.Writer) error {
@@ -77,12 +75,6 @@ func begin(ctx context.Context, args []string, getenv func(string) string, stdin
 	switch {
 	case full || slices.Equal(args, []string{"run"}):
 		return export(ctx, getenv, stdout, full)
-	case slices.Equal(args, []string{"resume"}):
-		s, err := config.Load[settings](getenv)
-		if err != nil {
-			return err
-		}
-		return cut.Resume(ctx, s.source())
 	case len(args) > 0 && slices.Contains([]string{"report", "sql", "dictionary"}, args[0]):
 		return report.Main(ctx, args, getenv("WAREHOUSE_DIR"), stdin, stdout, stderr)
 	}
@@ -115,7 +107,7 @@ func export(ctx context.Context, getenv func(string) string, stdout io.Writer, f
 	if err != nil {
 		return fmt.Errorf("open a cut: %w", err)
 	}
-	defer c.Close(context.WithoutCancel(ctx))
+	defer func() { err = errors.Join(err, c.Close(context.WithoutCancel(ctx))) }()
 	log.InfoContext(ctx, "cut", "at", c.At, "timeline", c.Timeline, "lsn", c.LSN, "held_ms", c.Held.Milliseconds())
 	r, err := run.Run(ctx, to, c, run.Options{
 		Full: full, FullEvery: s.FullEvery, Keep: s.Keep, Log: log, Limits: duckdb.Limits{Threads: s.Threads},
