@@ -139,6 +139,15 @@ job "prometheus" {
         change_signal   = "SIGHUP"
       }
 
+      template {
+        destination     = "${NOMAD_TASK_DIR}/rules/batch.yml"
+        data            = file("jobs/prometheus/rules/batch.yml")
+        left_delimiter  = "[["
+        right_delimiter = "]]"
+        change_mode     = "signal"
+        change_signal   = "SIGHUP"
+      }
+
       # The targets, from Consul: Prometheus re-reads a file that changed.
       template {
         destination = "${NOMAD_TASK_DIR}/targets/metrics.yml"

@@ -67,7 +67,13 @@ func (*scene) signal(t *testing.T, what syscall.Signal, pids ...int) {
 
 // removeLeaderData takes the leader's files from under it while it runs.
 func removeLeaderData(t *testing.T, s *scene) {
-	if err := os.RemoveAll(filepath.Join(volume(t, s.leader.container()), "pgdata")); err != nil {
-		t.Errorf("remove the data: %v", err) // what is written meanwhile may keep a directory from going
+	data := filepath.Join(volume(t, s.leader.container()), "pgdata")
+	err := os.RemoveAll(data)
+	for range 10 { // what is written meanwhile may keep a directory from going
+		if err == nil {
+			return
+		}
+		err = os.RemoveAll(data)
 	}
+	t.Errorf("remove the data: %v", err)
 }

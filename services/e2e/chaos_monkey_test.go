@@ -21,6 +21,7 @@ import (
 type monkey struct {
 	t      *testing.T
 	random *rand.Rand
+	tricks []trick
 	kills  map[string]int // of each allocation
 	frozen []int          // processes
 }
@@ -184,7 +185,7 @@ func (m *monkey) thaw() {
 func (m *monkey) run(ctx context.Context) {
 	defer m.thaw()
 	var hat []trick
-	for _, k := range tricks {
+	for _, k := range m.tricks {
 		for range k.odds {
 			hat = append(hat, k)
 		}

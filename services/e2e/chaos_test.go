@@ -33,11 +33,19 @@ const (
 // balance. CHAOS_TIME says for how long (default 20s), CHAOS_SEED draws the tricks; on whom
 // they are played depends on who is there.
 func TestChaos(t *testing.T) {
+	c := newCrowd(t)
+	c.suffer(t, tricks)
+	c.judgeAll(t)
+}
+
+// suffer lets the customers go about, and beside them whoever else is given, while tricks are played, until the
+// shop is whole again.
+func (c *crowd) suffer(t *testing.T, tricks []trick, beside ...func(ctx context.Context)) {
+	t.Helper()
 	d, seed := chaosTime(t), chaosSeed(t)
 	t.Logf("CHAOS_SEED=%d CHAOS_TIME=%s", seed, d)
 	whole := func(ctx context.Context) error { return shopIsWhole(ctx, t) }
 	eventually(t, 2*time.Minute, "the shop is whole before the chaos", whole)
-	c := newCrowd(t)
 	settle, giveUp := context.WithTimeout(t.Context(), d+chaosSettle)
 	defer giveUp()
 	ctx, stop := context.WithTimeout(settle, d)
@@ -47,14 +55,16 @@ func TestChaos(t *testing.T) {
 		g := &guest{crowd: c, name: fmt.Sprintf("%s-%d", c.name, n), random: rand.New(rand.NewPCG(seed, uint64(n)))}
 		guests.Go(func() { g.run(ctx, settle) })
 	}
-	m := &monkey{t: t, random: rand.New(rand.NewPCG(seed, chaosGuests)), kills: map[string]int{}}
+	for _, other := range beside {
+		guests.Go(func() { other(ctx) })
+	}
+	m := &monkey{t: t, random: rand.New(rand.NewPCG(seed, chaosGuests)), tricks: tricks, kills: map[string]int{}}
 	m.run(ctx)
 	ended := time.Now()
 	guests.Wait()
 	t.Logf("all was settled %.1f s after the last trick: %s", time.Since(ended).Seconds(), c.tally.text())
 	eventually(t, 3*time.Minute, "the shop is whole after the chaos", whole)
 	t.Logf("the shop was whole %.1f s after the last trick", time.Since(ended).Seconds())
-	c.judgeAll(t)
 }
 
 func newCrowd(t *testing.T) *crowd {

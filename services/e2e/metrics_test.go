@@ -5,6 +5,7 @@ package e2e
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -84,4 +85,15 @@ func TestTheDatabaseIsMeasured(t *testing.T) {
 			return err
 		})
 	}
+}
+
+// What the rules of jobs/prometheus/rules/batch.yml speak of: the runs of what runs by the clock.
+func TestRunsAreMeasured(t *testing.T) {
+	eventually(t, time.Minute, "a backup that is complete", func(ctx context.Context) error {
+		series, err := query(ctx, `nomad_nomad_job_summary_complete{parent_id="backup"} == 1`)
+		if err == nil && len(series) == 0 {
+			err = errors.New("none is told")
+		}
+		return err
+	})
 }

@@ -61,12 +61,6 @@ await() {
 	done
 }
 
-# It runs by the clock too, from when somebody wants it (warehouse.sh).
-if [ "$*" = warehouse ]; then
-	submit warehouse
-	exit 0
-fi
-
 # In the order in which one waits for the other; all start at once.
 jobs=(patroni redis migrate ingress prometheus books orders payments coordinator gateway)
 [ "$#" = 0 ] || jobs=("$@")
@@ -74,7 +68,8 @@ for job in "${jobs[@]}"; do submit "$job"; done
 await "${jobs[@]}"
 [ "$#" = 0 ] || exit 0
 
-# It runs by the clock; a cluster that was never backed up does not wait for that.
+# These run by the clock; a cluster that was never backed up does not wait for that.
+submit warehouse
 submit backup
 if [ "$(curl -fsS "$NOMAD_ADDR/v1/jobs?prefix=backup/" | jq length)" = 0 ]; then
 	bash "$PROVISION/db-backup.sh" --detach

@@ -8,12 +8,7 @@ newest() { curl -fsS "$NOMAD_ADDR/v1/jobs?prefix=warehouse/" | jq -r 'max_by(.Su
 state() { curl -fsS "$NOMAD_ADDR/v1/job/$(jq -rn --arg id "$1" '$id | @uri')/allocations" | jq -r 'max_by(.CreateIndex).TaskStates.export | if . == null or .State != "dead" then "running" elif .Failed then "failed" else "complete" end'; }
 
 if [ "${1:-}" = run ]; then
-	# A job that was stopped is still there.
-	if ! curl -fsS "$NOMAD_ADDR/v1/job/warehouse" 2>/dev/null | jq -e '.Stop | not' >/dev/null; then
-		bash "$PROVISION/90-jobs.sh" warehouse
-		say "  the warehouse is exported every five minutes from now on; 'nomad job stop warehouse' ends that"
-	fi
-	nomad job periodic force -detach warehouse >/dev/null || die "the shop is down: 'go tool task up' brings it up"
+	nomad job periodic force -detach warehouse >/dev/null || die "the warehouse's job does not run: 'go tool task up' starts it"
 	start=$SECONDS run=$(newest)
 	until [[ "$(state "$run")" =~ ^(complete|failed)$ ]]; do
 		[ $((SECONDS - start)) -lt 3600 ] || die "$run did not end in an hour"
@@ -27,7 +22,7 @@ fi
 
 become_root "$@"
 volume=$(curl -fsS "$NOMAD_ADDR/v1/volumes?type=host" 2>/dev/null | jq -r '.[] | select(.Name == "warehouse").ID' || true)
-[ -n "$volume" ] || die "there is no warehouse: 'go tool task warehouse:run' makes one"
+[ -n "$volume" ] || die "there is no warehouse: 'go tool task up' makes one"
 data=$(curl -fsS "$NOMAD_ADDR/v1/volume/host/$volume" | jq -r .HostPath)
 [ -d "$data" ] || die "the warehouse is on another machine, in $data: ask there"
 terminal=()

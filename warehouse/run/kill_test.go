@@ -26,7 +26,7 @@ func child() bool {
 	}
 	dir, bookdb, orderdb := os.Args[1], os.Args[2], os.Args[3]
 	for n := 0; ; n++ {
-		c, err := snapshots(time.Now(), bookdb, orderdb)
+		c, err := snapshots(time.Now(), database{"bookdb", bookdb}, database{"orderdb", orderdb})
 		if err == nil {
 			fmt.Println("begins") //nolint:forbidigo // the parent reads it
 			_, err = runOn(context.Background(), dir, c, run.Options{Full: n%2 == 1, Keep: time.Nanosecond, Log: slog.New(slog.DiscardHandler)})

@@ -87,7 +87,7 @@ func (s *shop) do(conn *pgx.Conn, sql string) {
 func (s *shop) cut() *cut.Cut {
 	s.t.Helper()
 	s.cuts++
-	c, err := snapshots(s.began.Add(time.Duration(s.cuts)*5*time.Minute), s.bookSQL, s.sql)
+	c, err := snapshots(s.began.Add(time.Duration(s.cuts)*5*time.Minute), database{"bookdb", s.bookSQL}, database{"orderdb", s.sql})
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -95,14 +95,16 @@ func (s *shop) cut() *cut.Cut {
 	return c
 }
 
-func snapshots(at time.Time, bookdb, orderdb string) (*cut.Cut, error) {
+type database struct{ name, dsn string }
+
+func snapshots(at time.Time, databases ...database) (*cut.Cut, error) {
 	ctx, c := context.Background(), &cut.Cut{At: at, System: "7", Timeline: 1, LSN: "0/1"}
-	for _, d := range [][2]string{{"bookdb", bookdb}, {"orderdb", orderdb}} {
-		conn, err := pgx.Connect(ctx, d[1])
+	for _, d := range databases {
+		conn, err := pgx.Connect(ctx, d.dsn)
 		if err != nil {
 			return nil, err
 		}
-		s := cut.Snapshot{Database: d[0], Conn: conn}
+		s := cut.Snapshot{Database: d.name, Conn: conn}
 		if _, err := conn.Exec(ctx, "begin isolation level repeatable read read only"); err != nil {
 			return nil, err
 		}
