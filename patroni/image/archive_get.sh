@@ -6,7 +6,10 @@
 set -eu
 
 file=$1
-repo=$(sed -n 's/^repo1-path=//p' "$PGBACKREST_CONFIG")
+repo=
+while read -r line; do # not by a process of its own: all standbys ask several times a second while nobody leads
+	case $line in repo1-path=*) repo=${line#*=} ;; esac
+done <"$PGBACKREST_CONFIG"
 if [ -d "$repo/archive" ]; then
 	# <stanza>/<version>/<first 16 digits>/<segment>-<checksum>.zst, or <stanza>/<version>/<timeline>.history
 	set -- "$@" "$repo"/archive/shop/*/"${file%????????}/$file"-* "$repo"/archive/shop/*/"$file"

@@ -1,4 +1,5 @@
-# bare: a handler that does nothing, placed as the gateway is, for its benchmark to compare with.
+# bare: a handler that does nothing, placed as the gateway is, for its benchmark to compare with. Of processor time it has
+# the gateway's shares of what the shop leaves.
 job "bare" {
   datacenters = ["dc1"]
   type        = "service"
@@ -36,8 +37,8 @@ job "bare" {
 
         sidecar_task {
           resources {
-            cpu    = 60
-            memory = 64
+            cpu    = 84
+            memory = 96
           }
         }
       }
@@ -51,8 +52,8 @@ job "bare" {
       }
 
       resources {
-        cpu    = 120
-        memory = 48
+        cpu    = 61
+        memory = 128
       }
     }
   }
