@@ -199,7 +199,8 @@ job "books" {
         REDIS_CA_FILE       = "${NOMAD_TASK_DIR}/mesh-ca.pem"
       }
 
-      # Where the database's members are: re-read by the service, which never restarts for it.
+      # Where the database's members are: re-read by the service, which never restarts for it. Rendering is a process
+      # of Nomad's own, and not for the seconds in which the members find a new leader.
       template {
         destination = "${NOMAD_TASK_DIR}/patroni.members"
         change_mode = "noop"
@@ -210,8 +211,8 @@ job "books" {
         EOT
 
         wait {
-          min = "200ms"
-          max = "1s"
+          min = "2s"
+          max = "5s"
         }
       }
 

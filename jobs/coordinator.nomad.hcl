@@ -204,7 +204,8 @@ job "coordinator" {
         PAYMENTS_URL = "http://127.0.0.1:9103"
       }
 
-      # Where the database's members are: re-read by the service, which never restarts for it.
+      # Where the database's members are: re-read by the service, which never restarts for it. Rendering is a process
+      # of Nomad's own, and not for the seconds in which the members find a new leader.
       template {
         destination = "${NOMAD_TASK_DIR}/patroni.members"
         change_mode = "noop"
@@ -215,8 +216,8 @@ job "coordinator" {
         EOT
 
         wait {
-          min = "200ms"
-          max = "1s"
+          min = "2s"
+          max = "5s"
         }
       }
 

@@ -194,7 +194,8 @@ job "orders" {
         COORDINATOR_URL = "http://127.0.0.1:9104"
       }
 
-      # Where the database's members are: re-read by the service, which never restarts for it.
+      # Where the database's members are: re-read by the service, which never restarts for it. Rendering is a process
+      # of Nomad's own, and not for the seconds in which the members find a new leader.
       template {
         destination = "${NOMAD_TASK_DIR}/patroni.members"
         change_mode = "noop"
@@ -205,8 +206,8 @@ job "orders" {
         EOT
 
         wait {
-          min = "200ms"
-          max = "1s"
+          min = "2s"
+          max = "5s"
         }
       }
 

@@ -185,7 +185,8 @@ job "payments" {
         DB_MAX_CONNS        = "8"
       }
 
-      # Where the database's members are: re-read by the service, which never restarts for it.
+      # Where the database's members are: re-read by the service, which never restarts for it. Rendering is a process
+      # of Nomad's own, and not for the seconds in which the members find a new leader.
       template {
         destination = "${NOMAD_TASK_DIR}/patroni.members"
         change_mode = "noop"
@@ -196,8 +197,8 @@ job "payments" {
         EOT
 
         wait {
-          min = "200ms"
-          max = "1s"
+          min = "2s"
+          max = "5s"
         }
       }
 

@@ -155,8 +155,8 @@ job "prometheus" {
         change_mode = "noop"
 
         wait {
-          min = "500ms"
-          max = "2s"
+          min = "5s"
+          max = "15s"
         }
       }
 
@@ -166,8 +166,8 @@ job "prometheus" {
         change_mode = "noop"
 
         wait {
-          min = "500ms"
-          max = "2s"
+          min = "5s"
+          max = "15s"
         }
       }
 
