@@ -48,7 +48,7 @@ const trialRetryAfter = time.Second
 // lackingFor is how long a circuit is open while an instance is there to say that
 // it cannot work: to ask it anew costs next to nothing, and a database has its
 // next leader within seconds, beyond which the circuit must not hold writes back.
-const lackingFor = time.Second
+const lackingFor = 250 * time.Millisecond
 
 // witnessTime is how long a circuit that is in doubt waits for calls under way:
 // longer than the mesh lets a read take.

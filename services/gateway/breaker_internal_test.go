@@ -39,7 +39,7 @@ func (m *ruled) open(there bool) {
 	m.become(circuitOpen)
 	m.until = time.Now().Add(m.openFor)
 	if there {
-		m.until = time.Now().Add(time.Second)
+		m.until = time.Now().Add(250 * time.Millisecond)
 	}
 }
 
@@ -110,7 +110,7 @@ var steps = rapid.Custom(func(t *rapid.T) step {
 		which:    rapid.IntRange(0, 99).Draw(t, "which"),
 		end:      rapid.SampledFrom([]ending{undecided, answered, lacking, failed, failed, failed}).Draw(t, "end"),
 		reroutes: rapid.IntRange(0, 3).Draw(t, "reroutes"),
-		wait:     time.Duration(rapid.SampledFrom([]int{10, 500, 1100, 2100, 12_000}).Draw(t, "wait")) * time.Millisecond,
+		wait:     time.Duration(rapid.SampledFrom([]int{10, 200, 500, 2100, 12_000}).Draw(t, "wait")) * time.Millisecond,
 	}
 })
 

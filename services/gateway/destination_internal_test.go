@@ -247,7 +247,7 @@ func TestAServiceThatLacksItsDatabaseIsAskedAgainSoon(t *testing.T) {
 				_, err := g.call(t.Context(), http.MethodPost, "/books")
 				f = fault.As(err)
 			}
-			if f == nil || f.Kind != fault.CircuitOpen || (f.RetryAfter <= lackingFor) != c.soon {
+			if f == nil || f.Kind != fault.CircuitOpen || (f.RetryAfter <= trialRetryAfter) != c.soon {
 				t.Errorf("then: %+v", f)
 			}
 		})
