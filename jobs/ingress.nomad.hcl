@@ -101,10 +101,11 @@ job "ingress" {
                 hosts = ["*"]
 
                 # Who is at the other end of the connection, whatever the client says: neither this header of
-                # its own nor X-Forwarded-For has a part in it.
+                # its own nor X-Forwarded-For has a part in it. And when it called, by this machine's clock.
                 request_headers {
                   set {
                     X-Client-Address = "%DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT%"
+                    X-Request-Start  = "t=%START_TIME(%s.%6f)%"
                   }
                 }
               }

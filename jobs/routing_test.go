@@ -158,7 +158,7 @@ func TestTheGatewayIsBoundedBeforeItsEnvoy(t *testing.T) {
 	}
 }
 
-// The address that a client is limited by is not the client's to choose. And where a route of
+// The address that a client is limited by is not the client's to choose, nor is when it called. And where a route of
 // the ingress leads to a service that fails over, Consul panics over limits of the ingress.
 func TestIngressSaysWhoCalls(t *testing.T) {
 	t.Parallel()
@@ -169,8 +169,13 @@ func TestIngressSaysWhoCalls(t *testing.T) {
 			}
 			for _, listener := range g.Services[0].Connect.Gateway.Ingress.Listeners {
 				for _, s := range listener.Services {
-					if s.RequestHeaders == nil || s.RequestHeaders.Set["X-Client-Address"] != "%DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT%" {
-						t.Errorf("%s: X-Client-Address is not set to %s's peer: %+v", p.name(), s.Name, s.RequestHeaders)
+					for name, value := range map[string]string{
+						"X-Client-Address": "%DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT%",
+						"X-Request-Start":  "t=%START_TIME(%s.%6f)%",
+					} {
+						if s.RequestHeaders == nil || s.RequestHeaders.Set[name] != value {
+							t.Errorf("%s: %s of %s is not set to %s: %+v", p.name(), name, s.Name, value, s.RequestHeaders)
+						}
 					}
 					if s.MaxConnections != nil || s.MaxPendingRequests != nil || s.MaxConcurrentRequests != nil {
 						t.Errorf("%s: the ingress limits %s", p.name(), s.Name)

@@ -143,7 +143,7 @@ func requireRight(t *testing.T, what string, samples []sample) {
 // What a customer may notice of a master's death: nothing, but a slower order.
 const (
 	failoverTime  = 5 * time.Second // from the kill until a replica serves
-	failoverReads = time.Second     // 50 ms is the aim; seen on two cores, where a container starts again meanwhile: 60 to 330 ms
+	failoverReads = time.Second     // 50 ms is the aim; seen on two cores, where a container starts again meanwhile: 9 to 330 ms
 	failoverOrder = 3 * time.Second // an order may wait 1.3 s for its announcement, on top of what it takes
 )
 

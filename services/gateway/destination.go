@@ -19,6 +19,10 @@ const (
 	queueMost = 2
 )
 
+// lateShare of the least in flight is for those who come late: the destination
+// is not to have nothing to do while they are refused.
+const lateShare = 4
+
 // destination is an upstream with what guards it, and all else from it: where
 // one does not answer, calls to the others find all that they need.
 type destination struct {
@@ -26,6 +30,8 @@ type destination struct {
 	budget  *budget
 	limiter adaptivelimiter.AdaptiveLimiter[any]
 	wait    time.Duration
+	least   int
+	backlog *backlog
 
 	rerouted, resent, unsent, shed prometheus.Counter
 }
@@ -55,6 +61,8 @@ func newDestination(name string, settings Resilience, m metrics, log *slog.Logge
 			WithQueueing(queueFree, queueMost).
 			Build(),
 		wait:     settings.InFlightWait,
+		least:    int(settings.InFlightLeast),
+		backlog:  m.backlog,
 		rerouted: m.reroutes.WithLabelValues(name, bySidecar),
 		resent:   m.reroutes.WithLabelValues(name, byGateway),
 		unsent:   m.unsent.WithLabelValues(name),
@@ -72,7 +80,7 @@ func (d *destination) enter(caller context.Context, r Route) (*visit, error) {
 	if err != nil {
 		return nil, err
 	}
-	permit, err := d.limiter.AcquirePermitWithMaxWait(caller, d.wait)
+	permit, err := d.permit(caller)
 	if err != nil {
 		_ = d.breaker.leave(in, undecided, 0)
 		if !errors.Is(err, adaptivelimiter.ErrExceeded) {
@@ -89,4 +97,17 @@ func (d *destination) enter(caller context.Context, r Route) (*visit, error) {
 		destination: d, route: r, caller: caller, pass: in, permit: permit,
 		patient: !limited || time.Until(deadline) >= r.Timeout/2,
 	}, nil
+}
+
+// permit is to go on, in flight. Of a backlog as many are let in as keep the
+// destination busy, and fewer of the late: none that would have to wait.
+func (d *destination) permit(caller context.Context) (adaptivelimiter.Permit, error) {
+	most := d.least
+	if isLate(caller) {
+		most /= lateShare
+	}
+	if d.backlog.standing.Load() && d.limiter.Inflight() >= most {
+		return nil, adaptivelimiter.ErrExceeded
+	}
+	return d.limiter.AcquirePermitWithMaxWait(caller, d.wait)
 }

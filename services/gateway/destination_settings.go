@@ -23,8 +23,8 @@ type Resilience struct {
 	// The bounds between which the limit of calls in flight follows the time
 	// that answers take. The least is what a burst gets after a quiet night.
 	InFlightLeast uint `env:"UPSTREAM_IN_FLIGHT_LEAST" envDefault:"32"`
-	InFlightFirst uint `env:"UPSTREAM_IN_FLIGHT_FIRST" envDefault:"128"`
-	InFlightMost  uint `env:"UPSTREAM_IN_FLIGHT_MOST" envDefault:"512"`
+	InFlightFirst uint `env:"UPSTREAM_IN_FLIGHT_FIRST" envDefault:"64"`
+	InFlightMost  uint `env:"UPSTREAM_IN_FLIGHT_MOST" envDefault:"128"`
 	// Once the limit is reached, as many again wait this long at most.
 	InFlightWait time.Duration `env:"UPSTREAM_IN_FLIGHT_WAIT" envDefault:"50ms"`
 }
@@ -54,8 +54,8 @@ func (r Resilience) withDefaults() Resilience {
 		ResendShare:      cmp.Or(r.ResendShare, 0.2),
 		ResendLeast:      cmp.Or(r.ResendLeast, 20),
 		InFlightLeast:    cmp.Or(r.InFlightLeast, 32),
-		InFlightFirst:    cmp.Or(r.InFlightFirst, 128),
-		InFlightMost:     cmp.Or(r.InFlightMost, 512),
+		InFlightFirst:    cmp.Or(r.InFlightFirst, 64),
+		InFlightMost:     cmp.Or(r.InFlightMost, 128),
 		InFlightWait:     cmp.Or(r.InFlightWait, 50*time.Millisecond),
 	}
 }

@@ -108,6 +108,7 @@ func (g *Gateway) Register(app fiber.Router) {
 func (g *Gateway) handler(r Route) fiber.Handler {
 	base := g.options.Upstreams[r.Upstream]
 	return func(c *fiber.Ctx) error {
+		late := g.metrics.backlog.late(&c.Request().Header)
 		caller, let, err := g.enter(c, r)
 		if err != nil {
 			return err
@@ -116,6 +117,9 @@ func (g *Gateway) handler(r Route) fiber.Handler {
 		to, err := target(base, c.Path(), string(c.Context().URI().QueryString()))
 		if err != nil {
 			return err
+		}
+		if late {
+			c.SetUserContext(asLate(c.UserContext()))
 		}
 		if answered, err := g.cached(c, r, to); answered || err != nil {
 			return err

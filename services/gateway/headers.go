@@ -18,7 +18,7 @@ var hopByHop = map[string]bool{
 // ours are request headers that only the gateway may set, or that are for the
 // gateway alone: a client's are dropped.
 var ours = map[string]bool{
-	web.HeaderCaller: true, "X-Operator": true, web.HeaderRequestID: true, web.HeaderTimeout: true, headerClientAddress: true,
+	web.HeaderCaller: true, "X-Operator": true, web.HeaderRequestID: true, web.HeaderTimeout: true, headerClientAddress: true, headerStart: true,
 	"Authorization": true, "Host": true, "Content-Length": true, "Expect": true,
 }
 

@@ -9,6 +9,7 @@ import (
 // metrics are the destinations, and what is counted of them.
 type metrics struct {
 	registry prometheus.Registerer
+	backlog  *backlog
 	opened   *prometheus.CounterVec
 	reroutes *prometheus.CounterVec
 	unsent   *prometheus.CounterVec
@@ -26,6 +27,7 @@ const (
 func newMetrics(settings Resilience, registry prometheus.Registerer, log *slog.Logger) metrics {
 	m := metrics{
 		registry: registry,
+		backlog:  newBacklog(registry),
 		opened: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "circuit_opened_total", Help: "Times that a destination's circuit opened.",
 		}, []string{"destination"}),

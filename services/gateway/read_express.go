@@ -33,6 +33,8 @@ func (g *Gateway) Express(ctx *fasthttp.RequestCtx) (route string, err error) {
 	if !ok || book.Refusal != nil {
 		return "", nil
 	}
+	// To answer is as cheap as to refuse, however late it is.
+	g.metrics.backlog.late(&ctx.Request.Header)
 	// Who asks Redis here does so for others too, and for 20 ms at most.
 	let, err := g.admission.admit(context.Background(), ctx, caller)
 	if err != nil {

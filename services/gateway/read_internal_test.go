@@ -183,7 +183,7 @@ func hot(t testing.TB) (do func()) {
 	ctx.Request.Header.SetMethod("GET")
 	ctx.Request.SetRequestURI("/books/1")
 	for name, value := range map[string]string{
-		"Host": "127.0.0.1:8080", "X-Request-Id": "4b1bd0a6-9bd6-4d1c-8f3e-0f3c2b9f9f66", "X-Client-Address": "127.0.0.1",
+		"Host": "127.0.0.1:8080", "X-Request-Id": "4b1bd0a6-9bd6-4d1c-8f3e-0f3c2b9f9f66", "X-Client-Address": "127.0.0.1", "X-Request-Start": "t=1795471934.102938",
 		"X-Forwarded-Proto": "http", "Authorization": "Bearer s3cret-client", "Accept": "*/*", "User-Agent": "bench",
 	} {
 		ctx.Request.Header.Set(name, value)

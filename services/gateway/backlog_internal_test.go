@@ -1,0 +1,158 @@
+package gateway
+
+import (
+	"context"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	"bookstore/services/kit/fault"
+)
+
+// road is what comes to a backlog, by two clocks that differ.
+type road struct {
+	*backlog
+	now, ahead time.Duration
+}
+
+func newRoad(ahead time.Duration) *road {
+	r := &road{backlog: newBacklog(prometheus.NewRegistry()), ahead: ahead}
+	r.come(1, 0, time.Millisecond)
+	return r
+}
+
+// come lets n requests come, one every so often, each so long on its way, and
+// counts the late.
+func (r *road) come(n int, every, wait time.Duration) (late int) {
+	for range n {
+		r.now += every
+		if r.arrived(time.Unix(1e9, 0).Add(r.now), wait+r.ahead) {
+			late++
+		}
+	}
+	return late
+}
+
+const (
+	quickly = 2 * time.Millisecond
+	slowly  = 80 * time.Millisecond
+)
+
+func TestABacklogStandsWhereEvenTheQuickestAreSlow(t *testing.T) {
+	t.Parallel()
+	for _, ahead := range []time.Duration{0, time.Hour, -time.Hour} {
+		r := newRoad(ahead)
+		if late := r.come(1000, time.Millisecond, quickly); late > 0 {
+			t.Errorf("before: %d are late", late)
+		}
+		if late := r.come(200, time.Millisecond, slowly); late < 80 || late > 150 {
+			t.Errorf("clocks %v apart: of 200 slow ones in 200 ms %d are late", ahead, late)
+		}
+		if late := r.come(500, time.Millisecond, quickly); late > 0 {
+			t.Errorf("%d are late that were not slow", late)
+		}
+		if late := r.come(10, time.Millisecond, slowly); late != 10 {
+			t.Errorf("half a second later, of 10 slow ones %d are late", late)
+		}
+		r.come(1200, time.Millisecond, quickly)
+		if late := r.come(10, time.Millisecond, slowly); late > 0 {
+			t.Errorf("a second after the last, %d are late", late)
+		}
+	}
+}
+
+func TestNoBacklog(t *testing.T) {
+	t.Parallel()
+	for name, comes := range map[string]func(*road) int{
+		"few, all slow":      func(r *road) int { return r.come(200, 20*time.Millisecond, slowly) },
+		"one, after a night": func(r *road) int { r.now += 9 * time.Hour; return r.come(1, 0, time.Minute) },
+		"a burst": func(r *road) int {
+			return r.come(1000, 10*time.Microsecond, slowly) + r.come(100, time.Millisecond, quickly)
+		},
+		"slow, but not all":    func(r *road) (n int) { return alternate(r, 100) },
+		"many, not slow":       func(r *road) int { return r.come(5000, 100*time.Microsecond, 19*time.Millisecond) },
+		"the ingress' new one": func(r *road) int { r.ahead = -time.Hour; return r.come(1000, time.Millisecond, quickly) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if late := comes(newRoad(0)); late > 0 {
+				t.Errorf("%d are late", late)
+			}
+		})
+	}
+}
+
+func alternate(r *road, times int) (late int) {
+	for range times {
+		late += r.come(20, time.Millisecond, slowly) + r.come(1, time.Millisecond, quickly)
+	}
+	return late
+}
+
+// A clock that was set back makes everything look slow, and no longer than two minutes.
+func TestAClockThatWasSetBackIsForgotten(t *testing.T) {
+	t.Parallel()
+	r := newRoad(0)
+	r.ahead = time.Hour
+	r.come(130_000, time.Millisecond, quickly)
+	if late := r.come(1000, time.Millisecond, quickly); late > 0 {
+		t.Errorf("%d are late", late)
+	}
+}
+
+func TestRequestStart(t *testing.T) {
+	t.Parallel()
+	if at, ok := requestStart([]byte("t=1795471934.102938")); !ok || at.UnixMicro() != 1795471934102938 {
+		t.Errorf("read as %v, %v", at, ok)
+	}
+	for _, bad := range []string{"", "t=", "1795471934.1", "t=x", "t=-1", "t=NaN", "t=Inf", "t=1e300", "t=" + strings.Repeat("9", 400)} {
+		if at, ok := requestStart([]byte(bad)); ok {
+			t.Errorf("%q is read as %v", bad, at)
+		}
+	}
+}
+
+// Of eight places the late have two.
+func TestWhileABacklogStandsFewAreInFlight(t *testing.T) {
+	release, arrived := make(chan struct{}), make(chan struct{}, 8)
+	g := guarded(t, Resilience{InFlightLeast: 8, InFlightFirst: 16, InFlightMost: 16}, func(http.ResponseWriter, *http.Request) {
+		arrived <- struct{}{}
+		<-release
+	})
+	g.metrics.backlog.standing.Store(true)
+	let := make(chan error, 8)
+	goIn := func(ctx context.Context, n int) {
+		for range n {
+			go func() { let <- g.read(ctx) }()
+			<-arrived
+		}
+	}
+	refused := func(ctx context.Context, who string) {
+		if f := fault.As(g.read(ctx)); f == nil || f.Kind != fault.Overloaded || f.RetryAfter != time.Second {
+			t.Errorf("%s: %v", who, f)
+		}
+	}
+	late := asLate(t.Context())
+	goIn(late, 2)
+	refused(late, "the third who is late")
+	goIn(t.Context(), 6)
+	refused(t.Context(), "the ninth")
+	if n := testutil.ToFloat64(g.metrics.shed.WithLabelValues("books")); n != 2 {
+		t.Errorf("%v are counted as shed", n)
+	}
+	g.metrics.backlog.standing.Store(false)
+	goIn(late, 1)
+	close(release)
+	for range 9 {
+		if err := <-let; err != nil {
+			t.Errorf("let in: %v", err)
+		}
+	}
+	if state := g.Circuits()["books"]; state != "closed" {
+		t.Errorf("the circuit is %s", state)
+	}
+}
