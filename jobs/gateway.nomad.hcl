@@ -236,6 +236,7 @@ job "gateway" {
         VERSION     = var.version
         INSTANCE    = "${NOMAD_ALLOC_ID}"
         GOMEMLIMIT  = "110MiB"
+        GOGC        = "400" # memory is there for it; the limit above holds
 
         BOOKS_URL       = "http://127.0.0.1:9101"
         ORDERS_URL      = "http://127.0.0.1:9102"

@@ -26,16 +26,14 @@ const (
 	backlogClocks = time.Minute
 )
 
-// backlog knows whether more requests come to this machine than it can carry,
-// by how long they were on their way from the ingress: there are two proxies on
-// it, and where processors are short, most of the waiting is there, before the
-// gateway has seen anything.
+// backlog knows whether more requests come to this machine than it can carry, by
+// how long they were on their way from the ingress: where processors are short,
+// most of the waiting is there, in two proxies, before the gateway has seen anything.
 //
-// There is a backlog from when even the quickest request of a tenth of a second
-// took too long (the standing queue of CoDel, RFC 8289), and many were on the way
-// at once (by Little's law; a few that are slow are not helped by refusing
-// them), until neither was so for a second. As long as it lasts, whoever
-// was on the way too long is late.
+// A backlog stands once even the quickest request of a window took too long (the
+// standing queue of CoDel, RFC 8289) and many were on their way at once (by
+// Little's law: a few that are slow are not helped by refusing them), and until
+// for a second they were not many. Meanwhile whoever was on the way too long is late.
 type backlog struct {
 	waits prometheus.Histogram
 
