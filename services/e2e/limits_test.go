@@ -115,6 +115,30 @@ func TestAnAddressCannotBeForged(t *testing.T) {
 	}
 }
 
+// The gateway sheds load by when the ingress got a request, which is not the client's to say.
+func TestTheIngressSaysWhenARequestCame(t *testing.T) {
+	const asked = 20
+	seen := func() (requests, older float64) {
+		all, err := measured(t.Context(), t, "gateway")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, gateway := range all {
+			n := gateway.sum("ingress_wait_seconds_count")
+			requests, older = requests+n, older+n-gateway.sum("ingress_wait_seconds_bucket", `le="10"`)
+		}
+		return requests, older
+	}
+	requests, older := seen()
+	for range asked {
+		shop(t).want(t, http.StatusOK, call{method: "GET", path: limited, header: map[string]string{"X-Request-Start": "t=1"}}, nil)
+	}
+	requestsNow, olderNow := seen()
+	if requestsNow < requests+asked || olderNow != older {
+		t.Errorf("of %d requests the gateways know the age of %v, %v are said to be old", asked, requestsNow-requests, olderNow-older)
+	}
+}
+
 // A refusal says why, until when, and what the limit is.
 func TestARefusalTellsTheLimit(t *testing.T) {
 	c, l := anonymous(t)
