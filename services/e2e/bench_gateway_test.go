@@ -63,16 +63,6 @@ func TestGateway(t *testing.T) {
 	figure("zipf_p99_ms", "%.2f", milliseconds(zipf.p99))
 }
 
-// TestOverload measures what becomes of those who are let in where more comes
-// than the shop can carry.
-func TestOverload(t *testing.T) {
-	waitHealthy(t, 2, services...)
-	reader := newClient(t, token(t, "BENCH_TOKEN"))
-	reader.judge = nil
-	ids := reader.everyBook(t)
-	measureOverload(t, reader, ids[:min(hotBooks, len(ids))])
-}
-
 func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 
 // compared is a rate of reads, also as the share of the bare handler's.

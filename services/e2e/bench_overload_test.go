@@ -38,12 +38,15 @@ type offered struct {
 	own                    float64       // the share of all CPUs that went into offering
 }
 
-// measureOverload offers a call that no cache answers, at 80 % of what the shop
-// can carry and at twice as much as it can, in turn, and compares how long those
-// wait who are let in.
-func measureOverload(t *testing.T, reader *client, ids []int64) {
-	t.Helper()
-	o := newOfferer(t, reader, ids)
+// TestOverload offers a call that no cache answers, at 80 % of what the shop can
+// carry and at twice as much as it can, in turn, and compares how long those wait
+// who are let in.
+func TestOverload(t *testing.T) {
+	waitHealthy(t, 2, services...)
+	reader := newClient(t, token(t, "BENCH_TOKEN"))
+	reader.judge = nil // its time is to be the shop's
+	ids := reader.everyBook(t)
+	o := newOfferer(t, reader, ids[:min(hotBooks, len(ids))])
 	capacity := o.capacity()
 	var ratios, admitted, refused []float64
 	for range offeredRounds {
