@@ -105,7 +105,11 @@ func TestCheckKeepsTheBounds(t *testing.T) {
 		"author too long": {func(d *books.Draft) { d.Authors = []string{strings.Repeat("x", 201)} }, "authors[0] too_long"},
 		"plain":           {func(d *books.Draft) { d.Entry = books.Entry{Title: "T", Authors: []string{"A"}, Currency: "EUR"} }, ""},
 		"source id":       {func(d *books.Draft) { d.SourceID = "a\n" }, "sourceId out_of_range"},
-		"old currency":    {func(d *books.Draft) { d.Currency = "ZZZ" }, "currency unknown"},
+		"no currency":     {func(d *books.Draft) { d.Currency = "ZZZ" }, "currency unknown"},
+		"old currency":    {func(d *books.Draft) { d.Currency = "DEM" }, "currency unknown"},
+		"test currency":   {func(d *books.Draft) { d.Currency = "XTS" }, "currency unknown"},
+		"new currency":    {func(d *books.Draft) { d.Currency = "SLE" }, ""},
+		"three decimals":  {func(d *books.Draft) { d.Currency = "KWD" }, ""},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {

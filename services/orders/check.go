@@ -3,13 +3,13 @@ package orders
 import (
 	"fmt"
 	"math"
-	"regexp"
 	"strings"
 	"unicode/utf8"
 
 	"github.com/google/uuid"
 
 	"bookstore/services/kit/fault"
+	"bookstore/services/shop/currency"
 )
 
 // The bounds of an order. The database holds the same.
@@ -19,8 +19,6 @@ const (
 	maxTitle    = 500 // characters
 	maxQuantity = 1_000_000
 )
-
-var currency = regexp.MustCompile(`^[A-Z]{3}$`)
 
 // Check reports every rule that a new order breaks, in one fault. It looks at
 // what the branch that places it is given, not at status and version.
@@ -35,8 +33,8 @@ func (o Order) Check() error {
 	if n := utf8.RuneCountInString(o.CustomerID); n < 1 || n > maxCustomer || strings.ContainsRune(o.CustomerID, 0) {
 		add("customerId", "out_of_range", fmt.Sprintf("must be 1 to %d characters", maxCustomer))
 	}
-	if !currency.MatchString(o.Currency) {
-		add("currency", "pattern", "must be an ISO 4217 code")
+	if !currency.Payable(o.Currency) {
+		add("currency", "unknown", "must be an active ISO 4217 code")
 	}
 	if o.CreatedAt.IsZero() {
 		add("createdAt", "required", "")

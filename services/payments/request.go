@@ -7,6 +7,7 @@ import (
 	"github.com/google/uuid"
 
 	"bookstore/services/kit/fault"
+	"bookstore/services/shop/currency"
 )
 
 // Request asks for money.
@@ -21,10 +22,7 @@ type Request struct {
 // maxAmount is the most that one payment may ask for, in minor units.
 const maxAmount = 1_000_000_000_000
 
-var (
-	methodPattern   = regexp.MustCompile(`^[a-z][a-z_]{0,31}$`)
-	currencyPattern = regexp.MustCompile(`^[A-Z]{3}$`)
-)
+var methodPattern = regexp.MustCompile(`^[a-z][a-z_]{0,31}$`)
 
 // Check reports every rule that the request breaks. It never repeats the token.
 func (r Request) Check() error {
@@ -44,8 +42,8 @@ func (r Request) Check() error {
 	if r.AmountCents < 0 || r.AmountCents > maxAmount {
 		add("amountCents", "out_of_range", fmt.Sprintf("must be 0 to %d", int64(maxAmount)))
 	}
-	if !currencyPattern.MatchString(r.Currency) {
-		add("currency", "pattern", "must be an ISO 4217 code")
+	if !currency.Payable(r.Currency) {
+		add("currency", "unknown", "must be an active ISO 4217 code")
 	}
 	if len(fields) > 0 {
 		return fault.Invalid(fields...)
