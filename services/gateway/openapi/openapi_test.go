@@ -19,6 +19,7 @@ type described struct {
 	Tags       []struct{ Name string }
 	Paths      map[string]map[string]operation
 	Components struct {
+		Schemas    map[string]problem
 		Responses  map[string]response
 		Parameters map[string]parameter
 	}
@@ -40,21 +41,23 @@ type parameter struct {
 type response struct {
 	Content map[string]struct {
 		Schema struct {
-			AllOf []struct {
-				Properties struct {
-					Status struct{ Const int }
-					Code   struct {
-						Const string
-						Enum  []string
-					}
-				}
-			}
+			Ref string `json:"$ref"`
 		}
 		Examples map[string]struct {
 			Value struct {
 				Title, Code string
 				Status      int
 			}
+		}
+	}
+}
+
+// problem is a schema that narrows the one of all problems.
+type problem struct {
+	AllOf []struct {
+		Properties struct {
+			Status struct{ Enum []int }
+			Code   struct{ Enum []string }
 		}
 	}
 }

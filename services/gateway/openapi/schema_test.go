@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"net/url"
 	"slices"
 	"strings"
 	"testing"
@@ -147,16 +148,13 @@ func TestProblemsAreTheFaults(t *testing.T) {
 		if _, plain := r.Content["text/plain"]; plain && len(r.Content) == 1 {
 			continue // said by the ingress
 		}
-		schema := r.Content["application/problem+json"].Schema
-		if len(schema.AllOf) != 2 {
-			t.Errorf("%s is no problem", name)
+		ref := strings.TrimPrefix(r.Content["application/problem+json"].Schema.Ref, "#/components/schemas/")
+		schema := d.Components.Schemas[ref]
+		if len(schema.AllOf) != 2 || len(schema.AllOf[1].Properties.Status.Enum) != 1 {
+			t.Errorf("%s is no problem with a status", name)
 			continue
 		}
-		status, code := schema.AllOf[1].Properties.Status.Const, schema.AllOf[1].Properties.Code
-		codes := code.Enum
-		if code.Const != "" {
-			codes = []string{code.Const}
-		}
+		status, codes := schema.AllOf[1].Properties.Status.Enum[0], schema.AllOf[1].Properties.Code.Enum
 		examples := r.Content["application/problem+json"].Examples
 		if !slices.Equal(keys(examples), slices.Sorted(slices.Values(codes))) {
 			t.Errorf("%s: codes %v, examples %v", name, codes, keys(examples))
@@ -173,5 +171,51 @@ func TestProblemsAreTheFaults(t *testing.T) {
 		if met[kind] == slices.Contains(inside, kind) {
 			t.Errorf("%s: in the document %v", kind, met[kind])
 		}
+	}
+}
+
+// What programs that write clients trip over, each of them in a way of its own: they leave the answer out, write what
+// does not compile, or have callers give what they need not give.
+func TestSchemasCanBeMadeIntoTypes(t *testing.T) {
+	d, seen := parse(t), 0
+	walk("#", d.root, func(pointer string, object map[string]any) {
+		if strings.Contains(pointer, "/example") || strings.HasSuffix(pointer, "/properties") {
+			return
+		}
+		_, enum := object["enum"]
+		if _, typed := object["type"]; enum {
+			if seen++; !typed {
+				t.Errorf("%s: its values are listed, and their type is not said", pointer)
+			}
+		}
+		if _, is := object["const"]; is && !strings.HasSuffix(pointer, "/not") {
+			t.Errorf("%s: a type with an enum of one value is what every generator knows, a const is not", pointer)
+		}
+		if _, is := object["properties"]; is && object["type"] != "object" {
+			t.Errorf("%s: it has properties, and does not say that it is an object", pointer)
+		}
+		if _, is := object["default"]; is && strings.Contains(pointer, "/properties/") {
+			t.Errorf("%s: a member with a default is one that must be given, in some languages; say it in words", pointer)
+		}
+		if all, is := object["allOf"]; is && !strings.HasPrefix(pointer, "#/components/schemas/") {
+			t.Errorf("%s: %v has no name, so that each call gets a type of its own for it", pointer, all)
+		}
+	})
+	if seen < 50 {
+		t.Errorf("%d enums were looked at", seen)
+	}
+}
+
+// Clients are made from a file, which is relative to nothing.
+func TestTheFirstServerIsWhole(t *testing.T) {
+	var d struct{ Servers []struct{ URL string } }
+	if err := json.Unmarshal(openapi.Document(), &d); err != nil {
+		t.Fatal(err)
+	}
+	if len(d.Servers) == 0 {
+		t.Fatal("there is no server")
+	}
+	if base, err := url.Parse(d.Servers[0].URL); err != nil || !base.IsAbs() || base.Host == "" || strings.HasSuffix(d.Servers[0].URL, "/") {
+		t.Errorf("%v: a client made from the document begins its addresses with %q", err, d.Servers[0].URL)
 	}
 }
