@@ -104,7 +104,7 @@ func TestCheckKeepsTheBounds(t *testing.T) {
 		"title not UTF-8": {func(d *books.Draft) { d.Title = "a\xff" }, "title invalid_utf8"},
 		"author too long": {func(d *books.Draft) { d.Authors = []string{strings.Repeat("x", 201)} }, "authors[0] too_long"},
 		"plain":           {func(d *books.Draft) { d.Entry = books.Entry{Title: "T", Authors: []string{"A"}, Currency: "EUR"} }, ""},
-		"source id":       {func(d *books.Draft) { d.SourceID = "a\n" }, "sourceId out_of_range"},
+		"source id":       {func(d *books.Draft) { d.SourceID = "a\n" }, "sourceId invalid_character"},
 		"no currency":     {func(d *books.Draft) { d.Currency = "ZZZ" }, "currency unknown"},
 		"old currency":    {func(d *books.Draft) { d.Currency = "DEM" }, "currency unknown"},
 		"test currency":   {func(d *books.Draft) { d.Currency = "XTS" }, "currency unknown"},

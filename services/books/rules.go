@@ -3,9 +3,9 @@ package books
 import (
 	"fmt"
 	"math"
-	"regexp"
 	"strings"
 	"time"
+	"unicode"
 	"unicode/utf8"
 
 	"golang.org/x/text/language"
@@ -17,20 +17,19 @@ import (
 // The bounds of a book's fields; lengths are in characters.
 const (
 	maxTitle    = 500
-	maxAuthors  = 50
+	maxAuthors  = 200
 	maxAuthor   = 200
 	maxLanguage = 35
 	firstYear   = -5000
 	yearsAhead  = 5 // announced books
 	maxPrice    = 100_000_000
+	MaxSourceID = 200
 	MaxQuantity = 1_000_000
 	MaxDelta    = 1_000_000
 )
 
 // NoPrice stands for a price that was not given; a check refuses it as missing.
 const NoPrice = math.MinInt64
-
-var printableASCII = regexp.MustCompile(`^[ -~]{1,128}$`)
 
 // problems gathers what is wrong, all of it.
 type problems []fault.Field
@@ -65,8 +64,8 @@ func (e Entry) Check(now time.Time) (Entry, error) {
 }
 
 func (e Entry) check(now time.Time, p *problems) Entry {
-	if e.SourceID != "" && !printableASCII.MatchString(e.SourceID) {
-		p.addf("sourceId", "out_of_range", "must be 1 to 128 printable ASCII characters")
+	if e.SourceID != "" {
+		checkSourceID(p, e.SourceID)
 	}
 	if e.ISBN != "" {
 		isbn, ok := NormaliseISBN(e.ISBN)
@@ -143,10 +142,24 @@ func checkCurrency(p *problems, text string) {
 // CheckSourceID refuses what cannot be a source's id.
 func CheckSourceID(id string) error {
 	var p problems
-	if !printableASCII.MatchString(id) {
-		p.addf("sourceId", "out_of_range", "must be 1 to 128 printable ASCII characters")
-	}
+	checkSourceID(&p, id)
 	return p.err()
+}
+
+// checkSourceID takes ids as sources give them, slashes, blanks and other scripts
+// included, as long as people can see what an id is.
+func checkSourceID(p *problems, id string) {
+	unseen := func(r rune) bool { return !unicode.IsGraphic(r) }
+	switch {
+	case id == "":
+		p.addf("sourceId", "required", "must be given")
+	case !utf8.ValidString(id):
+		p.addf("sourceId", "invalid_utf8", "must be UTF-8")
+	case utf8.RuneCountInString(id) > MaxSourceID:
+		p.addf("sourceId", "too_long", "may have %d characters", MaxSourceID)
+	case strings.ContainsFunc(id, unseen) || strings.TrimSpace(id) != id:
+		p.addf("sourceId", "invalid_character", "must be visible characters, with blanks only between them")
+	}
 }
 
 // CheckDelta refuses a change of stock that is none or absurd.

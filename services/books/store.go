@@ -25,9 +25,10 @@ type Store interface {
 	// BookNotFound, BookGone, "taken", and what edit refuses.
 	Edit(ctx context.Context, id int64, ifVersion *int64, edit func(Entry) (Entry, error)) (Book, error)
 
-	// PutBySource creates the book that has draft.SourceID, or gives the one
-	// there is this entry and leaves its stock alone.
-	PutBySource(ctx context.Context, draft Draft) (book Book, created bool, err error)
+	// PutBySource creates the book that has record.SourceID, or merges the
+	// record into the one there is (SourceDraft.Merge) and leaves its stock
+	// alone. BookGone when the book was deleted: a source does not bring it back.
+	PutBySource(ctx context.Context, record SourceDraft) (SourceResult, error)
 
 	// Delete makes a book gone. BookNotFound, BookGone, VersionMismatch.
 	Delete(ctx context.Context, id int64, ifVersion *int64) error

@@ -159,6 +159,39 @@ func TestBookBySourceIsCreatedThenUpdated(t *testing.T) {
 	}
 }
 
+// Ids hold what sources put into them; a slash or dots must survive every proxy on the way.
+func TestASourcesIDIsAnyText(t *testing.T) {
+	c := shop(t)
+	for _, id := range []string{"/works/OL1W", "10.5555/12345678", `shelf\7`, "../..", "a//b", "100 %", "%2F", "?x=1&y#z", "+", "café 書籍"} {
+		id += " " + uuid.NewString()
+		put := call{method: "PUT", path: "/books/by-source?sourceId=" + url.QueryEscape(id), body: newBook("Sourced", 4)}
+		var made, again book
+		c.want(t, http.StatusCreated, put, &made)
+		c.deleteLater(t, made.ID)
+		c.want(t, http.StatusOK, put, &again)
+		if made.SourceID != id || again.ID != made.ID || again.Version != made.Version {
+			t.Errorf("%q became %+v, then %+v", id, made, again)
+		}
+	}
+}
+
+// What was edited by hand survives the next import, and so does a withdrawal.
+func TestAnImportKeepsWhatPeopleDid(t *testing.T) {
+	c := shop(t)
+	put := call{method: "PUT", path: "/books/by-source?sourceId=" + uuid.NewString(), body: newBook("Sourced", 4)}
+	var made, merged book
+	c.want(t, http.StatusCreated, put, &made)
+	path := fmt.Sprintf("/books/%d", made.ID)
+	c.want(t, http.StatusOK, call{method: "PATCH", path: path, body: map[string]any{"priceCents": made.PriceCents + 1}}, nil)
+	put.body = newBook("Sourced anew", 4)
+	answer := c.want(t, http.StatusOK, put, &merged)
+	if merged.Title != "Sourced anew" || merged.PriceCents != made.PriceCents+1 || answer.header.Get("X-Import-Kept") != "priceCents" {
+		t.Errorf("merged to %+v, kept %q", merged, answer.header.Get("X-Import-Kept"))
+	}
+	c.want(t, http.StatusNoContent, call{method: "DELETE", path: path}, nil)
+	c.want(t, http.StatusGone, put, nil)
+}
+
 // A cursor stays valid while rows come and go and never shows a row twice.
 func TestBooksArePaged(t *testing.T) {
 	c := shop(t)

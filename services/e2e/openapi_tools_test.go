@@ -96,8 +96,9 @@ func TestAPIFuzz(t *testing.T) {
 	for operation, parameter := range map[string]string{
 		"replaceBook": fmt.Sprintf(`"path.id" = %d`, kept.ID), "editBook": fmt.Sprintf(`"path.id" = %d`, kept.ID),
 		"adjustStock": fmt.Sprintf(`"path.id" = %d`, kept.ID), "deleteBook": fmt.Sprintf(`"path.id" = %d`, doomed.ID),
-		"followCheckout":  fmt.Sprintf(`"path.id" = %q`, ended.ID),
-		"putBookBySource": fmt.Sprintf(`"path.sourceId" = "fuzzed-%s"`, uuid.NewString()),
+		"followCheckout":       fmt.Sprintf(`"path.id" = %q`, ended.ID),
+		"putBookBySource":      fmt.Sprintf(`"path.sourceId" = "fuzzed-%s"`, uuid.NewString()),
+		"putBookBySourceQuery": fmt.Sprintf(`"query.sourceId" = "fuzzed/%s"`, uuid.NewString()),
 	} {
 		config += fmt.Sprintf("\n[[operations]]\ninclude-operation-id = %q\nparameters = { %s }\n", operation, parameter)
 	}

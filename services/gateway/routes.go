@@ -86,11 +86,13 @@ func Routes() []Route {
 	return []Route{
 		{http.MethodGet, "/books", Books, forRead, Anyone, Always, JSON, CachedList},
 		{http.MethodPost, "/books", Books, forWrite, Catalogue, WithKey, JSON, NotCached},
+		// Before :id, which would match it too.
+		{http.MethodPut, "/books/by-source", Books, forWrite, Catalogue, Always, JSON, NotCached},
+		{http.MethodPut, "/books/by-source/:sourceId", Books, forWrite, Catalogue, Always, JSON, NotCached},
 		{http.MethodGet, "/books/:id", Books, forRead, Anyone, Always, JSON, CachedBook},
 		{http.MethodPut, "/books/:id", Books, forWrite, Catalogue, Never, JSON, NotCached},
 		{http.MethodPatch, "/books/:id", Books, forWrite, Catalogue, Never, JSON, NotCached},
 		{http.MethodDelete, "/books/:id", Books, forWrite, Catalogue, Never, JSON, NotCached},
-		{http.MethodPut, "/books/by-source/:sourceId", Books, forWrite, Catalogue, Always, JSON, NotCached},
 		{http.MethodGet, "/books/:id/availability", Books, forRead, Anyone, Always, JSON, NotCached},
 		{http.MethodPost, "/books/:id/stock", Books, forWrite, Catalogue, WithKey, JSON, NotCached},
 

@@ -19,6 +19,7 @@ func TestEveryCallGoesToItsService(t *testing.T) {
 		{"PATCH", "/books/7", "books"},
 		{"DELETE", "/books/7", "books"},
 		{"PUT", "/books/by-source/a%20b", "books"},
+		{"PUT", "/books/by-source?sourceId=..%2Fworks%5COL1W%3F", "books"},
 		{"GET", "/books/7/availability", "books"},
 		{"POST", "/books/7/stock", "books"},
 		{"GET", "/orders?customerId=c", "orders"},

@@ -1,6 +1,7 @@
 package bookshttp_test
 
 import (
+	"net/url"
 	"slices"
 	"strings"
 	"testing"
@@ -172,18 +173,108 @@ func TestImportsCreateThenUpdate(t *testing.T) {
 	if same := s.want(s.do("PUT", "/books/by-source/gb%2F1", body("One", `,"quantity":9`)), 200, ""); same.text != first.text {
 		t.Errorf("unchanged content made %s of %s", same.text, first.text)
 	}
-	next := s.want(s.do("PUT", "/books/by-source/gb%2F1", body("Two", `,"sourceId":"gb/1"`)), 200, "")
-	if next.body["title"] != "Two" || next.body["version"] != 2.0 || next.body["quantity"] != 5.0 || next.body["stockVersion"] != 1.0 {
+	next := s.want(s.do("PUT", "/books/by-source?sourceId=gb%2F1", body("Two", `,"sourceId":"gb/1"`)), 200, "")
+	if next.Header.Get("X-Import-Changed") != "title" || next.body["title"] != "Two" || next.body["version"] != 2.0 || next.body["quantity"] != 5.0 || next.body["stockVersion"] != 1.0 {
 		t.Errorf("got %s", next.text)
 	}
 	differs := s.want(s.do("PUT", "/books/by-source/a", body("X", `,"sourceId":"b"`)), 422, "invalid_field")
 	if !slices.Equal(differs.fields(), []string{"sourceId differs"}) {
 		t.Errorf("got %v", differs.fields())
 	}
-	for _, id := range []string{"%C3%A9", "%00", "%0A", strings.Repeat("x", 129)} {
-		s.want(s.do("PUT", "/books/by-source/"+id, body("X", "")), 422, "invalid_field")
-	}
 	s.want(s.do("GET", "/books/by-source/gb", ""), 405, "method_not_allowed")
+}
+
+// Sources name their books as they like; who reads an id has to see what it is.
+func TestASourcesIDIsAnyVisibleText(t *testing.T) {
+	s := open(t)
+	const body = `{"title":"X","authors":["A"],"priceCents":100,"currency":"EUR"}`
+	long := strings.Repeat("\u5b57", 200)
+	for _, id := range []string{
+		"/works/OL1W", "10.5555/12345678", `shelf\7`, ".", "..", "a/../b", "a b", "100%", "%2F", "?x=1&y", "#1", "+", "caf\u00e9", "\u66f8\u7c4d", "\"q\"", long,
+	} {
+		made := s.want(s.do("PUT", "/books/by-source?sourceId="+url.QueryEscape(id), body), 201, "")
+		if made.body["sourceId"] != id {
+			t.Errorf("%q became %q", id, made.body["sourceId"])
+		}
+		s.want(s.do("PUT", "/books/by-source?sourceId="+url.QueryEscape(id), body), 200, "")
+		if !strings.ContainsAny(id, "./\\%") {
+			s.want(s.do("PUT", "/books/by-source/"+url.PathEscape(id), body), 200, "")
+		}
+	}
+	for id, code := range map[string]string{
+		"": "required", "\n": "invalid_character", "a\x1b[2J": "invalid_character", "\u200b": "invalid_character", "\u00a0a": "invalid_character",
+		"a\u202eb": "invalid_character", "\x00": "nul_character", "\xff": "invalid_utf8", long + "x": "too_long",
+	} {
+		got := s.want(s.do("PUT", "/books/by-source?sourceId="+url.QueryEscape(id), body), 422, "invalid_field")
+		if want := []string{"sourceId " + code}; !slices.Equal(got.fields(), want) {
+			t.Errorf("%q: got %v, want %v", id, got.fields(), want)
+		}
+	}
+	s.want(s.do("PUT", "/books/by-source?sourceId=a&sourceId=b", body), 400, "unexpected_parameter")
+	s.want(s.do("PUT", "/books/by-source/a?sourceId=b", body), 400, "unexpected_parameter")
+}
+
+// A second import leaves alone what it does not state, keeps what was edited
+// since, and says so.
+func TestASecondImportKeepsWhatWasEditedSince(t *testing.T) {
+	s := open(t)
+	const record = `{"title":"One","authors":["A"],"publishedYear":1999,"priceCents":500,"currency":"EUR","priceIsInitial":true,"quantity":5}`
+	path := s.want(s.do("PUT", "/books/by-source?sourceId=s", record), 201, "").Header.Get("Location")
+	put := func(body, changed, kept, conflicts string) answer {
+		t.Helper()
+		a := s.want(s.do("PUT", "/books/by-source?sourceId=s", body), 200, "")
+		for name, want := range map[string]string{"X-Import-Changed": changed, "X-Import-Kept": kept, "X-Import-Conflicts": conflicts} {
+			if got := a.Header.Get(name); got != want {
+				t.Errorf("%s is %q, want %q", name, got, want)
+			}
+		}
+		return a
+	}
+	edited := s.want(s.do("PATCH", path, `{"priceCents":8950,"currency":"GBP","isbn":"0141439580","title":"Mine"}`), 200, "")
+	if again := put(record, "", "title", ""); again.text != edited.text {
+		t.Errorf("edited to %s, then imported to %s", edited.text, again.text)
+	}
+	for range 2 { // what the source has not changed is not applied again
+		s.want(s.do("PATCH", path, `{"publishedYear":null}`), 200, "")
+		put(record, "", "title, publishedYear", "")
+	}
+	changed := strings.NewReplacer("One", "Uno", `["A"]`, `["A","B"]`).Replace(record)
+	merged := put(changed, "authors", "publishedYear", "title")
+	if merged.body["title"] != "Mine" || merged.body["priceCents"] != 8950.0 || merged.body["isbn"] != "0141439580" {
+		t.Errorf("got %s", merged.text)
+	}
+	if again := put(changed, "", "title, publishedYear", ""); again.text != merged.text {
+		t.Errorf("the same again made %s of %s", again.text, merged.text)
+	}
+	s.want(s.do("PATCH", path, `{"title":"Uno","publishedYear":1999}`), 200, "")
+	put(changed, "", "", "")
+	put(record, "title, authors", "", "") // edits that agree with the source are no edits
+}
+
+// A source does not bring back what was withdrawn; people may.
+func TestAWithdrawnBookIsNotImportedAgain(t *testing.T) {
+	s := open(t)
+	const record = `{"title":"One","authors":["A"],"priceCents":500,"currency":"EUR"}`
+	path := s.want(s.do("PUT", "/books/by-source?sourceId=s", record), 201, "").Header.Get("Location")
+	s.want(s.do("DELETE", path, ""), 204, "")
+	for range 2 {
+		s.want(s.do("PUT", "/books/by-source/s", record), 410, "book_gone")
+	}
+	back := s.add(`{"sourceId":"s","title":"Back","authors":["A"],"priceCents":700,"currency":"EUR"}`)
+	got := s.want(s.do("PUT", "/books/by-source/s", record), 200, "")
+	if got.Header.Get("X-Import-Conflicts") != "title, priceCents" || got.body["title"] != "Back" || back == path {
+		t.Errorf("conflicts %q in %s", got.Header.Get("X-Import-Conflicts"), got.text)
+	}
+}
+
+// Books from before the source's statements were remembered.
+func TestAnImportOfAnOldBookFillsWhatIsEmpty(t *testing.T) {
+	s := open(t)
+	s.add(`{"sourceId":"s","title":"Old","authors":["A"],"priceCents":700,"currency":"EUR"}`)
+	got := s.want(s.do("PUT", "/books/by-source/s", `{"title":"New","authors":["A"],"language":"fr","priceCents":5,"currency":"EUR","priceIsInitial":true}`), 200, "")
+	if got.Header.Get("X-Import-Changed") != "language" || got.Header.Get("X-Import-Conflicts") != "title" || got.body["priceCents"] != 700.0 {
+		t.Errorf("changed %q, conflicts %q in %s", got.Header.Get("X-Import-Changed"), got.Header.Get("X-Import-Conflicts"), got.text)
+	}
 }
 
 func TestStockNeverGoesBelowZero(t *testing.T) {

@@ -26,6 +26,7 @@ func Routes(app fiber.Router, store books.Store, now func() time.Time) {
 	public := app.Group("/books", web.AcceptJSON)
 	public.Get("", h.list)
 	public.Post("", h.create)
+	public.Put("/by-source", h.putBySource)
 	public.Put("/by-source/:sourceId", h.putBySource)
 	public.Get("/:id", h.get)
 	public.Put("/:id", h.put)

@@ -37,40 +37,6 @@ func answerCreated(c *fiber.Ctx, book books.Book) error {
 	return answerBook(c, fiber.StatusCreated, book)
 }
 
-func (h *handler) putBySource(c *fiber.Ctx) error {
-	if err := web.AllowQuery(c); err != nil {
-		return err
-	}
-	sourceID, err := web.PathText(c, "sourceId")
-	if err != nil {
-		return err
-	}
-	if err := books.CheckSourceID(sourceID); err != nil {
-		return err
-	}
-	var body draftJSON
-	if err := web.DecodeJSON(c, &body); err != nil {
-		return err
-	}
-	if body.SourceID != "" && body.SourceID != sourceID {
-		return fault.Invalid(fault.Field{Field: "sourceId", Code: "differs", Detail: "must be the one in the path, or absent"})
-	}
-	body.SourceID = sourceID
-	draft, err := body.draft().Check(h.now())
-	if err != nil {
-		return err
-	}
-	book, created, err := h.store.PutBySource(web.Context(c), draft)
-	switch {
-	case err != nil:
-		return err
-	case created:
-		return answerCreated(c, book)
-	default:
-		return answerBook(c, fiber.StatusOK, book)
-	}
-}
-
 func (h *handler) put(c *fiber.Ctx) error {
 	id, err := target(c)
 	if err != nil {

@@ -2,7 +2,6 @@ package bookspg
 
 import (
 	"context"
-	"errors"
 
 	"github.com/jackc/pgx/v5"
 
@@ -120,33 +119,4 @@ func (s *Store) Delete(ctx context.Context, id int64, ifVersion *int64) error {
 		}
 		return nil
 	})
-}
-
-const idBySource = `select id from books where source_id = $1 and deleted_at is null`
-
-// PutBySource implements books.Store. Two imports of one new id at once meet
-// at the unique index: the later one finds the book on its second look.
-func (s *Store) PutBySource(ctx context.Context, draft books.Draft) (books.Book, bool, error) {
-	book, created, err := s.putBySource(ctx, draft)
-	if pg.IsUnique(err, "books_source_id") {
-		book, created, err = s.putBySource(ctx, draft)
-	}
-	if err != nil {
-		return books.Book{}, false, entryFault("put book by source", err)
-	}
-	return book, created, nil
-}
-
-func (s *Store) putBySource(ctx context.Context, draft books.Draft) (book books.Book, created bool, err error) {
-	var id int64
-	err = s.db().QueryRow(ctx, idBySource, draft.SourceID).Scan(&id)
-	if errors.Is(err, pgx.ErrNoRows) {
-		book, err = insert(ctx, s.db(), draft)
-		return book, err == nil, err
-	}
-	if err != nil {
-		return books.Book{}, false, err
-	}
-	book, err = s.Edit(ctx, id, nil, func(books.Entry) (books.Entry, error) { return draft.Entry, nil })
-	return book, false, err
 }

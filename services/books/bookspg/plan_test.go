@@ -55,3 +55,28 @@ func TestEveryOrderIsReadFromAnIndex(t *testing.T) {
 		}
 	}
 }
+
+// TestABookIsFoundByItsSourceThroughAnIndex: an import of a million rows asks a
+// million times.
+func TestABookIsFoundByItsSourceThroughAnIndex(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	pool := pgtest.Database(t, Migrations)
+	const sourced = `update books set source_id = 's-' || id, deleted_at = case when id % 7 = 0 then now() end`
+	for _, sql := range []string{manyBooks, sourced, "analyze books"} {
+		if _, err := pool.Exec(ctx, sql); err != nil {
+			t.Fatal(err)
+		}
+	}
+	rows, err := pool.Query(ctx, "explain "+bySource, "s-7")
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if plan := strings.Join(lines, "\n"); strings.Contains(plan, "Seq Scan") {
+		t.Error(plan)
+	}
+}

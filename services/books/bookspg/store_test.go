@@ -143,10 +143,11 @@ func TestImportsOfOneNewBookAtOnceMakeOne(t *testing.T) {
 	created := make([]bool, 8)
 	for i := range created {
 		wg.Go(func() {
-			var err error
-			if _, created[i], err = s.PutBySource(context.Background(), draft(1, 5)); err != nil {
+			result, err := s.PutBySource(context.Background(), books.SourceDraft{Draft: draft(1, 5)})
+			if err != nil {
 				t.Error(err)
 			}
+			created[i] = result.Created
 		})
 	}
 	wg.Wait()
@@ -171,7 +172,7 @@ func TestAnImportThatTakesAnothersISBNIsRefused(t *testing.T) {
 	}
 	thief := draft(2, 1)
 	thief.ISBN = owner.ISBN
-	_, _, err := s.PutBySource(context.Background(), thief)
+	_, err := s.PutBySource(context.Background(), books.SourceDraft{Draft: thief})
 	if f := wantKind(t, err, fault.InvalidField); f.Fields[0].Field != "isbn" {
 		t.Errorf("got %v", f.Fields)
 	}

@@ -254,8 +254,8 @@ func changes() []change {
 		{"edit", nil, func(f *shelf) error { _, err := f.Edit(ctx, 1, nil, retitle("edited")); return err }},
 		{"put by source", nil, func(f *shelf) error {
 			d := draft(1)
-			d.Title = "put"
-			_, _, err := f.PutBySource(ctx, d)
+			d.Language = "mi"
+			_, err := f.PutBySource(ctx, books.SourceDraft{Draft: d})
 			return err
 		}},
 		{"adjust", nil, func(f *shelf) error { _, err := f.Adjust(ctx, 1, 5); return err }},

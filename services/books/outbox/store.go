@@ -33,9 +33,9 @@ func (s observed) Edit(ctx context.Context, id int64, ifVersion *int64, edit fun
 }
 
 // PutBySource implements books.Store.
-func (s observed) PutBySource(ctx context.Context, draft books.Draft) (books.Book, bool, error) {
-	book, created, err := s.Store.PutBySource(ctx, draft)
-	return book, created, s.book(ctx, book, err)
+func (s observed) PutBySource(ctx context.Context, record books.SourceDraft) (books.SourceResult, error) {
+	result, err := s.Store.PutBySource(ctx, record)
+	return result, s.book(ctx, result.Book, err)
 }
 
 func (s observed) book(ctx context.Context, b books.Book, err error) error {
