@@ -111,3 +111,19 @@ func TestUnexpectedAnswersAreNotRefusals(t *testing.T) {
 		}
 	}
 }
+
+func TestVotesFollowTheTableOfKinds(t *testing.T) {
+	for _, kind := range fault.Kinds() {
+		err := fault.New(kind, "")
+		want := coordinator.Unsure
+		switch {
+		case kind.Retry() == fault.Anew:
+			want = coordinator.Again
+		case fault.Decides(err):
+			want = coordinator.No
+		}
+		if got := coordinator.VoteOf(err); got != want || fault.Unknown(err) != (got == coordinator.Unsure) && fault.Decides(err) {
+			t.Errorf("%s is vote %d, want %d", kind, got, want)
+		}
+	}
+}

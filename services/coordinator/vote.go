@@ -26,12 +26,11 @@ func VoteOf(err error) Vote {
 	if err == nil {
 		return Yes
 	}
-	switch fault.KindOf(err) {
-	case fault.OutOfStock, fault.BookGone, fault.BookNotFound, fault.BookNotFoundInOrder,
-		fault.OrderNotFound, fault.NotCancellable, fault.NotReturnable, fault.MixedCurrencies, fault.InvalidField:
-		return No
-	case fault.PriceChanged, fault.Contended, fault.Aborted:
+	switch {
+	case fault.KindOf(err).Retry() == fault.Anew:
 		return Again
+	case fault.Decides(err):
+		return No
 	}
 	return Unsure
 }

@@ -30,7 +30,7 @@ func (h *handler) once(c *fiber.Ctx, do func(ctx context.Context, store books.St
 		if err == nil {
 			return answered(c), false, nil
 		}
-		if !binding(err) {
+		if !fault.Decides(err) {
 			return books.Outcome{}, false, err
 		}
 		if err := web.WriteError(c, err); err != nil {
@@ -48,12 +48,6 @@ func (h *handler) once(c *fiber.Ctx, do func(ctx context.Context, store books.St
 		return replay(c, outcome)
 	}
 	return nil
-}
-
-// binding reports that err is a decision of the domain. One that comes of
-// others being busy is none: the next try may well be done.
-func binding(err error) bool {
-	return fault.Refused(err) && fault.KindOf(err) != fault.Contended
 }
 
 func requestHash(c *fiber.Ctx) []byte {

@@ -84,19 +84,10 @@ func event(op Op, step string, err error, at time.Time) Event {
 		e.Kind = UndoFailed
 	case err == nil:
 		e.Kind = StepDone
-	case refuses(err):
+	case fault.Decides(err):
 		e.Kind = StepRefused
 	default:
 		e.Kind = StepUnknown
 	}
 	return e
-}
-
-func refuses(err error) bool {
-	switch fault.KindOf(err) {
-	case fault.OutOfStock, fault.PriceChanged, fault.BookGone, fault.BookNotFound, fault.BookNotFoundInOrder,
-		fault.OrderNotFound, fault.NotCancellable, fault.NotReturnable, fault.PaymentDeclined, fault.InvalidField, fault.Aborted:
-		return true
-	}
-	return false
 }

@@ -114,8 +114,14 @@ func As(err error) *Error {
 }
 
 // Refused reports that the other side decided "no": nothing was changed and
-// asking again unchanged is pointless or at least safe. False for nil.
+// asking again unchanged is pointless or at least safe. False for nil. Whether
+// the "no" may be kept as the request's outcome is what Decides tells.
 func Refused(err error) bool { return err != nil && !Unknown(err) }
+
+// Decides reports that err is a decided "no" about the request itself, which
+// may be bound to its key or its step. False for nil, for what is Unknown, and
+// for what comes of others being busy: the next try may well be done.
+func Decides(err error) bool { return err != nil && rowOf(KindOf(err)).decides }
 
 // Unknown reports that err leaves open whether the work was done: it must be
 // asked again under the same key, and taken for neither done nor refused.

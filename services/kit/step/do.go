@@ -55,7 +55,7 @@ func (p *Participant) do(ctx context.Context, k Key, w Work) (json.RawMessage, e
 	}
 	result, err := run(ctx, c, w)
 	switch {
-	case decided(err):
+	case fault.Decides(err):
 		rollback(ctx, c)
 		return refuse(ctx, c, k, fault.As(err))
 	case err != nil:

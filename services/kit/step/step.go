@@ -16,10 +16,9 @@
 // done, once, and whatever it finds it leaves a tombstone, which refuses a do
 // that comes late.
 //
-// Every answer is one of three: nil is done; a fault for which fault.Refused
-// holds is a decided "no"; anything else leaves the outcome open, and the same
-// call has to be made again. So it has after fault.Contended, which decides
-// nothing about a step.
+// Every answer is one of three: nil is done; a fault for which fault.Decides
+// holds is a decided "no"; after anything else the step has no outcome yet, and
+// the same call has to be made again.
 //
 // Only the leader takes part: every call begins with a write.
 package step
@@ -46,8 +45,8 @@ type Key struct {
 
 // Work makes a step's change in tx and returns its result, which must have a
 // JSON form; nil is none. It must not end the transaction, nor begin one inside
-// it. A fault that it returns undoes the change and, unless it is Contended or
-// leaves the outcome open, is the step's outcome.
+// it. A fault that it returns undoes the change and, if fault.Decides holds for
+// it, is the step's outcome.
 type Work func(ctx context.Context, tx pgx.Tx) (result any, err error)
 
 // Reversal takes a step's change back in tx. result is what its Work returned,
@@ -122,7 +121,7 @@ func (p *Participant) record(op string, k Key, err error) error {
 	result := "done"
 	switch {
 	case err == nil:
-	case decided(err):
+	case fault.Decides(err):
 		result = "refused"
 	default:
 		result = "unknown"
@@ -144,7 +143,3 @@ func (p *Participant) tell(ctx context.Context, k Key) error {
 	}
 	return nil
 }
-
-// decided reports a refusal that holds for good. One that comes of others being
-// busy does not: the next try may well be done.
-func decided(err error) bool { return fault.Refused(err) && fault.KindOf(err) != fault.Contended }

@@ -363,3 +363,20 @@ func TestPruneKeepsMarkersForSixtyDays(t *testing.T) {
 	f.has(100, "undone", 1)
 	f.has(100, "done", 0)
 }
+
+// What decides is the step's outcome for good; after anything else the next
+// call does the work.
+func TestAStepKeepsWhatDecides(t *testing.T) {
+	f := newFixture(t)
+	for _, kind := range fault.Kinds() {
+		k := key()
+		refusal := fault.New(kind, "no")
+		if _, err := f.Do(t.Context(), k, func(context.Context, pgx.Tx) (any, error) { return nil, refusal }); fault.KindOf(err) != kind {
+			t.Fatalf("%s was answered as %v", kind, err)
+		}
+		_, err := f.Do(t.Context(), k, func(context.Context, pgx.Tx) (any, error) { return nil, nil })
+		if kept := fault.KindOf(err) == kind && err != nil; kept != fault.Decides(refusal) {
+			t.Errorf("%s: the next call got %v", kind, err)
+		}
+	}
+}

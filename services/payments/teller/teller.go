@@ -134,9 +134,7 @@ func writing(ctx context.Context) (context.Context, context.CancelFunc) {
 }
 
 // open reports an error that decides nothing: the same call has to come again.
-func open(err error) bool {
-	return fault.Unknown(err) || err != nil && fault.KindOf(err) == fault.Contended
-}
+func open(err error) bool { return err != nil && !fault.Decides(err) }
 
 func (t *Teller) at() time.Time { return t.now().UTC().Truncate(time.Microsecond) }
 

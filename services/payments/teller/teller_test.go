@@ -271,3 +271,29 @@ payments_total{op="void",result="refused"} 1
 		t.Error(err)
 	}
 }
+
+// answers is a provider outside that says one thing after the other.
+type answers chan error
+
+func (a answers) Ask(context.Context, payments.Call) error { return <-a }
+
+// What decides is the outcome of the payment's step; after anything else the
+// provider is asked again.
+func TestThePaymentKeepsWhatDecides(t *testing.T) {
+	b := newBench(t)
+	said := make(answers, 2)
+	b = over(t, b.pool, said)
+	for _, kind := range fault.Kinds() {
+		s := newSale("tok_ok")
+		refusal := fault.New(kind, "no")
+		said <- refusal
+		if _, err := b.op(t.Context(), "authorise", s); fault.KindOf(err) != kind {
+			t.Fatalf("%s was answered as %v", kind, err)
+		}
+		said <- nil
+		_, err := b.op(t.Context(), "authorise", s)
+		if kept := err != nil && fault.KindOf(err) == kind; kept != fault.Decides(refusal) {
+			t.Errorf("%s: the next call got %v", kind, err)
+		}
+	}
+}
