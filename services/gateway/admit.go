@@ -41,6 +41,22 @@ func (t ticket) leave() {
 	}
 }
 
+// beginStream has the request stay, if its client may have one more stream.
+// leaveStream is then to be called in leave's place.
+func (t ticket) beginStream() error {
+	if t.limiter == nil {
+		return nil
+	}
+	return t.limiter.BeginStream(t.client)
+}
+
+func (t ticket) leaveStream() {
+	if t.limiter != nil {
+		t.limiter.EndStream(t.client)
+		t.limiter.Leave(t.client)
+	}
+}
+
 // admit lets a request in, or says why not; either way the answer says how the
 // client stands. It allocates nothing for a client that is known.
 func (a *admission) admit(ctx context.Context, r *fasthttp.RequestCtx, caller *Identity) (ticket, error) {

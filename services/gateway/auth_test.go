@@ -71,14 +71,15 @@ func TestTheCallerComesFromTheTokenAlone(t *testing.T) {
 		text, _ := values[0].(string)
 		return text
 	}
-	a := s.do(t, "POST", "/orders", "{}", "X-Caller", "token:admin", "X-Operator", "yes", "X-Request-Id", "mine-1",
+	a := s.do(t, "POST", "/orders", "{}", "X-Caller", "token:admin", "X-Operator", "yes", "X-Request-Id", "forged", "X-Client-Request-Id", "mine-1",
 		"X-Forwarded-For", "1.2.3.4", "X-Envoy-Max-Retries", "9", "Connection", "X-Private", "X-Private", "1", "Te", "trailers", "Idempotency-Key", "k")
 	for _, name := range []string{"X-Caller", "X-Operator", "X-Forwarded-For", "X-Envoy-Max-Retries", "X-Private", "Te", "Authorization"} {
 		if got := seen(a, name); got != "" {
 			t.Errorf("%s: %s was let through", name, got)
 		}
 	}
-	if seen(a, "X-Request-Id") != "mine-1" || a.Header.Get("X-Request-Id") != "mine-1" || seen(a, "Idempotency-Key") != "k" {
+	if id := a.Header.Get("X-Request-Id"); id == "forged" || seen(a, "X-Request-Id") != id || seen(a, "X-Client-Request-Id") != "mine-1" ||
+		a.Header.Get("X-Client-Request-Id") != "mine-1" || seen(a, "Idempotency-Key") != "k" {
 		t.Errorf("lost on the way: %s", a.text)
 	}
 	a = s.do(t, "POST", "/orders", "{}", "Authorization", client, "X-Caller", "token:admin")

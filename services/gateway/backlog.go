@@ -24,6 +24,12 @@ const (
 	backlogOver     = 20                    // windows without
 	// backlogClocks is how long a clock may be known by the quickest request.
 	backlogClocks = time.Minute
+	// A clock was set back where for so many windows the quickest requests took too
+	// long, and all about the same: those of a backlog differ. So it was where a
+	// request took longer than one can.
+	backlogFlat  = 20
+	backlogBand  = 10 * time.Millisecond
+	backlogTaken = 15 * time.Second // the ingress gives up then
 )
 
 // backlog knows whether more requests come to this machine than it can carry, by
@@ -45,13 +51,19 @@ type backlog struct {
 	calm     int // windows in a row
 
 	// The clocks of the ingress and of this machine differ by what the quickest
-	// request says, of this minute or the one before.
+	// request says, of this minute or the one before. This machine's is the one that
+	// nobody sets, counted from origin; there is one ingress.
+	origin  time.Time
 	clocks  [2]time.Duration
 	clockAt time.Time
+
+	// Of the windows in a row whose quickest requests took about the same.
+	flat            int
+	lowest, highest time.Duration
 }
 
 func newBacklog(registry prometheus.Registerer) *backlog {
-	b := &backlog{waits: prometheus.NewHistogram(prometheus.HistogramOpts{
+	b := &backlog{origin: time.Now(), waits: prometheus.NewHistogram(prometheus.HistogramOpts{
 		Name: "ingress_wait_seconds", Help: "Time that requests were on their way from the ingress.",
 		Buckets: []float64{.001, .0025, .005, .01, .02, .05, .1, .25, .5, 1, 2.5, 5, 10},
 	})}
@@ -61,9 +73,14 @@ func newBacklog(registry prometheus.Registerer) *backlog {
 
 // late tells whether a request comes too late to be let through to a service.
 func (b *backlog) late(h *fasthttp.RequestHeader) bool {
-	now := time.Now()
 	start, ok := requestStart(h.Peek(headerStart))
-	return ok && b.arrived(now, now.Sub(start))
+	if !ok {
+		return false
+	}
+	now := time.Now()
+	// Sub reads the clock that nobody sets where both times have it, as the first
+	// two have and start has not.
+	return b.arrived(now, now.Sub(b.origin)-start.Sub(b.origin.Round(0)))
 }
 
 // arrived counts a request that took so long, by two clocks.
@@ -71,9 +88,17 @@ func (b *backlog) arrived(now time.Time, took time.Duration) (late bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	wait := took - b.clock(now, took)
+	if wait > backlogTaken {
+		b.setClock(now, took)
+		wait = 0
+	}
 	b.waits.Observe(wait.Seconds())
 	if passed := now.Sub(b.begun); passed >= backlogWindow {
 		b.judge(passed)
+		if b.offset() {
+			b.setClock(now, b.base()+b.lowest)
+			wait = took - b.base()
+		}
 		b.begun, b.quickest, b.total = now, wait, 0
 	}
 	b.quickest = min(b.quickest, wait)
@@ -99,6 +124,18 @@ func (b *backlog) judge(passed time.Duration) {
 	}
 }
 
+// offset tells, at the end of a window, whether what looks like a backlog is a
+// clock that was set back.
+func (b *backlog) offset() bool {
+	low, high := min(b.lowest, b.quickest), max(b.highest, b.quickest)
+	if b.flat == 0 || high-low > backlogBand {
+		b.flat, b.lowest, b.highest = 1, b.quickest, b.quickest
+		return false
+	}
+	b.flat, b.lowest, b.highest = b.flat+1, low, high
+	return b.flat >= backlogFlat && low > backlogPatience
+}
+
 // clock is by how much this machine's clock is ahead of the ingress', and less
 // than a millisecond more.
 func (b *backlog) clock(now time.Time, took time.Duration) time.Duration {
@@ -110,7 +147,16 @@ func (b *backlog) clock(now time.Time, took time.Duration) time.Duration {
 	default:
 		b.clocks[0] = min(b.clocks[0], took)
 	}
-	return min(b.clocks[0], b.clocks[1])
+	return b.base()
+}
+
+func (b *backlog) base() time.Duration { return min(b.clocks[0], b.clocks[1]) }
+
+// setClock begins anew: nothing that was found by the other clock holds.
+func (b *backlog) setClock(now time.Time, took time.Duration) {
+	b.clocks, b.clockAt = [2]time.Duration{took, took}, now
+	b.standing.Store(false)
+	b.flat, b.calm = 0, 0
 }
 
 // requestStart reads the header.

@@ -269,22 +269,22 @@ func until(t *testing.T, what string, done func() bool) {
 }
 
 func TestReroutesAreCountedWhoeverMadeThem(t *testing.T) {
-	g := guarded(t, Resilience{}, says(503, "", "3"))
+	g := guarded(t, Resilience{}, says(503, "", "2"))
 	if err := g.read(t.Context()); fault.KindOf(err) != fault.Unavailable {
 		t.Fatal(err)
 	}
-	for by, want := range map[string]float64{byGateway: 1, bySidecar: 4} {
+	for by, want := range map[string]float64{byGateway: 1, bySidecar: 2} {
 		if got := testutil.ToFloat64(g.metrics.reroutes.WithLabelValues("books", by)); got != want {
 			t.Errorf("%v reroutes by the %s, want %v", got, by, want)
 		}
 	}
 	if state := g.Circuits()["books"]; state != "open" {
-		t.Errorf("after 5 reroutes of one call that failed the circuit is %s", state)
+		t.Errorf("after 3 reroutes of one call that failed the circuit is %s", state)
 	}
 }
 
 // mesh is a sidecar before two instances, of which one is dead: it takes them
-// in turn, sends a call three times at most, and gives an instance that failed
+// in turn, sends a call twice at most, and gives an instance that failed
 // three times in a row no calls until it has had a while to recover.
 type mesh struct {
 	mu       sync.Mutex
@@ -314,14 +314,14 @@ func (m *mesh) fail() {
 }
 
 func (m *mesh) serve(w http.ResponseWriter, r *http.Request) {
-	for sent := 1; sent <= 3; sent++ {
+	for sent := 1; sent <= 2; sent++ {
 		if !m.dead() {
 			w.Header().Set("X-Envoy-Attempt-Count", strconv.Itoa(sent))
 			return
 		}
 		m.fail()
 	}
-	says(503, "", "3")(w, r)
+	says(503, "", "2")(w, r)
 }
 
 func TestOneDeadInstanceOfTwoNeverOpensACircuit(t *testing.T) {

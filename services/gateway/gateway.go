@@ -106,32 +106,45 @@ func (g *Gateway) Register(app fiber.Router) {
 
 // handler serves one route.
 func (g *Gateway) handler(r Route) fiber.Handler {
-	base := g.options.Upstreams[r.Upstream]
 	return func(c *fiber.Ctx) error {
-		late := g.metrics.backlog.late(&c.Request().Header)
+		if g.metrics.backlog.late(&c.Request().Header) {
+			c.SetUserContext(asLate(c.UserContext()))
+		}
 		caller, let, err := g.enter(c, r)
 		if err != nil {
 			return err
 		}
+		if r.Answer == Events {
+			return g.serveStream(c, r, caller, let)
+		}
 		defer let.leave()
-		to, err := target(base, c.Path(), string(c.Context().URI().QueryString()))
+		request, err := g.request(c, r, caller)
 		if err != nil {
 			return err
 		}
-		if late {
-			c.SetUserContext(asLate(c.UserContext()))
-		}
-		if answered, err := g.cached(c, r, to); answered || err != nil {
+		if answered, err := g.cached(c, r, request); answered || err != nil {
 			return err
 		}
-		answer, err := g.forward(web.Context(c), r, upstreamRequest{
-			method: r.Method, url: to, header: requestHeaders(c, caller), body: c.BodyRaw(),
-		})
+		answer, err := g.forward(web.Context(c), r, request)
 		if err != nil {
 			return err
 		}
 		return respond(c, answer)
 	}
+}
+
+// request is what goes to the service of a request that was let in. Only now
+// its body is read.
+func (g *Gateway) request(c *fiber.Ctx, r Route, caller *Identity) (upstreamRequest, error) {
+	to, err := target(g.options.Upstreams[r.Upstream], c.Path(), string(c.Context().URI().QueryString()))
+	if err != nil {
+		return upstreamRequest{}, err
+	}
+	body, err := web.Body(c, r.Body)
+	if err != nil {
+		return upstreamRequest{}, err
+	}
+	return upstreamRequest{method: r.Method, url: to, header: requestHeaders(c, caller), body: body}, nil
 }
 
 // enter lets a request in that may use the route, as far as its client's limits

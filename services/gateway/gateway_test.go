@@ -18,6 +18,7 @@ import (
 	"go.uber.org/goleak"
 
 	"bookstore/services/gateway"
+	"bookstore/services/gateway/limit"
 	"bookstore/services/kit/redis/redistest"
 	"bookstore/services/kit/web"
 )
@@ -41,6 +42,7 @@ type shop struct {
 type options struct {
 	operatorForCatalogue bool
 	upstream             http.HandlerFunc
+	limits               limit.Limits
 }
 
 func open(t testing.TB, o options) *shop {
@@ -64,11 +66,11 @@ func open(t testing.TB, o options) *shop {
 		}
 		upstreams[name] = u
 	}
-	s.serve(t, upstreams, o.operatorForCatalogue)
+	s.serve(t, upstreams, o)
 	return s
 }
 
-func (s *shop) serve(t testing.TB, upstreams map[gateway.Upstream]*url.URL, operatorForCatalogue bool) {
+func (s *shop) serve(t testing.TB, upstreams map[gateway.Upstream]*url.URL, o options) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "tokens")
 	if err := os.WriteFile(path, []byte(tokenFile), 0o600); err != nil {
@@ -79,14 +81,14 @@ func (s *shop) serve(t testing.TB, upstreams map[gateway.Upstream]*url.URL, oper
 		t.Fatal(err)
 	}
 	g, err := gateway.New(gateway.Options{
-		Upstreams: upstreams, Tokens: tokens, OperatorForCatalogue: operatorForCatalogue,
+		Upstreams: upstreams, Tokens: tokens, OperatorForCatalogue: o.operatorForCatalogue, Limits: o.limits,
 		Registry: s.registry, Log: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(g.Close)
-	s.app = web.New(web.Options{Service: "gateway", Registry: s.registry, Health: g.Health})
+	s.app = web.New(web.Options{Door: true, Service: "gateway", Registry: s.registry, Health: g.Health})
 	g.Register(s.app)
 }
 

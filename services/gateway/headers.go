@@ -18,8 +18,13 @@ var hopByHop = map[string]bool{
 // ours are request headers that only the gateway may set, or that are for the
 // gateway alone: a client's are dropped.
 var ours = map[string]bool{
-	web.HeaderCaller: true, "X-Operator": true, web.HeaderRequestID: true, web.HeaderTimeout: true, headerClientAddress: true, headerStart: true,
+	web.HeaderCaller: true, "X-Operator": true, web.HeaderRequestID: true, web.HeaderClientRequestID: true, web.HeaderTimeout: true, headerClientAddress: true, headerStart: true,
 	"Authorization": true, "Host": true, "Content-Length": true, "Expect": true,
+}
+
+// inside are headers of answers that are written here, or are not for clients.
+var inside = map[string]bool{
+	web.HeaderRequestID: true, web.HeaderClientRequestID: true, "Content-Length": true, "Server": true, headerHighest: true,
 }
 
 // kept tells whether a header goes on to the other side; named are those that
@@ -39,6 +44,9 @@ func requestHeaders(c *fiber.Ctx, caller *Identity) http.Header {
 		}
 	})
 	header.Set(web.HeaderRequestID, web.RequestID(web.Context(c)))
+	if theirs := c.GetRespHeader(web.HeaderClientRequestID); theirs != "" {
+		header.Set(web.HeaderClientRequestID, theirs)
+	}
 	if caller != nil {
 		header.Set(web.HeaderCaller, caller.Client())
 	}
@@ -48,11 +56,19 @@ func requestHeaders(c *fiber.Ctx, caller *Identity) http.Header {
 	return header
 }
 
-// respond passes an upstream's answer on.
+// respond passes an upstream's whole answer on.
 func respond(c *fiber.Ctx, a *upstreamAnswer) error {
+	respondHead(c, a)
+	return c.Send(a.body)
+}
+
+// respondHead passes on what an answer begins with. Where nobody did the work,
+// the ingress is told that this is final: the gateway has asked again as often as
+// is good.
+func respondHead(c *fiber.Ctx, a *upstreamAnswer) {
 	named := connectionNames(a.header.Get("Connection"))
 	for name, values := range a.header {
-		if !kept(name, named) || name == "Content-Length" || name == "Server" || name == web.HeaderRequestID {
+		if !kept(name, named) || inside[name] {
 			continue
 		}
 		for i, value := range values {
@@ -63,11 +79,10 @@ func respond(c *fiber.Ctx, a *upstreamAnswer) error {
 			}
 		}
 	}
-	c.Status(a.status)
-	if a.stream != nil {
-		return passOn(c, a.stream)
+	if a.unserved() {
+		c.Set(web.HeaderFinal, "true")
 	}
-	return c.Send(a.body)
+	c.Status(a.status)
 }
 
 func connectionNames(header string) map[string]bool {

@@ -11,9 +11,16 @@ import (
 	"bookstore/services/kit/web"
 )
 
-// attempts is how often a call is sent at most: once, and once more to what
-// will usually be another instance.
-const attempts = 2
+const (
+	// attempts is how often a call is sent at most: once, and once more to what
+	// will usually be another instance.
+	attempts = 2
+	// enoughTries is how many tries a call has had, the sidecar's included, when it
+	// is not sent again. The sidecar makes two of each that may be repeated, and so
+	// a call is tried four times at most: once more than it takes an instance that
+	// fails to be ejected (jobs/mesh).
+	enoughTries = 3
+)
 
 // leastTime is what must be left of the deadline for a second attempt.
 const leastTime = 50 * time.Millisecond
@@ -57,11 +64,21 @@ func (g *Gateway) deliver(ctx context.Context, v *visit, request upstreamRequest
 				return answer, nil
 			}
 		}
-		if try == attempts || !mayRepeat || !timeLeft(ctx) || !v.mayResend() {
+		if spent(v, try, err) || !mayRepeat || !timeLeft(ctx) || !v.mayResend() {
 			return answer, err
 		}
 		g.options.Log.InfoContext(ctx, "rerouting", "upstream", r.Upstream, "route", r.Pattern, "error", err)
 	}
+}
+
+// spent tells whether a call has been sent often enough. The sidecar does not
+// repeat what took it too long, so that this may be sent a third time: the first
+// two may both have gone to an instance that hangs.
+func spent(v *visit, sent int, err error) bool {
+	if v.reroutes+1 >= enoughTries {
+		return true
+	}
+	return sent >= attempts && fault.KindOf(err) != fault.DeadlineExceeded
 }
 
 // setTimeLeft tells the upstream how long its answer will be waited for.

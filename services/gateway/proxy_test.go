@@ -48,6 +48,65 @@ func problem(status int, code string) http.HandlerFunc {
 	}
 }
 
+// tried is a sidecar's answer after so many tries.
+func tried(times int) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("X-Envoy-Attempt-Count", strconv.Itoa(times))
+		plainly(http.StatusServiceUnavailable)(w, r)
+	}
+}
+
+// A sidecar that makes two tries of each call leaves four in all, whatever fails.
+func TestACallIsTriedFourTimesAtMost(t *testing.T) {
+	for name, upstream := range map[string]func(*atomic.Int64) http.HandlerFunc{
+		"nobody is there": func(tries *atomic.Int64) http.HandlerFunc {
+			return func(w http.ResponseWriter, r *http.Request) { tries.Add(2); tried(2)(w, r) }
+		},
+		"all take too long": func(tries *atomic.Int64) http.HandlerFunc {
+			return func(w http.ResponseWriter, r *http.Request) { tries.Add(1); plainly(504)(w, r) }
+		},
+		"two take too long, then nobody is there": func(tries *atomic.Int64) http.HandlerFunc {
+			return func(w http.ResponseWriter, r *http.Request) {
+				if tries.Load() < 2 {
+					tries.Add(1)
+					plainly(504)(w, r)
+					return
+				}
+				tries.Add(2)
+				tried(2)(w, r)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var tries atomic.Int64
+			a := open(t, options{upstream: upstream(&tries)}).do(t, "GET", "/books/1", "")
+			if n := tries.Load(); n > 4 || n < 3 || a.StatusCode < 500 {
+				t.Errorf("%d tries for %d", n, a.StatusCode)
+			}
+			// Nor does the ingress begin all over again.
+			if a.Header.Get("X-Envoy-Ratelimited") == "" {
+				t.Errorf("the ingress is not told that this is final: %v", a.Header)
+			}
+		})
+	}
+}
+
+// What a service refuses to be rid of load is not to come again by way of the
+// ingress, and neither is anything else that a gateway has answered.
+func TestTheIngressIsToldWhatIsFinal(t *testing.T) {
+	for code, want := range map[string]int{"overloaded": 503, "unavailable": 503, "outcome_unknown": 503, "deadline_exceeded": 504, "out_of_stock": 409} {
+		s := open(t, options{upstream: problem(want, code)})
+		a := s.do(t, "POST", "/orders", "{}", "Idempotency-Key", "k")
+		a.want(t, want, code)
+		if final := a.Header.Get("X-Envoy-Ratelimited") != ""; final != (want > 500) {
+			t.Errorf("%s: %v", code, a.Header)
+		}
+		if n := s.calls.Load(); n != 1 {
+			t.Errorf("%s of the coordinator was asked for %d times", code, n)
+		}
+	}
+}
+
 func TestReroutes(t *testing.T) {
 	cases := []struct {
 		name         string
@@ -72,7 +131,9 @@ func TestReroutes(t *testing.T) {
 		{"a stream that nobody was there for", flaky(1, plainly(503)), "GET", "/checkouts/1/events", "", 200, "", 2},
 		{"a stream of nothing", flaky(1, problem(404, "not_found")), "GET", "/checkouts/1/events", "", 404, "not_found", 1},
 		{"a delete", flaky(1, plainly(503)), "DELETE", "/books/1", "k", 503, "unavailable", 1},
-		{"a proxy's time-out", flaky(2, plainly(504)), "GET", "/books/1", "", 504, "deadline_exceeded", 2},
+		{"a proxy's time-out, twice", flaky(2, plainly(504)), "GET", "/books/1", "", 200, "", 3},
+		{"a proxy's time-out, three times", flaky(3, plainly(504)), "GET", "/books/1", "", 504, "deadline_exceeded", 3},
+		{"what the sidecar tried twice", flaky(1, tried(2)), "GET", "/books/1", "", 200, "", 2},
 		{"the service's own problem", flaky(1, problem(503, "overloaded")), "GET", "/books/1", "", 503, "overloaded", 1},
 		{"the service's refusal", flaky(1, problem(409, "out_of_stock")), "POST", "/orders", "k", 409, "out_of_stock", 1},
 	}
@@ -152,7 +213,7 @@ func TestNobodyListening(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.serve(t, map[gateway.Upstream]*url.URL{gateway.Books: nobody, gateway.Orders: nobody, gateway.Coordinator: nobody}, false)
+	s.serve(t, map[gateway.Upstream]*url.URL{gateway.Books: nobody, gateway.Orders: nobody, gateway.Coordinator: nobody}, options{})
 	s.do(t, "GET", "/books/1", "").want(t, http.StatusServiceUnavailable, "unavailable")
 	a := s.do(t, "GET", "/health", "")
 	a.want(t, http.StatusOK, "")
@@ -200,14 +261,18 @@ func TestAnswersArePassedOnWhole(t *testing.T) {
 		h.Set("X-Envoy-Attempt-Count", "2")
 		h.Set("Server", "envoy")
 		h.Set("X-Request-Id", "theirs")
+		h.Set("X-Highest-Book-Id", "9")
 		w.WriteHeader(http.StatusCreated)
 		_, _ = w.Write([]byte(`{"id":7}`))
 	}})
-	a := s.do(t, "POST", "/orders", "{}", "X-Request-Id", "mine")
+	a := s.do(t, "POST", "/orders", "{}", "X-Request-Id", "forged")
 	a.want(t, http.StatusCreated, "")
+	if id := a.Header.Get("X-Request-Id"); id == "forged" || id == "theirs" {
+		t.Errorf("X-Request-Id is %q", id)
+	}
 	for name, want := range map[string]string{
 		"Etag": `"1.2"`, "Location": "/orders/7", "Idempotent-Replayed": "true", "Content-Type": "application/json",
-		"X-Request-Id": "mine", "X-Envoy-Upstream-Service-Time": "", "X-Envoy-Attempt-Count": "", "Server": "",
+		"X-Highest-Book-Id": "", "Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", "X-Envoy-Upstream-Service-Time": "", "X-Envoy-Attempt-Count": "", "Server": "",
 	} {
 		if got := a.Header.Get(name); got != want {
 			t.Errorf("%s is %q, want %q", name, got, want)

@@ -33,9 +33,10 @@ func (unkept) Error() string { return "the answer is not one to keep" }
 // cached answers a request of a route whose answers are kept. It returns false
 // for one that is to be passed on all the same: the service has to say what it
 // thinks of parameters and bodies that do not belong there.
-func (g *Gateway) cached(c *fiber.Ctx, r Route, to *url.URL) (answered bool, err error) {
+func (g *Gateway) cached(c *fiber.Ctx, r Route, request upstreamRequest) (answered bool, err error) {
+	to := request.url
 	switch {
-	case r.Cache == NotCached || len(c.BodyRaw()) > 0:
+	case r.Cache == NotCached || len(request.body) > 0:
 		return false, nil
 	case r.Cache == CachedList && c.Get(web.HeaderConsistency) != "":
 		return false, nil // a list that has to show its reader's write

@@ -31,7 +31,7 @@ const (
 
 // Route is one call of the API: where it goes, how long it may take, who may
 // use it, whether it may be sent a second time when the first came to nothing,
-// and whether its answer may be kept.
+// whether its answer may be kept, and how large it may be.
 type Route struct {
 	Method   string
 	Pattern  string // Fiber's pattern; what matches none of them is not let in
@@ -41,6 +41,7 @@ type Route struct {
 	Repeat   Repeat
 	Answer   Answer
 	Cache    Cacheability
+	Body     int // bytes that a body may have
 }
 
 // Repeat is when a call may be sent again although the first may have arrived.
@@ -73,6 +74,12 @@ const (
 	CachedList              // near, for as long as a list may lag
 )
 
+// What bodies may have. The largest that a service takes has some 40 KiB.
+const (
+	short = 16 << 10
+	long  = 64 << 10
+)
+
 const (
 	forRead  = 5 * time.Second
 	forWrite = 5 * time.Second
@@ -84,33 +91,33 @@ const (
 // Routes is the API as it is reachable from outside, and all of it.
 func Routes() []Route {
 	return []Route{
-		{http.MethodGet, "/books", Books, forRead, Anyone, Always, JSON, CachedList},
-		{http.MethodPost, "/books", Books, forWrite, Catalogue, WithKey, JSON, NotCached},
+		{http.MethodGet, "/books", Books, forRead, Anyone, Always, JSON, CachedList, short},
+		{http.MethodPost, "/books", Books, forWrite, Catalogue, WithKey, JSON, NotCached, long},
 		// Before :id, which would match it too.
-		{http.MethodPut, "/books/by-source", Books, forWrite, Catalogue, Always, JSON, NotCached},
-		{http.MethodPut, "/books/by-source/:sourceId", Books, forWrite, Catalogue, Always, JSON, NotCached},
-		{http.MethodGet, "/books/:id", Books, forRead, Anyone, Always, JSON, CachedBook},
-		{http.MethodPut, "/books/:id", Books, forWrite, Catalogue, Never, JSON, NotCached},
-		{http.MethodPatch, "/books/:id", Books, forWrite, Catalogue, Never, JSON, NotCached},
-		{http.MethodDelete, "/books/:id", Books, forWrite, Catalogue, Never, JSON, NotCached},
-		{http.MethodGet, "/books/:id/availability", Books, forRead, Anyone, Always, JSON, NotCached},
-		{http.MethodPost, "/books/:id/stock", Books, forWrite, Catalogue, WithKey, JSON, NotCached},
+		{http.MethodPut, "/books/by-source", Books, forWrite, Catalogue, Always, JSON, NotCached, long},
+		{http.MethodPut, "/books/by-source/:sourceId", Books, forWrite, Catalogue, Always, JSON, NotCached, long},
+		{http.MethodGet, "/books/:id", Books, forRead, Anyone, Always, JSON, CachedBook, short},
+		{http.MethodPut, "/books/:id", Books, forWrite, Catalogue, Never, JSON, NotCached, long},
+		{http.MethodPatch, "/books/:id", Books, forWrite, Catalogue, Never, JSON, NotCached, long},
+		{http.MethodDelete, "/books/:id", Books, forWrite, Catalogue, Never, JSON, NotCached, short},
+		{http.MethodGet, "/books/:id/availability", Books, forRead, Anyone, Always, JSON, NotCached, short},
+		{http.MethodPost, "/books/:id/stock", Books, forWrite, Catalogue, WithKey, JSON, NotCached, short},
 
-		{http.MethodGet, "/orders", Orders, forRead, Anyone, Always, JSON, NotCached},
-		{http.MethodGet, "/orders/:id", Orders, forRead, Anyone, Always, JSON, NotCached},
-		{http.MethodPost, "/orders", Coordinator, forTransaction, Anyone, WithKey, JSON, NotCached},
-		{http.MethodPost, "/orders/:id/cancel", Coordinator, forTransaction, Anyone, Always, JSON, NotCached},
-		{http.MethodPost, "/orders/:id/returns", Coordinator, forTransaction, Anyone, WithKey, JSON, NotCached},
-		{http.MethodGet, "/returns/:id", Coordinator, forRead, Anyone, Always, JSON, NotCached},
+		{http.MethodGet, "/orders", Orders, forRead, Anyone, Always, JSON, NotCached, short},
+		{http.MethodGet, "/orders/:id", Orders, forRead, Anyone, Always, JSON, NotCached, short},
+		{http.MethodPost, "/orders", Coordinator, forTransaction, Anyone, WithKey, JSON, NotCached, long},
+		{http.MethodPost, "/orders/:id/cancel", Coordinator, forTransaction, Anyone, Always, JSON, NotCached, short},
+		{http.MethodPost, "/orders/:id/returns", Coordinator, forTransaction, Anyone, WithKey, JSON, NotCached, long},
+		{http.MethodGet, "/returns/:id", Coordinator, forRead, Anyone, Always, JSON, NotCached, short},
 
-		{http.MethodPost, "/checkouts", Coordinator, forTransaction, Anyone, WithKey, JSON, NotCached},
-		{http.MethodGet, "/checkouts/:id", Coordinator, forRead, Anyone, Always, JSON, NotCached},
-		{http.MethodGet, "/checkouts/:id/events", Coordinator, forRead, Anyone, Always, Events, NotCached},
-		{http.MethodPost, "/checkouts/:id/approve", Coordinator, forTransaction, Anyone, Always, JSON, NotCached},
-		{http.MethodPost, "/checkouts/:id/cancel", Coordinator, forTransaction, Anyone, Always, JSON, NotCached},
-		{http.MethodPost, "/checkouts/:id/retry", Coordinator, forTransaction, Operators, Always, JSON, NotCached},
+		{http.MethodPost, "/checkouts", Coordinator, forTransaction, Anyone, WithKey, JSON, NotCached, long},
+		{http.MethodGet, "/checkouts/:id", Coordinator, forRead, Anyone, Always, JSON, NotCached, short},
+		{http.MethodGet, "/checkouts/:id/events", Coordinator, forRead, Anyone, Always, Events, NotCached, short},
+		{http.MethodPost, "/checkouts/:id/approve", Coordinator, forTransaction, Anyone, Always, JSON, NotCached, short},
+		{http.MethodPost, "/checkouts/:id/cancel", Coordinator, forTransaction, Anyone, Always, JSON, NotCached, short},
+		{http.MethodPost, "/checkouts/:id/retry", Coordinator, forTransaction, Operators, Always, JSON, NotCached, short},
 
-		{http.MethodGet, "/transactions", Coordinator, forRead, Operators, Always, JSON, NotCached},
-		{http.MethodGet, "/transactions/:gid", Coordinator, forRead, Operators, Always, JSON, NotCached},
+		{http.MethodGet, "/transactions", Coordinator, forRead, Operators, Always, JSON, NotCached, short},
+		{http.MethodGet, "/transactions/:gid", Coordinator, forRead, Operators, Always, JSON, NotCached, short},
 	}
 }

@@ -52,9 +52,41 @@ func (s stream) Close() error {
 	return s.ReadCloser.Close()
 }
 
-// passOn answers with an upstream's stream, each piece when it comes.
-func passOn(c *fiber.Ctx, from io.ReadCloser) error {
+// serveStream serves a call that is answered with a stream, which counts as one of
+// its client's until it is closed.
+func (g *Gateway) serveStream(c *fiber.Ctx, r Route, caller *Identity, let ticket) error {
+	if err := let.beginStream(); err != nil {
+		let.leave()
+		return err
+	}
+	begun := false
+	defer func() {
+		if !begun {
+			let.leaveStream()
+		}
+	}()
+	request, err := g.request(c, r, caller)
+	if err != nil {
+		return err
+	}
+	answer, err := g.forward(web.Context(c), r, request)
+	if err != nil {
+		return err
+	}
+	if answer.stream == nil {
+		return respond(c, answer)
+	}
+	respondHead(c, answer)
+	err = passOn(c, answer.stream, let.leaveStream)
+	begun = err == nil
+	return err
+}
+
+// passOn answers with an upstream's stream, each piece when it comes. Unless it
+// fails, closed is called at the end.
+func passOn(c *fiber.Ctx, from io.ReadCloser, closed func()) error {
 	err := web.Stream(c, func(ctx context.Context, w io.Writer) error {
+		defer closed()
 		over := context.AfterFunc(ctx, func() { _ = from.Close() })
 		defer over()
 		defer func() { _ = from.Close() }()

@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"testing"
 	"time"
+
+	"bookstore/services/gateway/limit"
 )
 
 // listen serves the shop on a port of its own: streams need a network. stop
@@ -184,4 +186,61 @@ func TestStreamsAreForThoseWhoTakeThem(t *testing.T) {
 	if a.StatusCode != http.StatusMethodNotAllowed {
 		t.Errorf("HEAD was answered %d", a.StatusCode)
 	}
+}
+
+// A stream counts until it is closed: a client gets four, whatever it does, others
+// get theirs, and closing one makes room.
+func TestAClientHasFourStreams(t *testing.T) {
+	upstream := newLive()
+	base, _ := open(t, options{upstream: upstream.hold, limits: limit.Limits{Rate: 1e6, Burst: 1e6, InFlight: 64}}).listen(t)
+	opened := func(who string) (status int, leave func()) {
+		t.Helper()
+		ctx, leave := context.WithCancel(t.Context())
+		t.Cleanup(leave)
+		r, err := http.NewRequestWithContext(ctx, http.MethodGet, base+"/checkouts/0190/events", http.NoBody)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("X-Client-Address", who)
+		response, err := (&http.Transport{DisableKeepAlives: true}).RoundTrip(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = response.Body.Close() })
+		return response.StatusCode, leave
+	}
+	got := map[int]int{}
+	var leaves []func()
+	for range 128 {
+		status, leave := opened("192.0.2.1")
+		if got[status]++; status == http.StatusOK {
+			leaves = append(leaves, leave)
+		}
+	}
+	if got[http.StatusOK] != 4 || got[http.StatusTooManyRequests] != 124 {
+		t.Errorf("of 128 there were answered %v", got)
+	}
+	for range 4 {
+		if status, _ := opened("192.0.2.2"); status != http.StatusOK {
+			t.Errorf("another client was answered %d", status)
+		}
+	}
+	leaves[0]()
+	tick, limit := time.NewTicker(10*time.Millisecond), time.After(5*time.Second)
+	defer tick.Stop()
+	for status := 0; status != http.StatusOK; status, _ = opened("192.0.2.1") {
+		select {
+		case <-tick.C:
+		case <-limit:
+			t.Fatal("no room after a stream was closed")
+		}
+	}
+}
+
+// hold is a stream that says nothing.
+func (l *live) hold(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Content-Type", "text/event-stream")
+	w.WriteHeader(http.StatusOK)
+	_ = http.NewResponseController(w).Flush()
+	<-r.Context().Done()
 }

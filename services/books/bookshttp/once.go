@@ -24,7 +24,11 @@ func (h *handler) once(c *fiber.Ctx, do func(ctx context.Context, store books.St
 	if text == "" {
 		return do(web.Context(c), h.store)
 	}
-	key := books.Key{Caller: web.Caller(c), Key: text, RequestHash: requestHash(c)}
+	body, err := web.Body(c, 0)
+	if err != nil {
+		return err
+	}
+	key := books.Key{Caller: web.Caller(c), Key: text, RequestHash: requestHash(c, body)}
 	outcome, replayed, err := h.store.Once(web.Context(c), key, func(ctx context.Context, store books.Store) (books.Outcome, bool, error) {
 		err := do(ctx, store)
 		if err == nil {
@@ -50,9 +54,9 @@ func (h *handler) once(c *fiber.Ctx, do func(ctx context.Context, store books.St
 	return nil
 }
 
-func requestHash(c *fiber.Ctx) []byte {
+func requestHash(c *fiber.Ctx, body []byte) []byte {
 	hash := sha256.New()
-	for _, part := range []string{c.Method(), c.Path(), string(c.Body())} {
+	for _, part := range []string{c.Method(), c.Path(), string(body)} {
 		hash.Write([]byte(part))
 		hash.Write([]byte{0})
 	}

@@ -117,7 +117,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 	app := web.New(web.Options{
 		Service: name, Version: s.Version, Instance: s.Instance, Log: log, Registry: registry,
 		Ready: gate.Ready, Health: health(front, store), Circuits: front.Circuits, Deadline: requestDeadline,
-		ServedBy: s.Instance[:min(servedBy, len(s.Instance))], Express: front.Express,
+		Door: true, ServedBy: s.Instance[:min(servedBy, len(s.Instance))], Express: front.Express,
 	})
 	front.Register(app)
 	openapi.Routes(app)

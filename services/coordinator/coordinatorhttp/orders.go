@@ -78,8 +78,8 @@ func (a api) cancelOrder(c *fiber.Ctx) error {
 
 // emptyBody refuses a body that says anything: a cancel has nothing to say.
 func emptyBody(c *fiber.Ctx) error {
-	if len(c.Body()) == 0 {
-		return nil
+	if body, err := web.Body(c, 0); err != nil || len(body) == 0 {
+		return err
 	}
 	return web.DecodeJSON(c, &struct{}{})
 }

@@ -11,6 +11,7 @@ type client struct {
 	policy       string
 
 	inFlight int
+	streams  int       // of those in flight
 	used     time.Time // when it was last here
 
 	permits int       // leased, not used yet

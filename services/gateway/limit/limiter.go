@@ -131,3 +131,32 @@ func (l *Limiter) Leave(name string) {
 		c.inFlight--
 	}
 }
+
+// BeginStream counts a request of the client's, which was let in, as a stream
+// too, or refuses it with fault.TooManyInFlight. After a nil error EndStream must
+// be called, before Leave.
+func (l *Limiter) BeginStream(name string) error {
+	s := l.shardOf(name)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c := s.clients[name]
+	if c == nil {
+		return nil // has left
+	}
+	if most := c.limits.Streams(); c.streams >= most {
+		l.metrics.tooMany.Inc()
+		return fault.Newf(fault.TooManyInFlight, "you have %d streams open, and may have %d: close one of them", c.streams, most)
+	}
+	c.streams++
+	return nil
+}
+
+// EndStream says that a stream is closed.
+func (l *Limiter) EndStream(name string) {
+	s := l.shardOf(name)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if c := s.clients[name]; c != nil && c.streams > 0 {
+		c.streams--
+	}
+}

@@ -34,6 +34,13 @@ func (l Limits) Validate() error {
 	return errors.Join(errs...)
 }
 
+// streamShare is how many requests a client may have in flight for each stream.
+const streamShare = 16
+
+// Streams is how many of the requests in flight at one gateway may be streams,
+// which stay until they are closed: 4 of 64.
+func (l Limits) Streams() int { return max(1, l.InFlight/streamShare) }
+
 // leaseTime is how long the permits of a lease last a client that uses its
 // whole rate at one gateway. It is what a limit is inexact by.
 const leaseTime = 50 * time.Millisecond

@@ -32,12 +32,3 @@ func Encode(v any) ([]byte, error) {
 	}
 	return bytes.TrimSuffix(body.Bytes(), []byte("\n")), nil
 }
-
-// AcceptJSON refuses requests whose Accept header rules out JSON, before they
-// do anything. Put it before a service's routes.
-func AcceptJSON(c *fiber.Ctx) error {
-	if c.Accepts(JSONType, ProblemType) == "" {
-		return fault.New(fault.NotAcceptable, "this call answers in application/json")
-	}
-	return c.Next()
-}

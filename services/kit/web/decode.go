@@ -27,7 +27,11 @@ func DecodeAs(c *fiber.Ctx, v any, mediaTypes ...string) error {
 	if err := checkMediaType(c.Get(fiber.HeaderContentType), mediaTypes); err != nil {
 		return err
 	}
-	return Unmarshal(c.Body(), v)
+	body, err := Body(c, 0)
+	if err != nil {
+		return err
+	}
+	return Unmarshal(body, v)
 }
 
 func checkMediaType(header string, allowed []string) error {

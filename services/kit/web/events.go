@@ -60,12 +60,3 @@ func LastEventID(c *fiber.Ctx) (int64, error) {
 	}
 	return int64(id), nil
 }
-
-// AcceptEvents refuses requests whose Accept header rules out a stream of
-// events. Put it before the route instead of AcceptJSON.
-func AcceptEvents(c *fiber.Ctx) error {
-	if c.Accepts(EventsType) == "" {
-		return fault.New(fault.NotAcceptable, "this call answers in "+EventsType)
-	}
-	return c.Next()
-}

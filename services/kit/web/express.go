@@ -2,7 +2,6 @@ package web
 
 import (
 	"context"
-	"crypto/rand"
 	"time"
 
 	"github.com/gofiber/fiber/v2"
@@ -53,8 +52,9 @@ func (s *server) tryExpress(ctx *fasthttp.RequestCtx) (route string, err error) 
 func (s *server) finishExpress(ctx *fasthttp.RequestCtx, route string, start time.Time) {
 	header := &ctx.Response.Header
 	if len(header.Peek(HeaderRequestID)) == 0 {
-		header.SetBytesV(HeaderRequestID, expressID(ctx))
+		s.nameRequest(ctx)
 	}
+	writeDefaults(header)
 	if s.ServedBy != "" {
 		header.Set(HeaderServedBy, s.ServedBy)
 	}
@@ -64,17 +64,10 @@ func (s *server) finishExpress(ctx *fasthttp.RequestCtx, route string, start tim
 	r := seen{method: methodName(ctx.Method()), route: route, status: ctx.Response.StatusCode(), took: time.Since(start)}
 	background := context.Background()
 	if s.Log.Enabled(background, r.level()) {
-		r.path = string(ctx.Path())
+		r.path, r.client = string(ctx.Path()), string(header.Peek(HeaderClientRequestID))
 		background = origin.With(background, origin.Origin{RequestID: string(header.Peek(HeaderRequestID))})
 	}
 	s.account(background, r)
-}
-
-func expressID(ctx *fasthttp.RequestCtx) []byte {
-	if id := ctx.Request.Header.Peek(HeaderRequestID); sane(id) {
-		return id
-	}
-	return []byte(rand.Text())
 }
 
 // methodName is the name without a copy.

@@ -37,10 +37,12 @@ func (s *server) observe(c *fiber.Ctx) error {
 			return err
 		}
 	}
+	writeDefaults(&c.Response().Header)
 	if !s.Ready() {
 		c.Set(fiber.HeaderConnection, "close")
 	}
 	s.account(Context(c), seen{
+		client: string(c.Response().Header.Peek(HeaderClientRequestID)),
 		method: c.Method(), route: route, path: c.Path(), status: c.Response().StatusCode(), took: time.Since(start), shed: sheds(failure),
 	})
 	return nil
@@ -77,6 +79,7 @@ func routeOf(c *fiber.Ctx, err error) string {
 // seen is what is counted and logged of a request.
 type seen struct {
 	method, route, path string
+	client              string // its own id of the request
 	status              int
 	took                time.Duration
 	shed                bool
@@ -84,10 +87,26 @@ type seen struct {
 
 func (s *server) account(ctx context.Context, r seen) {
 	s.metrics.done(r)
-	if level := r.level(); s.Log.Enabled(ctx, level) {
-		s.Log.LogAttrs(ctx, level, "request",
-			slog.String("method", r.method), slog.String("route", r.route), slog.String("path", r.path),
-			slog.Int("status", r.status), slog.Duration("took", r.took))
+	level := r.level()
+	if !s.Log.Enabled(ctx, level) {
+		return
+	}
+	line := []slog.Attr{
+		slog.String("method", r.method), slog.String("route", r.route), slog.String("path", r.path),
+		slog.Int("status", r.status), slog.Duration("took", r.took),
+	}
+	if r.client != "" {
+		line = append(line, slog.String("clientRequestId", r.client))
+	}
+	s.Log.LogAttrs(ctx, level, "request", line...)
+}
+
+// writeDefaults adds what every answer has: it is what it says it is, and nobody
+// keeps what does not say that it may be kept.
+func writeDefaults(h *fasthttp.ResponseHeader) {
+	h.Set(fiber.HeaderXContentTypeOptions, "nosniff")
+	if len(h.Peek(fiber.HeaderCacheControl)) == 0 {
+		h.Set(fiber.HeaderCacheControl, "no-store")
 	}
 }
 

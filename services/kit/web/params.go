@@ -1,6 +1,7 @@
 package web
 
 import (
+	"bytes"
 	"net/url"
 	"regexp"
 	"slices"
@@ -34,9 +35,10 @@ func PathInt64(c *fiber.Ctx, name string) (int64, error) {
 	return id, nil
 }
 
-// PathUUID reads a UUID in its canonical lower-case form; anything else is NotFound.
+// PathUUID reads a UUID, in small letters or capitals, and returns its canonical
+// form, in small letters; anything else is NotFound.
 func PathUUID(c *fiber.Ctx, name string) (string, error) {
-	text := c.Params(name)
+	text := strings.ToLower(c.Params(name))
 	if !canonicalUUID.MatchString(text) || uuid.Validate(text) != nil {
 		return "", fault.New(fault.NotFound, "there is no such id")
 	}
@@ -52,22 +54,29 @@ func PathText(c *fiber.Ctx, name string) (string, error) {
 	return text, nil
 }
 
-// AllowQuery refuses query parameters other than these, and repeated ones.
+// AllowQuery refuses query parameters other than these, repeated ones, and those
+// without a value: a filter that was left empty is a mistake of the client, who
+// would be given everything.
 func AllowQuery(c *fiber.Ctx, names ...string) error {
-	var bad []fault.Field
+	var bad, empty []fault.Field
 	seen := map[string]bool{}
-	c.Context().QueryArgs().VisitAll(func(key, _ []byte) {
+	c.Context().QueryArgs().VisitAll(func(key, value []byte) {
 		name := strings.ToValidUTF8(string(key), "\uFFFD")
 		switch {
 		case !slices.Contains(names, name):
 			bad = append(bad, fault.Field{Field: name, Code: "unexpected_parameter", Detail: "this call has no such parameter"})
 		case seen[name]:
 			bad = append(bad, fault.Field{Field: name, Code: "repeated_parameter", Detail: "the parameter is given twice"})
+		case len(bytes.TrimSpace(value)) == 0:
+			empty = append(empty, fault.Field{Field: name, Code: "empty", Detail: "must have a value, or be left out"})
 		}
 		seen[name] = true
 	})
-	if bad == nil {
+	switch {
+	case bad == nil && empty == nil:
 		return nil
+	case bad == nil:
+		return fault.Invalid(empty...)
 	}
 	f := fault.Newf(fault.UnexpectedParameter, "unexpected query parameter: %s", bad[0].Field)
 	f.Fields = bad

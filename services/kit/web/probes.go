@@ -29,7 +29,15 @@ type health struct {
 func (s *server) probes(app *fiber.App) {
 	app.Get("/health", s.health)
 	app.Get("/ready", s.ready)
-	app.Get("/metrics", adaptor.HTTPHandler(promhttp.HandlerFor(s.Registry, promhttp.HandlerOpts{})))
+	app.Get("/metrics", boundBody, adaptor.HTTPHandler(promhttp.HandlerFor(s.Registry, promhttp.HandlerOpts{})))
+}
+
+// boundBody reads the body for handlers that would read it without a bound.
+func boundBody(c *fiber.Ctx) error {
+	if _, err := Body(c, 0); err != nil {
+		return err
+	}
+	return c.Next()
 }
 
 // health is 200 even when a dependency is away: the process is well, and

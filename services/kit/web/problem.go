@@ -17,9 +17,10 @@ import (
 // ProblemType is the content type of every failure (RFC 9457).
 const ProblemType = "application/problem+json"
 
-// headerRateLimited keeps the proxies on the way, which repeat what was answered
-// with 503, from repeating what was refused to be rid of load.
-const headerRateLimited = "X-Envoy-Ratelimited"
+// HeaderFinal keeps the proxies on the way, which repeat what was answered with
+// 502, 503 or 504, from repeating this: it was refused to be rid of load, or the
+// door has done what can be done about it.
+const HeaderFinal = "X-Envoy-Ratelimited"
 
 // serverKey is where a request keeps its app's server.
 type serverKey struct{}
@@ -52,8 +53,8 @@ func WriteError(c *fiber.Ctx, err error) error {
 	if wait := retryAfter(f); wait > 0 {
 		c.Set(fiber.HeaderRetryAfter, strconv.Itoa(wait))
 	}
-	if sheds(f) {
-		c.Set(headerRateLimited, "true")
+	if sheds(f) || (serverOf(c).Door && f.Kind.Status() > fiber.StatusInternalServerError) {
+		c.Set(HeaderFinal, "true")
 	}
 	c.Set(fiber.HeaderContentType, ProblemType)
 	c.Set(fiber.HeaderCacheControl, "no-store")
@@ -98,6 +99,7 @@ func retryAfter(f *fault.Error) int {
 // wrong method, unreadable request) become problems like all others.
 func (s *server) answerFailure(c *fiber.Ctx, err error) error {
 	c.Locals(serverKey{}, s)
+	writeDefaults(&c.Response().Header)
 	var routing *fiber.Error
 	if !errors.As(err, &routing) {
 		return WriteError(c, err)

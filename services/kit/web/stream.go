@@ -23,6 +23,9 @@ type Streams struct {
 	// PieceTimeout is what a client gets to take a piece in; 0 means 5 s, which
 	// is within every service's time to stop.
 	PieceTimeout time.Duration
+	// Life is after how long a stream ends, whatever there is to come: a client
+	// begins again where it was (Last-Event-ID). 0 means 5 min.
+	Life time.Duration
 }
 
 func (s Streams) withDefaults() Streams {
@@ -35,12 +38,16 @@ func (s Streams) withDefaults() Streams {
 	if s.PieceTimeout == 0 {
 		s.PieceTimeout = 5 * time.Second
 	}
+	if s.Life == 0 {
+		s.Life = 5 * time.Minute
+	}
 	return s
 }
 
 // Stream answers with what produce writes, each piece at once, until produce
 // returns. Its context carries what the request's carries but not its
-// deadline: it ends when the client goes away, or the service stops listening.
+// deadline: it ends when the client goes away, the service stops listening, or
+// after Streams.Life.
 // An error of produce is logged; to the client the stream just ends, for its
 // status is long sent. Beyond Streams.Limit it refuses with fault.Overloaded,
 // and only then produce does not run.
@@ -54,13 +61,16 @@ func Stream(c *fiber.Ctx, produce func(ctx context.Context, w io.Writer) error) 
 // stream is Stream with a sign of life whenever nothing was sent for a while.
 func stream(c *fiber.Ctx, beat []byte, produce func(context.Context, io.Writer) error) error {
 	s := serverOf(c)
+	if _, err := Body(c, 0); err != nil { // or it would be in the way of the watch over the connection
+		return err
+	}
 	select {
 	case s.slots <- struct{}{}:
 	default:
 		return fault.New(fault.Overloaded, "too many streams at once: come back a little later")
 	}
 	s.metrics.streams.Inc()
-	ctx, end := context.WithCancel(context.WithoutCancel(Context(c)))
+	ctx, end := context.WithTimeout(context.WithoutCancel(Context(c)), s.Streams.Life)
 	// The request's own watch over the connection (below) reads from it, so that
 	// no other request can follow.
 	c.Set(fiber.HeaderConnection, "close")

@@ -149,7 +149,7 @@ func TestAStreamOutlivesEveryTimeout(t *testing.T) {
 	app.Server().ReadTimeout = 100 * time.Millisecond
 	app.Get("/events", func(c *fiber.Ctx) error {
 		return web.Events(c, func(ctx context.Context, send func(web.Event) error) error {
-			if _, limited := ctx.Deadline(); limited || web.RequestID(ctx) != "mine" {
+			if deadline, _ := ctx.Deadline(); time.Until(deadline) < time.Minute || web.RequestID(ctx) != "mine" {
 				return errors.New("not the context of a stream")
 			}
 			select {
@@ -341,6 +341,50 @@ func TestWhereAClientLeftOff(t *testing.T) {
 	for accept, want := range map[string]int{"": 200, "*/*": 200, "text/event-stream": 200, "text/*": 200, "application/json": 406} {
 		if a := send(t, app, request(http.MethodGet, "/events", "", "Accept", accept)); a.StatusCode != want {
 			t.Errorf("Accept %q: %d, want %d", accept, a.StatusCode, want)
+		}
+	}
+}
+
+// A stream ends after its life, in good order; the client comes again with the
+// last event that it has seen.
+func TestAStreamHasALongestLife(t *testing.T) {
+	t.Parallel()
+	short := brief
+	short.Life = 200 * time.Millisecond
+	registry := prometheus.NewRegistry()
+	app := web.New(web.Options{Streams: short, Registry: registry})
+	app.Get("/events", func(c *fiber.Ctx) error {
+		last, err := web.LastEventID(c)
+		if err != nil {
+			return err
+		}
+		return web.Events(c, func(ctx context.Context, send func(web.Event) error) error {
+			if err := send(web.Event{ID: last + 1, Name: "next"}); err != nil {
+				return err
+			}
+			<-ctx.Done()
+			return ctx.Err()
+		})
+	})
+	base, _ := listen(t, app)
+	for _, last := range []string{"", "1"} {
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, base+"/events", http.NoBody)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Last-Event-ID", last)
+		response, err := (&http.Transport{DisableKeepAlives: true}).RoundTrip(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := io.ReadAll(response.Body)
+		_ = response.Body.Close()
+		want := "id: 1\nevent: next\n"
+		if last == "1" {
+			want = "id: 2\nevent: next\n"
+		}
+		if err != nil || !strings.HasPrefix(string(text), want) {
+			t.Errorf("after %q came %q, %v", last, text, err)
 		}
 	}
 }

@@ -3,6 +3,7 @@
 package web
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"time"
@@ -13,10 +14,13 @@ import (
 
 // The defaults of Options and the timeouts of every listener.
 const (
-	defaultBodyLimit = 1 << 20
-	defaultDeadline  = 10 * time.Second
-	readTimeout      = 15 * time.Second
-	writeTimeout     = 30 * time.Second
+	defaultBodyLimit = 64 << 10
+	// Some 128 bodies of the largest size, an eighth of the memory of the smallest task.
+	defaultBodyBudget = 8 << 20
+	bodyTimeout       = 5 * time.Second
+	defaultDeadline   = 10 * time.Second
+	readTimeout       = 15 * time.Second
+	writeTimeout      = 30 * time.Second
 	// Longer than Envoy keeps an idle connection (an hour), so that it is
 	// always the client who closes: a server that closes first may do so just
 	// as the next request is on its way.
@@ -40,12 +44,18 @@ type Options struct {
 	Health func(context.Context) map[string]error
 	// Circuits tells the state of each destination's circuit, for /health; nil:
 	// there are none.
-	Circuits  func() map[string]string
-	BodyLimit int           // bytes of a request body; 0 means 1 MiB
-	Deadline  time.Duration // of a request's context; 0 means 10 s
-	Streams   Streams
-	ServedBy  string  // value of X-Served-By in every answer; "": none
-	Express   Express // nil: every request goes the usual way
+	Circuits    func() map[string]string
+	BodyLimit   int           // bytes of a request body; 0 means 64 KiB
+	BodyBudget  int           // bytes of all bodies at once; 0 means 8 MiB
+	BodyTimeout time.Duration // for a body to come to its end; 0 means 5 s
+	Deadline    time.Duration // of a request's context; 0 means 10 s
+	Streams     Streams
+	ServedBy    string  // value of X-Served-By in every answer; "": none
+	Express     Express // nil: every request goes the usual way
+	// Door is set by the service that clients reach. It gives every request its
+	// id, whatever the client says, and has no proxy before it repeat what it
+	// has answered.
+	Door bool
 }
 
 // server is what one app's middleware shares.
@@ -53,6 +63,7 @@ type server struct {
 	Options
 	metrics *metrics
 	slots   chan struct{} // holds one for each stream
+	bodies  bodies
 }
 
 // New makes an app with its middleware and /health, /ready and /metrics.
@@ -65,17 +76,17 @@ func New(o Options) *fiber.App {
 		Immutable:                    true,
 		DisableStartupMessage:        true,
 		DisablePreParseMultipartForm: true,
-		StreamRequestBody:            true, // limitBody reads it
-		BodyLimit:                    s.BodyLimit,
+		StreamRequestBody:            true, // Body reads it
 		ReadBufferSize:               headerSize,
 		ReadTimeout:                  readTimeout,
 		WriteTimeout:                 writeTimeout,
 		IdleTimeout:                  idleTimeout,
 		ErrorHandler:                 s.answerFailure,
 	})
-	app.Server().Handler = s.takeExpress(app, s.refuseUnknownMethods(app))
+	app.Server().HeaderReceived = hideLength
+	app.Server().Handler = showLength(s.takeExpress(app, s.refuseUnknownMethods(app)))
 	app.Server().ErrorHandler = closeSilent(app.Server().ErrorHandler)
-	app.Use(s.observe, s.limitBody)
+	app.Use(s.observe, s.keepBody)
 	s.probes(app)
 	return app
 }
@@ -96,12 +107,10 @@ func newServer(o Options) *server {
 	if o.Circuits == nil {
 		o.Circuits = func() map[string]string { return nil }
 	}
-	if o.BodyLimit == 0 {
-		o.BodyLimit = defaultBodyLimit
-	}
-	if o.Deadline == 0 {
-		o.Deadline = defaultDeadline
-	}
+	o.BodyLimit = cmp.Or(o.BodyLimit, defaultBodyLimit)
+	o.BodyBudget = cmp.Or(o.BodyBudget, defaultBodyBudget)
+	o.BodyTimeout = cmp.Or(o.BodyTimeout, bodyTimeout)
+	o.Deadline = cmp.Or(o.Deadline, defaultDeadline)
 	o.Streams = o.Streams.withDefaults()
 	return &server{Options: o, metrics: newMetrics(o.Registry), slots: make(chan struct{}, o.Streams.Limit)}
 }
