@@ -13,8 +13,12 @@ import (
 	"bookstore/services/kit/config"
 )
 
-// attempts is the header by which a caller hears how often the sidecar has tried.
-const attempts = "x-envoy-attempt-count"
+const (
+	// attempts is the header by which a caller hears how often the sidecar has tried.
+	attempts = "x-envoy-attempt-count"
+	// door is the service whose callers are clients.
+	door = "gateway"
+)
 
 // A retry of the sidecar's is a reroute, and reroutes are counted: no route may keep them to
 // itself. A stream may take as long as it likes, and nothing else may.
@@ -27,8 +31,8 @@ func TestEveryRouteTellsItsAttempts(t *testing.T) {
 				t.Errorf("route %d to %s is never tried again, not even when nobody saw it", i, name)
 				continue
 			}
-			if d.ResponseHeaders == nil || d.ResponseHeaders.Set[attempts] != "%UPSTREAM_REQUEST_ATTEMPT_COUNT%" {
-				t.Errorf("route %d to %s does not set %s", i, name, attempts)
+			if told := d.ResponseHeaders != nil && d.ResponseHeaders.Set[attempts] == "%UPSTREAM_REQUEST_ATTEMPT_COUNT%"; told != (name != door) {
+				t.Errorf("route %d to %s sets %s: %t", i, name, attempts, told)
 			}
 			if stream := route.Match.HTTP.PathRegex == "/checkouts/[^/]+/events"; stream != (d.RequestTimeout < 0) {
 				t.Errorf("route %d to %s has the time-out %s", i, name, d.RequestTimeout)
@@ -37,15 +41,90 @@ func TestEveryRouteTellsItsAttempts(t *testing.T) {
 	}
 }
 
+// What is Envoy's own ends at the ingress.
+func TestClientsSeeNothingOfEnvoy(t *testing.T) {
+	t.Parallel()
+	for i, route := range entriesOf[*consul.ServiceRouterConfigEntry](entries(t))[door].Routes {
+		for _, name := range []string{attempts, "x-envoy-ratelimited", "x-envoy-upstream-service-time"} {
+			if h := route.Destination.ResponseHeaders; h == nil || !slices.Contains(h.Remove, name) {
+				t.Errorf("route %d of the ingress lets %s through", i, name)
+			}
+		}
+	}
+}
+
+// tries is how often a sidecar sends a call at most; key tells that it carries an Idempotency-Key.
+func tries(t *testing.T, router *consul.ServiceRouterConfigEntry, method, path string, key bool) (n int, repeats bool) {
+	t.Helper()
+	to, i := match(t, router, method, path, key)
+	if i < 0 {
+		t.Errorf("no route of %s takes %s %s", router.Name, method, path)
+	}
+	return 1 + int(to.NumRetries), slices.Contains(to.RetryOn, "gateway-error") || slices.Contains(to.RetryOn, "reset")
+}
+
+// A call is repeated by sidecar and gateway together so often that it is tried four times at most: TestACallIsTriedFourTimesAtMost
+// of the gateway, with a sidecar that tries twice. The ingress adds none: what a gateway answers is final. One that may have been
+// carried out, and whose repetition could not be told from a second call, is never repeated: its first answer would be lost, and the
+// second say 410 or 412.
+func TestTriesAreBounded(t *testing.T) {
+	t.Parallel()
+	routers := entriesOf[*consul.ServiceRouterConfigEntry](entries(t))
+	for _, r := range gateway.Routes() {
+		for _, key := range []bool{false, true} {
+			n, repeats := tries(t, routers[string(r.Upstream)], r.Method, r.Pattern, key)
+			if mayRepeat := r.Repeat == gateway.Always || (r.Repeat == gateway.WithKey && key); repeats && (n != 2 || !mayRepeat) {
+				t.Errorf("%s %s, key %t: the sidecar tries %d times what the gateway may repeat: %t", r.Method, r.Pattern, key, n, mayRepeat)
+			}
+			if n > 3 {
+				t.Errorf("%s %s is tried %d times", r.Method, r.Pattern, n)
+			}
+			if _, repeats := tries(t, routers[door], r.Method, r.Pattern, key); repeats && r.Repeat == gateway.Never {
+				t.Errorf("the ingress repeats %s %s, key %t", r.Method, r.Pattern, key)
+			}
+		}
+	}
+}
+
+// What the services ask each other is tried three times at most.
+func TestInternalTriesAreBounded(t *testing.T) {
+	t.Parallel()
+	for name, router := range entriesOf[*consul.ServiceRouterConfigEntry](entries(t)) {
+		for i, route := range router.Routes {
+			if n := route.Destination.NumRetries; n > 2 {
+				t.Errorf("route %d to %s is tried %d times", i, name, n+1)
+			}
+		}
+	}
+}
+
+// Paths are normalised by nobody between the client and the gateway, which refuses what is not plain.
+func TestNobodyRewritesPaths(t *testing.T) {
+	t.Parallel()
+	entry, ok := entries(t)["mesh/mesh"].(*consul.MeshConfigEntry)
+	if !ok || entry.HTTP == nil || entry.HTTP.Incoming == nil || entry.HTTP.Incoming.RequestNormalization == nil {
+		t.Fatalf("jobs/mesh/mesh.hcl is %+v", entry)
+	}
+	if rules := *entry.HTTP.Incoming.RequestNormalization; rules != (consul.RequestNormalizationMeshConfig{InsecureDisablePathNormalization: true}) {
+		t.Errorf("paths are changed by %+v", rules)
+	}
+}
+
 // routed is where a router sends a request; -1 is Consul's own last route.
 func routed(t *testing.T, router *consul.ServiceRouterConfigEntry, method, path string) (*consul.ServiceRouteDestination, int) {
+	t.Helper()
+	return match(t, router, method, path, false)
+}
+
+// match is routed for a call that may carry an Idempotency-Key, the one header that routes ask for.
+func match(t *testing.T, router *consul.ServiceRouterConfigEntry, method, path string, key bool) (*consul.ServiceRouteDestination, int) {
 	t.Helper()
 	for i, route := range router.Routes {
 		m := route.Match.HTTP
 		if m == nil {
 			t.Fatalf("route %d to %s matches by something else than HTTP", i, router.Name)
 		}
-		matches := len(m.Header) == 0 && (len(m.Methods) == 0 || slices.Contains(m.Methods, method))
+		matches := (len(m.Header) == 0 || key) && (len(m.Methods) == 0 || slices.Contains(m.Methods, method))
 		switch {
 		case m.PathRegex != "":
 			matches = matches && regexp.MustCompile("^(?:"+m.PathRegex+")$").MatchString(path)

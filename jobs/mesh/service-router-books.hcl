@@ -1,7 +1,8 @@
 # Where a call to books may be sent again, to another instance when one is there. A call that may have
-# been carried out is repeated only when that does no harm: reads, calls with an Idempotency-Key,
+# been carried out is repeated only when that does no harm: reads, POST with an Idempotency-Key,
 # and the internal calls, which are idempotent by their transaction's gid, or by their saga and step.
 # All else is repeated only when no instance has seen it. The answer carries the number of attempts.
+# The gateway may send again what was tried twice here: what it may repeat is tried once more only.
 # Reads end after a second and a half, far below the time in which the gateway answers: it is by this time-out
 # alone that the sidecar notices a slow instance and ejects it; the gateway asks again within its own.
 Kind = "service-router"
@@ -17,7 +18,7 @@ Routes = [
     }
     Destination = {
       RequestTimeout = "1500ms"
-      NumRetries     = 2
+      NumRetries     = 1
       RetryOn        = ["connect-failure", "refused-stream", "reset", "gateway-error"]
       ResponseHeaders = {
         Set = {
@@ -30,6 +31,7 @@ Routes = [
     Match = {
       HTTP = {
         PathPrefix = "/"
+        Methods    = ["POST"]
         Header = [
           {
             Name    = "idempotency-key"
@@ -39,7 +41,7 @@ Routes = [
       }
     }
     Destination = {
-      NumRetries = 2
+      NumRetries = 1
       RetryOn    = ["connect-failure", "refused-stream", "reset", "gateway-error"]
       ResponseHeaders = {
         Set = {

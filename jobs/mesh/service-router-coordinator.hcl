@@ -1,7 +1,8 @@
 # Where a call to coordinator may be sent again, to another instance when one is there. A call that may have
-# been carried out is repeated only when that does no harm: reads, calls with an Idempotency-Key, and the
+# been carried out is repeated only when that does no harm: reads, POST with an Idempotency-Key, and the
 # internal calls: whoever asks about a transaction is told its one decision, however often.
 # All else is repeated only when no instance has seen it. The answer carries the number of attempts.
+# The gateway may send again what was tried twice here: what it may repeat is tried once more only.
 # Streams of events alone may last: -1s is without a time-out, and what keeps them is that they are
 # heard of every ten seconds.
 Kind = "service-router"
@@ -18,7 +19,7 @@ Routes = [
     Destination = {
       RequestTimeout = "-1s"
       IdleTimeout    = "30s"
-      NumRetries     = 2
+      NumRetries     = 1
       RetryOn        = ["connect-failure", "refused-stream", "reset", "gateway-error"]
       ResponseHeaders = {
         Set = {
@@ -35,7 +36,7 @@ Routes = [
       }
     }
     Destination = {
-      NumRetries = 2
+      NumRetries = 1
       RetryOn    = ["connect-failure", "refused-stream", "reset", "gateway-error"]
       ResponseHeaders = {
         Set = {
@@ -48,6 +49,7 @@ Routes = [
     Match = {
       HTTP = {
         PathPrefix = "/"
+        Methods    = ["POST"]
         Header = [
           {
             Name    = "idempotency-key"
@@ -57,7 +59,7 @@ Routes = [
       }
     }
     Destination = {
-      NumRetries = 2
+      NumRetries = 1
       RetryOn    = ["connect-failure", "refused-stream", "reset", "gateway-error"]
       ResponseHeaders = {
         Set = {

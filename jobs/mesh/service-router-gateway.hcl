@@ -1,6 +1,7 @@
 # Where a call to gateway may be sent again, to another instance when one is there. A call that may have
-# been carried out is repeated only when that does no harm: reads, calls with an Idempotency-Key.
-# All else is repeated only when no instance has seen it. The answer carries the number of attempts.
+# been carried out is repeated only when that does no harm: reads, POST with an Idempotency-Key.
+# All else is repeated only when no instance has seen it. What a gateway has answered itself is not repeated: it
+# says so by x-envoy-ratelimited. Nothing that is Envoy's goes on to the client.
 # A book is read from the instance that its path belongs to, so that each keeps its part of the books.
 # Streams of events alone may last: -1s is without a time-out, and what keeps them is that they are
 # heard of every ten seconds.
@@ -20,9 +21,7 @@ Routes = [
       NumRetries = 2
       RetryOn    = ["connect-failure", "refused-stream", "reset", "gateway-error"]
       ResponseHeaders = {
-        Set = {
-          "x-envoy-attempt-count" = "%UPSTREAM_REQUEST_ATTEMPT_COUNT%"
-        }
+        Remove = ["x-envoy-attempt-count", "x-envoy-ratelimited", "x-envoy-upstream-service-time", "x-envoy-decorator-operation"]
       }
     }
   },
@@ -39,9 +38,7 @@ Routes = [
       NumRetries     = 2
       RetryOn        = ["connect-failure", "refused-stream", "reset", "gateway-error"]
       ResponseHeaders = {
-        Set = {
-          "x-envoy-attempt-count" = "%UPSTREAM_REQUEST_ATTEMPT_COUNT%"
-        }
+        Remove = ["x-envoy-attempt-count", "x-envoy-ratelimited", "x-envoy-upstream-service-time", "x-envoy-decorator-operation"]
       }
     }
   },
@@ -56,9 +53,7 @@ Routes = [
       NumRetries = 2
       RetryOn    = ["connect-failure", "refused-stream", "reset", "gateway-error"]
       ResponseHeaders = {
-        Set = {
-          "x-envoy-attempt-count" = "%UPSTREAM_REQUEST_ATTEMPT_COUNT%"
-        }
+        Remove = ["x-envoy-attempt-count", "x-envoy-ratelimited", "x-envoy-upstream-service-time", "x-envoy-decorator-operation"]
       }
     }
   },
@@ -66,6 +61,7 @@ Routes = [
     Match = {
       HTTP = {
         PathPrefix = "/"
+        Methods    = ["POST"]
         Header = [
           {
             Name    = "idempotency-key"
@@ -78,9 +74,7 @@ Routes = [
       NumRetries = 2
       RetryOn    = ["connect-failure", "refused-stream", "reset", "gateway-error"]
       ResponseHeaders = {
-        Set = {
-          "x-envoy-attempt-count" = "%UPSTREAM_REQUEST_ATTEMPT_COUNT%"
-        }
+        Remove = ["x-envoy-attempt-count", "x-envoy-ratelimited", "x-envoy-upstream-service-time", "x-envoy-decorator-operation"]
       }
     }
   },
@@ -94,9 +88,7 @@ Routes = [
       NumRetries = 2
       RetryOn    = ["connect-failure", "refused-stream"]
       ResponseHeaders = {
-        Set = {
-          "x-envoy-attempt-count" = "%UPSTREAM_REQUEST_ATTEMPT_COUNT%"
-        }
+        Remove = ["x-envoy-attempt-count", "x-envoy-ratelimited", "x-envoy-upstream-service-time", "x-envoy-decorator-operation"]
       }
     }
   },

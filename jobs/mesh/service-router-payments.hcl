@@ -1,5 +1,5 @@
 # Where a call to payments may be sent again, to another instance when one is there. A call that may have
-# been carried out is repeated only when that does no harm: reads, calls with an Idempotency-Key,
+# been carried out is repeated only when that does no harm: reads, POST with an Idempotency-Key,
 # and the internal calls: steps are idempotent by their saga, and what the provider is asked with them.
 # All else is repeated only when no instance has seen it. The answer carries the number of attempts.
 Kind = "service-router"
@@ -27,6 +27,7 @@ Routes = [
     Match = {
       HTTP = {
         PathPrefix = "/"
+        Methods    = ["POST"]
         Header = [
           {
             Name    = "idempotency-key"

@@ -133,7 +133,6 @@ func TestReroutes(t *testing.T) {
 		{"a delete", flaky(1, plainly(503)), "DELETE", "/books/1", "k", 503, "unavailable", 1},
 		{"a proxy's time-out, twice", flaky(2, plainly(504)), "GET", "/books/1", "", 200, "", 3},
 		{"a proxy's time-out, three times", flaky(3, plainly(504)), "GET", "/books/1", "", 504, "deadline_exceeded", 3},
-		{"what the sidecar tried twice", flaky(1, tried(2)), "GET", "/books/1", "", 200, "", 2},
 		{"the service's own problem", flaky(1, problem(503, "overloaded")), "GET", "/books/1", "", 503, "overloaded", 1},
 		{"the service's refusal", flaky(1, problem(409, "out_of_stock")), "POST", "/orders", "k", 409, "out_of_stock", 1},
 	}
