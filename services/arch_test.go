@@ -2,7 +2,10 @@
 package services_test
 
 import (
+	"io/fs"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -70,5 +73,25 @@ func TestServicesDoNotKnowEachOther(t *testing.T) {
 				t.Errorf("%s imports %s", name, imported)
 			}
 		}
+	}
+}
+
+// A body is read by web.Body alone, which bounds it: Fiber's own ways do not.
+func TestBodiesAreReadByOneFunction(t *testing.T) {
+	t.Parallel()
+	err := filepath.WalkDir(".", func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+		text, err := os.ReadFile(path)
+		for _, way := range []string{"c.Body()", "c.BodyRaw()", "c.BodyParser(", "c.MultipartForm(", "c.FormValue(", "c.FormFile("} {
+			if strings.Contains(string(text), way) {
+				t.Errorf("%s reads a body by %s: use web.Body", path, way)
+			}
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
 }

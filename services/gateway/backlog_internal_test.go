@@ -2,6 +2,8 @@ package gateway
 
 import (
 	"context"
+	"fmt"
+	"math/rand/v2"
 	"net/http"
 	"strings"
 	"testing"
@@ -9,6 +11,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
+	"github.com/valyala/fasthttp"
 
 	"bookstore/services/kit/fault"
 )
@@ -93,14 +96,82 @@ func alternate(r *road, times int) (late int) {
 	return late
 }
 
-// A clock that was set back makes everything look slow, and no longer than two minutes.
-func TestAClockThatWasSetBackIsForgotten(t *testing.T) {
+// A clock that is set, by however much, whichever way, or there and back, makes nobody
+// late for more than two seconds.
+func TestAClockThatIsSetIsNoBacklog(t *testing.T) {
 	t.Parallel()
-	r := newRoad(0)
-	r.ahead = time.Hour
-	r.come(130_000, time.Millisecond, quickly)
-	if late := r.come(1000, time.Millisecond, quickly); late > 0 {
-		t.Errorf("%d are late", late)
+	for _, step := range []time.Duration{30 * time.Millisecond, 100 * time.Millisecond, time.Second, 14 * time.Second, time.Hour} {
+		for _, rate := range []int{40, 400, 2000} {
+			for name, steps := range map[string][]time.Duration{
+				"ahead": {step}, "back": {-step}, "there and back": {step, 0}, "back and there": {-step, 0}, "again and again": {step, 2 * step, 3 * step},
+			} {
+				r := newRoad(0)
+				random := rand.New(rand.NewPCG(1, uint64(rate)))
+				for i, ahead := range append([]time.Duration{0}, steps...) {
+					r.ahead = ahead
+					r.travel(random, rate, 2*time.Second)
+					if late := r.travel(random, rate, time.Second); late > 0 {
+						t.Errorf("%s by %v at %d a second, step %d: %d are late after two seconds", name, step, rate, i, late)
+					}
+				}
+			}
+		}
+	}
+}
+
+// travel lets requests come at a rate, each 1 to 7 ms on its way.
+func (r *road) travel(random *rand.Rand, rate int, span time.Duration) (late int) {
+	for range int(span.Seconds() * float64(rate)) {
+		late += r.come(1, time.Second/time.Duration(rate), time.Millisecond+time.Duration(random.Int64N(int64(6*time.Millisecond))))
+	}
+	return late
+}
+
+// A queue that grows, and one that refusals hold at some length, is a backlog for as
+// long as it lasts, however long that is.
+func TestABacklogIsNoClock(t *testing.T) {
+	t.Parallel()
+	for name, share := range map[string]float64{"half too much": 1.5, "twice": 2} {
+		r := newRoad(0)
+		random := rand.New(rand.NewPCG(1, 2))
+		r.come(1000, time.Millisecond, quickly)
+		// One server of 2 ms a request, and of a quarter of that for one that is refused.
+		const served = 2 * time.Millisecond
+		every := time.Duration(float64(served) / share)
+		free, due, late, met := r.now, r.now, 0, 0
+		for n := 0; due < r.now+time.Hour && n < int(20*time.Second/every); n++ {
+			due += every
+			began := max(free, due)
+			arrived := began + time.Duration(random.ExpFloat64()*float64(served))
+			if r.arrived(time.Unix(1e9, 0).Add(arrived), arrived-due+r.ahead) {
+				free = began + served/4
+				late++
+			} else {
+				free = arrived
+			}
+			if n > int(2*time.Second/every) && r.standing.Load() {
+				met++
+			}
+		}
+		if total := int(18 * time.Second / every); met < total*8/10 || late < total/10 {
+			t.Errorf("%s: a backlog stood for %d of %d requests, and %d were late", name, met, total, late)
+		}
+	}
+}
+
+// This machine's clock can be set as anybody likes: it is not asked.
+func TestTheGatewaysOwnClockDoesNotMatter(t *testing.T) {
+	t.Parallel()
+	b := newBacklog(prometheus.NewRegistry())
+	for range 1000 {
+		h := &fasthttp.RequestHeader{}
+		h.Set(headerStart, fmt.Sprintf("t=%.6f", float64(b.origin.UnixMicro()+time.Since(b.origin).Microseconds())/1e6))
+		if b.late(h) {
+			t.Fatal("late")
+		}
+	}
+	if b.base() > 10*time.Millisecond || b.base() < -10*time.Millisecond {
+		t.Errorf("the clocks differ by %v", b.base())
 	}
 }
 

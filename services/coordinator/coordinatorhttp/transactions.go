@@ -1,6 +1,7 @@
 package coordinatorhttp
 
 import (
+	"strings"
 	"time"
 
 	"github.com/gofiber/fiber/v2"
@@ -69,7 +70,7 @@ func (a api) getTransaction(c *fiber.Ctx) error {
 	if err := web.AllowQuery(c); err != nil {
 		return err
 	}
-	gid := c.Params("gid")
+	gid := strings.ToLower(c.Params("gid"))
 	if !coordinator.IsGID(gid) {
 		return fault.New(fault.TransactionNotFound, "there is no such transaction")
 	}

@@ -1,7 +1,6 @@
 package web
 
 import (
-	"bytes"
 	"net/url"
 	"regexp"
 	"slices"
@@ -67,8 +66,8 @@ func AllowQuery(c *fiber.Ctx, names ...string) error {
 			bad = append(bad, fault.Field{Field: name, Code: "unexpected_parameter", Detail: "this call has no such parameter"})
 		case seen[name]:
 			bad = append(bad, fault.Field{Field: name, Code: "repeated_parameter", Detail: "the parameter is given twice"})
-		case len(bytes.TrimSpace(value)) == 0:
-			empty = append(empty, fault.Field{Field: name, Code: "empty", Detail: "must have a value, or be left out"})
+		case len(value) == 0:
+			empty = append(empty, fault.Field{Field: name, Code: "required", Detail: "must have a value, or be left out"})
 		}
 		seen[name] = true
 	})

@@ -128,3 +128,29 @@ func TestCursors(t *testing.T) {
 		}
 	}
 }
+
+// A filter that was left empty is not one that was left out.
+func TestAParameterHasAValueOrIsLeftOut(t *testing.T) {
+	t.Parallel()
+	app := web.New(web.Options{})
+	app.Get("/", func(c *fiber.Ctx) error {
+		if err := web.AllowQuery(c, "customerId", "limit", "cursor"); err != nil {
+			return err
+		}
+		return web.JSON(c, 200, "")
+	})
+	for query, field := range map[string]string{
+		"?customerId=&limit=50": "customerId", "?customerId": "customerId", "?limit=50&cursor=": "cursor", "?limit=": "limit", "?customerId=a&limit=": "limit",
+	} {
+		got := send(t, app, request("GET", "/"+query, ""))
+		errs, _ := got.problem(t)["errors"].([]any)
+		if got.StatusCode != 422 || len(errs) != 1 || errs[0].(map[string]any)["field"] != field {
+			t.Errorf("%s: %d %s", query, got.StatusCode, got.text)
+		}
+	}
+	for query, status := range map[string]int{"": 200, "?": 200, "?customerId=a": 200, "?x=": 400, "?limit=1&limit=": 400} {
+		if got := send(t, app, request("GET", "/"+query, "")); got.StatusCode != status {
+			t.Errorf("%q: %d %s", query, got.StatusCode, got.text)
+		}
+	}
+}

@@ -83,8 +83,8 @@ func (s *server) nameRequest(ctx *fasthttp.RequestCtx) {
 // makeID writes an id of 128 random bits. It names a request and guards nothing.
 func makeID(id *[26]byte) []byte {
 	var bits [16]byte
-	binary.LittleEndian.PutUint64(bits[:8], rand.Uint64()) //nolint:gosec // no secret
-	binary.LittleEndian.PutUint64(bits[8:], rand.Uint64()) //nolint:gosec // no secret
+	binary.LittleEndian.PutUint64(bits[:8], rand.Uint64())
+	binary.LittleEndian.PutUint64(bits[8:], rand.Uint64())
 	idAlphabet.Encode(id[:], bits[:])
 	return id[:]
 }

@@ -4,6 +4,7 @@ package paymentshttp
 
 import (
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/gofiber/fiber/v2"
@@ -61,7 +62,7 @@ func (h handler) list(c *fiber.Ctx) error {
 	if err := web.AllowQuery(c, "orderId"); err != nil {
 		return err
 	}
-	order := c.Query("orderId")
+	order := strings.ToLower(c.Query("orderId"))
 	if !payments.IsOrderID(order) {
 		return fault.Invalid(fault.Field{Field: "orderId", Code: "pattern", Detail: "must be a UUID"})
 	}
