@@ -29,7 +29,7 @@ func raw(t *testing.T, text string) net.Conn {
 	return conn
 }
 
-func answered(t *testing.T, conn net.Conn) *answer {
+func readAnswer(t *testing.T, conn net.Conn) *answer {
 	t.Helper()
 	response, err := http.ReadResponse(bufio.NewReader(conn), nil)
 	if err != nil {
@@ -68,7 +68,7 @@ func TestPathsHaveOneSpelling(t *testing.T) {
 		fmt.Sprintf("//books/%d", b.ID), fmt.Sprintf("/books/./%d", b.ID), fmt.Sprintf("/books//%d", b.ID), fmt.Sprintf("/x/../books/%d", b.ID),
 		fmt.Sprintf("/books/%%3%d", b.ID%10), fmt.Sprintf("/books/%d%%00", b.ID), fmt.Sprintf("/books/%d%%zz", b.ID), fmt.Sprintf("/books/%d%%", b.ID), "/books/%2e%2e/internal",
 	} {
-		a := answered(t, raw(t, "GET "+path+" HTTP/1.1\r\nHost: shop\r\nConnection: close\r\n\r\n"))
+		a := readAnswer(t, raw(t, "GET "+path+" HTTP/1.1\r\nHost: shop\r\nConnection: close\r\n\r\n"))
 		if a.status != http.StatusNotFound || a.problem().Code == "" {
 			t.Errorf("%s: %v", path, a)
 		}
