@@ -55,7 +55,7 @@ type SourceResult struct {
 	Book
 	Created   bool
 	Changed   []string // now as the record states them
-	Kept      []string // edited by others since the source last changed them
+	Kept      []string // edited by others, and not changed by the source since
 	Conflicts []string // edited by others and changed by the source: the edit stays
 }
 
@@ -113,16 +113,17 @@ func (d SourceDraft) Merge(entry Entry, before Stated) (Entry, Stated, SourceRes
 	now, book, after := d.Stated(), entry.stated(), before
 	var r SourceResult
 	for _, f := range sourceFields {
-		if !f.stated(now) {
-			continue
+		stated, edited := f.stated(now), !f.same(book, before)
+		if stated {
+			f.copy(now, &after)
 		}
-		f.copy(now, &after)
 		switch {
-		case f.same(book, now):
-		case f.same(book, before):
+		case stated && f.same(book, now):
+		case stated && !edited:
 			f.copy(now, &book)
 			r.Changed = append(r.Changed, f.name)
-		case f.same(now, before):
+		case !edited:
+		case !stated || f.same(now, before):
 			r.Kept = append(r.Kept, f.name)
 		default:
 			r.Conflicts = append(r.Conflicts, f.name)

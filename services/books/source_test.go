@@ -46,6 +46,10 @@ func TestMergeKeepsWhatOthersEdited(t *testing.T) {
 		"stated for the first time, where others were first": {
 			fields{}, fields{ISBN: "0141439580"}, fields{ISBN: "0306406152"}, fields{ISBN: "0141439580"}, nil, nil, []string{"isbn"},
 		},
+		"never stated, and given by others": {
+			fields{Title: "A"}, fields{Title: "A", ISBN: "0141439580"}, fields{Title: "A"}, fields{Title: "A", ISBN: "0141439580"},
+			nil, []string{"isbn"}, nil,
+		},
 		"erased by others": {
 			fields{ISBN: "0141439580", Language: "en"}, fields{}, fields{ISBN: "0141439580", Language: "fr"},
 			fields{}, nil, []string{"isbn"}, []string{"language"},
@@ -55,7 +59,7 @@ func TestMergeKeepsWhatOthersEdited(t *testing.T) {
 			fields{Authors: []string{"A", "B"}}, []string{"authors"}, nil, nil,
 		},
 		"the price initial, and edited": {
-			fields{Price: price(500, "EUR")}, fields{Price: price(8950, "GBP")}, fields{}, fields{Price: price(8950, "GBP")}, nil, nil, nil,
+			fields{Price: price(500, "EUR")}, fields{Price: price(8950, "GBP")}, fields{}, fields{Price: price(8950, "GBP")}, nil, []string{"priceCents"}, nil,
 		},
 		"the price initial, then stated": {
 			fields{Price: price(500, "EUR")}, fields{Price: price(500, "EUR")}, fields{Price: price(700, "EUR")},
@@ -72,6 +76,9 @@ func TestMergeKeepsWhatOthersEdited(t *testing.T) {
 				e.PriceCents, e.Currency = f.Price.Cents, f.Price.Currency
 			}
 			return e
+		}
+		if c.before.Price == nil {
+			c.before.Price = price(0, "")
 		}
 		record := books.SourceDraft{Draft: books.Draft{Entry: entry(c.now)}, PriceIsInitial: c.now.Price == nil}
 		got, after, r := record.Merge(entry(c.book), c.before)

@@ -23,8 +23,17 @@ const (
 	Created Outcome = iota
 	Updated
 	Unchanged
+	Withdrawn // deleted by people, and left so
 	Refused
 )
+
+// Result is an outcome with the fields that people edited since the last import, by the
+// shop's names: the edits stay.
+type Result struct {
+	Outcome   Outcome
+	Kept      []string // the file has said nothing new since
+	Conflicts []string // the file has changed them too
+}
 
 // Client puts entries into a shop.
 type Client struct {
@@ -35,11 +44,12 @@ type Client struct {
 	backoff  time.Duration // wait after the first failed try; doubles up to maxBackoff
 }
 
-// The bounds of one call: about half a minute of trying in all.
+// The bounds of one call.
 const (
-	callTimeout = 10 * time.Second
-	maxBackoff  = 5 * time.Second
-	maxAnswer   = 1 << 20
+	callTimeout   = 10 * time.Second
+	maxBackoff    = 5 * time.Second
+	maxRetryAfter = time.Minute // a shop that wants longer is as good as away
+	maxAnswer     = 1 << 20
 )
 
 // NewClient talks to the shop at base ("http://127.0.0.1:8080"). An empty token sends none.
@@ -62,9 +72,12 @@ type book struct {
 	Authors       []string `json:"authors"`
 	PublishedYear *int     `json:"publishedYear,omitempty"`
 	Language      string   `json:"language,omitempty"`
-	PriceCents    int64    `json:"priceCents"`
-	Currency      string   `json:"currency"`
-	Quantity      int64    `json:"quantity"`
+
+	// For a book that is new: files state neither.
+	PriceCents     int64  `json:"priceCents"`
+	Currency       string `json:"currency"`
+	PriceIsInitial bool   `json:"priceIsInitial"`
+	Quantity       int64  `json:"quantity"`
 }
 
 func wire(e Entry) book {
@@ -74,7 +87,7 @@ func wire(e Entry) book {
 	}
 	return book{
 		ISBN: e.ISBN, Title: e.Title, Authors: authors, PublishedYear: e.PublishedYear, Language: e.Language,
-		PriceCents: PriceCents(e.SourceID), Currency: Currency, Quantity: Quantity(e.SourceID),
+		PriceCents: PriceCents(e.SourceID), Currency: Currency, PriceIsInitial: true, Quantity: Quantity(e.SourceID),
 	}
 }
 
@@ -113,71 +126,97 @@ func (p *Problem) names(field string) bool {
 }
 
 // Put creates or updates the entry's book. A *Problem is the shop's refusal of this entry;
-// any other error means that no answer was to be had within the bounds.
-func (c *Client) Put(ctx context.Context, e Entry) (Outcome, error) {
+// any other error means that no answer was to be had within the bounds, or that ctx ended
+// between two tries. A call that is under way when ctx ends is waited for: its outcome
+// would not be known otherwise.
+func (c *Client) Put(ctx context.Context, e Entry) (Result, error) {
 	body, err := json.Marshal(wire(e))
 	if err != nil {
-		return Refused, fmt.Errorf("encode the book: %w", err)
+		return Result{}, fmt.Errorf("encode the book: %w", err)
 	}
 	wait := c.backoff
 	for attempt := 1; ; attempt++ {
-		outcome, retryAfter, err := c.once(ctx, e.SourceID, body)
+		result, retryAfter, err := c.once(context.WithoutCancel(ctx), e.SourceID, body)
 		var p *Problem
 		if err == nil || (errors.As(err, &p) && !transient(p.Status)) {
-			return outcome, err
+			return result, err
 		}
-		if attempt == c.attempts {
+		if attempt == c.attempts || retryAfter > maxRetryAfter {
 			// Hide the problem's type: a shop that is too busy has not refused the book.
-			return Refused, fmt.Errorf("no answer in %d attempts, the last: %s", attempt, err.Error())
+			return Result{}, fmt.Errorf("no answer in %d attempts, the last: %s", attempt, err.Error())
 		}
-		pause := max(wait/2+rand.N(wait), min(retryAfter, maxBackoff))
-		if err := sleep(ctx, pause); err != nil {
-			return Refused, err
+		if err := sleep(ctx, max(wait/2+rand.N(wait), retryAfter)); err != nil {
+			return Result{}, err
 		}
 		wait = min(2*wait, maxBackoff)
 	}
 }
 
+// transient tells whether an answer leaves open what became of the call, or asks for
+// another; a put may be sent again in any case.
 func transient(status int) bool {
 	switch status {
-	case http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+	case http.StatusRequestTimeout, http.StatusConflict, http.StatusTooManyRequests:
 		return true
 	}
-	return false
+	return status >= http.StatusInternalServerError
 }
 
-// once makes one call.
-func (c *Client) once(ctx context.Context, sourceID string, body []byte) (Outcome, time.Duration, error) {
+// once makes one call. The id goes into the query: proxies refuse or rewrite a path that
+// has a slash or dots in it, encoded or not.
+func (c *Client) once(ctx context.Context, sourceID string, body []byte) (Result, time.Duration, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPut,
-		c.base+"/books/by-source/"+url.PathEscape(sourceID), bytes.NewReader(body))
+		c.base+"/books/by-source?sourceId="+url.QueryEscape(sourceID), bytes.NewReader(body))
 	if err != nil {
-		return Refused, 0, fmt.Errorf("build the request: %w", err)
+		return Result{}, 0, fmt.Errorf("build the request: %w", err)
 	}
 	req.Header.Set("Content-Type", "application/json")
 	if c.token != "" {
 		req.Header.Set("Authorization", "Bearer "+c.token)
 	}
-	sent := time.Now()
 	res, err := c.http.Do(req)
 	if err != nil {
-		return Refused, 0, err
+		return Result{}, 0, err
 	}
 	defer res.Body.Close()
 	answer, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer))
 	if err != nil {
-		return Refused, 0, fmt.Errorf("read the answer: %w", err)
+		return Result{}, 0, fmt.Errorf("read the answer: %w", err)
 	}
+	result := Result{Kept: list(res.Header, "X-Import-Kept"), Conflicts: list(res.Header, "X-Import-Conflicts")}
 	switch res.StatusCode {
 	case http.StatusCreated:
-		return Created, 0, nil
+		result.Outcome = Created
+		return result, 0, nil
 	case http.StatusOK:
-		return changed(res.Header, answer, sent), 0, nil
+		result.Outcome = Unchanged
+		if len(list(res.Header, "X-Import-Changed")) > 0 {
+			result.Outcome = Updated
+		}
+		return result, 0, nil
+	case http.StatusGone:
+		return Result{Outcome: Withdrawn}, 0, nil
 	}
-	seconds, _ := strconv.Atoi(res.Header.Get("Retry-After")) // absent or a date: the backoff alone
 	p := &Problem{}
 	_ = json.Unmarshal(answer, p) // something other than the shop answered: the status says enough
 	p.Status = res.StatusCode
-	return Refused, time.Duration(seconds) * time.Second, p
+	return Result{}, retryAfter(res.Header.Get("Retry-After"), time.Now()), p
+}
+
+// list reads a header that is a list; nil when it is absent.
+func list(header http.Header, name string) []string {
+	return strings.FieldsFunc(header.Get(name), func(r rune) bool { return r == ',' || r == ' ' })
+}
+
+// retryAfter reads Retry-After, which is a number of seconds or a time; 0 when it is absent.
+func retryAfter(header string, now time.Time) time.Duration {
+	if seconds, err := strconv.Atoi(header); err == nil {
+		return time.Duration(max(0, seconds)) * time.Second
+	}
+	if at, err := http.ParseTime(header); err == nil {
+		return max(0, at.Sub(now))
+	}
+	return 0
 }
 
 func sleep(ctx context.Context, d time.Duration) error {
@@ -189,27 +228,4 @@ func sleep(ctx context.Context, d time.Duration) error {
 	case <-t.C:
 		return nil
 	}
-}
-
-// changed tells an update from a repeat that found everything as it was: the book's last
-// change then lies before this call. The change was dated by the shop's clock, so where
-// that is not ours the shop's own Date, which has no fractions of a second, must do.
-func changed(header http.Header, answer []byte, sent time.Time) Outcome {
-	const skew = 250 * time.Millisecond // between machines whose clocks are kept
-	var b struct {
-		UpdatedAt time.Time `json:"updatedAt"`
-	}
-	theirs, err := http.ParseTime(header.Get("Date"))
-	if err != nil || json.Unmarshal(answer, &b) != nil || b.UpdatedAt.IsZero() {
-		return Updated
-	}
-	ours := time.Now()
-	begin := sent.Add(-skew)
-	if theirs.Sub(ours).Abs() > 2*time.Second {
-		begin = theirs.Add(sent.Sub(ours) - 2*time.Second)
-	}
-	if b.UpdatedAt.Before(begin) {
-		return Unchanged
-	}
-	return Updated
 }

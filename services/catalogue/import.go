@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"sync"
 	"sync/atomic"
 )
@@ -12,35 +13,45 @@ import (
 // Summary counts what an import did.
 type Summary struct {
 	Rows      int // rows of the file, bad ones included
+	Skipped   int // of these, those before Importer.From
 	Bad       int // rows that name no book, see BadRow
 	Created   int
 	Updated   int
 	Unchanged int
+	Withdrawn int // books that people withdrew: they stay so
 	Refused   int // entries the shop said no to
 	Mended    map[Mend]int
+	Kept      map[string]int // books by field that people edited and the file did not change
+	Conflicts map[string]int // books by field that both changed: the edit stays
+	Resume    int            // the first line that may not be done; 0: all are
 }
 
-// Importer loads one file. Report is called for every bad row and refusal, never from two
-// goroutines at once.
+// Importer loads one file. Report is called for every bad row, refusal, book that is left
+// as people want it, and field that was given up, never from two goroutines at once.
 type Importer struct {
-	Client  *Client
-	Workers int // calls in flight, and entries in memory
-	Report  func(line int, reason string)
+	Client   *Client
+	Workers  int    // calls in flight, and entries in memory
+	Encoding string // of the file, see NewReader
+	From     int    // rows that begin before this line are only read; 0: none
+	Report   func(line int, reason string)
 
-	rows atomic.Int64
-	mu   sync.Mutex
-	sum  Summary
+	rows    atomic.Int64
+	mu      sync.Mutex
+	sum     Summary
+	pending map[int]bool // lines of the entries that are not done
 }
 
 // Rows is how many rows are done so far.
 func (im *Importer) Rows() int64 { return im.rows.Load() }
 
 // Run reads in to its end. Bad rows and refusals are reported, counted and passed over; an
-// error means that the import stopped: the file cannot be read, or the shop gives no
-// answer. Running it again continues where that matters: what is loaded stays unchanged.
+// error means that the import stopped: ctx ended, the file cannot be read, or the shop gives
+// no answer. Calls that are under way are finished then, and Summary.Resume says where to go
+// on. Going on earlier does no harm: what is loaded stays unchanged.
 func (im *Importer) Run(ctx context.Context, in io.Reader) (Summary, error) {
-	im.sum = Summary{Mended: map[Mend]int{}}
-	reader, err := NewReader(in)
+	im.sum = Summary{Mended: map[Mend]int{}, Kept: map[string]int{}, Conflicts: map[string]int{}}
+	im.pending = map[int]bool{}
+	reader, err := NewReader(in, im.Encoding)
 	if err != nil {
 		return im.sum, err
 	}
@@ -63,12 +74,18 @@ func (im *Importer) Run(ctx context.Context, in io.Reader) (Summary, error) {
 	}
 	close(entries)
 	workers.Wait()
-	return im.sum, context.Cause(ctx)
+	if err = context.Cause(ctx); err != nil {
+		im.sum.Resume = reader.Position()
+		for line := range im.pending {
+			im.sum.Resume = min(im.sum.Resume, line)
+		}
+	}
+	return im.sum, err
 }
 
 // feed hands the entries to the workers.
 func (im *Importer) feed(ctx context.Context, reader *Reader, entries chan<- Entry) error {
-	for {
+	for ctx.Err() == nil {
 		e, err := reader.Next()
 		var bad *BadRow
 		switch {
@@ -80,15 +97,34 @@ func (im *Importer) feed(ctx context.Context, reader *Reader, entries chan<- Ent
 		case err != nil:
 			return fmt.Errorf("read the file: %w", err)
 		}
+		if e.Line < im.From {
+			im.skip()
+			continue
+		}
+		im.mu.Lock()
+		im.pending[e.Line] = true
+		im.mu.Unlock()
 		select {
 		case entries <- e:
 		case <-ctx.Done():
-			return nil
 		}
 	}
+	return nil
+}
+
+func (im *Importer) skip() {
+	im.mu.Lock()
+	defer im.mu.Unlock()
+	im.sum.Rows++
+	im.sum.Skipped++
+	im.rows.Add(1)
 }
 
 func (im *Importer) bad(row *BadRow) {
+	if row.Line < im.From {
+		im.skip()
+		return
+	}
 	im.mu.Lock()
 	defer im.mu.Unlock()
 	im.sum.Rows++
@@ -97,48 +133,82 @@ func (im *Importer) bad(row *BadRow) {
 	im.Report(row.Line, row.Reason)
 }
 
-// put loads one entry. An ISBN that another book of the shop holds is no reason to leave
-// the book out: it is sent again without.
+// optional are the fields that are no reason to leave a book out: when the shop refuses one,
+// the book is sent again without.
+var optional = []struct {
+	field string
+	given func(*Entry) bool
+	drop  func(*Entry)
+	mend  Mend
+}{
+	{"isbn", func(e *Entry) bool { return e.ISBN != "" }, func(e *Entry) { e.ISBN = "" }, ISBNTakenDropped},
+	{"publishedYear", func(e *Entry) bool { return e.PublishedYear != nil }, func(e *Entry) { e.PublishedYear = nil }, YearRefused},
+	{"language", func(e *Entry) bool { return e.Language != "" }, func(e *Entry) { e.Language = "" }, LanguageRefused},
+}
+
+// put loads one entry. It stays pending when the import stops before it is done.
 func (im *Importer) put(ctx context.Context, e Entry) error {
-	select {
-	case <-ctx.Done():
+	if ctx.Err() != nil {
 		return nil // stopped already: the cause is reported, not its echoes
-	default:
 	}
-	outcome, err := im.Client.Put(ctx, e)
+	result, err := im.Client.Put(ctx, e)
 	var p *Problem
-	if errors.As(err, &p) && e.ISBN != "" && p.names("isbn") {
-		e.ISBN = ""
-		e.Mended = append(e.Mended, ISBNTakenDropped)
-		outcome, err = im.Client.Put(ctx, e)
+	for _, o := range optional {
+		if errors.As(err, &p) && o.given(&e) && p.names(o.field) {
+			o.drop(&e)
+			e.Mended = append(e.Mended, o.mend)
+			result, err = im.Client.Put(ctx, e)
+		}
 	}
 	if err != nil && !errors.As(err, &p) {
-		return fmt.Errorf("line %d (book_id %s): %w", e.Line, e.SourceID, err)
+		return fmt.Errorf("line %d (book_id %q): %w", e.Line, e.SourceID, err)
 	}
-	im.count(e, outcome, p, err)
+	im.count(e, result, p, err)
 	return nil
 }
 
-func (im *Importer) count(e Entry, outcome Outcome, p *Problem, err error) {
+func (im *Importer) count(e Entry, result Result, p *Problem, err error) {
 	im.mu.Lock()
 	defer im.mu.Unlock()
+	delete(im.pending, e.Line)
 	im.sum.Rows++
 	im.rows.Add(1)
 	for _, m := range e.Mended {
 		im.sum.Mended[m]++
-		if m == ISBNDuplicateDropped || m == ISBNTakenDropped || m == ISBNDropped {
+		if m.loses() {
 			im.Report(e.Line, string(m))
 		}
 	}
+	im.countEdits(e, result)
 	switch {
 	case err != nil:
 		im.sum.Refused++
-		im.Report(e.Line, fmt.Sprintf("the shop refused book_id %s: %s", e.SourceID, p.Error()))
-	case outcome == Created:
+		im.Report(e.Line, fmt.Sprintf("the shop refused book_id %q: %s", e.SourceID, p.Error()))
+	case result.Outcome == Created:
 		im.sum.Created++
-	case outcome == Updated:
+	case result.Outcome == Updated:
 		im.sum.Updated++
+	case result.Outcome == Withdrawn:
+		im.sum.Withdrawn++
+		im.Report(e.Line, fmt.Sprintf("book_id %q was withdrawn from the shop, and stays so", e.SourceID))
 	default:
 		im.sum.Unchanged++
+	}
+}
+
+// countEdits says which fields stay as people edited them.
+func (im *Importer) countEdits(e Entry, result Result) {
+	for _, field := range result.Kept {
+		im.sum.Kept[field]++
+	}
+	for _, field := range result.Conflicts {
+		im.sum.Conflicts[field]++
+	}
+	if len(result.Kept) > 0 {
+		im.Report(e.Line, fmt.Sprintf("book_id %q was edited in the shop, which is kept: %s", e.SourceID, strings.Join(result.Kept, ", ")))
+	}
+	if len(result.Conflicts) > 0 {
+		im.Report(e.Line, fmt.Sprintf("book_id %q was edited in the shop and has changed in the file; the edit is kept: %s",
+			e.SourceID, strings.Join(result.Conflicts, ", ")))
 	}
 }

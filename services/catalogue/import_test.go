@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -16,14 +17,13 @@ import (
 type shop struct {
 	mu       sync.Mutex
 	books    map[string]book
-	changed  map[string]time.Time
 	failures map[string][]int // statuses to answer first, by source id
 	calls    int
 }
 
 func newShop(t *testing.T) (*shop, *Client) {
 	t.Helper()
-	s := &shop{books: map[string]book{}, changed: map[string]time.Time{}, failures: map[string][]int{}}
+	s := &shop{books: map[string]book{}, failures: map[string][]int{}}
 	server := httptest.NewServer(s)
 	t.Cleanup(server.Close)
 	c, err := NewClient(server.URL, "secret", 4)
@@ -38,7 +38,7 @@ func (s *shop) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.calls++
-	id, _ := strings.CutPrefix(r.URL.Path, "/books/by-source/")
+	id := r.URL.Query().Get("sourceId")
 	if f := s.failures[id]; len(f) > 0 {
 		s.failures[id] = f[1:]
 		refuse(w, f[0], "title")
@@ -47,7 +47,7 @@ func (s *shop) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	var b book
 	d := json.NewDecoder(r.Body)
 	d.DisallowUnknownFields()
-	if err := d.Decode(&b); err != nil || r.Method != http.MethodPut || r.Header.Get("Authorization") != "Bearer secret" {
+	if err := d.Decode(&b); err != nil || r.Method+r.URL.Path != "PUT/books/by-source" || r.Header.Get("Authorization") != "Bearer secret" {
 		refuse(w, http.StatusBadRequest, "body")
 		return
 	}
@@ -58,13 +58,13 @@ func (s *shop) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	old, known := s.books[id]
-	if !known || fmt.Sprint(wireText(old)) != wireText(b) {
-		s.books[id], s.changed[id] = b, time.Now()
-	}
-	if !known {
+	s.books[id] = b
+	switch {
+	case !known:
 		w.WriteHeader(http.StatusCreated)
+	case wireText(old) != wireText(b):
+		w.Header().Set("X-Import-Changed", "title")
 	}
-	_ = json.NewEncoder(w).Encode(map[string]any{"id": 1, "updatedAt": s.changed[id]})
 }
 
 func wireText(b book) string {
@@ -91,7 +91,7 @@ const threeBooks = header + "1,439023483,A,2001,One,eng,,\n2,,A,,,eng,,\n3,,A,20
 
 func TestImportTwiceChangesNothing(t *testing.T) {
 	t.Parallel()
-	s, c := newShop(t)
+	_, c := newShop(t)
 	first, reports, err := load(t, c, threeBooks)
 	if err != nil || first.Created != 2 || first.Bad != 1 || first.Rows != 3 {
 		t.Fatalf("first: %+v %v", first, err)
@@ -99,7 +99,6 @@ func TestImportTwiceChangesNothing(t *testing.T) {
 	if len(reports) != 1 || reports[0] != "3 no title" {
 		t.Errorf("reports %q", reports)
 	}
-	s.age(time.Minute)
 	again, _, err := load(t, c, threeBooks)
 	if err != nil || again.Unchanged != 2 || again.Created+again.Updated != 0 {
 		t.Errorf("again: %+v %v", again, err)
@@ -110,21 +109,12 @@ func TestImportTwiceChangesNothing(t *testing.T) {
 	}
 }
 
-// age moves every change into the past.
-func (s *shop) age(d time.Duration) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for id := range s.changed {
-		s.changed[id] = s.changed[id].Add(-d)
-	}
-}
-
 func TestImportTriesAgainWhenTheShopIsBusy(t *testing.T) {
 	t.Parallel()
 	s, c := newShop(t)
-	s.failures["1"] = []int{429, 502, 503, 504}
+	s.failures["1"] = []int{429, 502, 503, 504, 500, 409}
 	sum, _, err := load(t, c, threeBooks)
-	if err != nil || sum.Created != 2 || s.calls != 6 {
+	if err != nil || sum.Created != 2 || s.calls != 8 {
 		t.Errorf("%+v %v after %d calls", sum, err, s.calls)
 	}
 }
@@ -135,7 +125,7 @@ func TestImportStopsWhenTheShopGivesNoAnswer(t *testing.T) {
 	c.attempts = 3
 	s.failures["1"] = []int{503, 503, 503, 503}
 	_, _, err := load(t, c, threeBooks)
-	if err == nil || !strings.Contains(err.Error(), "line 2 (book_id 1): no answer in 3 attempts") {
+	if err == nil || !strings.Contains(err.Error(), "line 2 (book_id \"1\"): no answer in 3 attempts") {
 		t.Errorf("error %v", err)
 	}
 }
@@ -148,7 +138,7 @@ func TestImportPassesOverARefusedBook(t *testing.T) {
 	if err != nil || sum.Refused != 1 || sum.Created != 1 {
 		t.Errorf("%+v %v", sum, err)
 	}
-	if got := strings.Join(reports, "\n"); !strings.Contains(got, "2 the shop refused book_id 1: 422 invalid_field: no; title: bad") {
+	if got := strings.Join(reports, "\n"); !strings.Contains(got, "2 the shop refused book_id \"1\": 422 invalid_field: no; title: bad") {
 		t.Errorf("reports %q", reports)
 	}
 }
@@ -179,6 +169,111 @@ func TestNewClientRefusesAnAddressItCannotUse(t *testing.T) {
 	for _, base := range []string{"", "127.0.0.1:8080", "ftp://x", "http://"} {
 		if _, err := NewClient(base, "", 1); err == nil {
 			t.Errorf("%q accepted", base)
+		}
+	}
+}
+
+// waiter is a shop that holds each call until it is let go.
+func waiter(t *testing.T) (c *Client, arrived chan string, letGo chan struct{}) {
+	t.Helper()
+	arrived, letGo = make(chan string, 16), make(chan struct{})
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		arrived <- r.URL.Query().Get("sourceId")
+		<-letGo
+		w.WriteHeader(http.StatusCreated)
+	}))
+	t.Cleanup(server.Close)
+	c, err := NewClient(server.URL, "", 4)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c, arrived, letGo
+}
+
+func manyRows(n int) string {
+	var b strings.Builder
+	b.WriteString("book_id,title,authors\n")
+	for i := range n {
+		fmt.Fprintf(&b, "id-%d,Title %d,\"A, B\"\n", i, i)
+	}
+	return b.String()
+}
+
+// Whoever stops an import is told a line from which going on leaves nothing out.
+func TestAnInterruptedImportSaysWhereToGoOn(t *testing.T) {
+	t.Parallel()
+	c, arrived, letGo := waiter(t)
+	ctx, interrupt := context.WithCancel(t.Context())
+	type end struct {
+		sum Summary
+		err error
+	}
+	ended := make(chan end, 1)
+	im := &Importer{Client: c, Workers: 3, Report: func(int, string) {}}
+	go func() {
+		sum, err := im.Run(ctx, strings.NewReader(manyRows(50)))
+		ended <- end{sum, err}
+	}()
+	done := map[string]bool{}
+	for range 3 {
+		done[<-arrived] = true
+	}
+	interrupt()
+	close(letGo)
+	first := <-ended
+	if first.err == nil || first.sum.Created != 3 || first.sum.Resume != 5 {
+		t.Fatalf("stopped with %+v, %v: the calls under way are to be finished", first.sum, first.err)
+	}
+	s, c := newShop(t)
+	second := &Importer{Client: c, Workers: 3, From: first.sum.Resume, Report: func(int, string) {}}
+	sum, err := second.Run(t.Context(), strings.NewReader(manyRows(50)))
+	if err != nil || sum.Rows != 50 || sum.Skipped != 3 || sum.Created != 47 || sum.Resume != 0 {
+		t.Errorf("went on with %+v, %v", sum, err)
+	}
+	for i := range 50 {
+		id := fmt.Sprint("id-", i)
+		if _, loaded := s.books[id]; !loaded && !done[id] {
+			t.Errorf("%s was left out", id)
+		}
+	}
+}
+
+// Retry-After is heeded in both forms, and never without bound.
+func TestRetryAfter(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	for header, want := range map[string]time.Duration{
+		"": 0, "7": 7 * time.Second, "-7": 0, "soon": 0,
+		now.Add(9 * time.Second).Format(http.TimeFormat): 9 * time.Second, now.Add(-time.Hour).Format(http.TimeFormat): 0,
+	} {
+		if got := retryAfter(header, now); got != want {
+			t.Errorf("%q: %v, want %v", header, got, want)
+		}
+	}
+	var calls atomic.Int32
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		calls.Add(1)
+		w.Header().Set("Retry-After", "86400")
+		w.WriteHeader(http.StatusServiceUnavailable)
+	}))
+	t.Cleanup(server.Close)
+	c, err := NewClient(server.URL, "", 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Put(t.Context(), Entry{SourceID: "a", Title: "T", Authors: []string{"A"}}); err == nil || calls.Load() != 1 {
+		t.Errorf("%d calls, %v: a shop that is away for a day is not waited for", calls.Load(), err)
+	}
+}
+
+func TestNothingPrintedMovesATerminal(t *testing.T) {
+	t.Parallel()
+	for in, want := range map[string]string{
+		"café 書籍 \"q\" 'a' \\": "café 書籍 \"q\" 'a' \\", "a\x1b[2Jb": `a\x1b[2Jb`, "a\nb\r\t\x00": `a\nb\r\t\x00`, "a\u202eb\u200b": `a\u202eb\u200b`,
+		"\xff\x9b": `\xff\x9b`, "\u009b": `\u009b`, "\u2028": `\u2028`,
+	} {
+		if got := Printable(in); got != want {
+			t.Errorf("%q: got %q, want %q", in, got, want)
 		}
 	}
 }

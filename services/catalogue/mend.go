@@ -1,7 +1,7 @@
 package catalogue
 
 import (
-	"math"
+	"regexp"
 	"strconv"
 	"strings"
 
@@ -15,22 +15,25 @@ func (e *Entry) mend(column func(string) string) {
 			e.Mended = append(e.Mended, m)
 		}
 	}
-	raw := column("title")
+	raw := column(columnTitle)
 	e.Title = strings.Join(strings.Fields(raw), " ")
 	note(SpaceTidied, e.Title != raw)
 
 	var changed, dropped bool
-	e.ISBN, changed, dropped = mendISBN(column("isbn"))
+	e.ISBN, changed, dropped = mendISBN(column(columnISBN))
 	note(ISBNZerosRestored, changed)
 	note(ISBNDropped, dropped)
 
-	e.Authors, changed = splitAuthors(column("authors"))
+	var more int
+	e.Authors, more, changed = splitAuthors(column(columnAuthors))
 	note(AuthorsDeduplicated, changed)
+	note(AuthorsCut, more > 0)
 
-	e.PublishedYear, dropped = mendYear(column("original_publication_year"))
-	note(YearDropped, dropped)
+	var wrong Mend
+	e.PublishedYear, wrong = mendYear(column(columnYear))
+	note(wrong, wrong != "")
 
-	e.Language, changed, dropped = mendLanguage(column("language_code"))
+	e.Language, changed, dropped = mendLanguage(column(columnLanguage))
 	note(LanguageMapped, changed)
 	note(LanguageDropped, dropped)
 }
@@ -83,18 +86,27 @@ func validISBN(s string) bool {
 	}
 }
 
-// mendYear reads years written as decimal numbers ("2008.0", "-1750.0").
-func mendYear(raw string) (year *int, dropped bool) {
+// decimalYear is a year as people and spreadsheets write it: 2008, 2008.0, -750.
+var decimalYear = regexp.MustCompile(`^[+-]?[0-9]{1,9}([.,]0*)?$`)
+
+// mendYear reads a year. Whether the shop takes it, it says itself.
+func mendYear(raw string) (year *int, wrong Mend) {
 	s := strings.TrimSpace(raw)
 	if s == "" {
-		return nil, false
+		return nil, ""
 	}
-	f, err := strconv.ParseFloat(s, 64)
-	if err != nil || math.Trunc(f) != f || math.Abs(f) > 9999 || strings.ContainsAny(s, "xXpP_") {
-		return nil, true
+	if !decimalYear.MatchString(s) {
+		return nil, YearDropped
 	}
-	y := int(f)
-	return &y, false
+	whole, _, _ := strings.Cut(strings.ReplaceAll(s, ",", "."), ".")
+	y, err := strconv.Atoi(whole)
+	switch {
+	case err != nil:
+		return nil, YearDropped
+	case y == 0:
+		return nil, YearZeroDropped
+	}
+	return &y, ""
 }
 
 // bibliographic maps the ISO 639-2/B codes, which libraries use and BCP 47 does not know,
@@ -122,21 +134,29 @@ func mendLanguage(raw string) (tag string, changed, dropped bool) {
 	return t.String(), t.String() != raw, false
 }
 
-// splitAuthors splits a list "A, B" and removes empty and repeated names.
-func splitAuthors(raw string) (authors []string, changed bool) {
+// maxAuthors is how many authors the shop takes.
+const maxAuthors = 200
+
+// splitAuthors splits a list "A, B" and removes empty and repeated names. more is how many
+// there are beyond those that the shop takes.
+func splitAuthors(raw string) (authors []string, more int, changed bool) {
 	if strings.TrimSpace(raw) == "" {
-		return nil, false
+		return nil, 0, false
 	}
 	seen := map[string]bool{}
 	for name := range strings.SplitSeq(raw, ", ") {
 		tidy := strings.Join(strings.Fields(name), " ")
-		if tidy == "" || seen[tidy] {
+		if !visible(strings.ReplaceAll(tidy, ",", "")) || seen[tidy] {
 			changed = true
 			continue
 		}
 		seen[tidy] = true
 		changed = changed || tidy != name
+		if len(authors) == maxAuthors {
+			more++
+			continue
+		}
 		authors = append(authors, tidy)
 	}
-	return authors, changed
+	return authors, more, changed
 }

@@ -1,6 +1,7 @@
 package catalogue
 
 import (
+	"bufio"
 	"errors"
 	"fmt"
 	"io"
@@ -14,7 +15,7 @@ import (
 // readAll reads a whole file and keeps entries and bad rows apart.
 func readAll(t *testing.T, in io.Reader) (entries []Entry, bad []BadRow) {
 	t.Helper()
-	r, err := NewReader(in)
+	r, err := NewReader(in, "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -42,7 +43,7 @@ func TestReaderReportsBadRowsWithTheirLineAndGoesOn(t *testing.T) {
 		"1,,A,2001,First,eng,,\n" +
 		",,A,2001,No id,eng,,\n" + // 3
 		"3,,A,2001,,eng,,\n" + // 4
-		"4,,A,2001,Too few\n" + // 5
+		"4,,A,2001,Too many,eng,,,,x\n" + // 5
 		"5,,A,2001,Bad \xff bytes,eng,,\n" + // 6
 		"\n" + // 7: empty lines are nothing
 		"6,,A,2001,\"Two\nlines\",eng,,\n" + // 8 and 9
@@ -63,7 +64,7 @@ func TestReaderReportsBadRowsWithTheirLineAndGoesOn(t *testing.T) {
 		t.Errorf("titles %q, want %q", titles, want)
 	}
 	want := []string{
-		"line 3: no book_id", "line 4: no title", "line 5: 5 columns where the header has 8",
+		"line 3: no book_id", "line 4: no title", "line 5: 10 columns where the header has 8",
 		"line 6: column 5 is not valid UTF-8", "line 10: ", "line 11: book_id \"1\" was in an earlier row",
 		"line 12: column 5 contains a NUL character", "line 13: ", "line 14: row is longer than 64 KiB",
 		"line 15: no author",
@@ -99,7 +100,7 @@ func TestReaderRefusesAFileThatIsNotACatalogue(t *testing.T) {
 		"no authors":     "book_id,title\n",
 		"a column twice": "book_id,title,authors,title\n",
 	} {
-		if _, err := NewReader(strings.NewReader(file)); err == nil {
+		if _, err := NewReader(strings.NewReader(file), ""); err == nil {
 			t.Errorf("%s: accepted", name)
 		}
 	}
@@ -171,7 +172,7 @@ func TestRealCatalogue(t *testing.T) {
 // shortISBNs counts the ISBNs that lost zeros, whether or not they check afterwards.
 func shortISBNs(t *testing.T, file string) (n int) {
 	t.Helper()
-	rows := newRowReader(strings.NewReader(file))
+	rows := &rowReader{lines: lineReader{in: bufio.NewReader(strings.NewReader(file))}, sep: ','}
 	for {
 		fields, _, err := rows.next()
 		if errors.Is(err, io.EOF) {

@@ -5,52 +5,133 @@ import (
 	"fmt"
 	"hash/fnv"
 	"io"
+	"slices"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 )
 
-// maxSourceID is the longest book_id accepted, in bytes: it becomes part of a path.
-const maxSourceID = 100
+// maxSourceID is the longest id that the shop takes, in characters.
+const maxSourceID = 200
+
+// The columns that are read, by their names without case and punctuation.
+const (
+	columnID       = "bookid"
+	columnISBN     = "isbn"
+	columnAuthors  = "authors"
+	columnYear     = "originalpublicationyear"
+	columnTitle    = "title"
+	columnLanguage = "languagecode"
+)
+
+// required are the columns without which the shop takes no book, as people write them.
+var required = []string{"book_id", "title", "authors"}
 
 // Reader yields the entries of one file, one row in memory at a time. It remembers eight
 // bytes per ISBN and id it has seen, to tell repeated ones.
 type Reader struct {
 	rows    *rowReader
-	columns map[string]int
-	width   int
+	columns map[string]int // where the columns are that are read
+	names   []string       // of all columns, as columnName writes them
+	lossy   bool
 	isbns   map[uint64]struct{}
 	ids     map[uint64]struct{}
 }
 
-// NewReader reads the header. Columns are found by name, in any order; book_id, title and
-// authors must be there, without which the shop takes no book; the others may be missing.
-func NewReader(r io.Reader) (*Reader, error) {
-	rows := newRowReader(r)
-	header, _, err := rows.next()
+// NewReader reads the header. Columns are found by name, in any order, whatever the case
+// and whatever stands between words; those without a name or with one that is not known
+// are ignored. Cells are separated by commas, semicolons or tabs, whichever makes a
+// header. encoding names the file's when it is neither UTF-8 nor UTF-16; see decode.
+func NewReader(in io.Reader, encoding string) (*Reader, error) {
+	text, lossy, err := decode(in, encoding)
+	if err != nil {
+		return nil, err
+	}
+	r := &Reader{
+		rows: &rowReader{lines: lineReader{in: text}, sep: ','}, columns: map[string]int{}, lossy: lossy,
+		isbns: map[uint64]struct{}{}, ids: map[uint64]struct{}{},
+	}
+	if err := r.chooseSeparator(); err != nil {
+		return nil, err
+	}
+	header, _, err := r.rows.next()
 	if errors.Is(err, io.EOF) {
 		return nil, errors.New("the file is empty: a header with book_id, title and authors is needed")
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read the header: %w", err)
 	}
-	columns := make(map[string]int, len(header))
-	for i, name := range header {
-		name = strings.ToLower(strings.TrimSpace(strings.TrimPrefix(name, "\ufeff")))
-		if _, twice := columns[name]; twice {
-			return nil, fmt.Errorf("the header names column %q twice", name)
-		}
-		columns[name] = i
-	}
-	for _, name := range []string{"book_id", "title", "authors"} {
-		if _, ok := columns[name]; !ok {
-			return nil, fmt.Errorf("the header has no column %q", name)
+	r.names = columnNames(header)
+	for i, name := range r.names {
+		switch name {
+		case columnID, columnISBN, columnAuthors, columnYear, columnTitle, columnLanguage:
+			if _, twice := r.columns[name]; twice {
+				return nil, fmt.Errorf("the header names column %q twice", header[i])
+			}
+			r.columns[name] = i
 		}
 	}
-	return &Reader{
-		rows: rows, columns: columns, width: len(header),
-		isbns: map[uint64]struct{}{}, ids: map[uint64]struct{}{},
-	}, nil
+	s := &shape{width: len(header)}
+	for _, name := range required {
+		i, ok := r.columns[columnName(name)]
+		if !ok {
+			return nil, fmt.Errorf("the header has no column %q, it has %.200q", name, header)
+		}
+		s.required = append(s.required, i)
+	}
+	r.rows.shape = s
+	return r, nil
 }
+
+// chooseSeparator looks at the header without taking it, and takes the line before it by
+// which some programs say the separator ("sep=;").
+func (r *Reader) chooseSeparator() error {
+	l, err := r.rows.begin()
+	if errors.Is(err, io.EOF) {
+		return nil // NewReader says so
+	}
+	if err != nil {
+		return fmt.Errorf("read the header: %w", err)
+	}
+	r.rows.taken = 0
+	if said, ok := strings.CutPrefix(strings.ToLower(strings.Trim(l.text, `"`)), "sep="); ok && len(said) == 1 {
+		r.rows.sep, r.rows.ahead = said[0], r.rows.ahead[1:]
+		return nil
+	}
+	for _, sep := range []byte{',', ';', '\t'} {
+		p := rowParser{sep: sep}
+		if p.add(l.text) != "" {
+			continue
+		}
+		names := columnNames(p.fields)
+		if !slices.ContainsFunc(required, func(name string) bool { return !slices.Contains(names, columnName(name)) }) {
+			r.rows.sep = sep
+			return nil
+		}
+	}
+	return nil
+}
+
+func columnNames(header []string) []string {
+	names := make([]string, 0, len(header))
+	for _, name := range header {
+		names = append(names, columnName(name))
+	}
+	return names
+}
+
+// columnName is what the spellings of one name have in common: "Book ID" is "bookid".
+func columnName(name string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsLetter(r) || unicode.IsDigit(r) {
+			return unicode.ToLower(r)
+		}
+		return -1
+	}, name)
+}
+
+// Position is the line that the next row is looked for on.
+func (r *Reader) Position() int { return r.rows.position() }
 
 // Next returns the next entry. After a *BadRow the reader goes on with the following row;
 // io.EOF ends the file.
@@ -62,7 +143,7 @@ func (r *Reader) Next() (Entry, error) {
 	if reason := r.refuse(fields); reason != "" {
 		return Entry{}, &BadRow{line, reason}
 	}
-	e := Entry{Line: line, SourceID: strings.TrimSpace(r.field(fields, "book_id"))}
+	e := Entry{Line: line, SourceID: strings.TrimSpace(r.field(fields, columnID))}
 	if firstTime := remember(r.ids, e.SourceID); !firstTime {
 		return Entry{}, &BadRow{line, fmt.Sprintf("book_id %q was in an earlier row", e.SourceID)}
 	}
@@ -74,35 +155,61 @@ func (r *Reader) Next() (Entry, error) {
 	return e, nil
 }
 
-// refuse says why a row cannot name a book; "" when it can.
+// refuse says why a row cannot name a book; "" when it can. Empty cells at the end of a row
+// may be missing, as spreadsheets leave them out.
 func (r *Reader) refuse(fields []string) string {
-	if len(fields) != r.width {
-		return fmt.Sprintf("%d columns where the header has %d", len(fields), r.width)
-	}
-	for i, f := range fields {
-		if !utf8.ValidString(f) {
-			return fmt.Sprintf("column %d is not valid UTF-8", i+1)
+	for i := len(r.names); i < len(fields); i++ {
+		if strings.TrimSpace(fields[i]) != "" {
+			return fmt.Sprintf("%d columns where the header has %d; the last is %.80q", len(fields), len(r.names), fields[len(fields)-1])
 		}
-		if strings.ContainsRune(f, 0) {
+	}
+	if columnName(r.field(fields, columnID)) == columnID && slices.Equal(columnNames(fields), r.names) {
+		return "the header again"
+	}
+	for i, name := range r.names {
+		if _, read := r.columns[name]; !read || i >= len(fields) {
+			continue
+		}
+		switch f := fields[i]; {
+		case r.lossy && strings.ContainsRune(f, utf8.RuneError):
+			return fmt.Sprintf("column %d has bytes that are not of the file's encoding", i+1)
+		case !utf8.ValidString(f):
+			return fmt.Sprintf("column %d is not valid UTF-8; if the file is of another encoding, name it: -encoding windows-1252", i+1)
+		case strings.ContainsRune(f, 0):
 			return fmt.Sprintf("column %d contains a NUL character", i+1)
 		}
 	}
-	id := strings.TrimSpace(r.field(fields, "book_id"))
+	id := strings.TrimSpace(r.field(fields, columnID))
 	switch {
 	case id == "":
 		return "no book_id"
-	case len(id) > maxSourceID:
-		return fmt.Sprintf("book_id is longer than %d bytes", maxSourceID)
-	case strings.TrimSpace(r.field(fields, "title")) == "":
+	case utf8.RuneCountInString(id) > maxSourceID:
+		return fmt.Sprintf("book_id is longer than %d characters", maxSourceID)
+	case strings.ContainsFunc(id, func(c rune) bool { return !unicode.IsGraphic(c) }):
+		return fmt.Sprintf("book_id %q has characters that nobody can see", id)
+	case !visible(r.field(fields, columnTitle)):
+		if title := r.field(fields, columnTitle); title != "" {
+			return fmt.Sprintf("no title that can be seen: %.80q", title)
+		}
 		return "no title"
-	case strings.Trim(r.field(fields, "authors"), ", \t") == "":
+	}
+	if authors, _, _ := splitAuthors(r.field(fields, columnAuthors)); len(authors) == 0 {
 		return "no author"
 	}
 	return ""
 }
 
+// visible tells whether there is anything to see: neither blanks nor characters that are
+// only there for others, nor those that fill a place with nothing.
+func visible(text string) bool {
+	return strings.ContainsFunc(text, func(r rune) bool {
+		return unicode.IsGraphic(r) && !unicode.IsSpace(r) && !unicode.Is(unicode.Other_Default_Ignorable_Code_Point, r) &&
+			!unicode.Is(unicode.Variation_Selector, r) && r != '\u2800'
+	})
+}
+
 func (r *Reader) field(fields []string, column string) string {
-	if i, ok := r.columns[column]; ok {
+	if i, ok := r.columns[column]; ok && i < len(fields) {
 		return fields[i]
 	}
 	return ""

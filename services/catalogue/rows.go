@@ -1,130 +1,156 @@
 package catalogue
 
 import (
-	"bufio"
-	"encoding/csv"
 	"errors"
+	"fmt"
 	"io"
 	"strings"
 )
 
-// maxRow bounds the bytes of one row, quoted line breaks included. A quote that is never
-// closed would otherwise swallow the rest of the file into memory.
-const maxRow = 64 << 10
-
-// rowReader splits a CSV into rows and never loses more than one line to a broken one:
-// encoding/csv alone reads on to the end of the file after a stray quote.
+// rowReader splits a CSV into rows (RFC 4180, with any separator). A row that is
+// broken costs its first line alone: reading goes on with the line after, also
+// where a stray quote has taken further lines into the row.
 type rowReader struct {
-	in      *bufio.Reader
-	pending []physicalLine // lines taken back after a row that did not parse
-	line    int            // number of the last line read from in
+	lines lineReader
+	ahead []physicalLine // read already: the lines of the row at hand, and those given back
+	taken int            // how many of ahead belong to the row at hand
+	sep   byte
+	shape *shape // nil while the header is read
 }
 
-type physicalLine struct {
-	number int
-	text   string
-	long   bool // cut at maxRow
-}
-
-func newRowReader(r io.Reader) *rowReader {
-	return &rowReader{in: bufio.NewReaderSize(r, maxRow)}
-}
-
-// next returns the fields of the next row and the line it begins on. A *BadRow says that
-// this one row is broken; io.EOF ends the file; any other error is the reader's own.
+// next returns the fields of the next row and the line it begins on. A *BadRow
+// says that this line is broken; io.EOF ends the file; any other error is the
+// reader's own.
 func (r *rowReader) next() (fields []string, line int, err error) {
-	first, err := r.skipBlank()
+	first, err := r.begin()
 	if err != nil {
 		return nil, 0, err
 	}
-	if first.long {
-		return nil, 0, &BadRow{first.number, "row is longer than 64 KiB"}
+	p := rowParser{sep: r.sep}
+	size := 0
+	for l := first; ; {
+		size += len(l.text) + len(l.end)
+		if l.long || size > maxRow {
+			return nil, 0, r.reject(first, l, "row is longer than 64 KiB")
+		}
+		if reason := p.add(l.text); reason != "" {
+			return nil, 0, r.reject(first, l, reason)
+		}
+		if !p.open {
+			if l.number > first.number && r.shape.closesAnother(first.text, l.text, r.sep) {
+				return nil, 0, r.reject(first, l, "this looks like a row of its own")
+			}
+			r.ahead = r.ahead[r.taken:]
+			return p.fields, first.number, nil
+		}
+		if l.number > first.number && r.shape.isRow(l.text, r.sep) {
+			return nil, 0, r.reject(first, l, "this looks like a row of its own")
+		}
+		p.lineBreak(l.end)
+		l, err = r.line()
+		if errors.Is(err, io.EOF) {
+			return nil, 0, r.reject(first, first, "a quote is opened and never closed")
+		}
+		if err != nil {
+			return nil, 0, err
+		}
 	}
-	lines, closed, err := r.gather(first)
-	if err != nil {
-		return nil, 0, err
-	}
-	if !closed {
-		r.takeBack(lines[1:])
-		return nil, 0, &BadRow{first.number, "a quote is opened and never closed"}
-	}
-	fields, err = parse(lines)
-	if err != nil {
-		r.takeBack(lines[1:])
-		return nil, 0, &BadRow{first.number, "not valid CSV: " + err.Error()}
-	}
-	return fields, first.number, nil
 }
 
-func (r *rowReader) skipBlank() (physicalLine, error) {
+// begin takes the first line of a row. Blank lines are no rows.
+func (r *rowReader) begin() (physicalLine, error) {
 	for {
-		l, err := r.readLine()
+		r.taken = 0
+		l, err := r.line()
 		if err != nil || strings.TrimSpace(l.text) != "" {
 			return l, err
 		}
+		r.ahead = r.ahead[1:]
 	}
 }
 
-// gather adds lines to first until every quote is closed. Doubled quotes count twice, so
-// the parity of quotes is all that has to be known.
-func (r *rowReader) gather(first physicalLine) (lines []physicalLine, closed bool, err error) {
-	lines = []physicalLine{first}
-	open := strings.Count(first.text, `"`)%2 == 1
-	size := len(first.text)
-	for open {
-		l, err := r.readLine()
-		if errors.Is(err, io.EOF) {
-			return lines, false, nil
-		}
+// line takes one more line for the row at hand.
+func (r *rowReader) line() (physicalLine, error) {
+	if r.taken == len(r.ahead) {
+		l, err := r.lines.next()
 		if err != nil {
-			return nil, false, err
+			return l, err
 		}
-		lines = append(lines, l)
-		size += len(l.text)
-		if l.long || size > maxRow {
-			return lines, false, nil
+		r.ahead = append(r.ahead, l)
+	}
+	r.taken++
+	return r.ahead[r.taken-1], nil
+}
+
+// reject gives back all lines of the row but the first, which is bad: because of
+// what was found in it, or in the line at which its open quote met something
+// that cannot be.
+func (r *rowReader) reject(first, found physicalLine, reason string) *BadRow {
+	r.ahead = r.ahead[1:]
+	if found.number > first.number {
+		reason = fmt.Sprintf("a quote is opened and not closed; on line %d: %s", found.number, reason)
+	}
+	return &BadRow{first.number, reason}
+}
+
+// position is the line that the next row is looked for on.
+func (r *rowReader) position() int {
+	if len(r.ahead) > 0 {
+		return r.ahead[0].number
+	}
+	return r.lines.number + 1
+}
+
+// rowParser takes a row line by line.
+type rowParser struct {
+	sep    byte
+	fields []string
+	open   bool            // a quoted field goes on in the next line
+	field  strings.Builder // that field as far as it was read
+}
+
+// add takes a line without its line break. A reason says that it cannot be part
+// of the row.
+func (p *rowParser) add(text string) (reason string) {
+	for {
+		if !p.open {
+			var quoted bool
+			if text, quoted = strings.CutPrefix(text, `"`); !quoted {
+				field, rest, more := strings.Cut(text, string(p.sep))
+				if strings.Contains(field, `"`) {
+					return "a quote inside a field that does not begin with one"
+				}
+				p.fields = append(p.fields, field)
+				if !more {
+					return ""
+				}
+				text = rest
+				continue
+			}
+			p.open = true
 		}
-		open = strings.Count(l.text, `"`)%2 == 0
+		part, rest, closed := strings.Cut(text, `"`)
+		p.field.WriteString(part)
+		if !closed {
+			return ""
+		}
+		if strings.HasPrefix(rest, `"`) {
+			p.field.WriteByte('"')
+			text = rest[1:]
+			continue
+		}
+		p.open = false
+		p.fields = append(p.fields, p.field.String())
+		p.field.Reset()
+		if rest == "" {
+			return ""
+		}
+		if rest[0] != p.sep {
+			return "text after a closing quote"
+		}
+		text = rest[1:]
 	}
-	return lines, true, nil
 }
 
-func (r *rowReader) takeBack(lines []physicalLine) {
-	r.pending = append(append([]physicalLine(nil), lines...), r.pending...)
-}
-
-func (r *rowReader) readLine() (physicalLine, error) {
-	if len(r.pending) > 0 {
-		l := r.pending[0]
-		r.pending = r.pending[1:]
-		return l, nil
-	}
-	text, err := r.in.ReadSlice('\n')
-	if len(text) == 0 && err != nil {
-		return physicalLine{}, err
-	}
-	r.line++
-	l := physicalLine{number: r.line, text: string(text)}
-	for errors.Is(err, bufio.ErrBufferFull) {
-		l.long = true
-		_, err = r.in.ReadSlice('\n')
-	}
-	if err != nil && !errors.Is(err, io.EOF) {
-		return physicalLine{}, err
-	}
-	return l, nil
-}
-
-func parse(lines []physicalLine) ([]string, error) {
-	var text strings.Builder
-	for _, l := range lines {
-		text.WriteString(l.text)
-	}
-	c := csv.NewReader(strings.NewReader(text.String()))
-	c.FieldsPerRecord = -1
-	fields, err := c.Read()
-	if pe, ok := errors.AsType[*csv.ParseError](err); ok {
-		return nil, pe.Err // its line numbers count from the row, not from the file
-	}
-	return fields, err
-}
+// lineBreak takes a line break inside a quoted field.
+func (p *rowParser) lineBreak(end string) { p.field.WriteString(end) }

@@ -231,24 +231,24 @@ func TestASecondImportKeepsWhatWasEditedSince(t *testing.T) {
 		return a
 	}
 	edited := s.want(s.do("PATCH", path, `{"priceCents":8950,"currency":"GBP","isbn":"0141439580","title":"Mine"}`), 200, "")
-	if again := put(record, "", "title", ""); again.text != edited.text {
+	if again := put(record, "", "isbn, title, priceCents", ""); again.text != edited.text {
 		t.Errorf("edited to %s, then imported to %s", edited.text, again.text)
 	}
 	for range 2 { // what the source has not changed is not applied again
 		s.want(s.do("PATCH", path, `{"publishedYear":null}`), 200, "")
-		put(record, "", "title, publishedYear", "")
+		put(record, "", "isbn, title, publishedYear, priceCents", "")
 	}
 	changed := strings.NewReplacer("One", "Uno", `["A"]`, `["A","B"]`).Replace(record)
-	merged := put(changed, "authors", "publishedYear", "title")
+	merged := put(changed, "authors", "isbn, publishedYear, priceCents", "title")
 	if merged.body["title"] != "Mine" || merged.body["priceCents"] != 8950.0 || merged.body["isbn"] != "0141439580" {
 		t.Errorf("got %s", merged.text)
 	}
-	if again := put(changed, "", "title, publishedYear", ""); again.text != merged.text {
+	if again := put(changed, "", "isbn, title, publishedYear, priceCents", ""); again.text != merged.text {
 		t.Errorf("the same again made %s of %s", again.text, merged.text)
 	}
 	s.want(s.do("PATCH", path, `{"title":"Uno","publishedYear":1999}`), 200, "")
-	put(changed, "", "", "")
-	put(record, "title, authors", "", "") // edits that agree with the source are no edits
+	put(changed, "", "isbn, priceCents", "")
+	put(record, "title, authors", "isbn, priceCents", "") // edits that agree with the source are no edits
 }
 
 // A source does not bring back what was withdrawn; people may.

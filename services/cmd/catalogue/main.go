@@ -7,30 +7,47 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"os/signal"
 	"slices"
+	"strings"
 	"syscall"
 	"time"
 
 	"bookstore/services/catalogue"
 )
 
-const usage = `usage: catalogue import [-base URL] [-workers N] FILE.csv
+const usage = `usage: catalogue import [-base URL] [-workers N] [-encoding NAME] [-from LINE] FILE.csv
 Loads a catalogue in the goodbooks-10k column layout. The token that catalogue writes may
-need is taken from BOOKSTORE_TOKEN`
+need is taken from BOOKSTORE_TOKEN. Ctrl-C finishes the calls under way and says where to go
+on; a second one ends at once`
 
 var errUsage = errors.New(usage)
+
+// errInterrupted ends a run that somebody stopped.
+var errInterrupted = errors.New("interrupted")
+
+// exitInterrupted is 128 and the number of SIGINT, as shells have it.
+const exitInterrupted = 130
 
 // errRefused ends a run in which all rows were tried and the shop refused some.
 var errRefused = errors.New("the shop refused some of the books")
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second signal ends the process
 	err := run(ctx, os.Args[1:], os.Getenv, os.Stdout, os.Stderr)
 	stop()
 	if err != nil {
-		_, _ = fmt.Fprintln(os.Stderr, "catalogue:", err)
+		for line := range strings.SplitSeq(err.Error(), "\n") {
+			_, _ = fmt.Fprintln(os.Stderr, "catalogue:", catalogue.Printable(line))
+		}
+	}
+	switch {
+	case errors.Is(err, errInterrupted):
+		os.Exit(exitInterrupted)
+	case err != nil:
 		os.Exit(1)
 	}
 }
@@ -44,6 +61,8 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 	flags.Usage = func() { _, _ = fmt.Fprintln(stderr, usage); flags.PrintDefaults() }
 	base := flags.String("base", "http://127.0.0.1:8080", "base address of the shop's API")
 	workers := flags.Int("workers", 8, "calls in flight, 1 to 64")
+	encoding := flags.String("encoding", "", "encoding of the file, such as windows-1252, when it is neither UTF-8 nor UTF-16")
+	from := flags.Int("from", 0, "line to go on from: rows before it are read and not sent")
 	if err := flags.Parse(args[1:]); errors.Is(err, flag.ErrHelp) {
 		return nil
 	} else if err != nil {
@@ -61,19 +80,20 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 		return fmt.Errorf("open the catalogue: %w", err)
 	}
 	defer func() { _ = file.Close() }() // it was only read
-	return load(ctx, client, *workers, file, stdout, stderr)
+	importer := &catalogue.Importer{Client: client, Workers: *workers, Encoding: *encoding, From: *from}
+	return load(ctx, importer, file, stdout, stderr)
 }
 
 // load runs the import with its progress on stderr and its summary on stdout.
-func load(ctx context.Context, client *catalogue.Client, workers int, file *os.File, stdout, stderr io.Writer) error {
+func load(ctx context.Context, importer *catalogue.Importer, file *os.File, stdout, stderr io.Writer) error {
 	terminal := catalogue.IsTerminal(stderr)
-	importer := &catalogue.Importer{Client: client, Workers: workers, Report: func(line int, reason string) {
+	importer.Report = func(line int, reason string) {
 		wipe := ""
 		if terminal {
 			wipe = "\r\x1b[K"
 		}
-		_, _ = fmt.Fprintf(stderr, "%sline %d: %s\n", wipe, line, reason)
-	}}
+		_, _ = fmt.Fprintf(stderr, "%sline %d: %s\n", wipe, line, catalogue.Printable(reason))
+	}
 	in := &catalogue.CountingReader{In: file}
 	progress := &catalogue.Progress{
 		Out: stderr, Terminal: terminal, Bytes: in.Bytes, Rows: importer.Rows, Started: time.Now(),
@@ -81,15 +101,20 @@ func load(ctx context.Context, client *catalogue.Client, workers int, file *os.F
 	if info, err := file.Stat(); err == nil && info.Mode().IsRegular() {
 		progress.Total = info.Size()
 	}
-	drawing, stop := context.WithCancel(ctx)
+	drawing, stop := context.WithCancel(context.WithoutCancel(ctx)) // to the end of the calls under way
 	drawn := make(chan struct{})
 	go func() { defer close(drawn); progress.Run(drawing) }()
 	sum, err := importer.Run(ctx, in)
 	stop()
 	<-drawn
 	printSummary(stdout, sum)
-	if err != nil {
-		return fmt.Errorf("import stopped: %w; running it again doubles nothing", err)
+	switch {
+	case ctx.Err() != nil:
+		return fmt.Errorf("%w: what is loaded stays; go on with -from %d", errInterrupted, sum.Resume)
+	case err != nil && sum.Resume > 0:
+		return fmt.Errorf("import stopped: %w; what is loaded stays, go on with -from %d", err, sum.Resume)
+	case err != nil:
+		return fmt.Errorf("import stopped: %w", err)
 	}
 	if sum.Refused > 0 {
 		return errRefused
@@ -98,14 +123,22 @@ func load(ctx context.Context, client *catalogue.Client, workers int, file *os.F
 }
 
 func printSummary(out io.Writer, sum catalogue.Summary) {
-	mends := make([]catalogue.Mend, 0, len(sum.Mended))
-	for m := range sum.Mended {
-		mends = append(mends, m)
+	_, _ = fmt.Fprintf(out, "%d rows: %d created, %d updated, %d unchanged, %d withdrawn, %d refused, %d bad\n",
+		sum.Rows, sum.Created, sum.Updated, sum.Unchanged, sum.Withdrawn, sum.Refused, sum.Bad)
+	if sum.Skipped > 0 {
+		printCount(out, sum.Skipped, "before the line to go on from: read and not sent")
 	}
-	slices.Sort(mends)
-	_, _ = fmt.Fprintf(out, "%d rows: %d created, %d updated, %d unchanged, %d refused, %d bad\n",
-		sum.Rows, sum.Created, sum.Updated, sum.Unchanged, sum.Refused, sum.Bad)
-	for _, m := range mends {
-		_, _ = fmt.Fprintf(out, "  %6d  %s\n", sum.Mended[m], m)
+	for _, m := range slices.Sorted(maps.Keys(sum.Mended)) {
+		printCount(out, sum.Mended[m], string(m))
 	}
+	for _, field := range slices.Sorted(maps.Keys(sum.Kept)) {
+		printCount(out, sum.Kept[field], field+": edited in the shop, kept")
+	}
+	for _, field := range slices.Sorted(maps.Keys(sum.Conflicts)) {
+		printCount(out, sum.Conflicts[field], field+": edited in the shop and changed in the file, the edit kept")
+	}
+}
+
+func printCount(out io.Writer, n int, what string) {
+	_, _ = fmt.Fprintf(out, "  %6d  %s\n", n, what)
 }

@@ -41,7 +41,7 @@ func TestImportPrintsASummaryAndToleratesBadRows(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !strings.Contains(stdout, "2 rows: 1 created, 0 updated, 0 unchanged, 0 refused, 1 bad\n") ||
+	if !strings.Contains(stdout, "2 rows: 1 created, 0 updated, 0 unchanged, 0 withdrawn, 0 refused, 1 bad\n") ||
 		!strings.Contains(stdout, "1  isbn: leading zeros restored") {
 		t.Errorf("stdout %q", stdout)
 	}

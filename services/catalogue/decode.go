@@ -1,0 +1,73 @@
+package catalogue
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+
+	"golang.org/x/text/encoding"
+	"golang.org/x/text/encoding/htmlindex"
+	"golang.org/x/text/encoding/unicode"
+)
+
+// sampled is how much of a file tells UTF-16 without a byte order mark.
+const sampled = 512
+
+// decode returns the text of in as UTF-8 without a byte order mark. UTF-8 and
+// UTF-16 are told by their marks, UTF-16 also by the NUL bytes that it has where
+// UTF-8 has none. Other encodings are never guessed: one of them reads as well as
+// the next, and wrong. name, if not empty, says which it is (a label of the WHATWG
+// encoding standard). lossy says that U+FFFD stands for bytes that could not be read.
+func decode(in io.Reader, name string) (text *bufio.Reader, lossy bool, err error) {
+	raw := bufio.NewReaderSize(in, maxRow)
+	head, err := raw.Peek(sampled)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return nil, false, fmt.Errorf("read the file: %w", err)
+	}
+	mark, form := sniff(head)
+	if name != "" {
+		if form, err = htmlindex.Get(name); err != nil {
+			return nil, false, fmt.Errorf("there is no encoding %q", name)
+		}
+	}
+	if bytes.HasPrefix(head, []byte("\xff\xfe\x00\x00")) || bytes.HasPrefix(head, []byte("\x00\x00\xfe\xff")) {
+		return nil, false, errors.New("the file is UTF-32, which is not read: convert it, with iconv -f UTF-32 -t UTF-8")
+	}
+	if _, err := raw.Discard(mark); err != nil {
+		return nil, false, fmt.Errorf("read the file: %w", err)
+	}
+	if form == nil || form == unicode.UTF8 {
+		return raw, false, nil
+	}
+	return bufio.NewReaderSize(form.NewDecoder().Reader(raw), maxRow), true, nil
+}
+
+// sniff tells the length of the byte order mark and the encoding; nil is UTF-8.
+func sniff(head []byte) (mark int, form encoding.Encoding) {
+	big := unicode.UTF16(unicode.BigEndian, unicode.IgnoreBOM)
+	little := unicode.UTF16(unicode.LittleEndian, unicode.IgnoreBOM)
+	switch {
+	case bytes.HasPrefix(head, []byte("\xef\xbb\xbf")):
+		return 3, nil
+	case bytes.HasPrefix(head, []byte("\xff\xfe")):
+		return 2, little
+	case bytes.HasPrefix(head, []byte("\xfe\xff")):
+		return 2, big
+	}
+	// A header is mostly ASCII, of which UTF-16 has every other byte NUL.
+	var nul [2]int
+	for i, c := range head {
+		if c == 0 {
+			nul[i%2]++
+		}
+	}
+	switch quarter := len(head) / 4; {
+	case nul[0] > quarter && nul[1] <= len(head)/16:
+		return 0, big
+	case nul[1] > quarter && nul[0] <= len(head)/16:
+		return 0, little
+	}
+	return 0, nil
+}

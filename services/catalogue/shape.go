@@ -1,0 +1,88 @@
+package catalogue
+
+import (
+	"slices"
+	"strings"
+)
+
+// shape is what a row of a file looks like, by its header. It tells a line of a
+// longer text in quotes from a row that a stray quote has taken in.
+type shape struct {
+	width    int   // columns of the header
+	required []int // columns that no row leaves empty
+}
+
+// isRow tells whether a line inside quotes is a row of its own rather than text:
+// it has a row's cells, and they do not all begin with a blank, as after the
+// commas of a sentence.
+func (s *shape) isRow(text string, sep byte) bool {
+	if s == nil {
+		return false
+	}
+	cells := looseCells(text, sep)
+	return s.fits(cells) && slices.ContainsFunc(cells[1:], func(c string) bool { return c != "" && c[0] != ' ' })
+}
+
+// closesAnother tells whether the line that closes a quote does so by a stray
+// quote of its own: both it and the line that opened the quote then are rows by
+// themselves. The last line of a text, with the cells that follow it, may look
+// like a row too, but the first does not at the same time.
+func (s *shape) closesAnother(first, last string, sep byte) bool {
+	if s == nil {
+		return false
+	}
+	sentence := func(cells []string) bool {
+		return slices.ContainsFunc(cells[1:], func(c string) bool { return strings.HasPrefix(c, " ") })
+	}
+	opens, closes := looseCells(first, sep), looseCells(last, sep)
+	return s.fits(opens) && s.fits(closes) && !sentence(opens) && !sentence(closes)
+}
+
+func (s *shape) fits(cells []string) bool {
+	if len(cells) > s.width {
+		return false
+	}
+	return !slices.ContainsFunc(s.required, func(column int) bool {
+		return column >= len(cells) || strings.TrimSpace(cells[column]) == ""
+	})
+}
+
+// looseCells splits a line by itself. A quote that cannot be paired on it is a
+// character like others.
+func looseCells(text string, sep byte) (cells []string) {
+	for {
+		end := -1
+		if strings.HasPrefix(text, `"`) {
+			end = pairedQuote(text, sep)
+		}
+		if end < 0 {
+			end = strings.IndexByte(text, sep)
+		}
+		if end < 0 || end == len(text) {
+			return append(cells, text)
+		}
+		cells = append(cells, text[:end])
+		text = text[end+1:]
+	}
+}
+
+// pairedQuote is where the separator behind a quoted field is, len(text) when
+// the field is the last, -1 when its quote is not paired.
+func pairedQuote(text string, sep byte) int {
+	for i := 1; i < len(text); i++ {
+		if text[i] != '"' {
+			continue
+		}
+		switch {
+		case i+1 == len(text):
+			return i + 1
+		case text[i+1] == '"':
+			i++
+		case text[i+1] == sep:
+			return i + 1
+		default:
+			return -1
+		}
+	}
+	return -1
+}
