@@ -65,6 +65,9 @@ func NewClient(base, token string, connections int) (*Client, error) {
 	}, nil
 }
 
+// Close closes the connections that are not in use.
+func (c *Client) Close() { c.http.CloseIdleConnections() }
+
 // book is the wire form of an Entry.
 type book struct {
 	ISBN          string   `json:"isbn,omitempty"`

@@ -37,6 +37,7 @@ func TestAStrayQuoteCostsItsLine(t *testing.T) {
 	for name, c := range map[string]struct{ file, want string }{
 		"closed by another stray quote": {header + "1,,A,2001,\"Unclosed,eng,,\n2,,B,2002,Fine,eng,,\n3,,C,2003,5\",eng,,\n4,,D,2004,Fine,eng,,\n", "2 bad|3 2|4 bad|5 4"},
 		"closed by the next line":       {header + "1,,A,2001,\"Unclosed,eng,,\n3,,C,2003,5\",eng,,\n4,,D,2004,Fine,eng,,\n", "2 bad|3 bad|4 4"},
+		"closed by half a row":          {header + "1,,A,2001,\"Unclosed,eng,,\n2,,B,2002,Fine,eng,,\nrest\",eng,,\n4,,D,2004,Fine,eng,,\n", "2 bad|3 2|4 bad|5 4"},
 		"not closed":                    {header + "1,,A,2001,\"Unclosed,eng,,\n2,,B,2002,Fine,eng,,", "2 bad|3 2"},
 		"at the end":                    {header + "1,,A,2001,Fine,eng,,\n2,,B,2002,\"Unclosed", "2 1|3 bad"},
 		"met by a quoted row":           {header + "1,,A,2001,\"Unclosed,eng,,\n2,,\"B, C\",2002,\"Fine\",eng,,\n3,,C,2003,Fine,eng,,\n", "2 bad|3 2|4 3"},
@@ -96,7 +97,7 @@ func TestLineBreaksOfAllKinds(t *testing.T) {
 
 func TestEncodings(t *testing.T) {
 	t.Parallel()
-	const file = "book_id,title,authors\n1,Émile 書籍 😀,Zoë\n2,Plain,B\n"
+	const file = "book_id,title,authors\n1,Émile \u66f8\u7c4d 😀,Zoë\n2,Plain,B\n"
 	little, big := unicode.UTF16(unicode.LittleEndian, unicode.IgnoreBOM), unicode.UTF16(unicode.BigEndian, unicode.IgnoreBOM)
 	le, _ := little.NewEncoder().String(file)
 	be, _ := big.NewEncoder().String(file)
@@ -105,7 +106,7 @@ func TestEncodings(t *testing.T) {
 		"UTF-16 LE with a mark": "\xff\xfe" + le, "UTF-16 BE with a mark": "\xfe\xff" + be,
 	} {
 		entries, bad := readAll(t, strings.NewReader(raw))
-		if len(bad) != 0 || len(entries) != 2 || entries[0].Title != "Émile 書籍 😀" || entries[0].Authors[0] != "Zoë" || entries[1].Line != 3 {
+		if len(bad) != 0 || len(entries) != 2 || entries[0].Title != "Émile \u66f8\u7c4d 😀" || entries[0].Authors[0] != "Zoë" || entries[1].Line != 3 {
 			t.Errorf("%s: %+v, bad %v", name, entries, bad)
 		}
 	}

@@ -148,8 +148,10 @@ var optional = []struct {
 
 // put loads one entry. It stays pending when the import stops before it is done.
 func (im *Importer) put(ctx context.Context, e Entry) error {
-	if ctx.Err() != nil {
+	select {
+	case <-ctx.Done():
 		return nil // stopped already: the cause is reported, not its echoes
+	default:
 	}
 	result, err := im.Client.Put(ctx, e)
 	var p *Problem

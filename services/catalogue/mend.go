@@ -42,10 +42,10 @@ func (e *Entry) mend(column func(string) string) {
 // number lose. More than three would leave a number so short that the check digit, right
 // by chance once in eleven, is no proof. What does not check is dropped, never guessed.
 func mendISBN(raw string) (isbn string, zeros, dropped bool) {
-	s := strings.ToUpper(strings.NewReplacer("-", "", " ", "").Replace(strings.TrimSpace(raw)))
-	if s == "" {
+	if raw = strings.TrimSpace(raw); raw == "" {
 		return "", false, false
 	}
+	s := strings.ToUpper(strings.NewReplacer("-", "", " ", "").Replace(raw))
 	padded := s
 	if len(s) >= 7 && len(s) < 10 {
 		padded = strings.Repeat("0", 10-len(s)) + s

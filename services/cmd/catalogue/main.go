@@ -36,9 +36,12 @@ var errRefused = errors.New("the shop refused some of the books")
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // a second signal ends the process
+	silence := context.AfterFunc(ctx, func() {
+		stop() // a second signal ends the process
+		_, _ = fmt.Fprintln(os.Stderr, "\ncatalogue: finishing the calls under way; Ctrl-C once more ends at once")
+	})
 	err := run(ctx, os.Args[1:], os.Getenv, os.Stdout, os.Stderr)
-	stop()
+	silence()
 	if err != nil {
 		for line := range strings.SplitSeq(err.Error(), "\n") {
 			_, _ = fmt.Fprintln(os.Stderr, "catalogue:", catalogue.Printable(line))
@@ -75,6 +78,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 	if err != nil {
 		return err
 	}
+	defer client.Close()
 	file, err := os.Open(flags.Arg(0))
 	if err != nil {
 		return fmt.Errorf("open the catalogue: %w", err)
