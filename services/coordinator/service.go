@@ -63,7 +63,6 @@ func (s *Service) Start(context.Context) error {
 	s.stopLoops, s.stopRenew = stopRecovery, stopRenewal
 	go s.finisher.record()
 	s.recovery.Go(func() { s.recoverLapsed(recovery) })
-	s.recovery.Go(func() { s.prune(recovery) })
 	s.renewal.Go(func() { s.renew(renewal) })
 	return nil
 }

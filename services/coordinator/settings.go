@@ -21,9 +21,7 @@ type Settings struct {
 	MaxInFlight    int // requests worked on at once; the others wait their turn
 	MaxPerBook     int // of those, about one book: one that holds its row, the others to come next
 
-	Retention  time.Duration // how long ended attempts are kept (prune.go)
-	PruneEvery time.Duration
-	PruneBatch int
+	Retention time.Duration // how long ended attempts are kept (coordinatorpg/prune.go)
 
 	CheckoutTime time.Duration // from a checkout's beginning to the capture of its payment
 	ApprovalTime time.Duration // the same where someone has to approve
@@ -61,8 +59,6 @@ func DefaultSettings(owner string) Settings {
 		MaxInFlight:    32,
 		MaxPerBook:     4,
 		Retention:      35 * 24 * time.Hour,
-		PruneEvery:     10 * time.Minute,
-		PruneBatch:     500,
 		CheckoutTime:   15 * time.Minute,
 		ApprovalTime:   7 * 24 * time.Hour,
 		ReturnTime:     24 * time.Hour,
@@ -87,7 +83,6 @@ func (s Settings) Validate() error {
 	check(s.MaxInFlight >= 1 && s.MaxPerBook >= 1, "at least one request at once, not %d, %d", s.MaxInFlight, s.MaxPerBook)
 	check(s.Retention > keyBinding && s.Retention >= markersKept+markersLag,
 		"attempts kept for %v may be gone before the markers of their branches (%v)", s.Retention, markersKept+markersLag)
-	check(s.PruneEvery > 0 && s.PruneBatch >= 1, "a batch of %d every %v prunes nothing", s.PruneBatch, s.PruneEvery)
 	check(s.CheckoutTime > 0 && s.ApprovalTime > 0 && s.ReturnTime > 0, "a saga needs time")
 	return errors.Join(problems...)
 }

@@ -160,10 +160,6 @@ type Records interface {
 	// Unfinished counts the attempts that are not finished, by state, and
 	// beside them the heuristic outcomes of the last 24 hours.
 	Unfinished(ctx context.Context) (map[State]Backlog, error)
-	// Prune deletes up to limit attempts that ended longer than age ago, and
-	// returns how many it deleted. It leaves heuristic outcomes, unknown gids,
-	// and each attempt of a key that has a later one.
-	Prune(ctx context.Context, age time.Duration, limit int) (int, error)
 	// Transaction returns one attempt, or fault.TransactionNotFound.
 	Transaction(ctx context.Context, gid string) (Transaction, error)
 	// Transactions lists attempts, newest first.

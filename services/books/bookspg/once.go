@@ -124,18 +124,3 @@ func bind(ctx context.Context, tx pgx.Tx, key books.Key, work books.Work) (books
 	_, err = tx.Exec(ctx, storeOutcome, key.Caller, key.Key, outcome.Status, outcome.Header, outcome.Body)
 	return outcome, pg.Fault("store outcome of idempotency key", err)
 }
-
-const pruneKeys = `
-delete from idempotency_keys
-where ctid = any (array(
-	select ctid from idempotency_keys where expires_at <= now() limit 1000 for update skip locked))`
-
-// PruneKeys removes keys past their life, a thousand at a time.
-func (s *Store) PruneKeys(ctx context.Context) error {
-	for {
-		tag, err := s.pool.Exec(ctx, pruneKeys)
-		if err != nil || tag.RowsAffected() == 0 {
-			return pg.Fault("prune idempotency keys", err)
-		}
-	}
-}

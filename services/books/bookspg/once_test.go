@@ -3,10 +3,13 @@ package bookspg_test
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"testing"
 	"time"
 
 	"bookstore/services/books"
+	"bookstore/services/books/bookspg"
+	"bookstore/services/kit/clean"
 	"bookstore/services/kit/fault"
 )
 
@@ -124,7 +127,7 @@ func TestKeysEndAfterTheirLife(t *testing.T) {
 	ctx := context.Background()
 	age := func() {
 		t.Helper()
-		if _, err := s.pool.Exec(ctx, "update idempotency_keys set expires_at = now() - interval '1 second'"); err != nil {
+		if _, err := s.pool.Exec(ctx, "update idempotency_keys set expires_at = now() - interval '2 hours'"); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -134,7 +137,8 @@ func TestKeysEndAfterTheirLife(t *testing.T) {
 		}
 		age()
 	}
-	if err := s.PruneKeys(ctx); err != nil || s.number("select count(*) from idempotency_keys") != 0 || s.left(1) != 3 {
+	cleaner := clean.New(s.pool, slog.New(slog.DiscardHandler), nil, bookspg.Cleaners()...)
+	if err := cleaner.Round(ctx); err != nil || s.number("select count(*) from idempotency_keys") != 0 || s.left(1) != 3 {
 		t.Errorf("%v, %d left", err, s.left(1))
 	}
 }

@@ -20,6 +20,7 @@ import (
 	"bookstore/services/kit/branch"
 	"bookstore/services/kit/branch/branchhttp"
 	"bookstore/services/kit/call"
+	"bookstore/services/kit/clean"
 	"bookstore/services/kit/coherence"
 	"bookstore/services/kit/config"
 	"bookstore/services/kit/lifecycle"
@@ -30,10 +31,7 @@ import (
 	"bookstore/services/kit/web"
 )
 
-const (
-	service    = "books"
-	pruneEvery = 10 * time.Minute
-)
+const service = "books"
 
 // settings are the environment of this binary.
 type settings struct {
@@ -111,12 +109,10 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 		DrainDelay: cfg.DrainDelay, ShutdownTimeout: cfg.ShutdownTimeout,
 		Startup: func(ctx context.Context) error { return pg.Startup(ctx, pool, bookspg.Migrations) },
 		Parts: []lifecycle.Part{
-			lifecycle.Every("prune keys", pruneEvery, log, store.PruneKeys),
 			lifecycle.Every("look at replicas", pg.LookEvery, log, replicas.Round),
 			lifecycle.Every("recover branches", branch.ScanEvery, log, recovery.Round),
 			lifecycle.Every("announce changes", outbox.Every, log, relay.Round),
-			lifecycle.Every("prune markers", pruneEvery, log, participant.Prune),
-			lifecycle.Every("prune step markers", pruneEvery, log, steps.Prune),
+			lifecycle.Every("delete what is old", clean.Every, log, clean.New(pool, log, registry, bookspg.Cleaners()...).Round),
 		},
 	})
 }

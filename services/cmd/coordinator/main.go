@@ -21,6 +21,7 @@ import (
 	"bookstore/services/coordinator/coordinatorpg"
 	"bookstore/services/coordinator/saga"
 	"bookstore/services/kit/call"
+	"bookstore/services/kit/clean"
 	"bookstore/services/kit/config"
 	"bookstore/services/kit/lifecycle"
 	"bookstore/services/kit/pg"
@@ -129,6 +130,8 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 		Parts: []lifecycle.Part{
 			{Name: "transactions", Start: service.Start, Stop: service.Stop},
 			{Name: "sagas", Start: sagas.Start, Stop: sagas.Stop},
+			lifecycle.Every("delete what is old", clean.Every, log, clean.New(pool, log, registry,
+				coordinatorpg.Cleaners(protocol.Retention, sagas.Settings.KeepFor)...).Round),
 		},
 	})
 }

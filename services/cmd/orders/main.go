@@ -17,6 +17,7 @@ import (
 	"bookstore/services/kit/branch"
 	"bookstore/services/kit/branch/branchhttp"
 	"bookstore/services/kit/call"
+	"bookstore/services/kit/clean"
 	"bookstore/services/kit/config"
 	"bookstore/services/kit/lifecycle"
 	"bookstore/services/kit/pg"
@@ -28,9 +29,6 @@ import (
 )
 
 const name = "orders"
-
-// prunePause is the time between two looks for tombstones and markers that are no longer needed.
-const prunePause = 10 * time.Minute
 
 type settings struct {
 	config.Service
@@ -94,8 +92,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 		Parts: []lifecycle.Part{
 			lifecycle.Every("look at replicas", pg.LookEvery, log, replicas.Round),
 			lifecycle.Every("recover branches", branch.ScanEvery, log, recovery.Round),
-			lifecycle.Every("prune markers", prunePause, log, participant.Prune),
-			lifecycle.Every("prune step markers", prunePause, log, steps.Prune),
+			lifecycle.Every("delete what is old", clean.Every, log, clean.New(pool, log, registry, orderspg.Cleaners()...).Round),
 		},
 	})
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"bookstore/services/kit/clean"
 	"bookstore/services/kit/config"
 	"bookstore/services/kit/lifecycle"
 	"bookstore/services/kit/pg"
@@ -25,10 +26,7 @@ import (
 	"bookstore/services/payments/teller"
 )
 
-const (
-	name       = "payments"
-	prunePause = 10 * time.Minute
-)
+const name = "payments"
 
 type settings struct {
 	config.Service
@@ -80,8 +78,8 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 		Service: name, Version: s.Version, Instance: s.Instance, Log: log, Registry: registry,
 		Ready: gate.Ready, Health: health(pool),
 	})
-	store, attempts, steps := paymentspg.New(pool), paymentspg.NewAttempts(pool), step.New(pool, log, registry)
-	provider := payments.NewSimulator(attempts, payments.Lateness)
+	store, steps := paymentspg.New(pool), step.New(pool, log, registry)
+	provider := payments.NewSimulator(paymentspg.NewAttempts(pool), payments.Lateness)
 	paymentshttp.Routes(app, store)
 	paymentshttp.Participate(app, teller.New(steps, store, provider, s.ProviderTimeout, time.Now, registry))
 	return lifecycle.Serve(ctx, lifecycle.Options{
@@ -89,8 +87,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 		Startup:    func(ctx context.Context) error { return pg.Startup(ctx, pool, paymentspg.Migrations) },
 		DrainDelay: s.DrainDelay, ShutdownTimeout: s.ShutdownTimeout,
 		Parts: []lifecycle.Part{
-			lifecycle.Every("prune step markers", prunePause, log, steps.Prune),
-			lifecycle.Every("prune attempts", prunePause, log, attempts.Prune),
+			lifecycle.Every("delete what is old", clean.Every, log, clean.New(pool, log, registry, paymentspg.Cleaners()...).Round),
 		},
 	})
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"bookstore/services/coordinator"
+	"bookstore/services/coordinator/coordinatorpg"
 	"bookstore/services/kit/fault"
 	"bookstore/services/kit/pg/pgtest"
 )
@@ -204,11 +205,11 @@ const month = 35 * 24 * time.Hour
 
 func (f fixture) prune(limit int) int {
 	f.t.Helper()
-	n, err := f.Prune(f.t.Context(), month, limit)
+	tag, err := f.pool.Exec(f.t.Context(), coordinatorpg.Cleaners(month, month)[0].Delete, month, limit)
 	if err != nil {
 		f.t.Fatal(err)
 	}
-	return n
+	return int(tag.RowsAffected())
 }
 
 func TestOnlyWhatEndedLongAgoIsPruned(t *testing.T) {

@@ -30,12 +30,6 @@ func (s *Store) Unfinished(ctx context.Context) (map[coordinator.State]coordinat
 	return counts, pg.Fault("count unfinished attempts", err)
 }
 
-// Prune implements coordinator.Records.
-func (s *Store) Prune(ctx context.Context, age time.Duration, limit int) (int, error) {
-	tag, err := s.pool.Exec(ctx, pruneSQL, age.Microseconds(), limit)
-	return int(tag.RowsAffected()), pg.Fault("prune attempts", err)
-}
-
 // Transaction implements coordinator.Records.
 func (s *Store) Transaction(ctx context.Context, gid string) (coordinator.Transaction, error) {
 	found, err := s.many(ctx, "read attempt", oneSQL, gid)

@@ -139,12 +139,6 @@ func (s Sagas) Hold(ctx context.Context) (time.Time, error) {
 	return before, pg.Fault("read the hold of sagas", err)
 }
 
-// Prune implements saga.Store.
-func (s Sagas) Prune(ctx context.Context, age time.Duration) error {
-	_, err := s.pool.Exec(ctx, pruneSagasSQL, age.Microseconds())
-	return pg.Fault("prune sagas", err)
-}
-
 func micros(w saga.Wake) *int64 {
 	if w == saga.Never {
 		return nil

@@ -2,6 +2,7 @@ package coordinatorpg_test
 
 import (
 	"fmt"
+	"log/slog"
 	"slices"
 	"sync"
 	"testing"
@@ -12,6 +13,7 @@ import (
 
 	"bookstore/services/coordinator/coordinatorpg"
 	"bookstore/services/coordinator/saga"
+	"bookstore/services/kit/clean"
 	"bookstore/services/kit/fault"
 	"bookstore/services/kit/pg/pgtest"
 )
@@ -186,7 +188,8 @@ func TestOldSagasArePrunedWithTheirNews(t *testing.T) {
 	old, young := f.create("old"), f.create("young")
 	f.advance(finished(old))
 	f.exec("UPDATE sagas SET finished_at = finished_at - interval '36 days' WHERE id = $1", old.ID)
-	if err := f.Prune(t.Context(), 35*24*time.Hour); err != nil {
+	cleaner := clean.New(f.pool, slog.New(slog.DiscardHandler), nil, coordinatorpg.Cleaners(month, month)...)
+	if err := cleaner.Round(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	var sagas, events int

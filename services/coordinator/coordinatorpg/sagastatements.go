@@ -62,12 +62,3 @@ ORDER BY e.seq
 LIMIT 100`
 
 const unfinishedSagasSQL = `SELECT definition, state, count(*) FROM sagas WHERE wake_at IS NOT NULL GROUP BY definition, state`
-
-const pruneSagasSQL = `
-WITH old AS (
-    DELETE FROM sagas WHERE id IN (
-        SELECT id FROM sagas WHERE finished_at < clock_timestamp() - $1 * interval '1 microsecond' LIMIT 1000
-        FOR UPDATE SKIP LOCKED)
-    RETURNING id
-)
-DELETE FROM saga_events e USING old WHERE e.saga_id = old.id`

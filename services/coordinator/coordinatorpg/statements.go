@@ -160,24 +160,6 @@ UNION ALL
 SELECT 'heuristic', count(*), 0
 FROM transactions WHERE state = 'heuristic' AND finished_at > now() - interval '24 hours'`
 
-// pruneSQL begins with the oldest rows. The later attempt that it must not cut
-// off from an earlier one may be claimed while it runs, unseen by the NOT
-// EXISTS: but then the earlier one's lease has moved, which is looked at again
-// under its lock.
-const pruneSQL = `
-DELETE FROM transactions t
-USING (SELECT gid FROM transactions ended
-       WHERE created_at < now() - $1 * interval '1 microsecond'
-         AND finished_at < now() - $1 * interval '1 microsecond'
-         AND lease_until < now() - $1 * interval '1 microsecond'
-         AND state <> 'heuristic' AND kind <> 'unknown'
-         AND NOT EXISTS (SELECT FROM transactions later
-                         WHERE later.caller = ended.caller AND later.idempotency_key = ended.idempotency_key
-                           AND later.attempt > ended.attempt)
-       ORDER BY created_at LIMIT $2
-       FOR UPDATE SKIP LOCKED) AS old
-WHERE t.gid = old.gid`
-
 const oneSQL = `SELECT ` + columns + ` FROM transactions WHERE gid = $1`
 
 const listSQL = `

@@ -36,7 +36,6 @@ func Contract(t *testing.T, open func(t *testing.T) Subject) {
 		"finishing":                               finishing,
 		"listing shows each attempt once":         listing,
 		"keys are free after a day":               freeKeys,
-		"what ended long ago is pruned":           pruning,
 		"what is not finished is counted, by age": counting,
 	} {
 		t.Run(name, func(t *testing.T) {

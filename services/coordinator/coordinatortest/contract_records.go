@@ -95,49 +95,6 @@ func freeKeys(f fixture) {
 	}
 }
 
-func pruning(f fixture) {
-	ctx := f.t.Context()
-	const age, old = time.Hour, 2 * time.Hour
-	ended, young, running, lost, first := f.claim("ended"), f.claim("young"), f.claim("running"), f.claim("lost"), f.claim("again")
-	for _, tx := range []coordinator.Transaction{ended, young, lost} {
-		f.decide(tx.GID, commit)
-	}
-	f.finish(ended.GID, coordinator.Committed)
-	f.finish(young.GID, coordinator.Committed)
-	f.finish(lost.GID, coordinator.Heuristic)
-	f.decide(first.GID, unsent)
-	second := f.attempt("again", 2)
-	f.decide(second.GID, unsent)
-	unknown := coordinator.GID("customer:c", "unknown", 1)
-	if _, err := f.Ask(ctx, unknown, "books", "a"); err != nil {
-		f.t.Fatal(err)
-	}
-	for _, gid := range []string{ended.GID, running.GID, lost.GID, first.GID, second.GID, unknown} {
-		f.Age(gid, old)
-	}
-	prune := func(limit, want int) {
-		f.t.Helper()
-		if n, err := f.Prune(ctx, age, limit); err != nil || n != want {
-			f.t.Errorf("pruned %d, %v; want %d", n, err, want)
-		}
-	}
-	// A key's attempts go from the last to the first.
-	prune(10, 2)
-	if l := f.latest("again"); l == nil || l.GID != first.GID {
-		f.t.Errorf("of a key with two attempts there is %+v", l)
-	}
-	prune(10, 1)
-	prune(10, 0)
-	for _, gid := range []string{young.GID, running.GID, lost.GID, unknown} {
-		f.read(gid)
-	}
-	for _, gid := range []string{ended.GID, first.GID, second.GID} {
-		if _, err := f.Transaction(ctx, gid); fault.KindOf(err) != fault.TransactionNotFound {
-			f.t.Errorf("still there, or %v", err)
-		}
-	}
-}
-
 func counting(f fixture) {
 	committing, aborted, old := f.claim("committing"), f.claim("aborted"), f.claim("old")
 	f.decide(committing.GID, commit)

@@ -30,36 +30,6 @@ func (m *Memory) Unfinished(context.Context) (map[coordinator.State]coordinator.
 	return counts, nil
 }
 
-// Prune implements coordinator.Records.
-func (m *Memory) Prune(_ context.Context, age time.Duration, limit int) (int, error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	before := m.now().Add(-age)
-	var old []record
-	for _, r := range m.rows {
-		ended := !r.FinishedAt.IsZero() && r.FinishedAt.Before(before) && r.CreatedAt.Before(before) && r.lease.Before(before)
-		if ended && r.State != coordinator.Heuristic && r.Kind != coordinator.KindUnknown && !m.followed(r) {
-			old = append(old, r)
-		}
-	}
-	slices.SortFunc(old, func(a, b record) int { return a.CreatedAt.Compare(b.CreatedAt) })
-	old = old[:min(limit, len(old))]
-	for _, r := range old {
-		delete(m.rows, r.GID)
-	}
-	return len(old), nil
-}
-
-// followed tells whether r's key has a later attempt.
-func (m *Memory) followed(r record) bool {
-	for _, other := range m.rows {
-		if other.Caller == r.Caller && other.Key == r.Key && other.Attempt > r.Attempt {
-			return true
-		}
-	}
-	return false
-}
-
 // Transaction implements coordinator.Records.
 func (m *Memory) Transaction(_ context.Context, gid string) (coordinator.Transaction, error) {
 	m.mu.Lock()

@@ -71,7 +71,7 @@ func (e *Engine) Start(context.Context) error {
 		e.loop.Go(func() { e.watchHold(ctx) })
 	}
 	e.loop.Go(func() { e.claimDue(ctx) })
-	e.loop.Go(func() { e.keepHouse(ctx) })
+	e.loop.Go(func() { e.countUnfinished(ctx) })
 	return nil
 }
 
@@ -167,19 +167,14 @@ func (e *Engine) reserve() bool {
 	}
 }
 
-// keepHouse counts what is not finished and deletes what ended long ago.
-func (e *Engine) keepHouse(ctx context.Context) {
-	const pruneEvery = 60 // rounds
-	for round := 1; pause(ctx, e.Settings.CountEvery); round++ {
+// countUnfinished counts what is not finished.
+func (e *Engine) countUnfinished(ctx context.Context) {
+	for pause(ctx, e.Settings.CountEvery) {
 		counts, err := e.Store.Unfinished(ctx)
 		if err == nil {
 			e.Metrics.showUnfinished(e.Definitions, counts)
-		}
-		if err == nil && round%pruneEvery == 0 {
-			err = e.Store.Prune(ctx, e.Settings.KeepFor)
-		}
-		if err != nil && ctx.Err() == nil {
-			e.Log.WarnContext(ctx, "sagas not counted or pruned", "error", err)
+		} else if ctx.Err() == nil {
+			e.Log.WarnContext(ctx, "sagas not counted", "error", err)
 		}
 	}
 }

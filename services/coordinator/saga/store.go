@@ -93,8 +93,6 @@ type Store interface {
 	// Hold is the moment before which sagas must have been begun to be held; the
 	// zero time is that none are.
 	Hold(ctx context.Context) (time.Time, error)
-	// Prune deletes what ended long ago, a batch of it.
-	Prune(ctx context.Context, age time.Duration) error
 }
 
 // Participant is a service that makes steps. Every call may be repeated; nil is

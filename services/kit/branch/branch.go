@@ -26,7 +26,6 @@ import (
 	"context"
 	"log/slog"
 	"regexp"
-	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -49,8 +48,7 @@ type Participant struct {
 	pool      *pgxpool.Pool
 	name      string
 	log       *slog.Logger
-	slots     *pg.Slots    // taken by prepares
-	pruned    atomic.Int64 // blocks of the marker table, from its beginning
+	slots     *pg.Slots // taken by prepares
 	count     *prometheus.CounterVec
 	committed func(ctx context.Context, gid string) error // nil: nobody is told
 }

@@ -3,6 +3,7 @@ package step
 import (
 	"context"
 	"encoding/json"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -52,6 +53,10 @@ func (p *Participant) do(ctx context.Context, k Key, w Work) (json.RawMessage, e
 		return nil, err
 	case !first:
 		return replay(ctx, c, k)
+	}
+	if err := forgotten(k, time.Now()); err != nil {
+		rollback(ctx, c)
+		return nil, err
 	}
 	result, err := run(ctx, c, w)
 	switch {

@@ -14,7 +14,8 @@
 // both are there or neither is. The first outcome of a do is its outcome for
 // good: asked again, it is answered from the marker. An undo reverses what was
 // done, once, and whatever it finds it leaves a tombstone, which refuses a do
-// that comes late.
+// that comes late. Markers are kept for 60 days; about a saga that is older, a
+// step without a marker is neither done nor undone: fault.Lost (prune.go).
 //
 // Every answer is one of three: nil is done; a fault for which fault.Decides
 // holds is a decided "no"; after anything else the step has no outcome yet, and

@@ -9,12 +9,14 @@ import (
 	"strings"
 	"testing"
 	"testing/fstest"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"bookstore/services/kit/clean"
 	"bookstore/services/kit/fault"
 	"bookstore/services/kit/pg/pgtest"
 	"bookstore/services/kit/step"
@@ -359,7 +361,7 @@ func TestPruneKeepsMarkersForSixtyDays(t *testing.T) {
 	if _, err := f.pool.Exec(ctx, rows); err != nil {
 		t.Fatal(err)
 	}
-	f.must("prune", f.Prune(ctx), "")
+	f.must("prune", clean.New(f.pool, slog.New(slog.DiscardHandler), f.reg, step.Cleaner()).Round(ctx), "")
 	f.has(100, "undone", 1)
 	f.has(100, "done", 0)
 }
@@ -379,4 +381,56 @@ func TestAStepKeepsWhatDecides(t *testing.T) {
 			t.Errorf("%s: the next call got %v", kind, err)
 		}
 	}
+}
+
+// keyOf is a step of a saga that began so long ago.
+func keyOf(t *testing.T, age time.Duration) step.Key {
+	t.Helper()
+	id := uuid.Must(uuid.NewV7())
+	for i, ms := 5, time.Now().Add(-age).UnixMilli(); i >= 0; i, ms = i-1, ms>>8 {
+		id[i] = byte(ms)
+	}
+	return step.Key{Saga: id.String(), Step: name}
+}
+
+// Once its marker has been deleted, a step that was done looks like one that never was: to undo it must not seem to
+// succeed, and to do it must not do it twice.
+func TestAStepWhoseMarkerMayBeGoneIsNeitherDoneNorUndone(t *testing.T) {
+	f, ctx, k := newFixture(t), context.Background(), keyOf(t, 61*24*time.Hour)
+	// The saga was young when the step was done.
+	if _, err := f.pool.Exec(ctx, "insert into step_markers values ($1, $2, 'done', '{\"amount\": 10}', now() - interval '61 days')", k.Saga, k.Step); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.pool.Exec(ctx, "with m as (insert into moves values ($1, -10)) update accounts set amount = 90 where id = 1", k.Saga); err != nil {
+		t.Fatal(err)
+	}
+	result, err := f.Do(ctx, k, f.never)
+	f.must("do, while the marker is there", err, "")
+	if string(result) != `{"amount": 10}` {
+		t.Errorf("result %s", result)
+	}
+	f.must("prune", clean.New(f.pool, slog.New(slog.DiscardHandler), f.reg, step.Cleaner()).Round(ctx), "")
+	for range 2 {
+		f.must("undo", f.Undo(ctx, k, f.neverBack), fault.Lost)
+		_, err = f.Do(ctx, k, f.never)
+		f.must("do", err, fault.Lost)
+	}
+	f.has(90, "undone", 0)
+	// People who have settled it say so with a marker: then the saga ends.
+	if _, err := f.pool.Exec(ctx, "insert into step_markers values ($1, $2, 'undone')", k.Saga, k.Step); err != nil {
+		t.Fatal(err)
+	}
+	f.must("undo, once it is settled", f.Undo(ctx, k, f.neverBack), "")
+}
+
+func TestASagaThatIsYoungerThanItsMarkersIsServed(t *testing.T) {
+	f, ctx, k := newFixture(t), context.Background(), keyOf(t, 58*24*time.Hour)
+	f.must("undo of what never was", f.Undo(ctx, k, f.neverBack), "")
+	_, err := f.Do(ctx, k, f.never)
+	f.must("do after it", err, fault.Aborted)
+	k = keyOf(t, 58*24*time.Hour)
+	_, err = f.Do(ctx, k, take(k, 10))
+	f.must("do", err, "")
+	f.must("undo", f.Undo(ctx, k, giveBack(k)), "")
+	f.has(100, "undone", 2)
 }

@@ -2,6 +2,7 @@ package step
 
 import (
 	"context"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -17,7 +18,8 @@ const markUndone = `update step_markers set state = 'undone', updated_at = now()
 
 // Undo reverses the step if it has been done, once, and makes sure that it
 // cannot be done any more. Asked again it does nothing and returns nil. A step
-// without a Reversal has nothing to take back.
+// without a Reversal has nothing to take back. Lost when the saga is so old that
+// the step's marker may have been deleted.
 func (p *Participant) Undo(ctx context.Context, k Key, r Reversal) error {
 	err := p.undo(ctx, k, r)
 	if err == nil {
@@ -40,6 +42,10 @@ func (p *Participant) undo(ctx context.Context, k Key, r Reversal) error {
 	case err != nil:
 		return err
 	case s.buried:
+		if err := forgotten(k, time.Now()); err != nil {
+			rollback(ctx, c)
+			return err
+		}
 		return commit(ctx, c, "")
 	case s.state == stateUndone:
 		rollback(ctx, c)

@@ -27,10 +27,3 @@ func (a *Attempts) Count(ctx context.Context, key string, op payments.Operation)
 	err = a.pool.QueryRow(ctx, countAttempt, key, op).Scan(&n)
 	return n, pg.Fault("count attempt", err)
 }
-
-// Prune forgets calls older than 60 days: no saga asks about them any more.
-// lifecycle.Every runs it.
-func (a *Attempts) Prune(ctx context.Context) error {
-	_, err := a.pool.Exec(ctx, "delete from provider_attempts where updated_at < now() - interval '60 days'")
-	return pg.Fault("prune attempts", err)
-}

@@ -3,6 +3,7 @@ package paymentspg_test
 import (
 	"context"
 	"io/fs"
+	"log/slog"
 	"sync"
 	"testing"
 	"testing/fstest"
@@ -10,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"bookstore/services/kit/clean"
 	"bookstore/services/kit/pg"
 	"bookstore/services/kit/pg/pgtest"
 	"bookstore/services/payments"
@@ -132,7 +134,7 @@ func TestOldAttemptsAreForgotten(t *testing.T) {
 	pool := pgtest.Database(t, paymentspg.Migrations)
 	exec(t, pool, `insert into provider_attempts (key, operation, updated_at) values
 		('old', 'capture', now() - interval '61 days'), ('new', 'capture', now() - interval '59 days')`)
-	if err := paymentspg.NewAttempts(pool).Prune(context.Background()); err != nil {
+	if err := clean.New(pool, slog.New(slog.DiscardHandler), nil, paymentspg.Cleaners()...).Round(context.Background()); err != nil {
 		t.Fatal(err)
 	}
 	var left string

@@ -1,0 +1,23 @@
+package bookspg
+
+import (
+	"time"
+
+	"bookstore/services/kit/branch"
+	"bookstore/services/kit/clean"
+	"bookstore/services/kit/step"
+)
+
+// Cleaners delete what grows in bookdb and is not for good. The outbox empties
+// itself (books/outbox).
+func Cleaners() []clean.Job {
+	return append(branch.Cleaners(), step.Cleaner(), clean.Tombstones(), clean.Job{
+		Name: "idempotency_keys",
+		Keep: time.Hour, // beyond their life
+		Delete: `
+delete from idempotency_keys where ctid = any (array(
+	select ctid from idempotency_keys where expires_at < now() - $1::interval
+	order by expires_at limit $2 for update skip locked))`,
+		Oldest: `select expires_at from idempotency_keys order by expires_at limit 1`,
+	})
+}
