@@ -148,6 +148,15 @@ job "prometheus" {
         change_signal   = "SIGHUP"
       }
 
+      template {
+        destination     = "${NOMAD_TASK_DIR}/rules/cleaners.yml"
+        data            = file("jobs/prometheus/rules/cleaners.yml")
+        left_delimiter  = "[["
+        right_delimiter = "]]"
+        change_mode     = "signal"
+        change_signal   = "SIGHUP"
+      }
+
       # The targets, from Consul: Prometheus re-reads a file that changed.
       template {
         destination = "${NOMAD_TASK_DIR}/targets/metrics.yml"

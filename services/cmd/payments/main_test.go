@@ -120,7 +120,7 @@ func TestServesUntilToldToStop(t *testing.T) {
 // post takes a step of a saga and requires it to be done.
 func post(t *testing.T, base, path, body string) {
 	t.Helper()
-	url := base + "/internal/sagas/019aaf00-0000-7000-8000-00000000000a/steps/" + path
+	url := base + "/internal/sagas/019aaf00-0000-4000-8000-00000000000a/steps/" + path
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 5 * time.Second}
 	response, err := client.Post(url, "application/json", strings.NewReader(body))
 	if err != nil {

@@ -1,12 +1,13 @@
 -- What tells the warehouse which rows have changed since its last cut (warehouse/README.md). Migrations call
--- warehouse_track('books') for each of their tables that grows; the others are read anew each time.
+-- warehouse_track('books') for each of their tables that grows; the others are read anew each time. Old tombstones are
+-- deleted by clean.Tombstones.
 create table if not exists warehouse_gone (
     id          bigint      generated always as identity primary key,
     table_name  text        not null,
     key         jsonb, -- the primary key of a row that was deleted; null: all rows were
     changed_xid xid8        not null default pg_current_xact_id(),
     gone_at     timestamptz not null default now()
-);
+) with (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000);
 create index if not exists warehouse_gone_by_xid on warehouse_gone (changed_xid);
 
 create or replace function warehouse_changed() returns trigger language plpgsql as $$
@@ -15,7 +16,7 @@ begin
     return new;
 end $$;
 
--- Arguments: the table's name and the columns of its key. What is older than 8 days was read by a full run meanwhile.
+-- Arguments: the table's name and the columns of its key.
 create or replace function warehouse_deleted() returns trigger language plpgsql as $$
 begin
     if tg_op = 'TRUNCATE' then
@@ -24,14 +25,16 @@ begin
     end if;
     insert into warehouse_gone (table_name, key)
     select tg_argv[0], (select jsonb_object_agg(k, to_jsonb(g) -> k) from unnest(tg_argv[1:]) k) from gone g;
-    delete from warehouse_gone where id in (
-        select id from warehouse_gone where id < (select max(id) from warehouse_gone) and gone_at < now() - interval '8 days'
-        order by id limit 1000 for update skip locked);
     return null;
 end $$;
 
 -- indexed: whether the rows that changed are found without reading all. An index on what each update changes costs a
 -- hot and narrow table its updates in place, and reading it whole is quick.
+--
+-- The column has a value of its own in each row, so adding it writes the table anew while nobody can read it: this is for
+-- tables that are still small, best in the migration that makes them. Of a large one it is refused: such a migration adds
+-- the column without a default, sets the default, fills the rows in batches, makes the index concurrently (-- +goose NO
+-- TRANSACTION), and creates the three triggers below.
 create or replace function warehouse_track(tracked regclass, indexed boolean default true) returns void language plpgsql as $$
 declare
     key text := (select string_agg(quote_literal(a.attname), ', ' order by k.place)
@@ -42,6 +45,10 @@ declare
 begin
     if key is null then
         raise 'the table % has no primary key: a row that is deleted cannot be told', tracked;
+    end if;
+    if pg_relation_size(tracked) > 256 * 1024 * 1024 then
+        raise object_not_in_prerequisite_state using message = format('the table %s is too large to be written anew at once', tracked),
+            hint = 'See warehouse_track in kit/pg/track.sql for how to track a large table.';
     end if;
     execute format('alter table %s add column changed_xid xid8 not null default pg_current_xact_id()', tracked);
     if indexed then

@@ -66,8 +66,8 @@ func (s service) call(method, path, body string) (int, string) {
 }
 
 const (
-	saga  = "019aaf00-0000-7000-8000-00000000000a"
-	back  = "019aaf00-0000-7000-8000-00000000000b"
+	saga  = "019aaf00-0000-4000-8000-00000000000a"
+	back  = "019aaf00-0000-4000-8000-00000000000b"
 	order = "019aaf00-0000-7000-8000-000000000001"
 
 	pay   = `{"payload":{"orderId":"` + order + `","token":"tok_ok","method":"card","amountCents":1998,"currency":"EUR"}}`
@@ -147,7 +147,7 @@ func TestBadRequestsNameTheField(t *testing.T) {
 		with(order, "7"), with("tok_ok", "4242"), with("card", ""), with("1998", "-1"), with("EUR", "eur"),
 	} {
 		field := []string{"orderId", "token", "method", "amountCents", "currency"}[i]
-		each := "019aaf00-0000-7000-8000-0000000001" + string(rune('a'+i)) + "0"
+		each := "019aaf00-0000-4000-8000-0000000001" + string(rune('a'+i)) + "0"
 		if status, text := s.step(each, "authorise/do", body); status != 422 || !strings.Contains(text, `"field":"`+field+`"`) {
 			t.Errorf("%s: got %d %s", body, status, text)
 		}

@@ -99,7 +99,7 @@ func TestAStepOverHTTP(t *testing.T) {
 	stephttp.Route(app, p, say)
 	stephttp.Route(app, p, nod)
 	c := client{t, app}
-	const a, b, d = "019aaf00-0000-7000-8000-00000000000a", "019aaf00-0000-7000-8000-00000000000b", "019aaf00-0000-7000-8000-00000000000d"
+	const a, b, d = "019aaf00-0000-4000-8000-00000000000a", "019aaf00-0000-4000-8000-00000000000b", "019aaf00-0000-4000-8000-00000000000d"
 	yes, no := `{"payload":{"word":"yes"}}`, `{"payload":{"word":"no"}}`
 	calls := []struct {
 		path, body string

@@ -6,7 +6,7 @@ create index concurrently step_markers_by_age on step_markers (created_at);
 drop index concurrently if exists provider_attempts_by_age;
 create index concurrently provider_attempts_by_age on provider_attempts (updated_at);
 
--- Rows go all the time: they are vacuumed by hundreds of thousands, not when a fifth of a large table has gone.
-alter table step_markers set (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 100000);
-alter table provider_attempts set (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 10000);
-alter table warehouse_gone set (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 100000);
+-- Rows go all the time: the table is vacuumed once a fiftieth of it has gone, not a fifth.
+alter table step_markers set (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000);
+alter table provider_attempts set (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000);
+alter table warehouse_gone set (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000);
