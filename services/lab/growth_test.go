@@ -49,6 +49,7 @@ func databases() map[string]database {
 			"goose_db_version": schemaVersions,
 			"books":            stays("the catalogue: a row for each book that was ever in it"),
 			"stock":            stays("a row for each book"),
+			"book_sources":     stays("a row for each book that came from a catalogue file, withdrawn ones included"),
 			"stock_movements":  stays(byOrders + ": the stock is their sum"),
 			"idempotency_keys": cleaned("idempotency_keys"),
 			"branch_markers":   cleaned("branch_markers", "branch_tombstones"),

@@ -185,7 +185,7 @@ func TestALockedRowIsPassedOver(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer tx.Rollback(ctx) //nolint:errcheck // it is over by then
+	defer tx.Rollback(ctx)
 	if _, err := tx.Exec(ctx, "set idle_in_transaction_session_timeout = 0; select from things where id = 1 for no key update"); err != nil {
 		t.Fatal(err)
 	}

@@ -39,7 +39,10 @@ delete from step_markers where ctid = any (array(
 // The age of a saga is in its id, a UUIDv7; ids of other versions tell none.
 func forgotten(k Key, now time.Time) error {
 	id, err := uuid.Parse(k.Saga)
-	if err != nil || id.Version() != 7 {
+	if err != nil {
+		return fault.Wrap("read the saga's id", err)
+	}
+	if id.Version() != 7 {
 		return nil
 	}
 	begun := time.Unix(id.Time().UnixTime())
