@@ -9,10 +9,13 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/uuid"
+
+	"bookstore/services/gateway/openapi/openapitest"
 )
 
 // tool is a program that vagrant/provision/36-api-tools.sh installs.
@@ -110,4 +113,48 @@ func TestAPIFuzz(t *testing.T) {
 		"--url", baseURL(t), "--no-color", "--seed", seed, "--max-time", orElse("API_SECONDS", "60"), "--phases", "examples,coverage,fuzzing",
 		"--checks", "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance,response_headers_conformance",
 		"--continue-on-failure", "--max-failures", "20", "--request-timeout", "20", "--generation-database", "none", "--warnings", "off")
+}
+
+// repository is where the tree is.
+func repository(t *testing.T) string {
+	t.Helper()
+	root, err := filepath.Abs("../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return root
+}
+
+// requireBought fails unless a program of a customer says that it has bought a book.
+func requireBought(t *testing.T, said string, err error) {
+	t.Helper()
+	if err != nil || !strings.HasPrefix(said, "bought ") {
+		t.Errorf("%v: it says %q", err, said)
+	}
+}
+
+// Clients that are made from the document buy a book, and understand that there is no other.
+func TestAPIGoClientBuys(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	defer cancel()
+	root, dir := repository(t), t.TempDir()
+	if err := openapitest.Go(ctx, root, dir, filepath.Join(root, "services/gateway/openapi/openapi.json"), filepath.Join(root, "services/e2e/testdata/clients/buy.go")); err != nil {
+		t.Fatal(err)
+	}
+	said, err := openapitest.Run(ctx, dir, nil, filepath.Join(dir, "program"), baseURL(t), token(t, "BOOKSTORE_TEST_TOKEN"))
+	requireBought(t, said, err)
+}
+
+func TestAPIPythonClientBuys(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	defer cancel()
+	root, dir := repository(t), t.TempDir()
+	if err := openapitest.Py(ctx, dir, filepath.Join(root, "services/gateway/openapi/openapi.json")); err != nil {
+		t.Fatal(err)
+	}
+	said, err := openapitest.Run(ctx, dir, []string{"PYTHONPATH=" + dir}, openapitest.Python,
+		filepath.Join(root, "services/e2e/testdata/clients/buy.py"), baseURL(t), token(t, "BOOKSTORE_TEST_TOKEN"))
+	requireBought(t, said, err)
 }

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# What tries the API from its document: newman from npm and schemathesis from PyPI, pinned, each in a folder of its own.
+# What tries the API from its document, pinned, each in a folder or module of its own: newman from npm, schemathesis and the
+# generator of Python clients from PyPI, the generator of Go clients from its Go module.
 # shellcheck source=lib.sh
 . "$(dirname "$0")/lib.sh"
 become_root "$@"
 
 NEWMAN_VERSION=6.2.2
-REQUIREMENTS=$PROVISION/schemathesis/requirements.txt
 TOOLS=/opt/bookstore/api
 
 # needed PACKAGE COMMAND… installs a distribution package where the command does not work.
@@ -31,13 +31,20 @@ if ! fresh newman "$NEWMAN_VERSION"; then
 	echo "$NEWMAN_VERSION" >"$TOOLS/newman/.inputs"
 fi
 
-pinned=$(sha256sum <"$REQUIREMENTS")
-if ! fresh schemathesis "$pinned"; then
+# pypi NAME installs what provision/NAME/requirements.txt asks for, with its program NAME.
+pypi() {
+	local name=$1 requirements=$PROVISION/$1/requirements.txt pinned
+	pinned=$(sha256sum <"$requirements")
+	fresh "$name" "$pinned" && return 0
 	cold
-	needed python3-venv python3 -c 'import ensurepip'
-	rm -rf "$TOOLS/schemathesis"
-	progress "a Python of its own" python3 -m venv "$TOOLS/schemathesis"
-	progress "schemathesis" "$TOOLS/schemathesis/bin/pip" install --disable-pip-version-check --no-deps --only-binary=:all: -r "$REQUIREMENTS"
-	ln -sf "$TOOLS/schemathesis/bin/schemathesis" "$BIN/schemathesis"
-	echo "$pinned" >"$TOOLS/schemathesis/.inputs"
-fi
+	needed python3-venv python3 -c 'import ensurepip, sys; sys.exit(sys.version_info < (3, 10))'
+	rm -rf "${TOOLS:?}/$name"
+	progress "a Python for $name" python3 -m venv "$TOOLS/$name"
+	progress "$name" "$TOOLS/$name/bin/pip" install --disable-pip-version-check --no-deps --only-binary=:all: -r "$requirements"
+	ln -sf "$TOOLS/$name/bin/$name" "$BIN/$name"
+	echo "$pinned" >"$TOOLS/$name/.inputs"
+}
+
+pypi schemathesis
+pypi openapi-python-client
+build_tool oapi-codegen github.com/oapi-codegen/oapi-codegen/v2/cmd/oapi-codegen

@@ -39,6 +39,7 @@ type parameter struct {
 }
 
 type response struct {
+	Ref     string `json:"$ref"`
 	Content map[string]struct {
 		Schema struct {
 			Ref string `json:"$ref"`
