@@ -11,15 +11,22 @@ import (
 	"strings"
 
 	"bookstore/warehouse/catalogue"
+	"bookstore/warehouse/money"
 )
 
 // column is a column of an answer.
 type column struct {
 	Name   string
 	Number bool // is read from its right end
+	Text   bool // may be anything that somebody wrote
+	Money  bool // has the decimals of the row's currency
 }
 
-var number = regexp.MustCompile(`^(U?(TINY|SMALL|BIG|HUGE)INT|U?INTEGER|FLOAT|DOUBLE|DECIMAL\(.*\))$`)
+var (
+	number = regexp.MustCompile(`^(U?(TINY|SMALL|BIG|HUGE)INT|U?INTEGER|FLOAT|DOUBLE|DECIMAL\(.*\))$`)
+	// fixed are the types whose values cannot be of somebody's choosing.
+	fixed = regexp.MustCompile(`^(BOOLEAN|UUID|DATE|TIME.*|INTERVAL)$`)
+)
 
 // answer writes what a query comes to. Whatever else a statement may do, it cannot within parentheses.
 func (v *version) answer(ctx context.Context, query, format string, p page, out io.Writer) error {
@@ -33,7 +40,9 @@ func (v *version) answer(ctx context.Context, query, format string, p page, out 
 		return v.table(ctx, query, out)
 	case "html":
 		return v.html(ctx, query, p, out)
-	case "csv", "json", "parquet":
+	case "csv":
+		return v.csv(ctx, query, out)
+	case "json", "parquet":
 		return v.copy(ctx, query, format, out)
 	}
 	return fmt.Errorf("the format %q is none of table, csv, json, parquet, html", format)
@@ -45,7 +54,7 @@ func around(before, query, after string) string { return before + "\n" + query +
 // copy has DuckDB write the file, and passes it on.
 func (v *version) copy(ctx context.Context, query, format string, out io.Writer) error {
 	path := filepath.Join(v.temp, "answer")
-	how := map[string]string{"csv": "csv, header", "json": "json, array", "parquet": "parquet, compression zstd"}[format]
+	how := map[string]string{"json": "json, array", "parquet": "parquet, compression zstd"}[format]
 	if _, err := v.conn.ExecContext(ctx, around("copy (from (", query, ")) to "+catalogue.Literal(path)+" (format "+how+")")); err != nil {
 		return err
 	}
@@ -66,12 +75,18 @@ func (v *version) rows(ctx context.Context, query string, begin func([]column), 
 	}
 	defer func() { err = errors.Join(err, types.Close()) }()
 	var columns []column
+	currency := -1
 	for types.Next() {
 		var name, kind string
 		if err := types.Scan(&name, &kind); err != nil {
 			return err
 		}
-		columns = append(columns, column{name, number.MatchString(kind)})
+		if name == "currency" {
+			currency = len(columns)
+		}
+		columns = append(columns, column{
+			Name: name, Number: number.MatchString(kind), Text: !number.MatchString(kind) && !fixed.MatchString(kind), Money: kind == money.Type,
+		})
 	}
 	if err := errors.Join(types.Err(), types.Close()); err != nil {
 		return err
@@ -90,11 +105,23 @@ func (v *version) rows(ctx context.Context, query string, begin func([]column), 
 		if err := found.Scan(into...); err != nil {
 			return err
 		}
+		if currency >= 0 && values[currency] != nil {
+			showMoney(columns, values, *values[currency])
+		}
 		if err := each(values); err != nil {
 			return err
 		}
 	}
 	return found.Err()
+}
+
+func showMoney(columns []column, values []*string, currency string) {
+	for i, c := range columns {
+		if c.Money && values[i] != nil {
+			shown := money.Show(*values[i], currency)
+			values[i] = &shown
+		}
+	}
 }
 
 func (v *version) table(ctx context.Context, query string, out io.Writer) error {
@@ -108,6 +135,18 @@ func (v *version) table(ctx context.Context, query string, out io.Writer) error 
 
 // write has a file of that name made, which is there whole or not at all; without a name, it is stdout.
 func (o options) write(stdout io.Writer, fill func(io.Writer) error) error {
+	if o.bom {
+		if o.format != "csv" {
+			return fmt.Errorf("--bom is for --format csv, not for %q", o.format)
+		}
+		rest := fill
+		fill = func(w io.Writer) error {
+			if _, err := io.WriteString(w, bom); err != nil {
+				return err
+			}
+			return rest(w)
+		}
+	}
 	if o.out == "" {
 		return fill(stdout)
 	}
@@ -133,7 +172,7 @@ func plain(s string) string {
 			return r + '␀' // its picture
 		case r == 0x7f:
 			return '␡'
-		case r > 0x7f && r < 0xa0, r >= 0x202a && r <= 0x202e, r >= 0x2066 && r <= 0x2069, r == 0x2028, r == 0x2029:
+		case r > 0x7f && r < 0xa0, r == 0x61c, r == 0x200e, r == 0x200f, r >= 0x202a && r <= 0x202e, r >= 0x2066 && r <= 0x2069, r == 0x2028, r == 0x2029:
 			return '�'
 		}
 		return r

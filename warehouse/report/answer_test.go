@@ -49,7 +49,7 @@ func TestPages(t *testing.T) {
 	}
 	for _, want := range []string{
 		"<h1>Which books are sold most?</h1>", "2026-10-24 00:00 to 2026-11-23 06:15 (UTC), in run " + run,
-		"<svg", "<title>Good Omens: 2</title>", `<td class="n">2700.00</td>`, "&lt;script&gt;alert(1)&lt;/script&gt; and a t…</text>",
+		"<svg", "<title>Good Omens: 2</title>", `<td class="n">2700</td>`, "&lt;script&gt;alert(1)&lt;/script&gt; and a t…</text>",
 		"prefers-color-scheme: dark",
 	} {
 		if !strings.Contains(string(text), want) {
@@ -106,7 +106,7 @@ func TestFiles(t *testing.T) {
 	file := filepath.Join(dir, "files", "answer.parquet") // where a session may read
 	ask(t, dir, "", "report", "best-sellers", "--out", file)
 	got := ask(t, dir, "", "sql", "--format", "csv", "select title, net, typeof(copies) from '"+file+"' limit 1")
-	if want := "title,net,typeof(copies)\nWar and Peace,30.00,BIGINT\n"; got != want {
+	if want := "title,net,typeof(copies)\nWar and Peace,30.0000,BIGINT\n"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
 	if got := ask(t, dir, "", "report", "best-sellers", "--format", "json", "--limit", "1"); !strings.Contains(got, `"net":30.00`) {
@@ -128,6 +128,11 @@ func TestDictionary(t *testing.T) {
 		"| body | – | bytea | may be null; left out |\n| token | VARCHAR | text | may be null; its SHA-256 |\n"
 	if !strings.Contains(got, want) {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+	for _, markup := range []string{"<img", "[click](", "`run`", "\x1b"} {
+		if strings.Contains(got, markup) {
+			t.Errorf("%q of a comment is markup:\n%s", markup, got)
+		}
 	}
 	if page := ask(t, dir, "", "dictionary", "--format", "html"); !strings.Contains(page, "<h2>bookdb.books</h2><p>What is sold. 6 rows</p>") {
 		t.Errorf("got %s", page)

@@ -54,18 +54,22 @@ func (v *version) tables(ctx context.Context) ([]section, error) {
 	return found, err
 }
 
+// written keeps a text of somebody's from being markup, in one line.
+func written(s string) string {
+	return strings.NewReplacer(`\`, `\\`, "|", `\|`, "`", "\\`", "](", `]\(`, "]:", `]\:`, "<", "&lt;").Replace(plain(strings.Join(strings.Fields(s), " ")))
+}
+
 func markdown(out io.Writer, p page) error {
 	var b strings.Builder
-	cell := strings.NewReplacer("|", `\|`, "\n", " ", "<", "&lt;")
 	fmt.Fprintf(&b, "# %s\n%s\n", p.Title, p.Period)
 	for _, s := range p.Sections {
-		fmt.Fprintf(&b, "\n## %s\n", s.Title)
+		fmt.Fprintf(&b, "\n## %s\n", written(s.Title))
 		if s.About != "" {
-			fmt.Fprintf(&b, "%s\n", s.About)
+			fmt.Fprintf(&b, "%s\n", written(s.About))
 		}
 		b.WriteString("\n| column | type | in PostgreSQL | about |\n|---|---|---|---|\n")
 		for _, row := range s.Rows {
-			fmt.Fprintf(&b, "| %s | %s | %s | %s |\n", cell.Replace(*row[0]), cell.Replace(*row[1]), cell.Replace(*row[2]), cell.Replace(*row[3]))
+			fmt.Fprintf(&b, "| %s | %s | %s | %s |\n", written(*row[0]), written(*row[1]), written(*row[2]), written(*row[3]))
 		}
 	}
 	_, err := io.WriteString(out, b.String())

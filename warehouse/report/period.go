@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"bookstore/warehouse/catalogue"
+	"bookstore/warehouse/money"
 	"bookstore/warehouse/reports"
 )
 
@@ -22,7 +23,9 @@ func (v *version) prepare(ctx context.Context, o options) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if _, err := v.conn.ExecContext(ctx, string(prelude)); err != nil {
+	// Versions of before have no such macro of their own.
+	decimals := "create or replace temp macro decimals(currency) as " + money.Decimals() + ";\n"
+	if _, err := v.conn.ExecContext(ctx, decimals+string(prelude)); err != nil {
 		return "", fmt.Errorf("prelude.sql: %w", err)
 	}
 	for _, s := range []string{"set variable until = " + until, "set variable since = " + instant(o.since, "getvariable('until')")} {

@@ -17,8 +17,9 @@ const Usage = `usage: report list
        report NAME [--since 30d] [--until TIME] [--limit N] [--zone Europe/Berlin] [output]
        sql [--zone ZONE] [output] ['SELECT …']      without a statement a shell: each ends with ; and \q leaves
        dictionary [output]
-output: [--format FORMAT] [--out FILE] [--as-of RUN or TIME]
-  FORMAT is table, csv, json, parquet or html; the dictionary's is markdown or html
+output: [--format FORMAT] [--bom] [--out FILE] [--as-of RUN or TIME]
+  FORMAT is table, csv, json, parquet or html; the dictionary's is markdown or html. In csv, a text that a spreadsheet
+  would run has an apostrophe before it; --bom says to Excel that it is UTF-8. Programs had better read json or parquet
   a time is 2026-11-30, "2026-11-30 18:00", or how long ago: 12h, 30d, 8w, 6m, 1y; all is the beginning`
 
 var errUsage = errors.New(Usage)
@@ -28,6 +29,7 @@ type options struct {
 	since, until, zone string
 	limit              int // of rows; 0 is all, less is what the report says
 	format, out, asOf  string
+	bom                bool
 }
 
 // Main runs one of the subcommands report, sql and dictionary on the warehouse in dir.
@@ -44,7 +46,7 @@ func Main(ctx context.Context, args []string, dir string, stdin io.Reader, stdou
 	case args[0] == "report" && len(words) == 1 && words[0] == "list":
 		return list(stdout)
 	case args[0] == "report" && len(words) == 1:
-		return o.report(ctx, dir, words[0], stdout)
+		return o.report(ctx, dir, words[0], stdout, stderr)
 	case args[0] == "sql" && len(words) <= 1:
 		return o.sql(ctx, dir, strings.Join(words, ""), stdin, stdout, stderr)
 	case args[0] == "dictionary" && len(words) == 0:
@@ -60,6 +62,7 @@ func parse(command string, args []string, stderr io.Writer) (o options, words []
 	f.StringVar(&o.format, "format", "", "")
 	f.StringVar(&o.out, "out", "", "")
 	f.StringVar(&o.asOf, "as-of", "", "")
+	f.BoolVar(&o.bom, "bom", false, "")
 	f.StringVar(&o.zone, "zone", "UTC", "")
 	if command == "report" {
 		f.StringVar(&o.since, "since", "", "")
@@ -85,7 +88,7 @@ func parse(command string, args []string, stderr io.Writer) (o options, words []
 }
 
 // report runs a report.
-func (o options) report(ctx context.Context, dir, name string, stdout io.Writer) error {
+func (o options) report(ctx context.Context, dir, name string, stdout, stderr io.Writer) error {
 	r, err := find(name)
 	if err != nil {
 		return err
@@ -95,6 +98,7 @@ func (o options) report(ctx context.Context, dir, name string, stdout io.Writer)
 		return err
 	}
 	defer v.close()
+	v.warn(stderr)
 	if o.since == "" {
 		o.since = r.since
 	}
@@ -109,6 +113,10 @@ func (o options) report(ctx context.Context, dir, name string, stdout io.Writer)
 	if o.limit > 0 {
 		query += fmt.Sprintf("\nlimit %d", o.limit)
 	}
-	page := page{Title: r.name, Question: r.question, About: r.about, Period: period, chart: r.chart}
+	said := []string{period}
+	for _, m := range v.lacks {
+		said = append(said, m.Brief())
+	}
+	page := page{Title: r.name, Question: r.question, About: r.about, Period: strings.Join(said, "; "), chart: r.chart}
 	return o.write(stdout, func(w io.Writer) error { return v.answer(ctx, query, o.format, page, w) })
 }

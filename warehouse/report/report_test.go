@@ -1,8 +1,13 @@
 package report_test
 
 import (
+	"bytes"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
+
+	"bookstore/warehouse/report"
 )
 
 func TestVersions(t *testing.T) {
@@ -54,6 +59,30 @@ func TestMistakes(t *testing.T) {
 	} {
 		if got := refused(t, dir, "", strings.Fields(args)...); !strings.Contains(got, want) {
 			t.Errorf("%q: %q does not say %q", args, got, want)
+		}
+	}
+}
+
+// Whoever asks a version that lacks something is told, in whatever format.
+func TestWhatAVersionLacksIsSaid(t *testing.T) {
+	t.Parallel()
+	dir := publish(t, t.TempDir(), run, shop)
+	manifest := filepath.Join(dir, "versions", run, "manifest.json")
+	const lacks = `{"missing": [{"database": "orderdb", "table": "orders", "run": "20261122T120000.500000Z", "why": "no"}, {"database": "bookdb", "table": "stock", "why": "no"}]}`
+	if err := os.WriteFile(manifest, []byte(lacks), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, format := range []string{"table", "html", "csv", "json"} {
+		var out, errs bytes.Buffer
+		if err := report.Main(t.Context(), []string{"report", "sales-by-day", "--format", format}, dir, strings.NewReader(""), &out, &errs); err != nil {
+			t.Fatal(err)
+		}
+		const old, none = "orderdb.orders is as it was in run 20261122T120000.500000Z", "bookdb.stock is missing"
+		if said := errs.String(); !strings.Contains(said, "warning: "+old+", it could not be read: no\n") || !strings.Contains(said, none) {
+			t.Errorf("%s: it warns %q", format, said)
+		}
+		if read := out.String(); (format == "table" || format == "html") != (strings.Contains(read, old) && strings.Contains(read, none)) {
+			t.Errorf("%s: it says %s", format, read)
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package report_test
 
 import (
+	"regexp"
 	"strings"
 	"testing"
 )
@@ -13,21 +14,21 @@ func TestReports(t *testing.T) {
 		"a day is one of UTC; those between have a row": {"sales-by-day", `
 			day,currency,orders,copies,net,taken_back
 			2026-11-01,EUR,1,3,25.00,0.00
-			2026-11-01,JPY,0,0,0.00,0.00
+			2026-11-01,JPY,0,0,0,0
 			2026-11-02,EUR,1,2,15.00,50.00
-			2026-11-02,JPY,0,0,0.00,0.00
+			2026-11-02,JPY,0,0,0,0
 			2026-11-03,EUR,0,0,0.00,0.00
-			2026-11-03,JPY,0,0,0.00,0.00
+			2026-11-03,JPY,0,0,0,0
 			2026-11-04,EUR,0,0,0.00,10.00
-			2026-11-04,JPY,1,3,2700.00,0.00
+			2026-11-04,JPY,1,3,2700,0
 			2026-11-05,EUR,1,1,20.00,0.00
-			2026-11-05,JPY,0,0,0.00,0.00
+			2026-11-05,JPY,0,0,0,0
 			2026-11-06,EUR,0,0,0.00,0.00
-			2026-11-06,JPY,0,0,0.00,0.00
+			2026-11-06,JPY,0,0,0,0
 			2026-11-07,EUR,0,0,0.00,0.00
-			2026-11-07,JPY,0,0,0.00,0.00
+			2026-11-07,JPY,0,0,0,0
 			2026-11-08,EUR,0,0,0.00,10.00
-			2026-11-08,JPY,0,0,0.00,0.00`},
+			2026-11-08,JPY,0,0,0,0`},
 		"or of another zone": {"sales-by-day --zone Europe/Berlin --until 2026-11-03", `
 			day,currency,orders,copies,net,taken_back
 			2026-11-02,EUR,2,5,40.00,50.00`},
@@ -40,24 +41,24 @@ func TestReports(t *testing.T) {
 		"this week's": {"sales-by-week --since 4w", `
 			week,currency,orders,copies,net,taken_back
 			2026-10-26,EUR,1,3,25.00,0.00
-			2026-10-26,JPY,0,0,0.00,0.00
+			2026-10-26,JPY,0,0,0,0
 			2026-11-02,EUR,2,3,35.00,70.00
-			2026-11-02,JPY,1,3,2700.00,0.00`},
+			2026-11-02,JPY,1,3,2700,0`},
 		"each of several authors": {"sales-by-author", `
 			author,currency,books,copies,net,taken_back
-			夏目漱石,JPY,1,3,2700.00,0.00
+			夏目漱石,JPY,1,3,2700,0
 			Leo Tolstoy,EUR,2,4,50.00,60.00
 			Neil Gaiman,EUR,1,2,10.00,10.00
 			Terry Pratchett,EUR,1,2,10.00,10.00`},
 		"languages, one of them unknown": {"sales-by-language", `
 			language,currency,books,copies,net,share,taken_back
-			ja,JPY,1,3,2700.00,100.0,0.00
+			ja,JPY,1,3,2700,100.0,0
 			en,EUR,2,5,40.00,66.7,50.00
 			,EUR,1,1,20.00,33.3,20.00`},
 		"a deleted book was sold": {"best-sellers", `
 			book_id,title,authors,orders,copies,currency,net
 			1,War and Peace,Leo Tolstoy,2,3,EUR,30.00
-			2,吾輩は猫である,夏目漱石,1,3,JPY,2700.00
+			2,吾輩は猫である,夏目漱石,1,3,JPY,2700
 			3,Good Omens,"Terry Pratchett, Neil Gaiman, Neil Gaiman",2,2,EUR,10.00
 			5,Deleted,Leo Tolstoy,1,1,EUR,20.00`},
 		"one row": {"best-sellers --limit 1 --since all", `
@@ -82,7 +83,7 @@ func TestReports(t *testing.T) {
 			2026-09-01,EUR,2,1,0,0.0,0.00,7.50
 			2026-09-01,EUR,2,2,1,50.0,45.00,30.00
 			2026-11-01,EUR,1,0,1,100.0,15.00,15.00
-			2026-11-01,JPY,1,0,1,100.0,2700.00,2700.00`},
+			2026-11-01,JPY,1,0,1,100.0,2700,2700`},
 		"cohorts that began since": {"customers-by-cohort --since 1m --until 2026-11-03", `
 			cohort,currency,customers,month,active,retention,net,lifetime_value
 			2026-11-01,EUR,1,0,1,100.0,15.00,15.00`},
@@ -91,7 +92,7 @@ func TestReports(t *testing.T) {
 			2026-09-01,EUR,2,0,2,100.0,15.00,7.50`},
 		"lifetime value": {"customers-by-value", `
 			customer,currency,orders,first_order,last_order,net,average,taken_back
-			bob,JPY,1,2026-11-04,2026-11-04,2700.00,2700.00,0.00
+			bob,JPY,1,2026-11-04,2026-11-04,2700,2700,0
 			alice,EUR,3,2026-09-15,2026-11-05,55.00,18.33,50.00
 			bob,EUR,1,2026-11-02,2026-11-02,15.00,15.00,0.00
 			erin,EUR,1,2026-09-20,2026-09-20,5.00,5.00,0.00
@@ -142,6 +143,37 @@ func TestReportsOfNothing(t *testing.T) {
 					t.Errorf("%s: %s", name, got)
 				}
 			}
+		}
+	}
+}
+
+// Each currency has the decimals that ISO 4217 gives it, in every format that people read; programs get a number.
+func TestAmountsHaveTheDecimalsOfTheirCurrency(t *testing.T) {
+	t.Parallel()
+	dir := publish(t, t.TempDir(), run, shop+`
+		insert into orders values (o(50), 'kay', 'placed', 1234, 'KWD', '2026-11-20'), (o(51), 'kay', 'placed', 5, 'BHD', '2026-11-20'),
+			(o(52), 'kay', 'placed', 12345, 'CLF', '2026-11-20'), (o(53), 'kay', 'placed', 20000, 'CLF', '2026-11-20'),
+			(o(54), 'kay', 'placed', 1000, 'JPY', '2026-11-20'), (o(55), 'kay', 'cancelled', 100, 'MRU', '2026-11-20');`)
+	amounts := map[string]string{"KWD": "1.234", "BHD": "0.005", "CLF": "3.2345", "JPY": "1000", "MRU": "0.00"}
+	csv := ask(t, dir, "", "report", "customers-by-value", "--format", "csv")
+	html := ask(t, dir, "", "report", "customers-by-value", "--format", "html")
+	table := ask(t, dir, "", "report", "customers-by-value")
+	for currency, amount := range amounts {
+		if !regexp.MustCompile(`(?m)^kay,` + currency + `,\d,2026-11-20,2026-11-20,` + regexp.QuoteMeta(amount) + `,`).MatchString(csv) {
+			t.Errorf("csv has no %s %s:\n%s", amount, currency, csv)
+		}
+		if !strings.Contains(html, `<td>`+currency+`</td>`) || !strings.Contains(html, `<td class="n">`+amount+`</td>`) ||
+			currency != "MRU" && !strings.Contains(html, `<title>kay: `+amount+`</title>`) {
+			t.Errorf("html has no %s %s:\n%s", amount, currency, html)
+		}
+		if !regexp.MustCompile(`(?m)^kay +` + currency + ` .* ` + regexp.QuoteMeta(amount) + `( |$)`).MatchString(table) {
+			t.Errorf("the table has no %s %s:\n%s", amount, currency, table)
+		}
+	}
+	json := ask(t, dir, "", "report", "customers-by-value", "--format", "json", "--since", "2026-11-20")
+	for _, want := range []string{`"net":3.2345`, `"net":0.005`, `"net":1.234`} {
+		if !strings.Contains(json, want) {
+			t.Errorf("json has no %s:\n%s", want, json)
 		}
 	}
 }

@@ -34,6 +34,9 @@ func publish(t *testing.T, dir, run, content string) string {
 			t.Fatal(err)
 		}
 	}
+	if err := os.WriteFile(filepath.Join(version, "manifest.json"), []byte(`{}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	statements := "set TimeZone = 'UTC';\n" + tables + content
 	var views string
 	for view := range strings.FieldsSeq(`bookdb.books bookdb.stock_movements orderdb.orders orderdb.order_items
@@ -47,6 +50,7 @@ func publish(t *testing.T, dir, run, content string) string {
     ('bookdb', 'books', 'What is sold', 2, 'title', 'VARCHAR', 'text', false, false, '', 'as it is | printed', 6),
     ('bookdb', 'books', 'What is sold', 1, 'id', 'BIGINT', 'bigint', true, false, '', '', 6),
     ('paymentdb', 'payments', '', 2, 'token', 'VARCHAR', 'text', false, true, 'hash', 'warehouse: hash', 1),
+    ('zdb', 'sagas', '<img src=x> [click](javascript:1) ' || chr(96) || 'run' || chr(96) || chr(27) || '[2J', 1, 'id', 'UUID[]', 'uuid[]', true, false, '', 'x', 1),
     ('paymentdb', 'payments', '', 1, 'body', 'BLOB', 'bytea', false, true, 'omit', 'warehouse: omit', 1))
     as c ("database", "table", table_comment, position, "column", "type", source_type, "key", nullable, tag, comment, rows);`
 	db, err := sql.Open("duckdb", "")

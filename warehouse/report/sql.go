@@ -18,6 +18,7 @@ func (o options) sql(ctx context.Context, dir, statement string, stdin io.Reader
 		return err
 	}
 	defer v.close()
+	v.warn(stderr)
 	if statement != "" {
 		return o.write(stdout, func(w io.Writer) error { return v.statements(ctx, statement+"\n;", o.format, w) })
 	}

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"time"
@@ -20,9 +21,11 @@ type version struct {
 	run  string
 	at   time.Time // of the cut
 	zone string
-	temp string // a directory, the only one where the session has reason to write
-	db   *sql.DB
-	conn *sql.Conn
+	// lacks are the tables that are not as of the cut.
+	lacks []store.Missing
+	temp  string // a directory, the only one where the session has reason to write
+	db    *sql.DB
+	conn  *sql.Conn
 }
 
 // open finds the current version, or that of asOf: the last whose cut was not later.
@@ -38,7 +41,11 @@ func open(ctx context.Context, dir, asOf, zone string) (*version, error) {
 	if err != nil {
 		return nil, err
 	}
-	v := &version{run: chosen.Run, at: chosen.At, zone: zone}
+	manifest, err := chosen.Manifest()
+	if err != nil {
+		return nil, err
+	}
+	v := &version{run: chosen.Run, at: chosen.At, zone: zone, lacks: manifest.Missing}
 	if v.temp, err = os.MkdirTemp("", "warehouse-"); err != nil {
 		return nil, err
 	}
@@ -74,6 +81,13 @@ func (v *version) confine(ctx context.Context, dir, file string) error {
 		}
 	}
 	return nil
+}
+
+// warn says which tables are not as of the cut, whatever is asked.
+func (v *version) warn(stderr io.Writer) {
+	for _, m := range v.lacks {
+		_, _ = fmt.Fprintln(stderr, "warning:", plain(m.String()))
+	}
 }
 
 func (v *version) close() {

@@ -3,12 +3,10 @@
 --   set variable since = timestamptz '2026-11-01'; set variable until = timestamptz '2026-12-01';
 -- Days, weeks and months are those of the session's TimeZone. until is not part of the time asked for.
 
--- Minor units as a decimal with two digits: most currencies have a hundred of them, some none, some a thousand.
-create or replace temp macro money(cents, currency) as cast(cast(cents as decimal(34, 0)) * cast(case
-    when currency in ('BIF', 'CLP', 'DJF', 'GNF', 'ISK', 'JPY', 'KMF', 'KRW', 'PYG', 'RWF', 'UGX', 'UYI', 'VND', 'VUV',
-                      'XAF', 'XOF', 'XPF') then 1
-    when currency in ('BHD', 'IQD', 'JOD', 'KWD', 'LYD', 'OMR', 'TND') then 0.001
-    else 0.01 end as decimal(4, 3)) as decimal(38, 2));
+-- Minor units as a decimal. decimals(currency) is in each version, made from the shop's own table of currencies; a column of
+-- this type beside one that is named currency is shown with that currency's decimals.
+create or replace temp macro money(cents, currency) as
+    cast(cast(cents as decimal(38, 0)) * cast(power(10.0, -decimals(currency)) as decimal(5, 4)) as decimal(38, 4));
 
 create or replace temp macro percent(part, whole) as cast(round(100.0 * part / nullif(whole, 0), 1) as decimal(9, 1));
 
