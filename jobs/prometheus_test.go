@@ -18,7 +18,7 @@ var (
 )
 
 // functions of PromQL that the rules use.
-var functions = map[string]bool{"absent": true, "count": true, "offset": true, "rate": true, "time": true, "unless": true}
+var functions = map[string]bool{"absent": true, "count": true, "max": true, "offset": true, "rate": true, "time": true, "unless": true}
 
 // foreign is what Patroni and Nomad make; TestTheDatabaseIsMeasured and TestRunsAreMeasured in services/e2e hold them to that.
 var foreign = regexp.MustCompile(`^(patroni_(primary|postgres_running|xlog_location|xlog_replayed_location|xlog_paused|failsafe_mode_is_active)|` +

@@ -20,11 +20,14 @@ type Table struct {
 	OID     uint32   `json:"oid"`
 	Schema  string   `json:"schema"`
 	Name    string   `json:"name"`
+	As      string   `json:"as,omitempty"` // its view's name, where another's is the same to DuckDB
 	Comment string   `json:"comment,omitempty"`
 	Columns []Column `json:"columns"`
 	Key     []string `json:"key,omitempty"`     // the primary key's columns
 	Tracked bool     `json:"tracked,omitempty"` // what has changed in it can be told
 	Parted  bool     `json:"parted,omitempty"`  // it is the parent of partitions, which stand for nothing by themselves
+
+	Problem error `json:"-"` // why it must not be read
 }
 
 // Tags of a column, from its comment.
@@ -43,15 +46,51 @@ type Column struct {
 	NotNull bool   `json:"notNull,omitempty"`
 	Tag     string `json:"tag,omitempty"`
 	Comment string `json:"comment,omitempty"`
+	As      string `json:"as,omitempty"`      // its name in the warehouse, where another's is the same to DuckDB
+	Refused string `json:"refused,omitempty"` // why it is text, though the warehouse has such a type: what a value was refused for
 }
 
 // Exact tells whether the warehouse has a type that means the same; else the column is text there.
 func (c Column) Exact() bool { return c.Base != asText }
 
+// Doubtful tells whether there may be values of the column's type that the warehouse's has no place for.
+func (c Column) Doubtful() bool {
+	switch c.Base {
+	case asText, "text", "varchar", "bpchar", "bool", "int2", "int4", "int8", "uuid":
+		return c.Dims > 0
+	}
+	return c.Tag != Hash
+}
+
+// Refuse makes text of a column, in which there is what the warehouse's type has no place for.
+func (c Column) Refuse(why string) Column {
+	c.Base, c.Dims, c.Duck, c.Refused = asText, 0, "VARCHAR", why
+	return c
+}
+
+// Here is the column's name in the warehouse.
+func (c Column) Here() string {
+	if c.As != "" {
+		return c.As
+	}
+	return c.Name
+}
+
 // Same tells whether the rows of one fit the files of the other.
 func (c Column) Same(o Column) bool {
-	c.Comment, c.NotNull = o.Comment, o.NotNull
+	c.Comment, c.NotNull, c.Refused = o.Comment, o.NotNull, o.Refused
 	return c == o
+}
+
+// View is the name of the table's view, within the schema that is named as the database is.
+func (t *Table) View() string {
+	switch {
+	case t.As != "":
+		return t.As
+	case t.Schema == "public":
+		return t.Name
+	}
+	return t.Schema + "." + t.Name
 }
 
 // Source names the table in SQL; rows of tables that inherit from it are theirs.

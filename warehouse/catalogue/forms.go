@@ -82,7 +82,7 @@ func (c Column) Read() string {
 
 // Parsed is DuckDB's expression that makes the value of what was read.
 func (c Column) Parsed() string {
-	name, parse := Quote(c.Name), forms[c.Base].parse
+	name, parse := Quote(c.Here()), forms[c.Base].parse
 	switch {
 	case c.Dims == 0 && parse == "":
 		return name
@@ -122,13 +122,13 @@ func (c Column) Text() string {
 		fill(text, "e_") + " from unnest(" + name + ") e_), chr(30), chr(29)) end"
 }
 
-// Shown is told of at Text.
+// Shown is DuckDB's expression for a column in the checksum, which gives what Text does.
 func (c Column) Shown() string {
 	show := forms[c.Base].show
 	if show == "" {
 		show = "$::varchar"
 	}
-	name := Quote(c.Name)
+	name := Quote(c.Here())
 	if c.Dims == 0 {
 		return fill(show, name)
 	}

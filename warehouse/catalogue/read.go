@@ -1,6 +1,7 @@
 package catalogue
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"regexp"
@@ -45,8 +46,9 @@ func Read(ctx context.Context, conn *pgx.Conn) ([]Table, error) {
 		&t.OID, &t.Schema, &t.Name, &t.Parted, &t.Comment, &t.Key,
 		&c.Name, &typ, &typmod, &c.Dims, &c.NotNull, &c.Type, &c.Comment,
 	}, func() error {
-		if c.Tag, err = tag(c.Comment); err != nil {
-			return fmt.Errorf("%s.%s.%s: %w", t.Schema, t.Name, c.Name, err)
+		var wrong error
+		if c.Tag, wrong = tag(c.Comment); wrong != nil {
+			wrong = fmt.Errorf("%s: %w", c.Name, wrong) // until it can be understood, nothing is let out
 		}
 		types.resolve(&c, typ, typmod)
 		if len(tables) == 0 || tables[len(tables)-1].OID != t.OID {
@@ -54,6 +56,7 @@ func Read(ctx context.Context, conn *pgx.Conn) ([]Table, error) {
 		}
 		last := &tables[len(tables)-1]
 		last.Columns = append(last.Columns, c)
+		last.Problem = cmp.Or(last.Problem, wrong)
 		return nil
 	})
 	if err != nil {
@@ -67,13 +70,50 @@ func settle(tables []Table) []Table {
 	gone := func(t Table) bool { return t.Schema == "public" && t.Name == Gone }
 	tracking := slices.ContainsFunc(tables, gone)
 	tables = slices.DeleteFunc(tables, gone)
+	views := taken{}
+	for _, plain := range []bool{true, false} {
+		for i := range tables {
+			if t := &tables[i]; (t.View() == strings.ToLower(t.View())) == plain {
+				t.As = views.other(t.View())
+			}
+		}
+	}
 	for i := range tables {
 		t := &tables[i]
+		t.name()
 		t.Tracked = tracking && len(t.Key) > 0 &&
 			slices.ContainsFunc(t.Columns, func(c Column) bool { return c.Name == Changed && c.Base == "xid8" && c.Tag == "" }) &&
 			!slices.ContainsFunc(t.KeyColumns(), func(c Column) bool { return c.Tag == Omit })
 	}
 	return tables
+}
+
+// taken are names in lower case: DuckDB takes Id and id for the same.
+type taken map[string]bool
+
+// other takes a name, and returns another one that it takes instead where that one is taken; else nothing.
+func (n taken) other(name string) string {
+	as := name
+	for i := 2; n[strings.ToLower(as)]; i++ {
+		as = fmt.Sprintf("%s_%d", name, i)
+	}
+	n[strings.ToLower(as)] = true
+	if as == name {
+		return ""
+	}
+	return as
+}
+
+// name gives each column a name that no other has. Those in lower case keep theirs: statements are written with them.
+func (t *Table) name() {
+	names := taken{".": true, ".at": true, ".last": true, ".file": true} // columns of statements here
+	for _, plain := range []bool{true, false} {
+		for i := range t.Columns {
+			if c := &t.Columns[i]; (c.Name == strings.ToLower(c.Name)) == plain {
+				c.As = names.other(c.Name)
+			}
+		}
+	}
 }
 
 var tagged = regexp.MustCompile(`(?i)\bwarehouse:\s*([^\s.,;]*)`)

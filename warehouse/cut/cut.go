@@ -129,3 +129,17 @@ func (c *Cut) Prove(ctx context.Context) error {
 	}
 	return nil
 }
+
+// Published leaves word on the leader of what a version of this cut lacks: tables, and equations that could not be checked.
+// The coordinators tell Prometheus.
+func (c *Cut) Published(ctx context.Context, missing, unchecked int) error {
+	ctx, cancel := context.WithTimeout(ctx, tryTime)
+	defer cancel()
+	leader, err := c.source.leader(ctx)
+	if err != nil {
+		return err
+	}
+	defer leader.Close(ctx) //nolint:errcheck // nothing is open in it
+	_, err = leader.Exec(ctx, "select cut_published($1, $2)", missing, unchecked)
+	return wrap("tell what the version lacks", err)
+}

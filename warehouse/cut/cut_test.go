@@ -317,3 +317,33 @@ func TestThereHasToBeAReplica(t *testing.T) {
 		t.Errorf("%v: %v", c, err)
 	}
 }
+
+// What a table's rows are read in may be lost with them: another connection to the replica shares the snapshot. And the
+// login that reads may say what came of it.
+func TestTheSnapshotIsSharedAndTheVersionTold(t *testing.T) {
+	s := newShop(t)
+	c := s.open()
+	first := c.Snapshots[1].Conn
+	var name string
+	if err := first.QueryRow(t.Context(), "select pg_export_snapshot()").Scan(&name); err != nil {
+		t.Fatal(err)
+	}
+	other, err := pgx.ConnectConfig(t.Context(), first.Config())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close(context.Background())
+	for _, sql := range []string{"begin isolation level repeatable read read only", "set transaction snapshot '" + name + "'"} {
+		if _, err := other.Exec(t.Context(), sql); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var here, there string
+	const seen = "select pg_current_snapshot()::text"
+	if err := errors.Join(first.QueryRow(t.Context(), seen).Scan(&here), other.QueryRow(t.Context(), seen).Scan(&there)); err != nil || here != there {
+		t.Errorf("%v: one sees %s, the other %s", err, here, there)
+	}
+	if err := c.Published(t.Context(), 3, 4); err != nil {
+		t.Error(err)
+	}
+}

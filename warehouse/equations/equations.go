@@ -7,7 +7,11 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"regexp"
+	"slices"
 	"strings"
+
+	"github.com/duckdb/duckdb-go/v2"
 )
 
 // equation is named by what is true. Its statement lists, in words, what breaks it.
@@ -74,21 +78,48 @@ var all = []equation{
 // shown bounds how much of what breaks an equation is told.
 const shown = 5
 
-// Check returns what breaks the equations, all of them at once.
-func Check(ctx context.Context, duck *sql.DB) error {
+// Check returns what breaks the equations, all of them at once. Missing are tables that are not as of the same cut as the
+// others: what needs one of them is unchecked, and so is what cannot be asked of the tables as they are.
+func Check(ctx context.Context, duck *sql.DB, missing []string) (unchecked []string, err error) {
 	var broken []error
 	for _, e := range all {
+		if without := e.without(missing); len(without) > 0 {
+			unchecked = append(unchecked, e.name+": it needs "+strings.Join(without, ", "))
+			continue
+		}
 		found, n, err := e.find(ctx, duck)
 		switch {
+		case unaskable(err):
+			unchecked = append(unchecked, fmt.Sprintf("%s: %v", e.name, err))
 		case err != nil:
-			return fmt.Errorf("look whether %s: %w", e.name, err)
+			return nil, fmt.Errorf("look whether %s: %w", e.name, err)
 		case n > len(found):
 			broken = append(broken, fmt.Errorf("not true: %s: %s; and %d more", e.name, strings.Join(found, "; "), n-len(found)))
 		case n > 0:
 			broken = append(broken, fmt.Errorf("not true: %s: %s", e.name, strings.Join(found, "; ")))
 		}
 	}
-	return errors.Join(broken...)
+	return unchecked, errors.Join(broken...)
+}
+
+var table = regexp.MustCompile(`\b[a-z]+db\.[a-z_]+\b`)
+
+// without are those of the missing tables that the equation needs.
+func (e equation) without(missing []string) (needed []string) {
+	for _, name := range table.FindAllString(e.sql, -1) {
+		if slices.Contains(missing, name) && !slices.Contains(needed, name) {
+			needed = append(needed, name)
+		}
+	}
+	return needed
+}
+
+// unaskable tells whether a statement does not fit the tables: one is not there, or has other columns.
+func unaskable(err error) bool {
+	var failed *duckdb.Error
+	return errors.As(err, &failed) && slices.Contains([]duckdb.ErrorType{
+		duckdb.ErrorTypeCatalog, duckdb.ErrorTypeBinder, duckdb.ErrorTypeConversion, duckdb.ErrorTypeInvalidInput,
+	}, failed.Type)
 }
 
 func (e equation) find(ctx context.Context, duck *sql.DB) (found []string, n int, err error) {

@@ -60,7 +60,10 @@ func TestEquations(t *testing.T) {
 			if _, err := duck.ExecContext(t.Context(), shop+harm); err != nil {
 				t.Fatal(err)
 			}
-			err = equations.Check(t.Context(), duck)
+			unchecked, err := equations.Check(t.Context(), duck, nil)
+			if len(unchecked) > 0 {
+				t.Errorf("not checked: %q", unchecked)
+			}
 			if want == nil && err != nil {
 				t.Error(err)
 			}
@@ -71,6 +74,50 @@ func TestEquations(t *testing.T) {
 			}
 			if want != nil && err != nil && strings.Count(err.Error(), "not true:") != len(want) {
 				t.Errorf("%v: want %d", err, len(want))
+			}
+		})
+	}
+}
+
+// What needs a table that is not of this cut is not checked, and not said to be true; the rest is checked all the same.
+func TestEquationsOfMissingTablesAreNotChecked(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		harm      string
+		missing   []string
+		unchecked int
+		names     string
+		broken    string
+	}{
+		"nothing is missing": {"", nil, 0, "", ""},
+		"one that only one equation needs": {
+			"insert into paymentdb.ledger_entries values (u(7), 1)", []string{"paymentdb.ledger_entries"}, 1, "the ledger of each payment is zero: it needs paymentdb.ledger_entries", "",
+		},
+		"one that many need":  {"", []string{"bookdb.stock_movements"}, 6, "stock is the sum of its movements: it needs bookdb.stock_movements", ""},
+		"one that none needs": {"", []string{"bookdb.books"}, 0, "", ""},
+		"another is broken": {
+			"insert into paymentdb.ledger_entries values (u(7), 1)", []string{"bookdb.stock"}, 1, "stock is the sum", "ledger of each payment",
+		},
+		"one is not there at all": {"drop table paymentdb.ledger_entries", nil, 1, "the ledger of each payment is zero: ", ""},
+		"a column is text":        {"alter table paymentdb.ledger_entries alter cents type varchar", nil, 1, "the ledger of each payment is zero: ", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			duck, err := sql.Open("duckdb", "")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer duck.Close()
+			duck.SetMaxOpenConns(1)
+			if _, err := duck.ExecContext(t.Context(), shop+c.harm); err != nil {
+				t.Fatal(err)
+			}
+			unchecked, err := equations.Check(t.Context(), duck, c.missing)
+			if len(unchecked) != c.unchecked || !strings.Contains(strings.Join(unchecked, "\n"), c.names) {
+				t.Errorf("not checked: %q", unchecked)
+			}
+			if (err != nil) != (c.broken != "") || err != nil && !strings.Contains(err.Error(), c.broken) {
+				t.Errorf("broken: %v", err)
 			}
 		})
 	}

@@ -60,8 +60,8 @@ func Arrived(ctx context.Context, duck *sql.DB, t *catalogue.Table, from string,
 }
 
 func summing(hash, where, text, from string) string {
-	return fmt.Sprintf(`select count(*), count(*) filter (where looked_at), coalesce(sum(case when looked_at then %s end), 0)::%s
-		from (select *, %s as looked_at from %s) as t`, hash, text, where, from)
+	return fmt.Sprintf("select count(*), count(hash), coalesce(sum(hash), 0)::%s from (select case when %s then %s end as hash from %s) as t",
+		text, where, hash, from)
 }
 
 // row is the text of a row, in which a null is no empty text and no value runs into the next.

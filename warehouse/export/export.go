@@ -10,6 +10,7 @@ import (
 	"os"
 	"syscall"
 
+	"github.com/duckdb/duckdb-go/v2"
 	"github.com/jackc/pgx/v5"
 
 	"bookstore/warehouse/catalogue"
@@ -22,12 +23,12 @@ type Size struct {
 }
 
 // Settle makes a snapshot's connection write values in the one form that is expected here, until
-// its transaction ends.
+// its transaction ends. Rows that it may not see are an error, and a table that is locked is not waited for.
 func Settle(ctx context.Context, conn *pgx.Conn) error {
 	_, err := conn.Exec(ctx, `select set_config(name, value, true) from (values
 		('timezone', 'UTC'), ('datestyle', 'ISO'), ('intervalstyle', 'postgres'), ('bytea_output', 'hex'),
 		('extra_float_digits', '1'), ('search_path', 'pg_catalog'), ('statement_timeout', '0'),
-		('idle_in_transaction_session_timeout', '0')) as settings (name, value)`)
+		('lock_timeout', '10s'), ('row_security', 'off'), ('idle_in_transaction_session_timeout', '0')) as settings (name, value)`)
 	if err != nil {
 		return fmt.Errorf("settle a snapshot: %w", err)
 	}
@@ -109,6 +110,20 @@ func stream(ctx context.Context, duck *sql.DB, conn *pgx.Conn, t *catalogue.Tabl
 	}
 	size.Bytes = info.Size()
 	return size, nil
+}
+
+// Refused tells whether an export failed since a value has no place in the type that the warehouse has for its column.
+func Refused(err error) bool {
+	var failed *duckdb.Error
+	if !errors.As(err, &failed) {
+		return false
+	}
+	switch failed.Type {
+	case duckdb.ErrorTypeConversion, duckdb.ErrorTypeInvalidInput, duckdb.ErrorTypeOutOfRange, duckdb.ErrorTypeMismatchType,
+		duckdb.ErrorTypeInvalidType, duckdb.ErrorTypeDecimal, duckdb.ErrorTypeObjectSize:
+		return true
+	}
+	return false
 }
 
 // cause is which of two errors the other follows from: the reader's, unless the sender failed by itself.

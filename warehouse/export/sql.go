@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/jackc/pgx/v5"
-
 	"bookstore/warehouse/catalogue"
 )
 
@@ -34,8 +32,10 @@ func receive(pipe string, columns []catalogue.Column, path string) string {
 		delim = ',', quote = '"', escape = '"', nullstr = '', allow_quoted_nulls = false, new_line = '\n', parallel = false,
 		compression = 'none', max_line_size = %d, buffer_size = %d))
 		to %s (format parquet, compression zstd, row_group_size_bytes %d)`,
-		list(columns, func(c catalogue.Column) string { return c.Parsed() + " as " + pgx.Identifier{c.Name}.Sanitize() }), catalogue.Literal(pipe),
-		list(columns, func(c catalogue.Column) string { return catalogue.Literal(c.Name) + ": " + catalogue.Literal(c.Read()) }),
+		list(columns, func(c catalogue.Column) string { return c.Parsed() + " as " + catalogue.Quote(c.Here()) }), catalogue.Literal(pipe),
+		list(columns, func(c catalogue.Column) string {
+			return catalogue.Literal(c.Here()) + ": " + catalogue.Literal(c.Read())
+		}),
 		maxLine, csvBuffer, catalogue.Literal(path), rowGroup)
 }
 

@@ -9,9 +9,9 @@ import (
 )
 
 // fits tells whether the files of the version before can be carried on: the table is the same one,
-// with the same columns and key.
+// with the same columns and key, and its rows were read then.
 func fits(t, before *store.Table) bool {
-	return before != nil && before.OID == t.OID && before.Tracked && slices.Equal(before.Key, t.Key) &&
+	return before != nil && before.Run == "" && before.OID == t.OID && before.Tracked && slices.Equal(before.Key, t.Key) &&
 		slices.EqualFunc(before.Columns, t.Columns, catalogue.Column.Same)
 }
 
@@ -22,9 +22,17 @@ func differences(before, t *store.Table, first bool) (notes []string) {
 		notes = append(notes, fmt.Sprintf("%s is read in full in every run: nothing tracks its changes", t))
 	}
 	for _, c := range t.Kept() {
-		if !c.Exact() {
+		if !c.Exact() && c.Refused == "" {
 			notes = append(notes, fmt.Sprintf("%s.%s is text here: there is no type for %s", t, c.Name, c.Type))
 		}
+	}
+	for _, c := range t.Columns {
+		if c.As != "" {
+			notes = append(notes, fmt.Sprintf("%s.%s is %s here: another column's name differs in case alone", t, c.Name, c.As))
+		}
+	}
+	if t.As != "" {
+		notes = append(notes, fmt.Sprintf("%s is the view of %s.%s: another table's name differs in case alone", t, t.Schema, t.Name))
 	}
 	if before == nil {
 		if !first {

@@ -4,26 +4,29 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 
-	"bookstore/warehouse/cut"
 	"bookstore/warehouse/export"
 	"bookstore/warehouse/store"
 )
 
-// prove compares every table with its source, in the snapshot that it was read from. A table that
-// was carried on and is not what it should be is read in full, which must then be right.
+// prove compares every table with its source, in the snapshot that it was read from. One that is not what it should be is
+// read again: in full if it was carried on, else with what does not come back as text. That must then be right, or the
+// table is missing.
 func (w *work) prove(ctx context.Context) error {
-	again := make([][]*store.Table, len(w.cut.Snapshots))
-	err := w.each(ctx, func(ctx context.Context, n int, s *cut.Snapshot) error {
-		for _, t := range w.of(s.Database) {
-			err := w.compare(ctx, s, t)
+	again := make([][]*store.Table, len(w.sources))
+	err := w.each(ctx, func(ctx context.Context, n int, src *source) error {
+		for _, t := range w.of(src.Database) {
+			err := w.compare(ctx, src, t)
 			var wrong *Mismatch
-			if errors.As(err, &wrong) && !w.draft.Made(t.Base) {
+			if errors.As(err, &wrong) || export.Refused(err) {
 				again[n] = append(again[n], t)
 				w.options.Log.ErrorContext(ctx, "a table is not what it should be, and is read again", "table", t.String(), "error", err)
 			} else if err != nil {
-				return err
+				if err := w.giveUp(ctx, src, t, err); err != nil {
+					return err
+				}
 			}
 		}
 		return nil
@@ -31,42 +34,62 @@ func (w *work) prove(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return w.repair(ctx, again)
+	if err := w.repair(ctx, again); err != nil {
+		return err
+	}
+	return w.settleMissing(ctx)
 }
 
+// repair reads tables again, and compares them again through their views.
 func (w *work) repair(ctx context.Context, again [][]*store.Table) error {
-	some := false
-	for _, tables := range again {
-		for _, t := range tables {
-			some = true
-			w.note(ctx, t.String()+" was not what it should have been, and was read again")
-		}
-	}
-	if !some {
-		return nil
-	}
-	err := w.each(ctx, func(ctx context.Context, n int, s *cut.Snapshot) error {
+	err := w.each(ctx, func(ctx context.Context, n int, src *source) error {
 		for _, t := range again[n] {
-			if err := w.readAll(ctx, s, t); err != nil {
-				return err
+			if err := w.readAgain(ctx, src, t); err != nil {
+				if err := w.giveUp(ctx, src, t, err); err != nil {
+					return err
+				}
 			}
 		}
 		return nil
 	})
 	if err != nil {
 		return err
+	}
+	for _, t := range slices.Concat(again...) {
+		if t.Run == "" && !absent(*t) {
+			w.note(ctx, t.String()+" was not what it should have been, and was read again")
+		}
 	}
 	if err := w.draft.Views(ctx, w.manifest); err != nil {
 		return err
 	}
-	return w.each(ctx, func(ctx context.Context, n int, s *cut.Snapshot) error {
+	err = w.each(ctx, func(ctx context.Context, n int, src *source) error {
 		for _, t := range again[n] {
-			if err := w.compare(ctx, s, t); err != nil {
-				return err
+			if err := w.compare(ctx, src, t); err != nil {
+				if err := w.giveUp(ctx, src, t, err); err != nil {
+					return err
+				}
 			}
 		}
 		return nil
 	})
+	if err != nil {
+		return err
+	}
+	return w.draft.Views(ctx, w.manifest)
+}
+
+func (w *work) readAgain(ctx context.Context, src *source, t *store.Table) error {
+	ctx, cancel := w.tableTime(ctx)
+	defer cancel()
+	if w.draft.Made(t.Base) {
+		return w.asText(ctx, src, t, errors.New("it does not come back as it was, whatever is made text"))
+	}
+	err := w.readAll(ctx, src, t)
+	if export.Refused(err) {
+		err = w.asText(ctx, src, t, err)
+	}
+	return slow(ctx, err)
 }
 
 func (w *work) of(database string) (tables []*store.Table) {
@@ -90,19 +113,27 @@ func (m *Mismatch) Error() string {
 
 // compare looks at all rows of what was read in full; else at those that changed, at one slice of
 // the others, and at how many there are.
-func (w *work) compare(ctx context.Context, s *cut.Snapshot, t *store.Table) error {
+func (w *work) compare(ctx context.Context, src *source, t *store.Table) error {
+	if t.Run != "" || absent(*t) {
+		return nil // it is missing, which is known
+	}
+	ctx, cancel := w.tableTime(ctx)
+	defer cancel()
+	if err := src.open(ctx); err != nil {
+		return err
+	}
 	var part *export.Part
 	if !w.draft.Made(t.Base) {
-		part = &export.Part{Since: w.last.Xmin[s.Database], Slice: w.manifest.Slice}
+		part = &export.Part{Since: w.last.Xmin[src.Database], Slice: w.manifest.Slice}
 	}
 	var source, arrived export.Sum
 	var errSource, errArrived error
 	var both sync.WaitGroup
-	both.Go(func() { source, errSource = export.Source(ctx, s.Conn, &t.Table, part) })
+	both.Go(func() { source, errSource = export.Source(ctx, src.reader, &t.Table, part) })
 	both.Go(func() { arrived, errArrived = export.Arrived(ctx, w.draft.Duck, &t.Table, t.SQL(), part) })
 	both.Wait()
 	if err := errors.Join(errSource, errArrived); err != nil {
-		return err
+		return slow(ctx, err)
 	}
 	if source != arrived {
 		return &Mismatch{t.String(), source, arrived}

@@ -2,12 +2,13 @@ package run
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
+	"time"
 
 	"bookstore/warehouse/catalogue"
-	"bookstore/warehouse/cut"
 	"bookstore/warehouse/export"
 	"bookstore/warehouse/store"
 )
@@ -19,21 +20,22 @@ const atOnce = 2
 const mostDeltas = 24
 
 // each does the same for all databases, and stops all of it at the first error.
-func (w *work) each(ctx context.Context, do func(ctx context.Context, n int, s *cut.Snapshot) error) error {
+func (w *work) each(ctx context.Context, do func(ctx context.Context, n int, src *source) error) error {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	var all sync.WaitGroup
 	turns := make(chan struct{}, atOnce)
-	for n := range w.cut.Snapshots {
+	for n, src := range w.sources {
 		all.Go(func() {
 			turns <- struct{}{}
 			defer func() { <-turns }()
 			err := ctx.Err()
 			if err == nil {
-				err = do(ctx, n, &w.cut.Snapshots[n])
+				err = do(ctx, n, src)
+				src.close(ctx)
 			}
 			if err != nil {
-				stop(fmt.Errorf("%s: %w", w.cut.Snapshots[n].Database, err)) // the first counts
+				stop(fmt.Errorf("%s: %w", src.Database, err)) // the first counts
 			}
 		})
 	}
@@ -43,9 +45,9 @@ func (w *work) each(ctx context.Context, do func(ctx context.Context, n int, s *
 
 // read writes the files of all tables and puts them into the manifest.
 func (w *work) read(ctx context.Context) error {
-	tables, notes := make([][]store.Table, len(w.cut.Snapshots)), make([][]string, len(w.cut.Snapshots))
-	err := w.each(ctx, func(ctx context.Context, n int, s *cut.Snapshot) (err error) {
-		tables[n], notes[n], err = w.readDatabase(ctx, s)
+	tables, notes := make([][]store.Table, len(w.sources)), make([][]string, len(w.sources))
+	err := w.each(ctx, func(ctx context.Context, n int, src *source) (err error) {
+		tables[n], notes[n], err = w.readDatabase(ctx, src)
 		return err
 	})
 	if err != nil {
@@ -58,57 +60,92 @@ func (w *work) read(ctx context.Context) error {
 	return nil
 }
 
-func (w *work) readDatabase(ctx context.Context, s *cut.Snapshot) (tables []store.Table, notes []string, err error) {
-	if err := export.Settle(ctx, s.Conn); err != nil {
+func (w *work) readDatabase(ctx context.Context, src *source) (tables []store.Table, notes []string, err error) {
+	if err := src.open(ctx); err != nil {
 		return nil, nil, err
 	}
-	found, err := catalogue.Read(ctx, s.Conn)
+	found, err := catalogue.Read(ctx, src.reader)
 	if err != nil {
 		return nil, nil, err
 	}
 	for _, f := range found {
-		t := store.Table{Table: f, Database: s.Database}
-		var before *store.Table
-		if w.last != nil {
-			before = w.last.Table(s.Database, f.Schema, f.Name)
-		}
+		t := store.Table{Table: f, Database: src.Database}
+		before := w.before(&t)
+		w.stay(&t, before)
 		notes = append(notes, differences(before, &t, w.last == nil)...)
 		if len(t.Kept()) == 0 {
 			notes = append(notes, t.String()+" is not exported: all its columns are left out")
 			continue
 		}
-		if err := w.readTable(ctx, s, &t, before); err != nil {
-			return nil, nil, err
+		if err := w.readTable(ctx, src, &t, before); err != nil {
+			if err := w.giveUp(ctx, src, &t, err); err != nil {
+				return nil, nil, err
+			}
 		}
 		tables = append(tables, t)
 	}
-	return tables, append(notes, w.dropped(s.Database, found)...), nil
+	return tables, append(notes, w.dropped(src.Database, found)...), nil
 }
 
-// readTable reads what has changed since the last version, or all where that cannot be told.
-func (w *work) readTable(ctx context.Context, s *cut.Snapshot, t, before *store.Table) error {
+// readTable reads a table within its time. A value that has no place in its column's type makes the column text.
+func (w *work) readTable(ctx context.Context, src *source, t, before *store.Table) error {
+	if t.Problem != nil {
+		return t.Problem
+	}
+	ctx, cancel := w.tableTime(ctx)
+	defer cancel()
+	err := w.readRows(ctx, src, t, before)
+	if export.Refused(err) {
+		err = w.asText(ctx, src, t, err)
+	}
+	return slow(ctx, err)
+}
+
+// errSlow is that a table took longer than it may.
+var errSlow = errors.New("it takes longer than one table may")
+
+func (w *work) tableTime(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeoutCause(ctx, positive(w.options.TableTime, 15*time.Minute), errSlow)
+}
+
+// slow says why a context ended, which its error does not.
+func slow(ctx context.Context, err error) error {
+	if err != nil && errors.Is(context.Cause(ctx), errSlow) {
+		return fmt.Errorf("%w: %w", errSlow, err)
+	}
+	return err
+}
+
+// readRows reads what has changed since the last version, or all where that cannot be told.
+func (w *work) readRows(ctx context.Context, src *source, t, before *store.Table) error {
 	since, known := uint64(0), false
 	if w.report.Why == "" && t.Tracked && fits(t, before) {
-		since, known = w.last.Xmin[s.Database]
+		since, known = w.last.Xmin[src.Database]
 	}
 	if known {
-		truncated, err := export.Truncated(ctx, s.Conn, &t.Table, since)
+		if err := src.open(ctx); err != nil {
+			return err
+		}
+		truncated, err := export.Truncated(ctx, src.reader, &t.Table, since)
 		if err != nil {
 			return err
 		}
 		if !truncated {
-			return w.readChanges(ctx, s, t, before, since)
+			return w.readChanges(ctx, src, t, before, since)
 		}
 	}
-	return w.readAll(ctx, s, t)
+	return w.readAll(ctx, src, t)
 }
 
-func (w *work) readAll(ctx context.Context, s *cut.Snapshot, t *store.Table) (err error) {
+func (w *work) readAll(ctx context.Context, src *source, t *store.Table) (err error) {
+	if err := src.open(ctx); err != nil {
+		return err
+	}
 	if t.Base, err = w.draft.Path(t.Database, t.View(), ".parquet"); err != nil {
 		return err
 	}
 	t.Deltas = nil
-	t.Base.Size, err = export.Table(ctx, w.draft.Duck, s.Conn, &t.Table, "", w.draft.Abs(t.Base))
+	t.Base.Size, err = export.Table(ctx, w.draft.Duck, src.reader, &t.Table, "", w.draft.Abs(t.Base))
 	t.Rows = t.Base.Rows
 	w.count(t.Base.Size)
 	return err
@@ -123,7 +160,7 @@ func (w *work) count(sizes ...export.Size) {
 	}
 }
 
-func (w *work) readChanges(ctx context.Context, s *cut.Snapshot, t, before *store.Table, since uint64) (err error) {
+func (w *work) readChanges(ctx context.Context, src *source, t, before *store.Table, since uint64) (err error) {
 	t.Base, t.Deltas, t.Rows = before.Base, slices.Clone(before.Deltas), before.Rows
 	var d store.Delta
 	if d.Changed, err = w.draft.Path(t.Database, t.View(), ".parquet"); err != nil {
@@ -132,10 +169,10 @@ func (w *work) readChanges(ctx context.Context, s *cut.Snapshot, t, before *stor
 	if d.Gone, err = w.draft.Path(t.Database, t.View(), ".gone.parquet"); err != nil {
 		return err
 	}
-	if d.Changed.Size, err = export.Table(ctx, w.draft.Duck, s.Conn, &t.Table, export.Since(since), w.draft.Abs(d.Changed)); err != nil {
+	if d.Changed.Size, err = export.Table(ctx, w.draft.Duck, src.reader, &t.Table, export.Since(since), w.draft.Abs(d.Changed)); err != nil {
 		return err
 	}
-	if d.Gone.Size, err = export.Gone(ctx, w.draft.Duck, s.Conn, &t.Table, since, w.draft.Abs(d.Gone)); err != nil {
+	if d.Gone.Size, err = export.Gone(ctx, w.draft.Duck, src.reader, &t.Table, since, w.draft.Abs(d.Gone)); err != nil {
 		return err
 	}
 	w.count(d.Changed.Size, d.Gone.Size)

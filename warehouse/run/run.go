@@ -23,12 +23,15 @@ type Options struct {
 	FullEvery time.Duration // how old the last full run may be; 0: 24 h
 	Keep      time.Duration // how long versions are kept; 0: 7 days
 	AtLeast   int           // of the newest versions, kept however old; 0: 3
+	// TableTime is how long one table may take, to read and to prove; 0: 15 minutes. One that takes longer is missing.
+	TableTime time.Duration
 	Limits    export.Limits
 	NoVerify  bool // for measuring only: publish what nobody looked at
 	Log       *slog.Logger
 
-	// Check looks at the version before it is published, through its views; an error refuses it.
-	Check func(ctx context.Context, duck *sql.DB) error
+	// Check looks at the version before it is published, through its views; an error refuses it. It is told which tables
+	// are not as of the version's cut, and returns what it could not look at for them.
+	Check func(ctx context.Context, duck *sql.DB, missing []string) (unchecked []string, err error)
 	// Confirm is asked last whether the cut still stands.
 	Confirm func(ctx context.Context) error
 }
@@ -54,6 +57,9 @@ func Run(ctx context.Context, s *store.Store, c *cut.Cut, o Options) (*Report, e
 		return nil, err
 	}
 	w := &work{cut: c, last: last, draft: draft, options: o, report: &Report{Why: whyFull(last, c, o)}}
+	for i := range c.Snapshots {
+		w.sources = append(w.sources, &source{Snapshot: &c.Snapshots[i]})
+	}
 	if err := w.make(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("run %s: %w", draft.Run, err), draft.Drop())
 	}
@@ -66,6 +72,7 @@ func Run(ctx context.Context, s *store.Store, c *cut.Cut, o Options) (*Report, e
 // work is a run that is going on.
 type work struct {
 	cut      *cut.Cut
+	sources  []*source
 	last     *store.Manifest // nil: there is none
 	draft    *store.Draft
 	options  Options
@@ -79,6 +86,9 @@ func (w *work) make(ctx context.Context) error {
 	w.manifest = w.begin()
 	w.report.Manifest = w.manifest
 	if err := w.read(ctx); err != nil {
+		return err
+	}
+	if err := w.settleMissing(ctx); err != nil {
 		return err
 	}
 	if err := w.draft.Views(ctx, w.manifest); err != nil {
@@ -101,15 +111,21 @@ func (w *work) make(ctx context.Context) error {
 			return err
 		}
 	}
+	w.noteMissing(ctx)
 	w.report.Proving = time.Since(began) - w.report.Reading
 	return nil
 }
 
-func (w *work) check(ctx context.Context) error {
+func (w *work) check(ctx context.Context) (err error) {
 	if w.options.Check == nil {
 		return nil
 	}
-	return w.options.Check(ctx, w.draft.Duck)
+	var missing []string
+	for _, m := range w.manifest.Missing {
+		missing = append(missing, m.Database+"."+m.Table)
+	}
+	w.manifest.Unchecked, err = w.options.Check(ctx, w.draft.Duck, missing)
+	return err
 }
 
 // begin is the manifest before anything is read.

@@ -191,7 +191,7 @@ func TestRunThatFailsLeavesTheLastVersion(t *testing.T) {
 	good := s.run(run.Options{}).Manifest.Run
 	no := errors.New("no")
 	for name, o := range map[string]run.Options{
-		"the equations do not hold": {Check: func(context.Context, *sql.DB) error { return no }},
+		"the equations do not hold": {Check: func(context.Context, *sql.DB, []string) ([]string, error) { return nil, no }},
 		"the cut did not survive":   {Confirm: func(context.Context) error { return no }},
 	} {
 		if _, err := s.try(o); !errors.Is(err, no) {

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"bookstore/warehouse/money"
 )
 
 // describe writes down in the version what it is: its run, and every column with what it means.
@@ -19,6 +21,9 @@ func (d *Draft) describe(ctx context.Context, m *Manifest) error {
 	for _, sql := range []string{
 		`create table warehouse.runs (run varchar, kind varchar, cut_at timestamptz, system varchar, timeline integer, lsn varchar)`,
 		`create table warehouse.notes (note varchar)`,
+		`create table warehouse.missing ("database" varchar, "table" varchar, run varchar, why varchar)`,
+		`create table warehouse.unchecked (equation varchar)`,
+		`create macro warehouse.decimals(currency) as ` + money.Decimals(),
 		`create table warehouse.columns ("database" varchar, "table" varchar, "column" varchar, position integer,
 			source_type varchar, "type" varchar, exact boolean, nullable boolean, "key" boolean, tag varchar,
 			comment varchar, table_comment varchar, rows bigint)`,
@@ -36,6 +41,17 @@ func (d *Draft) describe(ctx context.Context, m *Manifest) error {
 			return err
 		}
 	}
+	for _, missing := range m.Missing {
+		_, err := tx.ExecContext(ctx, "insert into warehouse.missing values (?, ?, nullif(?, ''), ?)", missing.Database, missing.Table, missing.Run, missing.Why)
+		if err != nil {
+			return err
+		}
+	}
+	for _, equation := range m.Unchecked {
+		if _, err := tx.ExecContext(ctx, "insert into warehouse.unchecked values (?)", equation); err != nil {
+			return err
+		}
+	}
 	for i := range m.Tables {
 		if err := describeTable(ctx, tx, &m.Tables[i]); err != nil {
 			return fmt.Errorf("describe %s: %w", &m.Tables[i], err)
@@ -47,7 +63,7 @@ func (d *Draft) describe(ctx context.Context, m *Manifest) error {
 func describeTable(ctx context.Context, tx *sql.Tx, t *Table) error {
 	values := make([]any, 0, 13*len(t.Columns))
 	for i, c := range t.Columns {
-		values = append(values, t.Database, t.View(), c.Name, i+1, c.Type, c.Duck, c.Exact(), !c.NotNull,
+		values = append(values, t.Database, t.View(), c.Here(), i+1, c.Type, c.Duck, c.Exact(), !c.NotNull,
 			slices.Contains(t.Key, c.Name), c.Tag, c.Comment, t.Comment, t.Rows)
 	}
 	row := "(?" + strings.Repeat(", ?", 12) + ")"

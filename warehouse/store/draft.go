@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"crypto/sha256"
 	"database/sql"
 	"encoding/json"
 	"errors"
@@ -47,7 +48,7 @@ func (d *Draft) Path(database, table, suffix string) (File, error) {
 	return File{Path: filepath.Join(dir, d.Run+suffix)}, nil
 }
 
-// safe makes a name of a file, different for different names.
+// safe makes a name of a file, different for different names, and not longer than two of them have room in one.
 func safe(name string) string {
 	var b strings.Builder
 	for _, c := range []byte(name) {
@@ -57,8 +58,13 @@ func safe(name string) string {
 			fmt.Fprintf(&b, "%%%02X", c)
 		}
 	}
+	if b.Len() > maxSafe {
+		return fmt.Sprintf("%s%%%x", b.String()[:maxSafe-17], sha256.Sum256([]byte(name)))[:maxSafe]
+	}
 	return b.String()
 }
+
+const maxSafe = 120 // a name of a file has 255 at most
 
 // Abs is where a file is.
 func (d *Draft) Abs(f File) string { return d.store.path(f.Path) }

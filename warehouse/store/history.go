@@ -36,7 +36,7 @@ func (d *Draft) History(ctx context.Context, m, last *Manifest) error {
 			return fmt.Errorf("carry on the history of the books: %w", err)
 		}
 	} else {
-		m.Notes = append(m.Notes, "the history of the books is not carried on: bookdb has no books or no stock, or other columns")
+		m.Notes = append(m.Notes, "the history of the books is not carried on: bookdb has no books or no stock as of this cut, or other columns")
 	}
 	if len(m.History) == 0 {
 		return nil
@@ -86,10 +86,10 @@ func (d *Draft) remember(ctx context.Context, m *Manifest) error {
 }
 
 func has(t *Table, columns []string) bool {
-	if t == nil {
+	if t == nil || t.Run != "" {
 		return false
 	}
 	return !slices.ContainsFunc(columns, func(name string) bool {
-		return !slices.ContainsFunc(t.Kept(), func(c catalogue.Column) bool { return c.Name == name })
+		return !slices.ContainsFunc(t.Kept(), func(c catalogue.Column) bool { return c.Here() == name })
 	})
 }

@@ -11,6 +11,7 @@
 package store
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -40,7 +41,10 @@ type Manifest struct {
 	Slice    int               `json:"slice"` // of the rows that were verified unchanged
 	Tables   []Table           `json:"tables"`
 	History  []File            `json:"history,omitempty"`
-	Notes    []string          `json:"notes,omitempty"` // what a reader should know: read in full, dropped, as text, …
+	Missing  []Missing         `json:"missing,omitempty"`
+	// Unchecked are the equations that could not be looked at, and why.
+	Unchecked []string `json:"unchecked,omitempty"`
+	Notes     []string `json:"notes,omitempty"` // what a reader should know: read in full, dropped, as text, …
 }
 
 // Table is a table of a version.
@@ -51,6 +55,31 @@ type Table struct {
 	Rows     int64   `json:"rows"` // at the cut
 	Base     File    `json:"base"`
 	Deltas   []Delta `json:"deltas,omitempty"` // since the base, oldest first
+	// Run is the earlier run as of whose cut the rows are, since they could not be read at this one; empty: at this one.
+	Run string `json:"run,omitempty"`
+}
+
+// Missing is a table that could not be read at the version's cut.
+type Missing struct {
+	Database string `json:"database"`
+	Table    string `json:"table"`
+	Run      string `json:"run,omitempty"` // as of whose cut the version has its rows; empty: it has none
+	Why      string `json:"why"`
+}
+
+func (m Missing) String() string { return m.Brief() + ", it could not be read: " + m.Why }
+
+// Brief says which table it is and as of when.
+func (m Missing) Brief() string {
+	if m.Run == "" {
+		return fmt.Sprintf("%s.%s is missing", m.Database, m.Table)
+	}
+	return fmt.Sprintf("%s.%s is as it was in run %s", m.Database, m.Table, m.Run)
+}
+
+// Compare sorts by name.
+func (m Missing) Compare(o Missing) int {
+	return cmp.Or(cmp.Compare(m.Database, o.Database), cmp.Compare(m.Table, o.Table))
 }
 
 // Delta is what changed between two cuts. A key in both is of a row that was deleted and made anew.
@@ -86,14 +115,6 @@ func (m *Manifest) Table(database, schema, name string) *Table {
 		}
 	}
 	return nil
-}
-
-// View is the name of the table's view, within the schema that is named as the database is.
-func (t *Table) View() string {
-	if t.Schema == "public" {
-		return t.Name
-	}
-	return t.Schema + "." + t.Name
 }
 
 func (t *Table) String() string { return t.Database + "." + t.View() }

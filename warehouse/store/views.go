@@ -15,12 +15,25 @@ func (d *Draft) Views(ctx context.Context, m *Manifest) error {
 	var statements []string
 	for i := range m.Tables {
 		t := &m.Tables[i]
+		if t.Base.Path == "" {
+			continue // it could not be read
+		}
 		statements = append(statements, "create schema if not exists "+catalogue.Quote(t.Database),
 			"create or replace view "+t.SQL()+" as "+d.rows(t))
 	}
 	for _, sql := range statements {
 		if _, err := d.Duck.ExecContext(ctx, sql); err != nil {
 			return fmt.Errorf("make the views of %s: %w", d.Run, err)
+		}
+	}
+	return nil
+}
+
+// Forget removes the view of a table, if there is one.
+func (d *Draft) Forget(ctx context.Context, t *Table) error {
+	for _, sql := range []string{"create schema if not exists " + catalogue.Quote(t.Database), "drop view if exists " + t.SQL()} {
+		if _, err := d.Duck.ExecContext(ctx, sql); err != nil {
+			return fmt.Errorf("forget the view of %s: %w", t, err)
 		}
 	}
 	return nil
@@ -87,11 +100,11 @@ func (d *Draft) write(ctx context.Context, file File, query string) (File, error
 func (d *Draft) fill(t *Table, query string) string {
 	columns := make([]string, 0, len(t.Columns))
 	for _, c := range t.Kept() {
-		columns = append(columns, catalogue.Quote(c.Name))
+		columns = append(columns, catalogue.Quote(c.Here()))
 	}
-	key := make([]string, len(t.Key))
-	for i, k := range t.Key {
-		key[i] = catalogue.Quote(k)
+	key := make([]string, 0, len(t.Key))
+	for _, c := range t.KeyColumns() {
+		key = append(key, catalogue.Quote(c.Here()))
 	}
 	var changed, gone []File
 	for _, delta := range t.Deltas {

@@ -114,6 +114,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 		return err
 	}
 
+	warehouse := coordinatorpg.NewWarehouse(pool, registry)
 	gate := &lifecycle.Gate{}
 	app := web.New(web.Options{
 		Service: name, Version: s.Version, Instance: s.Instance, Log: log, Registry: registry,
@@ -132,6 +133,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 			{Name: "sagas", Start: sagas.Start, Stop: sagas.Stop},
 			lifecycle.Every("delete what is old", clean.Every, log, clean.New(pool, log, registry,
 				coordinatorpg.Cleaners(protocol.Retention, sagas.Settings.KeepFor)...).Round),
+			lifecycle.Every("look at the warehouse", coordinatorpg.WarehouseEvery, log, warehouse.Refresh),
 		},
 	})
 }

@@ -110,7 +110,7 @@ func export(ctx context.Context, getenv func(string) string, stdout io.Writer, f
 	defer func() { err = errors.Join(err, c.Close(context.WithoutCancel(ctx))) }()
 	log.InfoContext(ctx, "cut", "at", c.At, "timeline", c.Timeline, "lsn", c.LSN, "held_ms", c.Held.Milliseconds())
 	r, err := run.Run(ctx, to, c, run.Options{
-		Full: full, FullEvery: s.FullEvery, Keep: s.Keep, Log: log, Limits: duckdb.Limits{Threads: s.Threads},
+		Full: full, FullEvery: s.FullEvery, Keep: s.Keep, TableTime: s.Timeout / 4, Log: log, Limits: duckdb.Limits{Threads: s.Threads},
 		Check:   equations.Check,
 		Confirm: c.Prove,
 	})
@@ -118,6 +118,7 @@ func export(ctx context.Context, getenv func(string) string, stdout io.Writer, f
 		return err
 	}
 	log.InfoContext(ctx, "published", "run", r.Manifest.Run, "kind", r.Manifest.Kind, "why_full", r.Why, "rows", r.Read.Rows,
-		"bytes", r.Read.Bytes, "tables", len(r.Manifest.Tables), "reading_ms", r.Reading.Milliseconds(), "proving_ms", r.Proving.Milliseconds())
-	return nil
+		"bytes", r.Read.Bytes, "tables", len(r.Manifest.Tables), "reading_ms", r.Reading.Milliseconds(), "proving_ms", r.Proving.Milliseconds(),
+		"missing", len(r.Manifest.Missing), "unchecked", len(r.Manifest.Unchecked))
+	return c.Published(ctx, len(r.Manifest.Missing), len(r.Manifest.Unchecked))
 }
