@@ -81,3 +81,31 @@ func FuzzHeaders(f *testing.F) {
 		}
 	})
 }
+
+// FuzzAccept: no Accept header fails, and whoever takes JSON in words of its own,
+// or anything at all, is answered.
+func FuzzAccept(f *testing.F) {
+	for _, seed := range []string{"", "*/*", "text/html;q=0.5", "application/json;q=0", `a/b;c="\",`, ";;,,==", "application/*;q=1.5", "\"", "*;q=.2"} {
+		f.Add(seed)
+	}
+	app := web.New(web.Options{})
+	app.Get("/", web.AcceptJSON, func(c *fiber.Ctx) error { return web.JSON(c, http.StatusOK, "") })
+	ask := func(t *testing.T, lines ...string) int {
+		r := httptest.NewRequest(http.MethodGet, "/", http.NoBody)
+		r.Header["Accept"] = lines
+		response, err := app.Test(r, -1)
+		if err != nil {
+			return 0 // not to be sent over HTTP at all
+		}
+		_ = response.Body.Close()
+		return response.StatusCode
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		if status := ask(t, text); status != 0 && status != http.StatusOK && status != http.StatusNotAcceptable && status != http.StatusBadRequest {
+			t.Fatalf("%q: %d", text, status)
+		}
+		if status := ask(t, "Application/JSON ;q=1", text); status == http.StatusNotAcceptable {
+			t.Fatalf("%q beside JSON itself: %d", text, status)
+		}
+	})
+}
