@@ -17,7 +17,7 @@ import (
 // The bounds of a book's fields; lengths are in characters.
 const (
 	maxTitle    = 500
-	maxAuthors  = 200
+	maxAuthors  = 1000
 	maxAuthor   = 200
 	maxLanguage = 35
 	firstYear   = -5000

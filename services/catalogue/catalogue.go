@@ -16,6 +16,7 @@ type Entry struct {
 	ISBN          string // ten or thirteen characters with a correct check digit, or empty
 	Title         string
 	Authors       []string
+	LeftOut       int    // authors beyond those that the shop takes
 	PublishedYear *int   // negative before our era; nil when the file does not say
 	Language      string // BCP 47, or empty
 
@@ -54,7 +55,7 @@ const (
 	LanguageMapped       Mend = "language: written as BCP 47"
 	LanguageDropped      Mend = "language: unknown code, left empty"
 	LanguageRefused      Mend = "language: not known to the shop, left empty"
-	AuthorsCut           Mend = "authors: more than 200, the others left out"
+	AuthorsCut           Mend = "authors: more than 1000, the others left out"
 	AuthorsDeduplicated  Mend = "authors: repeated or empty names removed"
 	SpaceTidied          Mend = "title: white space tidied"
 )

@@ -189,9 +189,9 @@ func TestManyAuthors(t *testing.T) {
 		}
 		return "book_id,title,authors\n1,T,\"" + strings.Join(names, ", ") + "\"\n"
 	}
-	for n, want := range map[int]int{51: 51, 200: 200, 201: 200, 1500: 200} {
+	for n, want := range map[int]int{51: 51, 400: 400, 1000: 1000, 1001: 1000, 1500: 1000} {
 		entries, bad := readAll(t, strings.NewReader(authors(n)))
-		if len(bad) != 0 || len(entries[0].Authors) != want || (len(entries[0].Mended) == 1) != (n > 200) {
+		if len(bad) != 0 || len(entries[0].Authors) != want || entries[0].LeftOut != n-want || (len(entries[0].Mended) == 1) != (n > 1000) {
 			t.Errorf("%d authors: %v, bad %v", n, entries, bad)
 		}
 	}

@@ -177,7 +177,10 @@ func (im *Importer) count(e Entry, result Result, p *Problem, err error) {
 	im.rows.Add(1)
 	for _, m := range e.Mended {
 		im.sum.Mended[m]++
-		if m.loses() {
+		switch {
+		case m == AuthorsCut:
+			im.Report(e.Line, fmt.Sprintf("%s: %d", m, e.LeftOut))
+		case m.loses():
 			im.Report(e.Line, string(m))
 		}
 	}

@@ -24,10 +24,9 @@ func (e *Entry) mend(column func(string) string) {
 	note(ISBNZerosRestored, changed)
 	note(ISBNDropped, dropped)
 
-	var more int
-	e.Authors, more, changed = splitAuthors(column(columnAuthors))
+	e.Authors, e.LeftOut, changed = splitAuthors(column(columnAuthors))
 	note(AuthorsDeduplicated, changed)
-	note(AuthorsCut, more > 0)
+	note(AuthorsCut, e.LeftOut > 0)
 
 	var wrong Mend
 	e.PublishedYear, wrong = mendYear(column(columnYear))
@@ -135,7 +134,7 @@ func mendLanguage(raw string) (tag string, changed, dropped bool) {
 }
 
 // maxAuthors is how many authors the shop takes.
-const maxAuthors = 200
+const maxAuthors = 1000
 
 // splitAuthors splits a list "A, B" and removes empty and repeated names. more is how many
 // there are beyond those that the shop takes.

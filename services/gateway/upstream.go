@@ -16,7 +16,7 @@ import (
 )
 
 // largestAnswer bounds what is read of an upstream's answer: a page of 100
-// books with every field at its limit is far below it.
+// books, each as long as the body that made it may be, is below it.
 const largestAnswer = 8 << 20
 
 // upstreamAnswer is a whole answer, or one whose body is still to come.
