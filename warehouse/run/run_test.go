@@ -232,3 +232,38 @@ func TestManyDeltasBecomeOne(t *testing.T) {
 		t.Errorf("there were up to %d deltas", most)
 	}
 }
+
+// What an increment reads does not grow with the history: it is compared with the version before. Here the history says
+// nothing any more, and still nothing but the change is new.
+func TestAnIncrementComparesWithTheVersionBefore(t *testing.T) {
+	t.Parallel()
+	s := newShop(t)
+	first := s.run(run.Options{})
+	file := s.dir + "/" + first.Manifest.History[0].Path
+	if _, err := s.reader("").Exec("copy (from read_parquet('" + file + "') limit 0) to '" + file + "' (format parquet)"); err != nil {
+		t.Fatal(err)
+	}
+	s.do(s.bookdb, "update books set price_cents = 7 where id = 1; delete from books where id = 2; update stock set quantity = 8 where book_id = 3")
+	s.run(run.Options{})
+	require(t, s.reader(""), "select count(*) from warehouse.book_history", "2")
+	require(t, s.reader(""), "select price_cents from warehouse.book_history where id = 1", "7")
+	require(t, s.reader(""), "select quantity from warehouse.book_history where id = 3", "8")
+}
+
+// How a book was more than 400 days ago goes with the next run that reads all; how it is stays, however old.
+func TestTheHistoryOfBooksEnds(t *testing.T) {
+	t.Parallel()
+	s := newShop(t)
+	today := s.began
+	for _, days := range []int{900, 800, 300, 0} {
+		s.began = today.AddDate(0, 0, -days)
+		s.do(s.bookdb, fmt.Sprintf("update books set price_cents = %d, version = version + 1 where id = 1", 1000+days))
+		if days == 0 {
+			s.do(s.bookdb, "delete from books where id = 3")
+		}
+		s.run(run.Options{Full: true})
+	}
+	require(t, s.reader(""), "select string_agg(price_cents, ' ' order by valid_from) from warehouse.book_history where id = 1", "1800 1300 1000")
+	require(t, s.reader(""), "select count(*) from warehouse.book_history where id = 2 and valid_to is null", "1")
+	require(t, s.reader(""), "select count(*) from warehouse.book_history where id = 3 and valid_to is not null", "1")
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"bookstore/warehouse/catalogue"
@@ -23,8 +24,13 @@ const historyView = `
 		select present, KEPT, seen as valid_from, lead(seen) over (partition by id order by seen) as valid_to from FILES)
 	where present`
 
+// historyDays is how long it is known how a book was. What came after it was that long ago goes
+// with the next run that reads all; how each book is now, or was last, stays.
+const historyDays = 400
+
 // History carries on what the books and their stock were at each cut, once the views are made.
-// A run that reads all puts the history into one file; others add what is new. It makes the view
+// A run that reads all puts the history into one file; others add what is new, and compare for that
+// with the version before, so that what they read does not grow with the history. It makes the view
 // warehouse.book_history, where valid_to is null for what is valid now.
 func (d *Draft) History(ctx context.Context, m, last *Manifest) error {
 	books, stock := m.Table("bookdb", "public", "books"), m.Table("bookdb", "public", "stock")
@@ -32,7 +38,7 @@ func (d *Draft) History(ctx context.Context, m, last *Manifest) error {
 		m.History = last.History
 	}
 	if has(books, bookColumns) && has(stock, stockColumns) {
-		if err := d.remember(ctx, m); err != nil {
+		if err := d.remember(ctx, m, last); err != nil {
 			return fmt.Errorf("carry on the history of the books: %w", err)
 		}
 	} else {
@@ -53,27 +59,45 @@ const remember = `
 	with now as (
 		select b.id, b.version, b.title, b.price_cents, b.currency, b.deleted_at, s.version as stock_version, s.quantity
 		from bookdb.books b left join bookdb.stock s on s.book_id = b.id),
-	before as BEFORE,
-	latest as (select present, KEPT from before qualify row_number() over (partition by id order by seen desc) = 1),
+	latest as LATEST,
 	changed as (
-		select true as present, KEPT from (select KEPT from now except select KEPT from latest where present)
+		select true as present, KEPT from (select KEPT from now except select KEPT from latest)
 		union all
-		select false, KEPT from latest where present and id not in (select id from now))
+		select false, KEPT from latest where id not in (select id from now))
 	select AT::timestamptz as seen, present, KEPT from changed`
 
-func (d *Draft) remember(ctx context.Context, m *Manifest) error {
-	before, query := `(select null::timestamptz as seen, true as present, KEPT from now where false)`, remember
+// How the books were last, by what there is: no history, all of it, or the version before.
+const (
+	latestNone    = `(select KEPT from now where false)`
+	latestHistory = `(select KEPT from (select present, KEPT from FILES qualify row_number() over (partition by id order by seen desc) = 1) where present)`
+	latestVersion = `(select b.id, b.version, b.title, b.price_cents, b.currency, b.deleted_at, s.version as stock_version, s.quantity
+		from (BOOKS) b left join (STOCK) s on s.book_id = b.id)`
+)
+
+// recent is the history without what nothing later than historyDays ago was compared with.
+const recent = ` union all
+	select seen, present, KEPT from (
+		select seen, present, KEPT, lead(seen) over (partition by id order by seen) as until from FILES)
+	where until is null or until > AT::timestamptz - interval 'DAYS days'`
+
+func (d *Draft) remember(ctx context.Context, m, last *Manifest) error {
+	latest, query := latestNone, remember
 	if len(m.History) > 0 {
-		before = "(select seen, present, KEPT from " + d.read(m.History...) + ")"
+		latest = latestHistory
+		books, stock := last.Table("bookdb", "public", "books"), last.Table("bookdb", "public", "stock")
+		if m.Kind != Full && has(books, bookColumns) && has(stock, stockColumns) {
+			latest = strings.NewReplacer("BOOKS", d.rows(books), "STOCK", d.rows(stock)).Replace(latestVersion)
+		}
 	}
-	if m.Kind == Full {
-		query += " union all select seen, present, KEPT from before"
+	if m.Kind == Full && len(m.History) > 0 {
+		query += recent
 	}
 	file, err := d.Path("warehouse", "book_history", ".parquet")
 	if err != nil {
 		return err
 	}
-	file, err = d.write(ctx, file, strings.NewReplacer("BEFORE", strings.ReplaceAll(before, "KEPT", historyKept), "KEPT", historyKept,
+	query = strings.Replace(query, "LATEST", latest, 1)
+	file, err = d.write(ctx, file, strings.NewReplacer("KEPT", historyKept, "FILES", d.read(m.History...), "DAYS", strconv.Itoa(historyDays),
 		"AT", catalogue.Literal(m.At.UTC().Format("2006-01-02 15:04:05.000000+00"))).Replace(query))
 	if err != nil || file.Rows == 0 { // what nothing names goes
 		return err

@@ -41,9 +41,9 @@ const (
 	firstBatch = 500  // rows of a round's first statement
 	mostRows   = 5000 // of any statement
 	// statementTarget is what a statement should take: batches shrink above it and grow well below it.
-	statementTarget = 200 * time.Millisecond
+	statementTarget = 100 * time.Millisecond
 	// statementLimit is when PostgreSQL ends a statement.
-	statementLimit = 900 * time.Millisecond
+	statementLimit = 700 * time.Millisecond
 	// clientLimit is when the client gives a statement up, with its commit on the standbys.
 	clientLimit = 5 * time.Second
 )

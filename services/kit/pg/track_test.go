@@ -3,6 +3,7 @@ package pg_test
 import (
 	"context"
 	"slices"
+	"strings"
 	"testing"
 	"testing/fstest"
 
@@ -86,5 +87,39 @@ func TestATableWithoutAKeyCannotBeTracked(t *testing.T) {
 	pool := pgtest.Database(t, tracked)
 	if _, err := pool.Exec(t.Context(), "create table keyless (a int); select warehouse_track('keyless')", pgx.QueryExecModeSimpleProtocol); err == nil {
 		t.Error("tracked")
+	}
+}
+
+// A large table would be written anew while nobody can read it.
+func TestALargeTableIsNotTrackedAtOnce(t *testing.T) {
+	t.Parallel()
+	pool := pgtest.Database(t, tracked)
+	const large = `create table large (a int primary key, b text); alter table large alter b set storage plain;
+		insert into large select i, repeat('x', 7000) from generate_series(1, 34000) i;`
+	ctx := t.Context()
+	if _, err := pool.Exec(ctx, "set statement_timeout = 0; "+large, pgx.QueryExecModeSimpleProtocol); err != nil {
+		t.Fatal(err)
+	}
+	_, err := pool.Exec(ctx, "select warehouse_track('large')", pgx.QueryExecModeSimpleProtocol)
+	if err == nil || !strings.Contains(err.Error(), "too large") {
+		t.Errorf("got %v", err)
+	}
+	if _, err := pool.Exec(ctx, "truncate large; select warehouse_track('large')", pgx.QueryExecModeSimpleProtocol); err != nil {
+		t.Error(err)
+	}
+}
+
+// A DELETE costs its tombstones and no more: what is old is a cleaner's to delete.
+func TestADeleteLeavesOldTombstonesAlone(t *testing.T) {
+	t.Parallel()
+	pool := pgtest.Database(t, tracked)
+	const sql = `insert into warehouse_gone (table_name, gone_at) select 'things', now() - interval '9 days' from generate_series(1, 10);
+		delete from things`
+	if _, err := pool.Exec(t.Context(), sql, pgx.QueryExecModeSimpleProtocol); err != nil {
+		t.Fatal(err)
+	}
+	var n int
+	if err := pool.QueryRow(t.Context(), "select count(*) from warehouse_gone").Scan(&n); err != nil || n != 11 {
+		t.Errorf("%d tombstones, %v", n, err)
 	}
 }
