@@ -8,7 +8,7 @@ become_root "$@"
 NEWMAN_VERSION=6.2.2
 TOOLS=/opt/bookstore/api
 
-# needed PACKAGE COMMAND… installs a distribution package where the command does not work.
+# needed PACKAGE COMMAND… installs a distribution package where the command does not work, which then has to.
 needed() {
 	local package=$1
 	shift
@@ -16,6 +16,7 @@ needed() {
 	export DEBIAN_FRONTEND=noninteractive
 	progress "apt-get update" apt-get update -q
 	progress "install $package" apt-get install -y -q --no-install-recommends "$package"
+	"$@" >/dev/null 2>&1 || die "the package $package is installed, and '$*' still fails: remove what comes before it on the PATH, or use a newer system"
 }
 
 # fresh NAME STAMP tells whether a folder holds what the stamp asks for.
@@ -23,7 +24,7 @@ fresh() { [ "$(cat "$TOOLS/$1/.inputs" 2>/dev/null)" = "$2" ]; }
 
 if ! fresh newman "$NEWMAN_VERSION"; then
 	cold
-	needed npm npm --version
+	needed npm bash -c 'node -e "process.exit(Number(process.versions.node.split(String.fromCharCode(46))[0]) < 16)" && npm --version'
 	rm -rf "$TOOLS/newman"
 	mkdir -p "$TOOLS/newman"
 	progress "newman" npm install --prefix "$TOOLS/newman" --no-save --no-package-lock --no-audit --no-fund --ignore-scripts "newman@$NEWMAN_VERSION"
