@@ -74,10 +74,11 @@ const (
 	CachedList              // near, for as long as a list may lag
 )
 
-// What bodies may have. The largest that a service takes has some 40 KiB.
+// What bodies may have. A book may have a thousand authors.
 const (
 	short = 16 << 10
 	long  = 64 << 10
+	book  = 128 << 10
 )
 
 const (
@@ -92,13 +93,13 @@ const (
 func Routes() []Route {
 	return []Route{
 		{http.MethodGet, "/books", Books, forRead, Anyone, Always, JSON, CachedList, short},
-		{http.MethodPost, "/books", Books, forWrite, Catalogue, WithKey, JSON, NotCached, long},
+		{http.MethodPost, "/books", Books, forWrite, Catalogue, WithKey, JSON, NotCached, book},
 		// Before :id, which would match it too.
-		{http.MethodPut, "/books/by-source", Books, forWrite, Catalogue, Always, JSON, NotCached, long},
-		{http.MethodPut, "/books/by-source/:sourceId", Books, forWrite, Catalogue, Always, JSON, NotCached, long},
+		{http.MethodPut, "/books/by-source", Books, forWrite, Catalogue, Always, JSON, NotCached, book},
+		{http.MethodPut, "/books/by-source/:sourceId", Books, forWrite, Catalogue, Always, JSON, NotCached, book},
 		{http.MethodGet, "/books/:id", Books, forRead, Anyone, Always, JSON, CachedBook, short},
-		{http.MethodPut, "/books/:id", Books, forWrite, Catalogue, Never, JSON, NotCached, long},
-		{http.MethodPatch, "/books/:id", Books, forWrite, Catalogue, Never, JSON, NotCached, long},
+		{http.MethodPut, "/books/:id", Books, forWrite, Catalogue, Never, JSON, NotCached, book},
+		{http.MethodPatch, "/books/:id", Books, forWrite, Catalogue, Never, JSON, NotCached, book},
 		{http.MethodDelete, "/books/:id", Books, forWrite, Catalogue, Never, JSON, NotCached, short},
 		{http.MethodGet, "/books/:id/availability", Books, forRead, Anyone, Always, JSON, NotCached, short},
 		{http.MethodPost, "/books/:id/stock", Books, forWrite, Catalogue, WithKey, JSON, NotCached, short},

@@ -116,11 +116,11 @@ func TestNegotiation(t *testing.T) {
 
 func TestBodiesHaveALimit(t *testing.T) {
 	s := open(t, options{})
-	for path, most := range map[string]int{"/orders": 64 << 10, "/orders/1/cancel": 16 << 10} {
+	for path, most := range map[string]int{"/orders": 64 << 10, "/orders/1/cancel": 16 << 10, "/books": 128 << 10} {
 		s.do(t, "POST", path, strings.Repeat("x", most)).want(t, http.StatusOK, "")
 		s.do(t, "POST", path, strings.Repeat("x", most+1)).want(t, http.StatusRequestEntityTooLarge, "body_too_large")
 	}
-	if n := s.calls.Load(); n != 2 {
+	if n := s.calls.Load(); n != 3 {
 		t.Errorf("%d calls reached a service", n)
 	}
 }

@@ -14,8 +14,8 @@ import (
 
 // The defaults of Options and the timeouts of every listener.
 const (
-	defaultBodyLimit = 64 << 10
-	// Some 128 bodies of the largest size, an eighth of the memory of the smallest task.
+	defaultBodyLimit = 128 << 10
+	// 64 bodies of the largest size, an eighth of the memory of the smallest task.
 	defaultBodyBudget = 8 << 20
 	bodyTimeout       = 5 * time.Second
 	defaultDeadline   = 10 * time.Second
@@ -45,7 +45,7 @@ type Options struct {
 	// Circuits tells the state of each destination's circuit, for /health; nil:
 	// there are none.
 	Circuits    func() map[string]string
-	BodyLimit   int           // bytes of a request body; 0 means 64 KiB
+	BodyLimit   int           // bytes of a request body; 0 means 128 KiB
 	BodyBudget  int           // bytes of all bodies at once; 0 means 8 MiB
 	BodyTimeout time.Duration // for a body to come to its end; 0 means 5 s
 	Deadline    time.Duration // of a request's context; 0 means 10 s
