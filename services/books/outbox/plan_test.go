@@ -2,12 +2,14 @@ package outbox
 
 import (
 	"context"
+	"log/slog"
 	"strings"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
 
 	"bookstore/services/books/bookspg"
+	"bookstore/services/kit/coherence"
 	"bookstore/services/kit/pg/pgtest"
 )
 
@@ -64,5 +66,48 @@ func TestWhatChangedIsReadFromIndexesByAPlanMadeOnce(t *testing.T) {
 		if plan := strings.Join(lines, "\n"); err != nil || strings.Contains(plan, "Seq Scan") {
 			t.Errorf("%s: %v\n%s", name, err, plan)
 		}
+	}
+}
+
+// After a day without caches much has piled up, and no batch of it may cost more the more that is.
+func TestWhatHasPiledUpIsClearedByAnIndex(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	pool := pgtest.Database(t, bookspg.Migrations)
+	const rows = `insert into cache_outbox (book_id, stock_version, created_at)
+		select i % 3000, i, now() - interval '1 day' from generate_series(1, 60000) i`
+	for _, sql := range []string{rows, "analyze cache_outbox"} {
+		if _, err := pool.Exec(ctx, sql); err != nil {
+			t.Fatal(err)
+		}
+	}
+	some := make([]int64, 3000)
+	for i := range some {
+		some[i] = int64(i)
+	}
+	found, err := pool.Query(ctx, "explain "+deleteTold, some, some, some, most, 4*most)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines, err := pgx.CollectRows(found, pgx.RowTo[string])
+	if plan := strings.Join(lines, "\n"); err != nil || strings.Contains(plan, "Seq Scan") {
+		t.Errorf("%v\n%s", err, plan)
+	}
+	heard := map[int64]int64{}
+	relay := New(pool, func(_ context.Context, floors ...coherence.Floor) error {
+		for _, f := range floors {
+			heard[f.BookID] = max(heard[f.BookID], f.StockVersion)
+		}
+		return nil
+	}, slog.New(slog.DiscardHandler), nil)
+	if err := relay.round(ctx); err != nil {
+		t.Fatal(err)
+	}
+	var left int
+	if err := pool.QueryRow(ctx, "select count(*) from cache_outbox").Scan(&left); err != nil || left != 0 {
+		t.Errorf("%d rows left, %v", left, err)
+	}
+	if len(heard) != 3000 || heard[2999] != 59999 || heard[0] != 60000 {
+		t.Errorf("of %d books the caches have heard, of 2999 up to %d, of 0 up to %d", len(heard), heard[2999], heard[0])
 	}
 }

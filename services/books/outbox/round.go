@@ -109,12 +109,15 @@ func (r *Relay) left(ctx context.Context, age time.Duration) (floors []coherence
 	return floors, all == most, pg.Fault("read the outbox", err)
 }
 
-// Rows that another relay deletes just now are left to it.
+// Rows that another relay deletes just now are left to it. It looks at the oldest
+// rows alone, so that after a day without caches each batch does not read all
+// that has piled up; further ones are announced again when their turn comes.
 const deleteTold = `
 delete from cache_outbox where id = any (array(
 	select o.id from cache_outbox o
 	join unnest($1::bigint[], $2::bigint[], $3::bigint[]) f (book_id, version, stock_version)
 		on o.book_id = f.book_id and o.version <= f.version and o.stock_version <= f.stock_version
+	where o.id = any (array(select id from cache_outbox order by id limit $5))
 	limit $4 for update of o skip locked))`
 
 // clear deletes the rows of what has been announced.
@@ -127,7 +130,7 @@ func (r *Relay) clear(ctx context.Context) error {
 	for _, f := range told {
 		ids, versions, stock = append(ids, f.BookID), append(versions, f.Version), append(stock, f.StockVersion)
 	}
-	err := r.delete(ctx, deleteTold, ids, versions, stock, most)
+	err := r.delete(ctx, deleteTold, ids, versions, stock, most, 4*most)
 	if err != nil {
 		r.keep(&r.told, told)
 	}
