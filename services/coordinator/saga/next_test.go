@@ -180,3 +180,26 @@ func TestTriesComeEverMoreSlowlyAndNeverAfterTheDeadline(t *testing.T) {
 		t.Errorf("due %+v", due)
 	}
 }
+
+// A participant that may have deleted a step's marker says that it is lost (kit/step): the saga neither ends nor loses the reason.
+func TestAStepThatIsLostLeavesItsSagaStuck(t *testing.T) {
+	t.Parallel()
+	lost := fault.New(fault.Lost, "markers are kept for 60 days")
+	s, _ := trip.Next(begun(t, trip, false), event(Do, "reserve", nil, start))
+	s, ok := trip.Next(s, Event{Kind: CancelAsked, At: start})
+	if !ok || s.State != Compensating {
+		t.Fatalf("the saga is %s", s.State)
+	}
+	for range 2 * patience {
+		if s, ok = trip.Next(s, event(Undo, "reserve", lost, start)); !ok {
+			t.Fatal("the answer means nothing")
+		}
+	}
+	step := s.Steps[0]
+	if s.State != Stuck || step.State != Undoing || step.Error == nil || step.Error.Code != "branch_lost" || step.Error.Message != lost.Message {
+		t.Errorf("the saga is %s, its step %+v", s.State, step)
+	}
+	if e := event(Do, "reserve", lost, start); e.Kind != StepUnknown {
+		t.Errorf("a do that is lost counts as %s", e.Kind)
+	}
+}
