@@ -20,11 +20,12 @@ const (
 	ByPrice     Sort = "price"
 	ByPriceDesc Sort = "-price"
 	NewestFirst Sort = "newest"
+	ByRelevance Sort = "relevance" // to the words searched for; without any, by id
 )
 
 // known tells for each order whether edits can move a book in it.
 var known = map[Sort]bool{
-	ByID: false, NewestFirst: false,
+	ByID: false, NewestFirst: false, ByRelevance: false,
 	ByTitle: true, ByTitleDesc: true, ByPrice: true, ByPriceDesc: true,
 }
 
@@ -45,6 +46,9 @@ func (f Filter) hash() string {
 	return base64.RawURLEncoding.EncodeToString(sum[:9])
 }
 
+// Searches reports that books are looked for by words, and so may be near only.
+func (f Filter) Searches() bool { return f.Text != "" || f.Author != "" }
+
 // Query asks for one page.
 type Query struct {
 	Filter
@@ -57,6 +61,7 @@ type Query struct {
 // Page is one page of a list.
 type Page struct {
 	Books []Book
+	Near  int           // of a search: how many at the end have words like those searched for only
 	Next  *Cursor       // nil on the last page
 	Age   time.Duration // how far behind the newest state the page may be
 }
@@ -64,7 +69,8 @@ type Page struct {
 // Cursor is the place after a book in one list. Start, in an order that edits
 // change, is the database's snapshot when the list began: a book edited since
 // is left out of later pages, as it may have been on an earlier one under its
-// old title or price.
+// old title or price. In order of relevance it is that of the last time that
+// the book's title or authors changed.
 type Cursor struct {
 	Sort   Sort   `json:"s"`
 	Filter string `json:"f"`
@@ -72,17 +78,28 @@ type Cursor struct {
 	Start  string `json:"x,omitempty"`
 	Title  string `json:"t,omitempty"`
 	Price  int64  `json:"p,omitempty"`
+	Place         // in order of relevance
+}
+
+// Place is where a list in order of relevance, or a search whose matches are
+// near ones, goes on. Within a class books come by id, in that of a common
+// word's titles by Title.
+type Place struct {
+	Class int  `json:"c,omitempty"`
+	Dense bool `json:"d,omitempty"` // the list's words are so common that its classes are few
+	Near  bool `json:"n,omitempty"` // the list has come to its near matches
+	Shown int  `json:"m,omitempty"` // exact matches so far, counted up to what is few
 }
 
 // Behind makes the cursor behind a book. snapshot is that of the list's first
 // page; title is the part of the book's title that the order goes by.
 func (q Query) Behind(snapshot string, id int64, title string, price int64) *Cursor {
 	c := &Cursor{Sort: q.Sort, Filter: q.hash(), ID: id}
-	if q.Sort.Movable() {
+	if q.Sort.Movable() || q.Sort == ByRelevance {
 		c.Start = snapshot
 	}
 	switch q.Sort {
-	case ByTitle, ByTitleDesc:
+	case ByTitle, ByTitleDesc, ByRelevance:
 		c.Title = title
 	case ByPrice, ByPriceDesc:
 		c.Price = price
@@ -99,13 +116,16 @@ func ForeignCursor() *fault.Error {
 // parameter. A cursor of another list is one.
 func (q Query) Check() (Query, error) {
 	var p problems
+	q.Text, q.Author = strings.TrimSpace(q.Text), strings.TrimSpace(q.Author)
 	if q.Sort == "" {
+		q.Sort = ByRelevance
+	}
+	if q.Sort == ByRelevance && !q.Searches() {
 		q.Sort = ByID
 	}
 	if _, ok := known[q.Sort]; !ok {
-		p.addf("sort", "unknown", "must be id, title, -title, price, -price or newest")
+		p.addf("sort", "unknown", "must be relevance, id, title, -title, price, -price or newest")
 	}
-	q.Text, q.Author = strings.TrimSpace(q.Text), strings.TrimSpace(q.Author)
 	q.Language = checkLanguage(&p, q.Language)
 	if q.After != nil && (q.After.Sort != q.Sort || q.After.Filter != q.hash()) {
 		p = append(p, ForeignCursor().Fields...)

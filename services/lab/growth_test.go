@@ -50,6 +50,8 @@ func databases() map[string]database {
 			"books":            stays("the catalogue: a row for each book that was ever in it"),
 			"stock":            stays("a row for each book"),
 			"book_sources":     stays("a row for each book that came from a catalogue file, withdrawn ones included"),
+			"book_search":      stays("a row for each book that is not deleted"),
+			"search_words":     stays("a row for each word of the catalogue's languages"),
 			"stock_movements":  stays(byOrders + ": the stock is their sum"),
 			"idempotency_keys": cleaned("idempotency_keys"),
 			"branch_markers":   cleaned("branch_markers", "branch_tombstones"),

@@ -57,9 +57,9 @@ func TestSearch(t *testing.T) {
 	for query, want := range map[string]string{
 		"q=harry":                       "1 2",
 		"q=HARRY+potter+stone":          "1",
-		"q=harry+pot":                   "1 2", // the last word may be unfinished
-		"q=har+potter":                  "",    // no other may
-		"q=rowling":                     "1 2 4",
+		"q=harry+pot":                   "1 2",   // the last word may be unfinished
+		"q=hax+potter":                  "",      // no other may
+		"q=rowling":                     "4 1 2", // a title that begins with it comes first
 		"q=philosopher%27s":             "1",
 		"q=guin+left":                   "3",
 		"q=%27%3A*+%26+%5C":             "",

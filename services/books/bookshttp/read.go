@@ -76,8 +76,15 @@ func (h *handler) list(c *fiber.Ctx) error {
 		return err
 	}
 	list := web.List[bookJSON]{Items: make([]bookJSON, 0, len(page.Books))}
-	for _, book := range page.Books {
-		list.Items = append(list.Items, showBook(book))
+	for i, book := range page.Books {
+		item := showBook(book)
+		if query.Searches() {
+			item.Match = "exact"
+			if i >= len(page.Books)-page.Near {
+				item.Match = "near"
+			}
+		}
+		list.Items = append(list.Items, item)
 	}
 	if page.Next != nil {
 		list.NextCursor = web.EncodeCursor(page.Next)

@@ -24,6 +24,7 @@ type bookJSON struct {
 	StockVersion  int64     `json:"stockVersion"`
 	CreatedAt     time.Time `json:"createdAt"`
 	UpdatedAt     time.Time `json:"updatedAt"`
+	Match         string    `json:"match,omitempty"` // in a search: exact or near
 }
 
 func showBook(b books.Book) bookJSON {

@@ -57,19 +57,37 @@ func (s *Store) List(ctx context.Context, q books.Query) (page books.Page, err e
 	}
 	// The snapshot that a listing by what edits change goes by is the leader's: a
 	// replica does not know which transactions are running.
-	if s.replicas == nil || s.tx != nil || q.Sort.Movable() {
-		return list(ctx, s.db(), q)
+	// What follows the first page of a search is the leader's too: it has all that
+	// the replica had which the first page came from.
+	if s.replicas == nil || s.tx != nil || q.Sort.Movable() || q.Sort == books.ByRelevance && q.After != nil {
+		return listOrSearch(ctx, s.db(), q)
 	}
 	age, err := s.replicas.Read(ctx, after, func(ctx context.Context, db pg.Querier) (err error) {
-		page, err = list(ctx, db, q)
+		page, err = listOrSearch(ctx, db, q)
 		return err
 	})
 	page.Age = age
 	return page, err
 }
 
-func list(ctx context.Context, db pg.Querier, q books.Query) (books.Page, error) {
-	sql, args := listSQL(q)
+func listOrSearch(ctx context.Context, db pg.Querier, q books.Query) (books.Page, error) {
+	if !q.Searches() {
+		return list(ctx, db, q, "")
+	}
+	r, err := read(ctx, db, q.Filter)
+	if err != nil || !r.asks() {
+		return books.Page{Books: []books.Book{}}, err
+	}
+	if q.Sort == books.ByRelevance {
+		return r.search(ctx, db, q)
+	}
+	return r.list(ctx, db, q)
+}
+
+// list reads a page in an order of its own. words, when not "", is what the
+// books must match, a tsquery.
+func list(ctx context.Context, db pg.Querier, q books.Query, words string) (books.Page, error) {
+	sql, args := listSQL(q, words)
 	rows, err := db.Query(ctx, sql, args...)
 	if err != nil {
 		return books.Page{}, pg.Fault("list books", err)
@@ -104,11 +122,16 @@ func list(ctx context.Context, db pg.Querier, q books.Query) (books.Page, error)
 	return page, nil
 }
 
-func listSQL(q books.Query) (string, []any) {
+func listSQL(q books.Query, words string) (string, []any) {
 	by := orders[q.Sort]
 	var w where
 	w.and("b.deleted_at is null")
-	filter(&w, q.Filter)
+	if words != "" {
+		w.and("exists (select from book_search k where k.book_id = b.id and k.words @@ %s::tsquery)", words)
+	}
+	if q.Language != "" { // a language tag has no characters that like knows
+		w.and("(b.language = %s or b.language like %s)", q.Language, q.Language+"-%")
+	}
 	if c := q.After; c != nil {
 		if by.key == nil {
 			w.and(by.behind, c.ID)
@@ -123,27 +146,4 @@ func listSQL(q books.Query) (string, []any) {
 		"\nfrom books b join stock s on s.book_id = b.id\nwhere " + strings.Join(w.conditions, "\n\tand ") +
 		"\norder by " + by.by + "\nlimit " + strconv.Itoa(q.Limit+1)
 	return sql, w.args
-}
-
-func filter(w *where, f books.Filter) {
-	if f.Text != "" {
-		whole, begun := searchWords(f.Text)
-		w.and("b.document @@ (plainto_tsquery('simple', %s) && to_tsquery('simple', %s))", whole, begun)
-	}
-	if f.Author != "" {
-		w.and("b.author_document @@ plainto_tsquery('simple', %s)", f.Author)
-	}
-	if f.Language != "" { // a language tag has no characters that like knows
-		w.and("(b.language = %s or b.language like %s)", f.Language, f.Language+"-%")
-	}
-}
-
-// searchWords splits a search into its whole words and its last one, which is
-// written as a prefix for to_tsquery. What a word is, beyond spaces, is left
-// to the parser that made the documents.
-func searchWords(text string) (whole, begun string) {
-	words := strings.Fields(text)
-	last := words[len(words)-1]
-	quote := strings.NewReplacer(`'`, `''`, `\`, `\\`)
-	return strings.Join(words[:len(words)-1], " "), "'" + quote.Replace(last) + "':*"
 }

@@ -1,0 +1,4 @@
+-- +goose NO TRANSACTION
+-- +goose Up
+call search_backfill();
+analyze book_search;
