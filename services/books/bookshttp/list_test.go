@@ -179,3 +179,71 @@ func TestATokenThatIsNoneIsNamed(t *testing.T) {
 	token := pg.Position{System: 1, Timeline: 1, LSN: 1}.String()
 	s.want(s.do("GET", "/books", "", "X-Consistency-Token", token), 200, "")
 }
+
+//nolint:gosmopolitan,misspell // as people type
+func TestSearchAsPeopleType(t *testing.T) {
+	s := open(t)
+	for i, b := range [][2]string{
+		{"Wuthering Heights", "Emily Brontë"},
+		{"Catch-22", "Joseph Heller"},
+		{"The Hobbit", "J.R.R. Tolkien"},
+		{"三体 黑暗森林", "刘慈欣"},
+		{"ハリー・ポッターと賢者の石", "J. K. Rowling"},
+		{"ความสุขของกะทิ", "งามพรรณ เวชชาชีวะ"},
+		{"Spider-Man", "Stan Lee"},
+		{"At Swim-Two-Birds", "Flann O’Brien"},
+		{"Die Straße nach Łódź", "Søren Æbelø"},
+		{"Ο Σίσυφος", "Αλμπέρ Καμύ"},
+		{"Harry Potter", "J K Rowling"},
+	} {
+		s.shelve(b[0], b[1], "en", i)
+	}
+	for query, want := range map[string]string{
+		"q=emily bronte": "1", "q=Bronte\u0308": "1", "author=bronte": "1", "q=ＷＵＴＨＥＲＩＮＧ": "1",
+		"q=catch 22": "2", "q=catch22": "2", "q=catch/22": "2",
+		"q=jrr tolkien": "3", "q=j r r tolkien": "3", "q=J.R.R.Tolkien": "3", "q=tolk": "3",
+		"q=tolkein": "3 near", "author=tolkein": "3 near", "q=hobit": "3 near", "q=tolkein&sort=price": "3 near",
+		"q=黑暗": "4", "q=森": "4", "q=黑暗森林": "4", "q=体黑": "4", "q=慈欣": "4",
+		"q=賢者": "5", "q=ポッター": "5", "q=ハリー ポッター": "5", "q=ของกะทิ": "6", "q=สุข": "6",
+		"q=spiderman": "7", "q=spider man": "7", "q=obrien": "8", "q=o'brien": "8", "q=swim two birds": "8",
+		"q=strasse lodz": "9", "q=soren aebelo": "9", "q=ΣΙΣΥΦΟΣ": "10", "q=σισυφος": "10",
+		"q=harrypotter": "11", "q=rowling potter": "11", "author=jk rowling": "5 11",
+		"q=💩": "", "q=...": "", "q=%2A%3A%2A%7C%28": "", "q=' or 1=1": "", "q=x" + strings.Repeat(" y", 99): "",
+	} {
+		name, value, _ := strings.Cut(query, "=")
+		value, rest, more := strings.Cut(value, "&")
+		if !strings.Contains(value, "%") {
+			value = url.QueryEscape(value)
+		}
+		if more {
+			value += "&" + rest
+		}
+		got := s.want(s.do("GET", "/books?"+name+"="+value, ""), 200, "")
+		var ids []string
+		items, _ := got.body["items"].([]any)
+		for _, item := range items {
+			ids = append(ids, fmt.Sprint(item.(map[string]any)["id"]))
+			if item.(map[string]any)["match"] == "near" {
+				ids = append(ids, "near")
+			}
+		}
+		if strings.Join(ids, " ") != want {
+			t.Errorf("%s: got %v, want %s", query, ids, want)
+		}
+	}
+}
+
+func TestASearchIsReadToItsEndAndShowsNoBookTwice(t *testing.T) {
+	s := open(t)
+	first := s.shelve("Dune and more", "A", "en", 1)
+	for i, title := range []string{"The Dune", "About Dune", "Dune", "Dine", "Dane", "Duna"} {
+		s.shelve(title, "A", "en", 2+i)
+	}
+	seen := s.pages("q=dune", func(page int) {
+		s.want(s.do("PATCH", first, fmt.Sprintf(`{"title":"Not Dune %d"}`, page)), 200, "")
+		s.shelve("Dune", "New", "en", 9)
+	})
+	if got := strings.Join(seen, ", "); got != "Dune, The Dune, About Dune, Dine, Dane, Duna" {
+		t.Errorf("got %s", got)
+	}
+}

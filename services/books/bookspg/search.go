@@ -3,6 +3,7 @@ package bookspg
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"strings"
 
 	"bookstore/services/books"
@@ -55,7 +56,7 @@ func (r *reading) search(ctx context.Context, db pg.Querier, q books.Query) (pag
 		after, room = nil, q.Limit-len(page.Books)
 		at.Near = true
 	}
-	near, err := r.near(ctx, db)
+	near, err := r.near(ctx, db, at.Shown == 0)
 	if err != nil || near == "" {
 		return page, err
 	}
@@ -74,7 +75,7 @@ func (r *reading) list(ctx context.Context, db pg.Querier, q books.Query) (page 
 			return page, err
 		}
 	}
-	near, err := r.near(ctx, db)
+	near, err := r.near(ctx, db, true)
 	if err != nil || near == "" {
 		return page, err
 	}
@@ -107,11 +108,15 @@ type statement struct {
 	args []any
 }
 
-// pageOf reads the books of matches m: book_id, class and place, in their order.
+// pageOf reads the books of matches m: book_id, class and place, in their order,
+// and the snapshot. A replica does not know which transactions are running: its
+// snapshot shows only those before the oldest of them.
 const pageOf = `
 select ` + columns + `, m.class, m.place,
-	pg_snapshot_xmin(pg_current_snapshot()) || ':' || pg_snapshot_xmin(pg_current_snapshot()) || ':'
-from (%s) m join books b on b.id = m.book_id join stock s on s.book_id = b.id
+	case when pg_is_in_recovery() then concat(pg_snapshot_xmin(now.snapshot), ':', pg_snapshot_xmin(now.snapshot), ':')
+		else now.snapshot::text end
+from (%s) m join books b on b.id = m.book_id join stock s on s.book_id = b.id,
+	pg_current_snapshot() now (snapshot)
 where b.deleted_at is null
 order by m.class, m.place, m.book_id`
 
@@ -143,7 +148,7 @@ func (r *reading) ranked(words, without string, q books.Query, after *books.Curs
 	sql := fmt.Sprintf(`
 	with found as materialized (
 		select book_id, title, key, words from book_search where words @@ $1::tsquery and %s and %s)
-	select * from (select book_id, %s as class, '' collate "C" as place from found) c
+	select book_id, class, place from (select book_id, %s as class, '' collate "C" as place from found) c
 	where %s order by class, book_id limit $3`, strings.Join(w.conditions, " and "), unmoved, class, behind)
 	return statement{fmt.Sprintf(pageOf, sql), w.args}
 }
@@ -175,7 +180,7 @@ func (r *reading) dense(q books.Query, after *books.Cursor) statement {
 			args = append(args, place)
 			from, behind = fmt.Sprintf("$%d::text", len(args)), id
 		}
-		where := strings.NewReplacer("%[1]s", from, "%[2]d", fmt.Sprint(behind)).Replace(p.where)
+		where := strings.NewReplacer("%[1]s", from, "%[2]d", strconv.FormatInt(behind, 10)).Replace(p.where)
 		all = append(all, fmt.Sprintf(`(select book_id, %d as class, %s collate "C" as place from book_search
 			where words @@ $1::tsquery and %s and %s order by %s limit $4)`, n, p.place, unmoved, where, p.order))
 	}
@@ -192,7 +197,8 @@ func fill(ctx context.Context, db pg.Querier, q books.Query, run statement, page
 	}
 	defer rows.Close()
 	next := q.Behind(snapshot, 0, "", 0) // before the first near match, if none has room
-	next.Place = books.Place{Near: at.Near}
+	next.Place = at
+	next.Class = 0
 	for ; rows.Next(); room-- {
 		var book books.Book
 		var place, now string

@@ -27,7 +27,7 @@ func realBooks(t testing.TB) (pool *pgxpool.Pool, all bool) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer file.Close() //nolint:errcheck // it is only read
+	defer func() { _ = file.Close() }()
 	lines, err := csv.NewReader(file).ReadAll()
 	if err != nil {
 		t.Fatal(err)
@@ -112,7 +112,7 @@ func TestSearchFindsRealBooksAsPeopleTypeThem(t *testing.T) {
 		return
 	}
 	ratio := float64(found) / float64(len(queries))
-	fmt.Printf("figure search_found_ratio %.3f\n", ratio)
+	_, _ = fmt.Fprintf(os.Stdout, "figure search_found_ratio %.3f\n", ratio)
 	if ratio < wantedFound {
 		t.Errorf("found %.3f of the held queries, want %.2f", ratio, wantedFound)
 	}

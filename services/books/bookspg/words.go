@@ -46,7 +46,7 @@ type reading struct {
 }
 
 // asks reports that there is something that books can match.
-func (r reading) asks() bool { return !r.void }
+func (r *reading) asks() bool { return !r.void }
 
 const readSearch = `
 with t as materialized (select search_title($1) as title, search_key($1) as key)
@@ -56,7 +56,8 @@ from (select false as author, p.* from search_parts(search_fold($1)) p
 
 // read takes a search apart and finds which of its words may be two in a title
 // (spiderman, Spider Man).
-func read(ctx context.Context, db pg.Querier, f books.Filter) (r reading, err error) {
+func read(ctx context.Context, db pg.Querier, f books.Filter) (r *reading, err error) {
+	r = &reading{}
 	rows, err := db.Query(ctx, readSearch, f.Text, f.Author)
 	if err != nil {
 		return r, pg.Fault("read the search", err)
@@ -98,7 +99,7 @@ func read(ctx context.Context, db pg.Querier, f books.Filter) (r reading, err er
 }
 
 // words are the parts that are words.
-func (r reading) words() (all []string) {
+func (r *reading) words() (all []string) {
 	for _, c := range slices.Concat(r.text, r.author) {
 		for _, p := range c {
 			if !p.grams {
@@ -154,7 +155,7 @@ func vocabulary(ctx context.Context, db pg.Querier, words []string) (map[string]
 
 // query is the tsquery of the search. weight "A" asks for all words of the text
 // in the title; near gives words that may stand for one.
-func (r reading) query(weight string, near func(word string) []string) string {
+func (r *reading) query(weight string, near func(word string) []string) string {
 	var all []string
 	if len(r.text) > 0 {
 		all = append(all, r.chunks(r.text, term{weight: weight, near: near, begun: true}))
@@ -193,7 +194,7 @@ func (t term) lexeme(word string, last bool) string {
 
 // chunks is all of the chunks, or all with two neighbours joined (spider man,
 // Spiderman).
-func (r reading) chunks(chunks []chunk, t term) string {
+func (r *reading) chunks(chunks []chunk, t term) string {
 	parts := make([]string, len(chunks))
 	for i, c := range chunks {
 		parts[i] = r.chunk(c, t, i == len(chunks)-1)
@@ -209,8 +210,9 @@ func (r reading) chunks(chunks []chunk, t term) string {
 	return "(" + strings.Join(ways, " | ") + ")"
 }
 
-func (r reading) chunk(c chunk, t term, last bool) string {
-	parts, joined, words := make([]string, len(c)), "", true
+func (r *reading) chunk(c chunk, t term, last bool) string {
+	parts, words := make([]string, len(c)), true
+	var joined strings.Builder
 	for i, p := range c {
 		switch {
 		case p.grams:
@@ -218,16 +220,16 @@ func (r reading) chunk(c chunk, t term, last bool) string {
 		default:
 			parts[i] = r.word(p.text, t, last && i == len(c)-1)
 		}
-		joined += p.text
+		joined.WriteString(p.text)
 	}
 	all := strings.Join(parts, " & ")
 	if words && len(c) > 1 && len(c) <= 4 {
-		all += " | " + t.lexeme(joined, last)
+		all += " | " + t.lexeme(joined.String(), last)
 	}
 	return "(" + all + ")"
 }
 
-func (r reading) word(word string, t term, last bool) string {
+func (r *reading) word(word string, t term, last bool) string {
 	ways := []string{t.lexeme(word, last)}
 	for i := 0; i+1 < len(r.halves[word]) && t.scope == ""; i += 2 {
 		ways = append(ways, "("+t.lexeme(r.halves[word][i], false)+" <-> "+t.lexeme(r.halves[word][i+1], last)+")")
@@ -254,10 +256,10 @@ func (t term) pairs(run string) string {
 	return "(" + strings.Join(all, between) + ")"
 }
 
-// near is the tsquery of books that have words like those searched for or, of
-// three words and more, all but one. It is "" when there are none, or so many
+// near is the tsquery of books that have words like those searched for or, if
+// fewer words will do, all but one of three and more. It is "" when there are none, or so many
 // that they say nothing. r.nearOnce is set to that with one word replaced.
-func (r *reading) near(ctx context.Context, db pg.Querier) (string, error) {
+func (r *reading) near(ctx context.Context, db pg.Querier, fewerDo bool) (string, error) {
 	alike := map[string][]string{}
 	for _, word := range r.words() {
 		found, err := likeWords(ctx, db, word)
@@ -284,7 +286,7 @@ func (r *reading) near(ctx context.Context, db pg.Querier) (string, error) {
 		replaced = r.query("", func(w string) []string { return alike[w] })
 		tries = []string{replaced}
 	}
-	if fewer := r.allButOne(); len(fewer) > 0 {
+	if fewer := r.allButOne(); fewerDo && len(fewer) > 0 {
 		if replaced != "" {
 			fewer = append(fewer, "("+replaced+")")
 		}
@@ -299,14 +301,14 @@ func (r *reading) near(ctx context.Context, db pg.Querier) (string, error) {
 }
 
 // allButOne are the tsqueries of the search with one chunk of its text left out.
-func (r reading) allButOne() (all []string) {
+func (r *reading) allButOne() (all []string) {
 	if len(r.text) < 3 || len(r.text) > mostJoins {
 		return nil
 	}
-	chunks := r.text
-	for i := range chunks {
-		r.text = slices.Concat(chunks[:i], chunks[i+1:])
-		all = append(all, "("+r.query("", func(string) []string { return nil })+")")
+	for i := range r.text {
+		fewer := *r
+		fewer.text = slices.Concat(r.text[:i], r.text[i+1:])
+		all = append(all, "("+fewer.query("", func(string) []string { return nil })+")")
 	}
 	return all
 }

@@ -1,7 +1,7 @@
 -- +goose Up
 
 -- What a list is searched by. Searched text and the text of a search go through
--- the same functions, so that they cannot differ; see services/books/README.md.
+-- the same functions, so that they cannot differ; see services/README.md.
 create extension if not exists unaccent;
 create extension if not exists pg_trgm;
 
