@@ -39,7 +39,7 @@ func (m machine) without(t *testing.T, name string) {
 func (m machine) with(t *testing.T, name, script string) {
 	t.Helper()
 	m.without(t, name)
-	if err := os.WriteFile(filepath.Join(m.path, name), []byte("#!/bin/sh\n"+script+"\n"), 0o700); err != nil { //nolint:gosec // it is a program
+	if err := os.WriteFile(filepath.Join(m.path, name), []byte("#!/bin/sh\n"+script+"\n"), 0o700); err != nil {
 		t.Fatal(err)
 	}
 }

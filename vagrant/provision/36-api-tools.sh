@@ -24,7 +24,7 @@ fresh() { [ "$(cat "$TOOLS/$1/.inputs" 2>/dev/null)" = "$2" ]; }
 
 if ! fresh newman "$NEWMAN_VERSION"; then
 	cold
-	needed npm bash -c 'node -e "process.exit(Number(process.versions.node.split(String.fromCharCode(46))[0]) < 16)" && npm --version'
+	needed npm bash -c 'node -e "process.exit(parseInt(process.versions.node) < 16 ? 1 : 0)" && npm --version'
 	rm -rf "$TOOLS/newman"
 	mkdir -p "$TOOLS/newman"
 	progress "newman" npm install --prefix "$TOOLS/newman" --no-save --no-package-lock --no-audit --no-fund --ignore-scripts "newman@$NEWMAN_VERSION"

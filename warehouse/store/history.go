@@ -81,9 +81,11 @@ const recent = ` union all
 	where until is null or until > AT::timestamptz - interval 'DAYS days'`
 
 func (d *Draft) remember(ctx context.Context, m, last *Manifest) error {
-	latest, query := latestNone, remember
+	fill := strings.NewReplacer("KEPT", historyKept, "FILES", d.read(m.History...), "DAYS", strconv.Itoa(historyDays),
+		"AT", catalogue.Literal(m.At.UTC().Format("2006-01-02 15:04:05.000000+00")))
+	latest, query := fill.Replace(latestNone), remember
 	if len(m.History) > 0 {
-		latest = latestHistory
+		latest = fill.Replace(latestHistory)
 		books, stock := last.Table("bookdb", "public", "books"), last.Table("bookdb", "public", "stock")
 		if m.Kind != Full && has(books, bookColumns) && has(stock, stockColumns) {
 			latest = strings.NewReplacer("BOOKS", d.rows(books), "STOCK", d.rows(stock)).Replace(latestVersion)
@@ -96,9 +98,9 @@ func (d *Draft) remember(ctx context.Context, m, last *Manifest) error {
 	if err != nil {
 		return err
 	}
-	query = strings.Replace(query, "LATEST", latest, 1)
-	file, err = d.write(ctx, file, strings.NewReplacer("KEPT", historyKept, "FILES", d.read(m.History...), "DAYS", strconv.Itoa(historyDays),
-		"AT", catalogue.Literal(m.At.UTC().Format("2006-01-02 15:04:05.000000+00"))).Replace(query))
+	// What is filled in is not filled in again: names of files may have any letters.
+	before, after, _ := strings.Cut(query, "LATEST")
+	file, err = d.write(ctx, file, fill.Replace(before)+latest+fill.Replace(after))
 	if err != nil || file.Rows == 0 { // what nothing names goes
 		return err
 	}
