@@ -177,15 +177,16 @@ func (r *reading) dense(q books.Query, after *books.Cursor) statement {
 		}
 		from, behind := "''", int64(0)
 		if n == class {
-			args = append(args, place)
-			from, behind = fmt.Sprintf("$%d::text", len(args)), id
+			if behind = id; p.place == "key" {
+				args = append(args, place)
+				from = fmt.Sprintf("$%d::text", len(args))
+			}
 		}
 		where := strings.NewReplacer("%[1]s", from, "%[2]d", strconv.FormatInt(behind, 10)).Replace(p.where)
 		all = append(all, fmt.Sprintf(`(select book_id, %d as class, %s collate "C" as place from book_search
 			where words @@ $1::tsquery and %s and %s order by %s limit $4)`, n, p.place, unmoved, where, p.order))
 	}
-	args[3] = int64(q.Limit + 1)
-	return statement{fmt.Sprintf(pageOf, strings.Join(all, "\nunion all\n")+" limit $4"), args}
+	return statement{fmt.Sprintf(pageOf, "select book_id, class, place from ("+strings.Join(all, "\nunion all\n")+") u limit $4"), args}
 }
 
 // fill adds the books that a statement finds to a page with room for so many,

@@ -127,3 +127,41 @@ func TestSearchFindsRealBooksAsPeopleTypeThem(t *testing.T) {
 		}
 	}
 }
+
+// A list of common words is read to its end, each book once, in the order of its classes.
+func TestAListOfCommonWordsIsReadToItsEnd(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	pool := pgtest.Database(t, Migrations)
+	for _, title := range []string{"In the Rain", "The Bus", "The", "Theory", "The (Collected)", "Other", "Over the Top"} {
+		if _, err := New(pool).Create(ctx, books.Draft{Entry: books.Entry{Title: title, Authors: []string{"A"}, Currency: "EUR"}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	q := books.Query{Filter: books.Filter{Text: "the"}, Sort: books.ByRelevance, Limit: 1}
+	r, err := read(ctx, pool, q.Filter)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for pages := 0; pages < 20; pages++ {
+		var page books.Page
+		snapshot := ""
+		if q.After != nil {
+			snapshot = q.After.Start
+		}
+		next, err := fill(ctx, pool, q, r.dense(q, q.After), &page, snapshot, q.Limit, books.Place{Dense: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, b := range page.Books {
+			got = append(got, b.Title)
+		}
+		if q.After = next; next == nil {
+			break
+		}
+	}
+	if want := "The, The (Collected), Theory, In the Rain, The Bus, Over the Top"; strings.Join(got, ", ") != want {
+		t.Errorf("got %s, want %s", strings.Join(got, ", "), want)
+	}
+}
