@@ -144,7 +144,7 @@ func TestAListOfCommonWordsIsReadToItsEnd(t *testing.T) {
 		t.Fatal(err)
 	}
 	var got []string
-	for pages := 0; pages < 20; pages++ {
+	for range 20 {
 		var page books.Page
 		snapshot := ""
 		if q.After != nil {
