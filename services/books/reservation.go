@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+
+	"bookstore/services/shop/limits"
 )
 
 // Action is what an order does to the stock.
@@ -14,9 +16,6 @@ const (
 	Reserve Action = "reserve" // take copies for an order, at the quoted prices
 	Restock Action = "restock" // give the copies of a cancelled order back
 )
-
-// maxLines is the contract's bound on the items of an order.
-const maxLines = 100
 
 // Line is some copies of one book. UnitPriceCents is the quoted price and
 // means nothing to Restock.
@@ -40,13 +39,13 @@ func (r Reservation) Check() (Reservation, error) {
 	if r.Action != Reserve && r.Action != Restock {
 		p.addf("action", "unknown", "must be reserve or restock")
 	}
-	if len(r.Lines) == 0 || len(r.Lines) > maxLines {
-		p.addf("lines", "out_of_range", "must be 1 to %d lines", maxLines)
+	if len(r.Lines) == 0 || len(r.Lines) > limits.OrderItems {
+		p.addf("lines", "out_of_range", "must be 1 to %d lines", limits.OrderItems)
 	}
 	seen := map[int64]bool{}
 	for i, line := range r.Lines {
-		if line.Quantity < 1 || line.Quantity > MaxQuantity {
-			p.addf(fmt.Sprintf("lines[%d].quantity", i), "out_of_range", "must be 1 to %d", MaxQuantity)
+		if line.Quantity < 1 || line.Quantity > limits.Quantity {
+			p.addf(fmt.Sprintf("lines[%d].quantity", i), "out_of_range", "must be 1 to %d", limits.Quantity)
 		}
 		if seen[line.BookID] {
 			p.addf(fmt.Sprintf("lines[%d].bookId", i), "duplicate", "the book is in an earlier line")

@@ -12,17 +12,16 @@ import (
 
 	"bookstore/services/kit/fault"
 	"bookstore/services/shop/currency"
+	"bookstore/services/shop/limits"
 )
 
 // The bounds of a book's fields; lengths are in characters.
 const (
-	maxTitle    = 500
 	maxAuthors  = 1000
 	maxAuthor   = 200
 	maxLanguage = 35
 	firstYear   = -5000
 	yearsAhead  = 5 // announced books
-	maxPrice    = 100_000_000
 	MaxSourceID = 200
 	MaxQuantity = 1_000_000
 	MaxDelta    = 1_000_000
@@ -74,7 +73,7 @@ func (e Entry) check(now time.Time, p *problems) Entry {
 		}
 		e.ISBN = isbn
 	}
-	checkText(p, "title", e.Title, maxTitle)
+	checkText(p, "title", e.Title, limits.Title)
 	checkAuthors(p, e.Authors)
 	if e.PublishedYear != nil && (*e.PublishedYear < firstYear || *e.PublishedYear > now.Year()+yearsAhead) {
 		p.addf("publishedYear", "out_of_range", "must be %d to %d", firstYear, now.Year()+yearsAhead)
@@ -82,9 +81,9 @@ func (e Entry) check(now time.Time, p *problems) Entry {
 	e.Language = checkLanguage(p, e.Language)
 	switch {
 	case e.PriceCents == NoPrice:
-		p.addf("priceCents", "required", "must be given, 0 to %d", maxPrice)
-	case e.PriceCents < 0 || e.PriceCents > maxPrice:
-		p.addf("priceCents", "out_of_range", "must be 0 to %d", maxPrice)
+		p.addf("priceCents", "required", "must be given, 0 to %d", limits.Price)
+	case e.PriceCents < 0 || e.PriceCents > limits.Price:
+		p.addf("priceCents", "out_of_range", "must be 0 to %d", limits.Price)
 	}
 	checkCurrency(p, e.Currency)
 	return e

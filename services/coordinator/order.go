@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"bookstore/services/kit/fault"
+	"bookstore/services/shop/limits"
 )
 
 // The states of an order that the coordinator brings about or looks at.
@@ -47,7 +48,7 @@ type Quote struct {
 }
 
 // newOrder prices a request. It refuses orders in more than one currency and
-// totals that do not fit in an int64.
+// totals that are more than one payment may be.
 func newOrder(id string, r OrderRequest, quotes []Quote, now time.Time) (Order, error) {
 	priced := make(map[int64]Quote, len(quotes))
 	for _, q := range quotes {
@@ -67,8 +68,9 @@ func newOrder(id string, r OrderRequest, quotes []Quote, now time.Time) (Order, 
 			return Order{}, mixedCurrencies(i, q.Currency, o.Currency)
 		}
 		total, ok := addPrice(o.TotalCents, q.UnitPriceCents, item.Quantity)
-		if !ok {
-			return Order{}, fault.Invalid(problem(fmt.Sprintf("items[%d].quantity", i), "out_of_range", "the order's total is too large"))
+		if !ok || total > limits.Total {
+			return Order{}, fault.Invalid(problem(fmt.Sprintf("items[%d].quantity", i), "out_of_range",
+				"with it the order's total is more than %d, in minor units of %s", int64(limits.Total), o.Currency))
 		}
 		o.TotalCents = total
 		o.Items = append(o.Items, Line{BookID: q.BookID, Title: q.Title, Quantity: item.Quantity, UnitPriceCents: q.UnitPriceCents})

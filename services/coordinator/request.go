@@ -7,13 +7,7 @@ import (
 	"unicode/utf8"
 
 	"bookstore/services/kit/fault"
-)
-
-// The limits of an order request.
-const (
-	MaxCustomerID = 128  // characters
-	MaxItems      = 100  // different books in one order
-	MaxQuantity   = 1000 // copies of one book; more is a mistake, not a purchase
+	"bookstore/services/shop/limits"
 )
 
 // OrderRequest is what a customer asks for.
@@ -35,8 +29,8 @@ func (r OrderRequest) Validate() error {
 	switch n := len(r.Items); {
 	case n == 0:
 		problems = append(problems, problem("items", "required", "an order has at least one item"))
-	case n > MaxItems:
-		problems = append(problems, problem("items", "too_many", "an order has at most %d items, this one has %d", MaxItems, n))
+	case n > limits.OrderItems:
+		problems = append(problems, problem("items", "too_many", "an order has at most %d items, this one has %d", limits.OrderItems, n))
 	default:
 		problems = append(problems, itemProblems(r.Items)...)
 	}
@@ -51,8 +45,8 @@ func customerProblems(id string) []fault.Field {
 	switch {
 	case strings.TrimSpace(id) == "":
 		return []fault.Field{problem(field, "required", "say whose order this is")}
-	case utf8.RuneCountInString(id) > MaxCustomerID:
-		return []fault.Field{problem(field, "too_long", "at most %d characters", MaxCustomerID)}
+	case utf8.RuneCountInString(id) > limits.CustomerID:
+		return []fault.Field{problem(field, "too_long", "at most %d characters", limits.CustomerID)}
 	case strings.ContainsFunc(id, func(r rune) bool { return !unicode.IsPrint(r) }):
 		return []fault.Field{problem(field, "invalid", "printable characters only")}
 	}
@@ -73,8 +67,8 @@ func itemProblems(items []RequestItem) []fault.Field {
 		default:
 			seen[item.BookID] = i
 		}
-		if item.Quantity < 1 || item.Quantity > MaxQuantity {
-			problems = append(problems, problem(fmt.Sprintf("items[%d].quantity", i), "out_of_range", "from 1 to %d", MaxQuantity))
+		if item.Quantity < 1 || item.Quantity > limits.Quantity {
+			problems = append(problems, problem(fmt.Sprintf("items[%d].quantity", i), "out_of_range", "from 1 to %d", limits.Quantity))
 		}
 	}
 	return problems

@@ -10,6 +10,7 @@ import (
 
 	"bookstore/services/coordinator"
 	"bookstore/services/kit/fault"
+	"bookstore/services/shop/limits"
 )
 
 func request(items ...coordinator.RequestItem) coordinator.OrderRequest {
@@ -21,9 +22,9 @@ func item(book, quantity int64) coordinator.RequestItem {
 }
 
 func TestValidateNamesTheField(t *testing.T) {
-	full := make([]coordinator.RequestItem, coordinator.MaxItems)
+	full := make([]coordinator.RequestItem, limits.OrderItems)
 	for i := range full {
-		full[i] = item(int64(i)+1, coordinator.MaxQuantity)
+		full[i] = item(int64(i)+1, limits.Quantity)
 	}
 	customer := func(id string) coordinator.OrderRequest {
 		return coordinator.OrderRequest{CustomerID: id, Items: full[:1]}
@@ -33,16 +34,16 @@ func TestValidateNamesTheField(t *testing.T) {
 		request coordinator.OrderRequest
 		want    []string // field:code
 	}{
-		{"everything at its limit", coordinator.OrderRequest{CustomerID: strings.Repeat("ö", coordinator.MaxCustomerID), Items: full}, nil},
+		{"everything at its limit", coordinator.OrderRequest{CustomerID: strings.Repeat("ö", limits.CustomerID), Items: full}, nil},
 		{"nothing", coordinator.OrderRequest{}, []string{"customerId:required", "items:required"}},
 		{"blank customer", customer("  "), []string{"customerId:required"}},
-		{"long customer", customer(strings.Repeat("x", coordinator.MaxCustomerID+1)), []string{"customerId:too_long"}},
+		{"long customer", customer(strings.Repeat("x", limits.CustomerID+1)), []string{"customerId:too_long"}},
 		{"control character", customer("a\tb"), []string{"customerId:invalid"}},
 		{"direction override", customer("a\u202eb"), []string{"customerId:invalid"}},
 		{"one item too many", request(append(slices.Clip(full), item(1000, 1))...), []string{"items:too_many"}},
 		{"no copies", request(item(1, 0)), []string{"items[0].quantity:out_of_range"}},
 		{"negative copies", request(item(1, 1), item(2, -1)), []string{"items[1].quantity:out_of_range"}},
-		{"absurd copies", request(item(1, coordinator.MaxQuantity+1)), []string{"items[0].quantity:out_of_range"}},
+		{"absurd copies", request(item(1, limits.Quantity+1)), []string{"items[0].quantity:out_of_range"}},
 		{"no book", request(item(0, 1)), []string{"items[0].bookId:out_of_range"}},
 		{"the same book twice", request(item(7, 1), item(8, 1), item(7, 2)), []string{"items[2].bookId:duplicate"}},
 		{"everything at once", request(item(-1, 0), item(5, 1), item(5, 1001)), []string{

@@ -10,14 +10,7 @@ import (
 
 	"bookstore/services/kit/fault"
 	"bookstore/services/shop/currency"
-)
-
-// The bounds of an order. The database holds the same.
-const (
-	maxItems    = 100
-	maxCustomer = 200 // characters
-	maxTitle    = 500 // characters
-	maxQuantity = 1_000_000
+	"bookstore/services/shop/limits"
 )
 
 // Check reports every rule that a new order breaks, in one fault. It looks at
@@ -30,8 +23,8 @@ func (o Order) Check() error {
 	if !IsID(o.ID) {
 		add("id", "pattern", "must be a UUID")
 	}
-	if n := utf8.RuneCountInString(o.CustomerID); n < 1 || n > maxCustomer || strings.ContainsRune(o.CustomerID, 0) {
-		add("customerId", "out_of_range", fmt.Sprintf("must be 1 to %d characters", maxCustomer))
+	if n := utf8.RuneCountInString(o.CustomerID); n < 1 || n > limits.CustomerID || strings.ContainsRune(o.CustomerID, 0) {
+		add("customerId", "out_of_range", fmt.Sprintf("must be 1 to %d characters", limits.CustomerID))
 	}
 	if !currency.Payable(o.Currency) {
 		add("currency", "unknown", "must be an active ISO 4217 code")
@@ -39,16 +32,19 @@ func (o Order) Check() error {
 	if o.CreatedAt.IsZero() {
 		add("createdAt", "required", "")
 	}
-	if len(o.Items) < 1 || len(o.Items) > maxItems {
-		add("items", "out_of_range", fmt.Sprintf("must be 1 to %d", maxItems))
+	if len(o.Items) < 1 || len(o.Items) > limits.OrderItems {
+		add("items", "out_of_range", fmt.Sprintf("must be 1 to %d", limits.OrderItems))
 	}
 	for i, item := range o.Items {
 		if detail := item.problem(); detail != "" {
 			add(fmt.Sprintf("items[%d]", i), "invalid", detail)
 		}
 	}
-	if total, ok := o.sum(); !ok || total != o.TotalCents {
+	switch total, ok := o.sum(); {
+	case !ok || total != o.TotalCents:
 		add("totalCents", "mismatch", "must be the sum of the items")
+	case total > limits.Total:
+		add("totalCents", "out_of_range", fmt.Sprintf("must be 0 to %d", int64(limits.Total)))
 	}
 	if len(fields) > 0 {
 		return fault.Invalid(fields...)
@@ -61,12 +57,12 @@ func (i Item) problem() string {
 	switch {
 	case i.BookID < 1:
 		return "bookId must be positive"
-	case i.Quantity < 1 || i.Quantity > maxQuantity:
-		return fmt.Sprintf("quantity must be 1 to %d", maxQuantity)
+	case i.Quantity < 1 || i.Quantity > limits.Quantity:
+		return fmt.Sprintf("quantity must be 1 to %d", limits.Quantity)
 	case i.UnitPriceCents < 0:
 		return "unitPriceCents must not be negative"
-	case i.Title == "" || utf8.RuneCountInString(i.Title) > maxTitle || strings.ContainsRune(i.Title, 0):
-		return fmt.Sprintf("title must be 1 to %d characters", maxTitle)
+	case i.Title == "" || utf8.RuneCountInString(i.Title) > limits.Title || strings.ContainsRune(i.Title, 0):
+		return fmt.Sprintf("title must be 1 to %d characters", limits.Title)
 	}
 	return ""
 }

@@ -30,7 +30,7 @@ func TestCheckNamesEachBrokenRule(t *testing.T) {
 		{"no id", func(o *orders.Order) { o.ID = "" }, "order.id"},
 		{"id in another form", func(o *orders.Order) { o.ID = strings.ToUpper(o.ID) + " " }, "order.id"},
 		{"no customer", func(o *orders.Order) { o.CustomerID = "" }, "order.customerId"},
-		{"long customer", func(o *orders.Order) { o.CustomerID = strings.Repeat("ö", 201) }, "order.customerId"},
+		{"long customer", func(o *orders.Order) { o.CustomerID = strings.Repeat("ö", 129) }, "order.customerId"},
 		{"NUL in customer", func(o *orders.Order) { o.CustomerID = "a\x00" }, "order.customerId"},
 		{"currency", func(o *orders.Order) { o.Currency = "eur" }, "order.currency"},
 		{"no time", func(o *orders.Order) { o.CreatedAt = time.Time{} }, "order.createdAt"},
@@ -40,6 +40,11 @@ func TestCheckNamesEachBrokenRule(t *testing.T) {
 		}, "order.items"},
 		{"zero quantity", func(o *orders.Order) { o.Items[1].Quantity = 0 }, "order.items[1]"},
 		{"negative price", func(o *orders.Order) { o.Items[1].UnitPriceCents = -1 }, "order.items[1]"},
+		{"too many copies", func(o *orders.Order) { o.Items[1].Quantity = 1001 }, "order.items[1]"},
+		{"more than can be paid", func(o *orders.Order) {
+			o.Items[0] = orders.Item{BookID: 1, Title: "Emma", Quantity: 1, UnitPriceCents: 1_000_000_000_001}
+			o.TotalCents = 1_000_000_000_001
+		}, "order.totalCents"},
 		{"no title", func(o *orders.Order) { o.Items[1].Title = "" }, "order.items[1]"},
 		{"no book", func(o *orders.Order) { o.Items[1].BookID = 0 }, "order.items[1]"},
 		{"wrong total", func(o *orders.Order) { o.TotalCents++ }, "order.totalCents"},

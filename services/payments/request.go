@@ -8,6 +8,7 @@ import (
 
 	"bookstore/services/kit/fault"
 	"bookstore/services/shop/currency"
+	"bookstore/services/shop/limits"
 )
 
 // Request asks for money.
@@ -18,9 +19,6 @@ type Request struct {
 	AmountCents int64  // may be 0: an order of free books
 	Currency    string // ISO 4217
 }
-
-// maxAmount is the most that one payment may ask for, in minor units.
-const maxAmount = 1_000_000_000_000
 
 var methodPattern = regexp.MustCompile(`^[a-z][a-z_]{0,31}$`)
 
@@ -39,8 +37,8 @@ func (r Request) Check() error {
 	if !methodPattern.MatchString(r.Method) {
 		add("method", "pattern", "must be 1 to 32 lower-case letters")
 	}
-	if r.AmountCents < 0 || r.AmountCents > maxAmount {
-		add("amountCents", "out_of_range", fmt.Sprintf("must be 0 to %d", int64(maxAmount)))
+	if r.AmountCents < 0 || r.AmountCents > limits.Total {
+		add("amountCents", "out_of_range", fmt.Sprintf("must be 0 to %d", int64(limits.Total)))
 	}
 	if !currency.Payable(r.Currency) {
 		add("currency", "unknown", "must be an active ISO 4217 code")

@@ -10,10 +10,8 @@ import (
 	"bookstore/services/kit/fault"
 	"bookstore/services/kit/web"
 	"bookstore/services/orders"
+	"bookstore/services/shop/limits"
 )
-
-// longestCustomer bounds ?customerId=, in characters.
-const longestCustomer = 200
 
 type handler struct{ store orders.Store }
 
@@ -62,7 +60,7 @@ func readFilter(c *fiber.Ctx) (f orders.Filter, err error) {
 	if err = web.AllowQuery(c, "customerId", "status", "limit", "cursor"); err != nil {
 		return f, err
 	}
-	if f.CustomerID, err = web.Query(c, "customerId", longestCustomer); err != nil {
+	if f.CustomerID, err = web.Query(c, "customerId", limits.CustomerID); err != nil {
 		return f, err
 	}
 	if f.Status = orders.Status(c.Query("status")); f.Status != "" && !f.Status.Known() {
