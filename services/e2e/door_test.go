@@ -157,8 +157,8 @@ func TestAClientHasFewStreams(t *testing.T) {
 
 // Whatever fails, a read is tried four times at most, by all who try again together.
 func TestAReadIsTriedFourTimesAtMost(t *testing.T) {
-	f := startFaulty(t)
 	b := shop(t).addBook(t, "Tried", 1)
+	f := startFaulty(t)
 	f.tell(t, "503")
 	for range 20 {
 		before := f.calls(t)
