@@ -43,6 +43,7 @@ type reading struct {
 	inTitle      string // what they match whose title has all of it
 	nearOnce     string // with one word replaced; set by near
 	halves       map[string][]string
+	joined       map[string]bool // what two neighbours make that books have
 }
 
 // asks reports that there is something that books can match.
@@ -110,9 +111,11 @@ func (r *reading) words() (all []string) {
 	return all
 }
 
-// split finds the words that are made of two which books have.
+// split finds the words that are made of two which books have, and neighbours
+// that make one which they have.
 func (r *reading) split(ctx context.Context, db pg.Querier) error {
 	var candidates []string
+	words := r.words()
 	cuts := func(word string, use func(a, b string)) {
 		runes := []rune(word)
 		for i := 1; i < len(runes); i++ {
@@ -122,12 +125,15 @@ func (r *reading) split(ctx context.Context, db pg.Querier) error {
 			}
 		}
 	}
-	for _, word := range r.words() {
+	for _, word := range words {
 		cuts(word, func(a, b string) { candidates = append(candidates, a, b) })
 	}
+	for i := 1; i < len(words); i++ {
+		candidates = append(candidates, words[i-1]+words[i])
+	}
 	known, err := vocabulary(ctx, db, candidates)
-	r.halves = map[string][]string{}
-	for _, word := range r.words() {
+	r.joined, r.halves = known, map[string][]string{}
+	for _, word := range words {
 		cuts(word, func(a, b string) {
 			number := func(s string) bool { return strings.Trim(s, "0123456789") == "" }
 			if (known[a] || number(a)) && (known[b] || number(b)) {
@@ -202,7 +208,7 @@ func (r *reading) chunks(chunks []chunk, t term) string {
 	ways := []string{strings.Join(parts, " & ")}
 	for i := 0; i+1 < len(chunks) && len(chunks) <= mostJoins; i++ {
 		a, b := chunks[i], chunks[i+1]
-		if len(a) == 1 && len(b) == 1 && !a[0].grams && !b[0].grams {
+		if len(a) == 1 && len(b) == 1 && r.joined[a[0].text+b[0].text] {
 			joined := t.lexeme(a[0].text+b[0].text, i+2 == len(chunks))
 			ways = append(ways, strings.Join(slices.Concat(parts[:i], []string{joined}, parts[i+2:]), " & "))
 		}
