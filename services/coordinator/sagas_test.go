@@ -384,6 +384,26 @@ func TestBadCheckoutsAreRefusedAndRefusalsStay(t *testing.T) {
 	s.sagasSettled()
 }
 
+// More checkouts than are driven at once, or may even wait in memory: each is
+// taken as soon as there is room, and none only after its lease.
+func TestACrowdOfCheckoutsDoesNotWaitForLeases(t *testing.T) {
+	t.Parallel()
+	s := open(t, options{sagas: func(s *saga.Settings) {
+		s.MaxInHand, s.MaxWaiting, s.ClaimBatch, s.Lease, s.HeldFor = 4, 8, 4, time.Hour, time.Hour
+	}})
+	const crowd = 60
+	b := s.book("A", 100, crowd)
+	var beginning sync.WaitGroup
+	for i := range crowd {
+		beginning.Go(func() { s.checkout(fmt.Sprint("k-", i), b, 1, "tok_ok", "").want(t, http.StatusAccepted, "") })
+	}
+	beginning.Wait()
+	s.sagasSettled()
+	if left := s.stock(b); left != 0 {
+		t.Errorf("%d copies left", left)
+	}
+}
+
 // A compensation that keeps failing is visible, and never dropped.
 func TestACompensationThatKeepsFailingIsStuckUntilItSucceeds(t *testing.T) {
 	t.Parallel()

@@ -103,6 +103,7 @@ func (f *faults) Abort(ctx context.Context, m coordinator.Message) error {
 type options struct {
 	deadline time.Duration // of requests to the coordinator
 	times    func(*coordinator.Settings)
+	sagas    func(*saga.Settings)
 	books    faults
 	orders   faults
 	servers  map[string]*pgtest.Instance // by service; the tests' common one where there is none
@@ -195,7 +196,7 @@ func (s *shop) coordinator(owner string, o *options) *coordinator.Service {
 	if o.times != nil {
 		o.times(&settings)
 	}
-	sagas := s.sagas(books, orders)
+	sagas := s.sagas(books, orders, o)
 	s.metrics = prometheus.NewRegistry()
 	service, err := coordinator.New(coordinator.Dependencies{
 		Sagas:        sagas,
@@ -232,8 +233,12 @@ func newID() (string, error) {
 }
 
 // sagas starts an engine; it stops after the coordinator that uses it.
-func (s *shop) sagas(books, orders *call.Client) *saga.Engine {
+func (s *shop) sagas(books, orders *call.Client, o *options) *saga.Engine {
 	s.t.Helper()
+	settings := saga.DefaultSettings()
+	if o.sagas != nil {
+		o.sagas(&settings)
+	}
 	payments := call.New(s.paymentsURL, call.Options{Destination: "payments"})
 	engine, err := saga.NewEngine(saga.Options{
 		Store:       coordinatorpg.NewSagas(s.transactions),
@@ -242,7 +247,7 @@ func (s *shop) sagas(books, orders *call.Client) *saga.Engine {
 			"books": coordinatorcall.NewSteps(books), "orders": coordinatorcall.NewSteps(orders), "payments": coordinatorcall.NewSteps(payments),
 		},
 		Clock: time.Now, NewID: newID, Metrics: saga.NewMetrics(prometheus.NewRegistry()),
-		Log: slog.New(slog.NewTextHandler(s.t.Output(), nil)), Settings: saga.DefaultSettings(),
+		Log: slog.New(slog.NewTextHandler(s.t.Output(), nil)), Settings: settings,
 	})
 	if err != nil {
 		s.t.Fatal(err)

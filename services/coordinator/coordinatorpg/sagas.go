@@ -82,6 +82,16 @@ func (s Sagas) Claim(ctx context.Context, limit int, lease time.Duration) ([]sag
 	return claimed, pg.Fault("claim sagas", err)
 }
 
+// Postpone implements saga.Store.
+func (s Sagas) Postpone(ctx context.Context, sagas []saga.Saga, wake time.Duration) error {
+	ids, versions := make([]string, len(sagas)), make([]int64, len(sagas))
+	for i, one := range sagas {
+		ids[i], versions[i] = one.ID, one.Version
+	}
+	_, err := s.pool.Exec(ctx, postponeSagasSQL, ids, versions, wake.Microseconds())
+	return pg.Fault("postpone sagas", err)
+}
+
 // News implements saga.Store.
 func (s Sagas) News(ctx context.Context, definition, id string, seq int64) (news []saga.Logged, more bool, err error) {
 	rows, err := s.pool.Query(ctx, newsSQL, definition, id, seq)

@@ -200,3 +200,20 @@ func TestOldSagasArePrunedWithTheirNews(t *testing.T) {
 		t.Errorf("%d sagas, %d events, %v", sagas, events, err)
 	}
 }
+
+func TestASagaIsPostponedAtItsVersion(t *testing.T) {
+	f := openSagas(t)
+	held, changed := f.create("held"), f.create("changed")
+	f.exec("UPDATE sagas SET wake_at = now()")
+	f.exec("UPDATE sagas SET version = version + 1 WHERE id = $1", changed.ID)
+	if err := f.Postpone(t.Context(), []saga.Saga{held, changed}, time.Minute); err != nil {
+		t.Fatal(err)
+	}
+	claimed, err := f.Claim(t.Context(), 10, time.Minute)
+	if err != nil || len(claimed) != 1 || claimed[0].ID != changed.ID {
+		t.Errorf("claimed %+v, %v", claimed, err)
+	}
+	if got, err := f.Get(t.Context(), "trip", held.ID); err != nil || got.Version != held.Version || got.State != held.State {
+		t.Errorf("it is %+v, %v", got, err)
+	}
+}

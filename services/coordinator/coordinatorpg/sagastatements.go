@@ -37,6 +37,12 @@ FROM (SELECT id AS due FROM sagas
 WHERE s.id = d.due
 RETURNING ` + sagaColumns
 
+const postponeSagasSQL = `
+UPDATE sagas s
+SET wake_at = clock_timestamp() + $3 * interval '1 microsecond'
+FROM unnest($1::uuid[], $2::bigint[]) AS p (id, version)
+WHERE s.id = p.id AND s.version = p.version`
+
 const advanceSagasSQL = `
 WITH moved AS (
     UPDATE sagas s

@@ -25,12 +25,33 @@ func (e *Engine) Begin(ctx context.Context, d Definition, r Request, show func(S
 	if err != nil {
 		return Begun{}, err
 	}
-	begun, err := e.create(ctx, s, r, show)
-	if err == nil && !begun.Replayed {
+	room := e.crew.book()
+	begun, err := e.create(ctx, s, r, e.soon(room), show)
+	mine := err == nil && !begun.Replayed
+	if mine {
 		e.Metrics.begun(d.Name)
-		e.take(ctx, begun.Saga)
 	}
+	e.goOn(ctx, begun.Saga, room, mine)
 	return begun, err
+}
+
+// soon is when a saga may be claimed: after its lease if there is room to drive
+// it here, otherwise at once.
+func (e *Engine) soon(room bool) Wake {
+	if room {
+		return Wake(e.Settings.Lease)
+	}
+	return 0
+}
+
+// goOn uses the room that was booked for a saga, if it is to be driven here.
+func (e *Engine) goOn(ctx context.Context, s Saga, room, mine bool) {
+	switch {
+	case room && mine:
+		e.crew.drive(ctx, s)
+	case room:
+		e.crew.cancel(1)
+	}
 }
 
 // Refuse binds a refusal to the caller's key: the saga is over before it began.
@@ -45,18 +66,14 @@ func (e *Engine) Refuse(ctx context.Context, d Definition, r Request, answer Ans
 		ID: id, Definition: d.Name, Caller: r.Caller, Key: r.Key, State: Failed, Cause: CauseOf(cause), Steps: []Step{},
 		Data: []byte("{}"), Deadline: now, CreatedAt: now, UpdatedAt: now, FinishedAt: now,
 	}
-	return e.create(ctx, s, r, func(Saga) (Answer, error) { return answer, nil })
+	return e.create(ctx, s, r, Never, func(Saga) (Answer, error) { return answer, nil })
 }
 
-func (e *Engine) create(ctx context.Context, s Saga, r Request, show func(Saga) (Answer, error)) (Begun, error) {
+func (e *Engine) create(ctx context.Context, s Saga, r Request, wake Wake, show func(Saga) (Answer, error)) (Begun, error) {
 	s.Version = 1
 	answer, err := show(s)
 	if err != nil {
 		return Begun{}, err
-	}
-	wake := Wake(e.Settings.Lease)
-	if s.State.Final() {
-		wake = Never
 	}
 	created, err := e.Store.Create(ctx, New{Saga: s, Hash: r.Hash, Answer: answer, Wake: wake})
 	if err != nil {
@@ -104,50 +121,59 @@ func (e *Engine) Cancel(ctx context.Context, d Definition, id string) (Saga, err
 // tell begin again.
 const tellTries = 10
 
-// tell brings an event to a saga that anyone may be driving: the row's version
-// decides between the two.
+// tell brings an event to a saga that anyone may be driving.
 func (e *Engine) tell(ctx context.Context, d Definition, id string, kind EventKind, unless func(Saga) error) (Saga, error) {
-	for range tellTries {
-		s, err := e.Store.Get(ctx, d.Name, id)
-		if err != nil {
-			return Saga{}, err
-		}
+	return e.change(ctx, d, id, func(s Saga) (Saga, bool, error) {
 		next, ok := d.Next(s, Event{Kind: kind, At: e.now()})
 		if !ok {
-			return s, unless(s)
+			return s, false, unless(s)
 		}
-		change := Change{Saga: next, Wake: Wake(e.Settings.Lease), News: newsOf(s, next)}
-		if next.State.Final() {
-			change.Wake = Never
-		}
-		applied, err := e.writer.advance(ctx, change)
-		if err != nil {
-			return Saga{}, err
-		}
-		if applied {
-			next.Version++
-			e.Metrics.changed(s, next)
-			e.take(ctx, next)
-			return next, nil
-		}
-	}
-	return Saga{}, fault.New(fault.Contended, "it is changing at this moment; ask again")
+		return next, true, nil
+	})
 }
 
 // Retry has the next try of a stuck saga made at once.
 func (e *Engine) Retry(ctx context.Context, d Definition, id string) (Saga, error) {
-	s, err := e.Store.Get(ctx, d.Name, id)
-	if err != nil || s.State != Stuck {
-		return s, err
+	return e.change(ctx, d, id, func(s Saga) (Saga, bool, error) {
+		if s.State != Stuck {
+			return s, false, nil
+		}
+		s.Failures, s.UpdatedAt = 0, e.now()
+		return s, true, nil
+	})
+}
+
+// change stores what next makes of a saga, unless that is nothing, and drives it
+// on. Anyone may be driving it: the row's version decides between the two.
+func (e *Engine) change(ctx context.Context, d Definition, id string, next func(Saga) (Saga, bool, error)) (Saga, error) {
+	for range tellTries {
+		before, err := e.Store.Get(ctx, d.Name, id)
+		if err != nil {
+			return Saga{}, err
+		}
+		after, changed, err := next(before)
+		if !changed {
+			return after, err
+		}
+		room := e.crew.book()
+		change := Change{Saga: after, Wake: e.soon(room), News: newsOf(before, after)}
+		if after.State.Final() {
+			change.Wake = Never
+		}
+		applied, err := e.writer.advance(ctx, change)
+		if applied {
+			after.Version++
+			e.Metrics.changed(before, after)
+		}
+		e.goOn(ctx, after, room, applied)
+		if err != nil {
+			return Saga{}, err
+		}
+		if applied {
+			return after, nil
+		}
 	}
-	next := s
-	next.Failures, next.UpdatedAt = 0, e.now()
-	applied, err := e.writer.advance(ctx, Change{Saga: next, Wake: Wake(e.Settings.Lease), News: newsOf(s, next)})
-	if err == nil && applied {
-		next.Version++
-		e.take(ctx, next)
-	}
-	return next, err
+	return Saga{}, fault.New(fault.Contended, "it is changing at this moment; ask again")
 }
 
 // Get returns a saga.

@@ -16,7 +16,7 @@ func (e *Engine) drive(ctx context.Context, s Saga) {
 		e.Log.ErrorContext(ctx, "no saga is defined by this name", "saga", s.ID, "definition", s.Definition)
 		return
 	}
-	for !e.isClosed() {
+	for !e.crew.isClosed() {
 		due := d.Due(s, e.Clock())
 		var happened Event
 		switch due.Op {

@@ -27,15 +27,12 @@ type Engine struct {
 	Options
 
 	definitions map[string]Definition
-	slots       chan struct{} // holds one for each saga in hand
+	crew        *crew
 	writer      *writer
 	hold        hold
 
-	gate    sync.Mutex // guards closed, and driving against it
-	closed  bool
-	driving sync.WaitGroup
-	alive   context.Context // of calls: ends when the engine gives up on what is in hand
-	giveUp  context.CancelFunc
+	alive  context.Context // of calls: ends when the engine gives up on what is in hand
+	giveUp context.CancelFunc
 
 	loop     sync.WaitGroup
 	stopLoop context.CancelFunc
@@ -47,7 +44,7 @@ func NewEngine(o Options) (*Engine, error) {
 	if err := o.Settings.Validate(); err != nil {
 		return nil, fault.Wrap("check the settings of sagas", err)
 	}
-	e := &Engine{Options: o, definitions: map[string]Definition{}, slots: make(chan struct{}, o.Settings.MaxInHand)}
+	e := &Engine{Options: o, definitions: map[string]Definition{}}
 	for _, d := range o.Definitions {
 		for _, name := range d.Participants() {
 			if o.Participants[name] == nil {
@@ -58,6 +55,7 @@ func NewEngine(o Options) (*Engine, error) {
 	}
 	e.alive, e.giveUp = context.WithCancel(context.Background())
 	e.writer = newWriter(e.alive, o.Store)
+	e.crew = newCrew(o.Settings, e.alive, e.drive)
 	return e, nil
 }
 
@@ -83,56 +81,24 @@ func (e *Engine) Stop(ctx context.Context) error {
 		e.loop.Wait()
 		over := context.AfterFunc(ctx, e.giveUp)
 		defer over()
-		e.gate.Lock()
-		e.closed = true
-		e.gate.Unlock()
-		e.driving.Wait()
+		e.crew.stop()
 		e.writer.stop()
 		e.giveUp()
 	})
 	return nil
 }
 
-// take begins to drive a saga that was read at the version it has, if there is
-// room; otherwise it is left to be claimed.
-func (e *Engine) take(ctx context.Context, s Saga) {
-	select {
-	case e.slots <- struct{}{}:
-		e.goOn(ctx, s)
-	default:
-	}
-}
-
-// goOn drives a saga for which a slot is taken.
-func (e *Engine) goOn(ctx context.Context, s Saga) {
-	e.gate.Lock()
-	defer e.gate.Unlock()
-	if e.closed {
-		<-e.slots
-		return
-	}
-	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	release := context.AfterFunc(e.alive, cancel)
-	e.driving.Go(func() {
-		defer func() { <-e.slots }()
-		defer cancel()
-		defer release()
-		e.drive(ctx, s)
-	})
-}
-
-func (e *Engine) isClosed() bool {
-	e.gate.Lock()
-	defer e.gate.Unlock()
-	return e.closed
-}
-
 // claimDue takes sagas in hand whose time has come: those that wait between two
-// tries, whose deadline has passed, or whose coordinator fell silent.
+// tries, whose deadline has passed, that found no room when they were begun, or
+// whose coordinator fell silent. As long as there are more it goes on as soon as
+// there is room.
 func (e *Engine) claimDue(ctx context.Context) {
 	failing := false
 	for pause(ctx, e.Settings.ClaimEvery) {
-		err := e.claim(ctx)
+		more, err := e.claim(ctx)
+		for err == nil && more && e.crew.waitForRoom(ctx, e.Settings.ClaimEvery) {
+			more, err = e.claim(ctx)
+		}
 		if err != nil && !failing && ctx.Err() == nil {
 			e.Log.WarnContext(ctx, "sagas cannot be read; trying on", "error", err)
 		}
@@ -140,31 +106,27 @@ func (e *Engine) claimDue(ctx context.Context) {
 	}
 }
 
-func (e *Engine) claim(ctx context.Context) error {
-	room := 0
-	for room < e.Settings.ClaimBatch && e.reserve() {
-		room++
+// claim takes what is due, as much of it as there is room for, and tells whether
+// there may be more.
+func (e *Engine) claim(ctx context.Context) (more bool, err error) {
+	room := e.crew.bookForClaims(e.Settings.ClaimBatch)
+	if room == 0 {
+		return true, nil
 	}
-	claimed, err := []Saga(nil), error(nil)
-	if room > 0 {
-		claimed, err = e.Store.Claim(ctx, room, e.Settings.Lease)
-	}
-	for range room - len(claimed) {
-		<-e.slots
-	}
+	claimed, err := e.Store.Claim(ctx, room, e.Settings.Lease)
+	var held []Saga
 	for _, s := range claimed {
-		e.goOn(ctx, s)
+		if e.heldBack(s) {
+			held = append(held, s)
+		} else {
+			e.crew.drive(ctx, s)
+		}
 	}
-	return err
-}
-
-func (e *Engine) reserve() bool {
-	select {
-	case e.slots <- struct{}{}:
-		return true
-	default:
-		return false
+	e.crew.cancel(room - len(claimed) + len(held))
+	if err == nil && len(held) > 0 {
+		err = e.Store.Postpone(ctx, held, e.Settings.HeldFor)
 	}
+	return len(claimed) == room, err
 }
 
 // countUnfinished counts what is not finished.

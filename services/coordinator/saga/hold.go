@@ -17,7 +17,7 @@ import (
 type hold struct{ before atomic.Pointer[time.Time] }
 
 // holds tells whether what is due must not be done yet. The saga stays as it
-// is: no try is counted, and it is claimed again when its lease is over.
+// is: no try is counted, and it is claimed again later.
 func (h *hold) holds(d Definition, s Saga, due Due) bool {
 	step, ok := d.step(due.Step)
 	if !ok || !step.outside {
@@ -25,6 +25,18 @@ func (h *hold) holds(d Definition, s Saga, due Due) bool {
 	}
 	before := h.before.Load()
 	return before == nil || s.CreatedAt.Before(*before)
+}
+
+// heldBack tells whether a saga that has been claimed is to wait for the end of a
+// hold. Such sagas are put off, for longer than a lease: where there are many, to
+// claim them again and again would delay the others.
+func (e *Engine) heldBack(s Saga) bool {
+	d, ok := e.definitions[s.Definition]
+	if !ok || e.hold.before.Load() == nil {
+		return false
+	}
+	due := d.Due(s, e.Clock())
+	return (due.Op == Do || due.Op == Undo) && e.hold.holds(d, s, due)
 }
 
 // held asks the store once, for as long as a call may take, and tells whether

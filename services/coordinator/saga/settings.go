@@ -12,8 +12,10 @@ type Settings struct {
 	Lease       time.Duration // how long a saga in hand may show no sign of life
 	ClaimEvery  time.Duration
 	ClaimBatch  int
-	MaxInHand   int           // sagas driven at once; the others wait in the store
+	MaxInHand   int           // sagas driven at once
+	MaxWaiting  int           // sagas that wait in memory to be driven; the others wait in the store
 	HoldEvery   time.Duration // how often it is asked whether a hold has ended
+	HeldFor     time.Duration // how long a saga is left alone that a hold keeps from its next step
 	CountEvery  time.Duration // of the metric of what is not finished
 	KeepFor     time.Duration // after its end; longer than any backup that may be restored
 }
@@ -26,7 +28,9 @@ func DefaultSettings() Settings {
 		ClaimEvery:  200 * time.Millisecond,
 		ClaimBatch:  32,
 		MaxInHand:   64,
+		MaxWaiting:  512,
 		HoldEvery:   time.Second,
+		HeldFor:     30 * time.Second,
 		CountEvery:  5 * time.Second,
 		KeepFor:     35 * 24 * time.Hour,
 	}
@@ -43,6 +47,7 @@ func (s Settings) Validate() error {
 	check(s.CallTimeout > 0 && s.ClaimEvery > 0 && s.HoldEvery > 0 && s.CountEvery > 0, "intervals are positive")
 	check(s.Lease >= s.CallTimeout+time.Second, "a lease of %v does not outlast a call of %v and its storing", s.Lease, s.CallTimeout)
 	check(s.ClaimBatch >= 1 && s.MaxInHand >= s.ClaimBatch, "a batch of %d does not fit %d in hand", s.ClaimBatch, s.MaxInHand)
+	check(s.MaxWaiting >= 0 && s.HeldFor >= s.Lease, "%d cannot wait; held for %v is less than a lease", s.MaxWaiting, s.HeldFor)
 	check(s.KeepFor >= 24*time.Hour, "keys bind for 24 h, sagas are kept only %v", s.KeepFor)
 	return errors.Join(problems...)
 }

@@ -82,6 +82,9 @@ type Store interface {
 	// only, and makes them wake again after lease. Whoever had one before finds
 	// its version changed.
 	Claim(ctx context.Context, limit int, lease time.Duration) ([]Saga, error)
+	// Postpone makes those sagas wake after a while that still have their
+	// versions. Nothing else about them changes.
+	Postpone(ctx context.Context, sagas []Saga, wake time.Duration) error
 	// Advance makes those changes whose versions still match, and tells which
 	// did. An error leaves all of them open.
 	Advance(ctx context.Context, changes []Change) ([]bool, error)
