@@ -14,13 +14,14 @@ const abortPatience = time.Second
 // abort decides to abort and returns the answer that this means for the
 // request, and whether a new attempt may follow: not while a branch of this
 // one may be alive.
-func (s *Service) abort(ctx context.Context, tx Transaction, unsent bool, cause error) (again bool, answer error) {
+func (s *Service) abort(ctx context.Context, tx Transaction, of *request, unsent bool, cause error) (again bool, answer error) {
 	d := Decision{State: Aborted, Unsent: unsent}
 	vote := VoteOf(cause)
 	if vote == No {
 		d.Outcome = refused(cause)
 	}
 	r := s.finisher.decide(ctx, tx, d)
+	of.last = r
 	if !until(ctx, r.decided) {
 		return false, unfinishedAbort(cause)
 	}
@@ -39,7 +40,7 @@ func (s *Service) abort(ctx context.Context, tx Transaction, unsent bool, cause 
 	}
 	patience, cancel := context.WithTimeout(ctx, abortPatience)
 	defer cancel()
-	again = (vote == Again || mayHaveBroken(cause)) && until(patience, r.ended) && r.acknowledged
+	again = (vote == Again || mayHaveBroken(cause)) && until(patience, r.over.Done()) && r.acknowledged
 	return again, answer
 }
 

@@ -7,53 +7,51 @@ import (
 	"bookstore/services/kit/fault"
 )
 
-// begun is what a request finds under its key: an attempt of its own to
-// drive, or the outcome of an earlier one.
-type begun struct {
-	attempt Transaction
-	earlier *Latest
-}
-
-// begin claims a new attempt, or finds the outcome that stands. While another
-// request with the same key is running it waits for that one, until ctx ends.
-func (s *Service) begin(ctx context.Context, c Claim) (begun, error) {
-	n, waits := 1, false
-	tx, mine, err := s.claim(ctx, c, n)
-	for err == nil && !mine {
-		var latest *Latest
-		if latest, err = s.Store.Latest(ctx, c.Caller, c.Key); err != nil {
-			break
-		}
-		if latest == nil {
+// look finds what stands under a request's key: an earlier outcome, or nothing
+// that keeps it from claiming attempt n. While another request with the same key
+// is running it waits for that one, until ctx ends. n is the attempt to claim
+// first; refused tells that it has been tried, and was taken.
+func (s *Service) look(ctx context.Context, c Claim, n int, refused bool) (earlier *Latest, next int, err error) {
+	for waits := 0; ; waits++ {
+		latest, err := s.Store.Latest(ctx, c.Caller, c.Key)
+		switch {
+		case err != nil && waits > 0 && ctx.Err() != nil:
+			return nil, 0, stillRunning() // wherever in its wait the request ran out of time
+		case err != nil:
+			return nil, 0, err
+		case latest == nil && !refused:
+			return nil, n, nil
+		case latest == nil:
 			// Either nobody's: a participant was told about this gid (ask.go),
 			// and the next one is free. Or pruned this moment, and the first is.
 			if n++; n > 2 {
 				n = 1
 			}
-			if err = s.await(ctx, ActWait, ""); err == nil {
-				tx, mine, err = s.claim(ctx, c, n)
-			}
-			continue
+			return nil, n, s.await(ctx, waits, ActWait, "")
 		}
 		switch action := Look(*latest, c.RequestHash); action {
 		case ActAgain:
-			n, waits = max(n, latest.Attempt)+1, false // past the one tried last: that may be nobody's too
-			tx, mine, err = s.claim(ctx, c, n)
+			return nil, max(n, latest.Attempt) + 1, nil // past the one tried last: that may be nobody's too
 		case ActReplay:
-			return begun{earlier: latest}, nil
+			return latest, 0, nil
 		case ActReused:
-			return begun{}, fault.New(fault.IdempotencyKeyReused, "this Idempotency-Key belongs to another request")
+			return nil, 0, fault.New(fault.IdempotencyKeyReused, "this Idempotency-Key belongs to another request")
 		case ActDoubt:
-			return begun{}, fault.New(fault.OutcomeUnknown, "the outcome of this request needs an operator")
+			return nil, 0, fault.New(fault.OutcomeUnknown, "the outcome of this request needs an operator")
 		case ActTakeOver, ActWait:
-			waits = true
-			err = s.await(ctx, action, latest.GID)
+			if waits == 0 {
+				select {
+				case s.waiting <- struct{}{}:
+					defer func() { <-s.waiting }()
+				default:
+					return nil, 0, stillRunning()
+				}
+			}
+			if err := s.await(ctx, waits, action, latest.GID); err != nil {
+				return nil, 0, err
+			}
 		}
 	}
-	if err != nil && waits && ctx.Err() != nil {
-		err = stillRunning() // wherever in its wait the request ran out of time
-	}
-	return begun{attempt: tx}, err
 }
 
 // claim makes an attempt; its lease is in hand from here on.
@@ -67,15 +65,22 @@ func (s *Service) claim(ctx context.Context, c Claim, n int) (Transaction, bool,
 	return tx, mine, fault.Wrap("claim an attempt", err)
 }
 
-// await lets a little time pass, first seeing to it that an attempt whose
-// owner is gone gets to its end.
-func (s *Service) await(ctx context.Context, action Action, gid string) error {
+// longestPoll is the most that PollEvery is doubled.
+const longestPoll = 3
+
+// await lets a little time pass, the longer the more often it was called before,
+// first seeing to it that an attempt whose owner is gone gets to its end.
+func (s *Service) await(ctx context.Context, waits int, action Action, gid string) error {
 	if action == ActTakeOver {
-		if err := s.takeOver(ctx, gid); err != nil {
+		err := s.takeOver(ctx, gid)
+		switch {
+		case err != nil && ctx.Err() != nil:
+			return stillRunning()
+		case err != nil:
 			return err
 		}
 	}
-	if pause(ctx, s.settings.PollEvery) {
+	if pause(ctx, s.settings.PollEvery<<min(waits, longestPoll)) {
 		return nil
 	}
 	return stillRunning()

@@ -48,7 +48,7 @@ func (s *Service) CancelOrder(ctx context.Context, c CancelOrder) (Result, error
 	case c.Caller == "":
 		claim.Caller = customerCaller(order.CustomerID)
 	}
-	result, err := s.run(ctx, claim, order.bookIDs(), func(context.Context, Transaction) (work, error) {
+	result, err := s.run(ctx, claim, order.gives(), func(context.Context, Transaction) (work, error) {
 		return planCancel(order, s.Clock())
 	})
 	if err != nil && fault.KindOf(err) == fault.NotCancellable {
@@ -105,4 +105,13 @@ func (o Order) result() (Result, error) {
 		return Result{}, err
 	}
 	return outcome.answer(Payload{OrderID: o.ID})
+}
+
+// gives are the order's books, of which a cancel takes no copies.
+func (o Order) gives() []want {
+	wants := make([]want, len(o.Items))
+	for i, line := range o.Items {
+		wants[i] = want{book: line.BookID}
+	}
+	return wants
 }

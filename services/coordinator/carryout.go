@@ -15,7 +15,12 @@ func (f *finisher) carryOut(ctx context.Context, tx Transaction, r *run) {
 	errs := make([]error, len(tx.Branches))
 	var branches sync.WaitGroup
 	for i, name := range tx.Branches {
-		branches.Go(func() { errs[i] = f.tell(ctx, tx, name, r.state) })
+		branches.Go(func() {
+			errs[i] = f.tell(ctx, tx, name, r.state)
+			if name == BranchBooks && errs[i] == nil {
+				r.rowsFree()
+			}
+		})
 	}
 	branches.Wait()
 	done, ok := f.result(ctx, tx, r.state, errs)

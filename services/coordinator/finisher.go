@@ -33,13 +33,16 @@ type finisher struct {
 // run is one attempt on its way through the finisher.
 type run struct {
 	decided chan struct{} // closed when the decision is known, or given up
-	ended   chan struct{} // closed when every branch acknowledged, or given up
+	// rows ends when the books' rows are free: their branch acknowledged. over ends
+	// when every branch did, or was given up.
+	rows, over       context.Context
+	rowsFree, isOver context.CancelFunc
 
 	// Readable once decided is closed.
 	state State // Preparing means that the decision is not known
 	bound bool  // an outcome is stored with it
 
-	// Readable once ended is closed.
+	// Readable once over has ended.
 	acknowledged bool
 	lost         bool
 }
@@ -52,6 +55,13 @@ func newFinisher(d Dependencies, s Settings, l *leases) *finisher {
 		alive: alive, giveUp: giveUp,
 		finished: make(chan Finished, 1024), nothing: make(chan struct{}), recorded: make(chan struct{}),
 	}
+}
+
+func newRun() *run {
+	r := &run{state: Preparing, decided: make(chan struct{})}
+	r.over, r.isOver = context.WithCancel(context.Background())
+	r.rows, r.rowsFree = context.WithCancel(r.over)
+	return r
 }
 
 // decide makes a decision about an attempt and carries it out.
@@ -84,12 +94,12 @@ func (f *finisher) finish(ctx context.Context, tx Transaction) *run {
 // start runs the two steps of an attempt's end. The context keeps what the
 // request's carries (its id) but not its end.
 func (f *finisher) start(ctx context.Context, tx Transaction, decide func(context.Context, *run) bool) *run {
-	r := &run{state: Preparing, decided: make(chan struct{}), ended: make(chan struct{})}
+	r := newRun()
 	f.gate.Lock()
 	defer f.gate.Unlock()
 	if f.closed {
 		close(r.decided)
-		close(r.ended)
+		r.isOver()
 		return r
 	}
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
@@ -97,7 +107,7 @@ func (f *finisher) start(ctx context.Context, tx Transaction, decide func(contex
 	f.driving.Go(func() {
 		defer cancel()
 		defer release()
-		defer close(r.ended)
+		defer r.isOver()
 		if decide(ctx, r) {
 			f.carryOut(ctx, tx, r)
 		}

@@ -96,14 +96,6 @@ func addPrice(sum, price, quantity int64) (int64, bool) {
 	return sum + price*quantity, true
 }
 
-func (o Order) bookIDs() []int64 {
-	ids := make([]int64, len(o.Items))
-	for i, line := range o.Items {
-		ids[i] = line.BookID
-	}
-	return ids
-}
-
 // cancelled is the order as it will be once it is cancelled. Clocks of two
 // instances differ: it is never updated before it was made.
 func (o Order) cancelled(at time.Time) Order {

@@ -70,7 +70,7 @@ func (s *Service) PlaceOrder(ctx context.Context, p PlaceOrder) (Result, error) 
 		Branches:    []string{BranchBooks, BranchOrders},
 		Payload:     Payload{OrderID: id},
 	}
-	return s.run(ctx, claim, p.Request.bookIDs(), func(ctx context.Context, tx Transaction) (work, error) {
+	return s.run(ctx, claim, p.Request.wants(), func(ctx context.Context, tx Transaction) (work, error) {
 		return s.planPlace(ctx, tx.Payload.OrderID, p.Request)
 	})
 }

@@ -85,3 +85,11 @@ func (r OrderRequest) bookIDs() []int64 {
 	}
 	return ids
 }
+
+func (r OrderRequest) wants() []want {
+	wants := make([]want, len(r.Items))
+	for i, item := range r.Items {
+		wants[i] = want{book: item.BookID, copies: item.Quantity}
+	}
+	return wants
+}

@@ -35,6 +35,7 @@ type Service struct {
 	leases   *leases
 	finisher *finisher
 	turns    *turns
+	waiting  chan struct{} // holds one for each request that waits for another with its key
 
 	stopping  sync.Once
 	stopLoops context.CancelFunc
@@ -52,7 +53,7 @@ func New(d Dependencies, s Settings) (*Service, error) {
 	held := newLeases()
 	return &Service{
 		Dependencies: d, settings: s, leases: held, finisher: newFinisher(d, s, held),
-		turns: newTurns(s.MaxInFlight, s.MaxPerBook),
+		turns: newTurns(s.MaxInFlight, s.MaxPerBook, s.MaxQueued), waiting: make(chan struct{}, s.MaxQueued),
 	}, nil
 }
 

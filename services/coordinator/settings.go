@@ -20,6 +20,7 @@ type Settings struct {
 	TakeOverLimit  int // attempts in hand at which no more are taken over
 	MaxInFlight    int // requests worked on at once; the others wait their turn
 	MaxPerBook     int // of those, about one book: one that holds its row, the others to come next
+	MaxQueued      int // requests that wait in one queue, or for others with their keys
 
 	Retention time.Duration // how long ended attempts are kept (coordinatorpg/prune.go)
 
@@ -58,6 +59,7 @@ func DefaultSettings(owner string) Settings {
 		TakeOverLimit:  256,
 		MaxInFlight:    32,
 		MaxPerBook:     4,
+		MaxQueued:      512,
 		Retention:      35 * 24 * time.Hour,
 		CheckoutTime:   15 * time.Minute,
 		ApprovalTime:   7 * 24 * time.Hour,
@@ -81,6 +83,7 @@ func (s Settings) Validate() error {
 	check(s.Lease+s.TakeOverEvery < doubtLimit, "lease %v and take-over every %v leave no time to finish within %v", s.Lease, s.TakeOverEvery, doubtLimit)
 	check(s.TakeOverBatch >= 1 && s.TakeOverLimit >= s.TakeOverBatch, "a batch of %d does not fit a limit of %d", s.TakeOverBatch, s.TakeOverLimit)
 	check(s.MaxInFlight >= 1 && s.MaxPerBook >= 1, "at least one request at once, not %d, %d", s.MaxInFlight, s.MaxPerBook)
+	check(s.MaxQueued >= 1, "a queue of %d holds nobody", s.MaxQueued)
 	check(s.Retention > keyBinding && s.Retention >= markersKept+markersLag,
 		"attempts kept for %v may be gone before the markers of their branches (%v)", s.Retention, markersKept+markersLag)
 	check(s.CheckoutTime > 0 && s.ApprovalTime > 0 && s.ReturnTime > 0, "a saga needs time")
