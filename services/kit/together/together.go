@@ -43,7 +43,8 @@ type asked[Q, A any] struct {
 
 // New makes a group. call answers all questions in their order, or none. Its
 // context carries what the first caller's does, but not its end. apart tells an
-// error that one of the questions may be to blame for: each is asked alone then.
+// error that one of the questions may be to blame for: the call is made for each
+// half of them then, at once, until only who is to blame is left with it.
 func New[Q, A any](call func(context.Context, []Q) ([]A, error), apart func(error) bool) *Group[Q, A] {
 	return &Group[Q, A]{call: call, apart: apart, turns: make(chan struct{}, lanes)}
 }
@@ -100,13 +101,23 @@ func (g *Group[Q, A]) send(ctx context.Context) {
 	if n == 0 {
 		return
 	}
+	g.answer(ctx, all)
+}
+
+// answer makes the call, and where it fails for what may be in one question, for
+// both halves: one bad question costs the others two calls more on average, and
+// a few in a row at most.
+func (g *Group[Q, A]) answer(ctx context.Context, all []*asked[Q, A]) {
 	err := g.ask(ctx, all)
+	if err != nil && len(all) > 1 && g.apart(err) {
+		var half sync.WaitGroup
+		half.Go(func() { g.answer(ctx, all[len(all)/2:]) })
+		g.answer(ctx, all[:len(all)/2])
+		half.Wait()
+		return
+	}
 	for _, one := range all {
-		if err != nil && n > 1 && g.apart(err) {
-			one.err = g.ask(ctx, []*asked[Q, A]{one})
-		} else {
-			one.err = err
-		}
+		one.err = err
 		close(one.answered)
 	}
 }

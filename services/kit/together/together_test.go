@@ -41,6 +41,13 @@ func (c *counter) double(_ context.Context, numbers []int) ([]int, error) {
 	return out, nil
 }
 
+// made are the calls so far.
+func (c *counter) made() [][]int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Clone(c.calls)
+}
+
 func (c *counter) group() *together.Group[int, int] {
 	return together.New(c.double, func(err error) bool { return errors.Is(err, errBad) })
 }
@@ -93,15 +100,63 @@ func TestAHangingCallHoldsUpNobodyForLong(t *testing.T) {
 			})
 		}
 		synctest.Wait()
-		if len(c.calls) != 2 {
-			t.Errorf("nobody waited: %v", c.calls)
+		if calls := c.made(); len(calls) != 2 {
+			t.Errorf("nobody waited: %v", calls)
 		}
 		<-time.After(time.Second)
 		synctest.Wait()
-		if len(c.calls) != 3 || len(c.calls[2]) != 8 {
-			t.Errorf("called for %v", c.calls)
+		if calls := c.made(); len(calls) != 3 || len(calls[2]) != 8 {
+			t.Errorf("called for %v", calls)
 		}
 		close(c.open)
 		asking.Wait()
+	})
+}
+
+// A bad question among many costs the others a few calls in a row, not one for
+// each of them.
+func TestABadQuestionDelaysNobodyForLong(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const took = 5 * time.Millisecond
+		hold := make(chan struct{})
+		first := true
+		var mu sync.Mutex
+		g := together.New(func(_ context.Context, numbers []int) ([]int, error) {
+			mu.Lock()
+			waits := first
+			first = false
+			mu.Unlock()
+			if waits {
+				<-hold
+			}
+			<-time.After(took)
+			if slices.Contains(numbers, 13) {
+				return nil, errBad
+			}
+			return numbers, nil
+		}, func(err error) bool { return errors.Is(err, errBad) })
+		var asking sync.WaitGroup
+		ask := func(n int) {
+			asking.Go(func() {
+				got, err := g.Do(t.Context(), n)
+				if bad := n == 13; bad != errors.Is(err, errBad) || !bad && got != n {
+					t.Errorf("%d: %d, %v", n, got, err)
+				}
+			})
+		}
+		ask(0)
+		synctest.Wait()
+		began := time.Now()
+		ask(1) // the other lane
+		for n := 10; n < 10+64; n++ {
+			ask(n)
+		}
+		synctest.Wait()
+		close(hold)
+		asking.Wait()
+		if waited := time.Since(began); waited > 9*took {
+			t.Errorf("it took %v, one call takes %v", waited, took)
+		}
 	})
 }
