@@ -31,7 +31,7 @@ type inLine struct {
 	since time.Time
 }
 
-func newCrew(s Settings, alive context.Context, do func(context.Context, Saga)) *crew {
+func newCrew(alive context.Context, s Settings, do func(context.Context, Saga)) *crew {
 	return &crew{
 		do: do, alive: alive, atOnce: s.MaxInHand, most: s.MaxInHand + s.MaxWaiting, patient: s.Lease / 2,
 		roomy: make(chan struct{}, 1),

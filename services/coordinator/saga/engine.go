@@ -55,7 +55,7 @@ func NewEngine(o Options) (*Engine, error) {
 	}
 	e.alive, e.giveUp = context.WithCancel(context.Background())
 	e.writer = newWriter(e.alive, o.Store)
-	e.crew = newCrew(o.Settings, e.alive, e.drive)
+	e.crew = newCrew(e.alive, o.Settings, e.drive)
 	return e, nil
 }
 
