@@ -24,7 +24,7 @@ select ` + columns + ` from b, s`
 
 // Create implements books.Store.
 func (s *Store) Create(ctx context.Context, draft books.Draft) (books.Book, error) {
-	book, err := insert(ctx, s.db(), draft)
+	book, err := s.insert(ctx, draft)
 	if err != nil {
 		return books.Book{}, entryFault("add book", err)
 	}

@@ -60,7 +60,7 @@ const lockNotAvailable = "55P03"
 var errHeld = errors.New("the key is held by a running request")
 
 func (s *Store) onceNow(ctx context.Context, key books.Key, work books.Work) (outcome books.Outcome, replayed bool, err error) {
-	err = pg.InTx(ctx, s.pool, func(tx pgx.Tx) error {
+	err = s.slots.InTx(ctx, func(tx pgx.Tx) error {
 		claimed, err := claim(ctx, tx, key)
 		switch {
 		case err != nil:

@@ -36,6 +36,7 @@ type runner interface {
 // Store is books.Store over a pool or, inside Once, over one transaction.
 type Store struct {
 	pool     *pgxpool.Pool
+	slots    *pg.Slots    // for what may wait for rows that others hold
 	replicas *pg.Replicas // nil: all is read from the leader
 	tx       pgx.Tx       // nil outside Once
 }
@@ -43,15 +44,21 @@ type Store struct {
 var _ books.Store = (*Store)(nil)
 
 // New makes a store. The pool need not be connected yet.
-func New(pool *pgxpool.Pool) *Store { return &Store{pool: pool} }
+func New(pool *pgxpool.Pool) *Store { return &Store{pool: pool, slots: pg.NewSlots(pool)} }
+
+// Sharing is the store with changes that take their connections from slots that
+// others, who use the same pool, take theirs from.
+func (s *Store) Sharing(slots *pg.Slots) *Store {
+	return &Store{pool: s.pool, slots: slots, replicas: s.replicas}
+}
 
 // WithReplicas is the store with lists read from replicas.
 func (s *Store) WithReplicas(replicas *pg.Replicas) *Store {
-	return &Store{pool: s.pool, replicas: replicas}
+	return &Store{pool: s.pool, slots: s.slots, replicas: replicas}
 }
 
-// db runs single statements, which are transactions of their own unless the
-// store is inside one.
+// db runs single statements that wait for nobody's rows, which are transactions
+// of their own unless the store is inside one.
 func (s *Store) db() runner {
 	if s.tx != nil {
 		return s.tx
@@ -64,5 +71,19 @@ func (s *Store) inTx(ctx context.Context, fn func(pgx.Tx) error) error {
 	if s.tx != nil {
 		return fn(s.tx)
 	}
-	return pg.InTx(ctx, s.pool, fn)
+	return s.slots.InTx(ctx, fn)
+}
+
+// insert adds a book, by a single statement: another insert of the same ISBN is
+// waited for.
+func (s *Store) insert(ctx context.Context, d books.Draft) (books.Book, error) {
+	if s.tx != nil {
+		return insert(ctx, s.tx, d)
+	}
+	conn, release, err := s.slots.Acquire(ctx)
+	if err != nil {
+		return books.Book{}, err
+	}
+	defer release()
+	return insert(ctx, conn, d)
 }

@@ -3,11 +3,12 @@ package pg
 import (
 	"context"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
 // Slots hand out a pool's connections to those who may all come to wait for
-// rows that others hold: branches that are prepared, steps of sagas. A quarter
+// rows that others hold: branches to be prepared, steps of sagas, edits. A quarter
 // of the pool is kept for whoever lets go of such rows. All who use a pool have
 // to share its slots: two of them with three quarters each would leave nothing.
 type Slots struct {
@@ -35,4 +36,14 @@ func (s *Slots) Acquire(ctx context.Context) (conn *pgxpool.Conn, release func()
 		conn.Release() // the pool closes a connection that is not idle
 		<-s.taken
 	}, nil
+}
+
+// InTx is InTx on a connection of a slot.
+func (s *Slots) InTx(ctx context.Context, fn func(pgx.Tx) error) error {
+	conn, release, err := s.Acquire(ctx)
+	if err != nil {
+		return err
+	}
+	defer release()
+	return InTx(ctx, conn, fn)
 }

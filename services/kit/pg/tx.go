@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
 
 	"bookstore/services/kit/fault"
 )
@@ -17,12 +16,17 @@ import (
 // whether or not the client is still there.
 const finishTimeout = 5 * time.Second
 
+// beginner is a pool or a connection.
+type beginner interface {
+	Begin(ctx context.Context) (pgx.Tx, error)
+}
+
 // InTx runs fn in a transaction: committed when fn returns nil, else rolled
 // back and fn's error returned. It is the one function that owns begin and
 // commit. A commit whose answer did not come is OutcomeUnknown, never an error
 // that says "no".
-func InTx(ctx context.Context, pool *pgxpool.Pool, fn func(pgx.Tx) error) (err error) {
-	tx, err := pool.Begin(ctx)
+func InTx(ctx context.Context, on beginner, fn func(pgx.Tx) error) (err error) {
+	tx, err := on.Begin(ctx)
 	if err != nil {
 		return Fault("begin", err)
 	}
