@@ -31,6 +31,12 @@ func GID(caller, key string, attempt int) string {
 // requestHash tells two requests under one Idempotency-Key apart. It is taken
 // over what the request means (kind and decoded fields), not over its bytes:
 // white space and the order of members do not make another request.
+//
+// This is version 1 of the hash. Stored hashes are compared with those of
+// requests repeated up to 24 hours later, to coordinators that may be newer: a
+// body that was valid before must keep its hash. So a new member of a request
+// goes behind the others, with omitempty. A version 2 would have to be longer
+// than 32 bytes, and Look would have to compare each hash by its version.
 func requestHash(kind Kind, request any) []byte {
 	body, err := json.Marshal(request)
 	if err != nil {

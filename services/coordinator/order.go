@@ -47,12 +47,16 @@ type Quote struct {
 	Currency       string `json:"currency"`
 }
 
-// newOrder prices a request. It refuses orders in more than one currency and
-// totals that are more than one payment may be.
+// newOrder prices a request. It refuses orders in more than one currency, at
+// other prices than the customer named, and totals that are more than one
+// payment may be.
 func newOrder(id string, r OrderRequest, quotes []Quote, now time.Time) (Order, error) {
 	priced := make(map[int64]Quote, len(quotes))
 	for _, q := range quotes {
 		priced[q.BookID] = q
+	}
+	if err := pricesMet(r.Items, priced); err != nil {
+		return Order{}, err
 	}
 	at := now.UTC().Truncate(time.Microsecond)
 	o := Order{ID: id, CustomerID: r.CustomerID, Status: StatusPlaced, CreatedAt: at, UpdatedAt: at, Version: 1}
@@ -76,6 +80,28 @@ func newOrder(id string, r OrderRequest, quotes []Quote, now time.Time) (Order, 
 		o.Items = append(o.Items, Line{BookID: q.BookID, Title: q.Title, Quantity: item.Quantity, UnitPriceCents: q.UnitPriceCents})
 	}
 	return o, nil
+}
+
+// pricesMet refuses items whose price is another one than the customer named,
+// all of them, with the prices that stand.
+func pricesMet(items []RequestItem, priced map[int64]Quote) error {
+	var fields []fault.Field
+	var books []map[string]any
+	for i, item := range items {
+		q, ok := priced[item.BookID]
+		if !ok || item.UnitPriceCents == nil || *item.UnitPriceCents == q.UnitPriceCents {
+			continue
+		}
+		fields = append(fields, problem(fmt.Sprintf("items[%d].unitPriceCents", i), "price_changed", "the price is %d now", q.UnitPriceCents))
+		books = append(books, map[string]any{"bookId": q.BookID, "unitPriceCents": q.UnitPriceCents})
+	}
+	if len(fields) == 0 {
+		return nil
+	}
+	return &fault.Error{
+		Kind: fault.PriceNotMet, Message: "the price is another one now: nothing was bought",
+		Fields: fields, Details: map[string]any{"books": books},
+	}
 }
 
 func mixedCurrencies(item int, got, want string) error {

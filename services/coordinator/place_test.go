@@ -76,6 +76,56 @@ func TestARefusedOrderChangesNothingAndStaysRefused(t *testing.T) {
 	}
 }
 
+// Whoever names the price that was shown pays that price or buys nothing.
+func TestANamedPriceIsPaidOrNothingIsBought(t *testing.T) {
+	t.Parallel()
+	s := open(t, options{})
+	a, b := s.book("A", 1000, 5), s.book("B", 500, 5)
+	at := func(priceA, priceB string) string {
+		return fmt.Sprintf(`{"customerId":"c-1","items":[{"bookId":%d,"quantity":1,"unitPriceCents":%s},{"bookId":%d,"quantity":1,"unitPriceCents":%s}]}`, a, priceA, b, priceB)
+	}
+	s.order("shown", at("1000", "500")).want(t, http.StatusCreated, "")
+	s.exec(s.books, "UPDATE books SET price_cents = 9999 WHERE id = $1", a)
+	refused := s.order("old", at("1000", "500")).want(t, http.StatusConflict, "price_changed")
+	if want := fmt.Sprintf(`"books":[{"bookId":%d,"unitPriceCents":9999}]`, a); !strings.Contains(refused.text, want) || !strings.Contains(refused.text, `"items[0].unitPriceCents"`) {
+		t.Errorf("the refusal does not tell the price that stands: %s", refused.text)
+	}
+	if n := s.number(s.transactions, "SELECT count(*) FROM transactions WHERE idempotency_key = $1", s.key("old")); n != 1 {
+		t.Errorf("%d attempts were made at a price that was not met", n)
+	}
+	again := s.order("old", at("1000", "500")).want(t, http.StatusConflict, "price_changed")
+	if again.header.Get("Idempotent-Replayed") != "true" {
+		t.Error("the refusal is not bound to its key")
+	}
+	s.order("new", at("9999", "null")).want(t, http.StatusCreated, "")
+	s.order("unnamed", fmt.Sprintf(`{"customerId":"c-1","items":[{"bookId":%d,"quantity":1}]}`, a)).want(t, http.StatusCreated, "")
+	for _, bad := range []string{"-1", "100000001"} {
+		s.order("bad", at(bad, "500")).want(t, http.StatusUnprocessableEntity, "invalid_field")
+	}
+	s.settled()
+	if s.stock(a) != 2 || s.stock(b) != 3 {
+		t.Errorf("stock %d and %d", s.stock(a), s.stock(b))
+	}
+}
+
+// A price that moves after it was compared is compared again before anything is sold at it.
+func TestANamedPriceHoldsUntilTheBranchIsPrepared(t *testing.T) {
+	t.Parallel()
+	var s *shop
+	var once sync.Once
+	var a int64
+	s = open(t, options{books: faults{prepare: func(coordinator.Message) error {
+		once.Do(func() { s.exec(s.books, "UPDATE books SET price_cents = 9999 WHERE id = $1", a) })
+		return nil
+	}}})
+	a = s.book("A", 1000, 5)
+	s.order("k", fmt.Sprintf(`{"customerId":"c-1","items":[{"bookId":%d,"quantity":1,"unitPriceCents":1000}]}`, a)).want(t, http.StatusConflict, "price_changed")
+	s.settled()
+	if s.stock(a) != 5 {
+		t.Errorf("stock %d", s.stock(a))
+	}
+}
+
 func TestBadOrdersAreRefusedBeforeAnythingHappens(t *testing.T) {
 	t.Parallel()
 	s := open(t, options{})

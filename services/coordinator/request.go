@@ -20,6 +20,8 @@ type OrderRequest struct {
 type RequestItem struct {
 	BookID   int64 `json:"bookId"`
 	Quantity int64 `json:"quantity"`
+	// UnitPriceCents is the price that the customer was shown; nil accepts any.
+	UnitPriceCents *int64 `json:"unitPriceCents,omitempty"`
 }
 
 // Validate reports every problem of the request at once, each with the field
@@ -69,6 +71,9 @@ func itemProblems(items []RequestItem) []fault.Field {
 		}
 		if item.Quantity < 1 || item.Quantity > limits.Quantity {
 			problems = append(problems, problem(fmt.Sprintf("items[%d].quantity", i), "out_of_range", "from 1 to %d", limits.Quantity))
+		}
+		if price := item.UnitPriceCents; price != nil && (*price < 0 || *price > limits.Price) {
+			problems = append(problems, problem(fmt.Sprintf("items[%d].unitPriceCents", i), "out_of_range", "from 0 to %d", limits.Price))
 		}
 	}
 	return problems

@@ -349,6 +349,30 @@ func (s *shop) stream(location, after string, seen func(id string)) {
 	}
 }
 
+func TestACheckoutAtANamedPriceBeginsOnlyAtThatPrice(t *testing.T) {
+	t.Parallel()
+	s := open(t, options{})
+	b := s.book("A", 9999, 5)
+	post := func(key string, price int) answer {
+		return s.send(http.MethodPost, s.url+"/checkouts", fmt.Sprintf(`{"customerId":"c-1","items":[{"bookId":%d,"quantity":1,"unitPriceCents":%d}],
+			"payment":{"method":"card","token":"tok_ok"}}`, b, price), "Idempotency-Key", s.key(key))
+	}
+	for i := range 2 {
+		a := post("old", 1000).want(t, http.StatusConflict, "price_changed")
+		if replayed := a.header.Get("Idempotent-Replayed") == "true"; replayed != (i == 1) || !strings.Contains(a.text, `"unitPriceCents":9999`) {
+			t.Errorf("replayed: %v, %s", replayed, a.text)
+		}
+	}
+	begun := post("new", 9999).want(t, http.StatusAccepted, "")
+	if v := s.ended(begun.header.Get("Location")); v.State != saga.Completed {
+		t.Errorf("ended as %+v", v)
+	}
+	s.sagasSettled()
+	if s.stock(b) != 4 {
+		t.Errorf("stock %d", s.stock(b))
+	}
+}
+
 func TestBadCheckoutsAreRefusedAndRefusalsStay(t *testing.T) {
 	t.Parallel()
 	s := open(t, options{})

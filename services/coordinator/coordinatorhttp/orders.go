@@ -17,8 +17,9 @@ type orderRequest struct {
 }
 
 type requestItem struct {
-	BookID   int64 `json:"bookId"`
-	Quantity int64 `json:"quantity"`
+	BookID         int64  `json:"bookId"`
+	Quantity       int64  `json:"quantity"`
+	UnitPriceCents *int64 `json:"unitPriceCents"`
 }
 
 func (r orderRequest) domain() coordinator.OrderRequest {

@@ -27,7 +27,7 @@ func TestLimitsAreTheServices(t *testing.T) {
 			keyword, want = "maxLength", limits.Title
 		case name == "quantity" && order:
 			keyword, want = "maximum", limits.Quantity
-		case name == "priceCents":
+		case name == "priceCents", name == "unitPriceCents" && schema == "#/components/schemas/OrderItem":
 			keyword, want = "maximum", limits.Price
 		case name == "totalCents":
 			keyword, want = "maximum", limits.Total
