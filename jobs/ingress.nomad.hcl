@@ -117,8 +117,9 @@ job "ingress" {
           kill_timeout = "20s"
 
           resources {
-            cpu    = 280
-            memory = 256
+            cpu = 280
+            # It holds up to a megabyte of each body until the gateway has refused it.
+            memory = 368
           }
         }
       }

@@ -75,7 +75,8 @@ func TestPathsHaveOneSpelling(t *testing.T) {
 	}
 }
 
-// Unfinished bodies of a megabyte, by the hundred, to whatever path, leave the gateways' memory as it was, and others are served.
+// Unfinished bodies of a megabyte, by the hundred, to whatever path, leave the gateways' memory as it was, others are
+// served, and the ingress, which holds such a body until it is refused, is rid of their connections soon.
 func TestUnfinishedBodiesTakeNoMemory(t *testing.T) {
 	c := shop(t)
 	part := strings.Repeat("x", 900_000)
@@ -101,6 +102,15 @@ func TestUnfinishedBodiesTakeNoMemory(t *testing.T) {
 		if a := c.do(t, call{method: "GET", path: limited}); a.status != http.StatusOK {
 			t.Errorf("%q: another is answered %v", head, a)
 		}
+		eventually(t, 15*time.Second, "the ingress has closed the connections of unfinished bodies", func(ctx context.Context) error {
+			ingress, err := measuredAt(ctx, t, "ingress", "envoy")
+			for _, s := range ingress {
+				if open := s.sum("envoy_http_downstream_cx_active", `envoy_http_conn_manager_prefix="ingress_upstream_8080"`); open > 32 {
+					err = fmt.Errorf("%.0f are open", open)
+				}
+			}
+			return err
+		})
 	}
 }
 
