@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"time"
 
+	"bookstore/services/kit/dial"
 	"bookstore/services/kit/fault"
 )
 
@@ -31,7 +32,7 @@ type upstreamAnswer struct {
 // upstream, and a connection per request in flight.
 func transport() *http.Transport {
 	return &http.Transport{
-		DialContext:         (&net.Dialer{Timeout: time.Second, KeepAlive: 15 * time.Second}).DialContext,
+		DialContext:         dial.Dialer(time.Second).DialContext,
 		MaxIdleConns:        512,
 		MaxIdleConnsPerHost: 256,
 		IdleConnTimeout:     30 * time.Second,

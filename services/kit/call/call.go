@@ -18,12 +18,14 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"bookstore/services/kit/dial"
 	"bookstore/services/kit/fault"
 	"bookstore/services/kit/origin"
 )
 
 const (
 	defaultTimeout = 5 * time.Second
+	connectTimeout = time.Second
 	idleTimeout    = 30 * time.Second
 	idleConns      = 128
 	largestAnswer  = 8 << 20
@@ -61,7 +63,10 @@ func New(baseURL string, o Options) *Client {
 		timeout:     o.Timeout,
 		metrics:     newMetrics(o.Registry),
 		http: &http.Client{
-			Transport:     &http.Transport{MaxIdleConns: idleConns, MaxIdleConnsPerHost: idleConns, IdleConnTimeout: idleTimeout},
+			Transport: &http.Transport{
+				DialContext:  dial.Dialer(connectTimeout).DialContext,
+				MaxIdleConns: idleConns, MaxIdleConnsPerHost: idleConns, IdleConnTimeout: idleTimeout,
+			},
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
 	}

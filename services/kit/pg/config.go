@@ -19,6 +19,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"bookstore/services/kit/config"
+	"bookstore/services/kit/dial"
 	"bookstore/services/kit/meshtls"
 )
 
@@ -66,7 +67,8 @@ func (c Config) ConnConfig() (*pgx.ConnConfig, error) {
 	}
 	cfg.ConnectTimeout = connectTimeout
 	cfg.ValidateConnect = requireLeader
-	cfg.DialFunc = dialer().DialContext
+	cfg.DialFunc = dial.Dialer(connectTimeout).DialContext
+	cfg.Tracer = newBounds("", nil)
 	if err := c.refresh(cfg, ""); err != nil {
 		return nil, err
 	}

@@ -13,7 +13,7 @@ import (
 // there yet: connections are made when asked for, each to whichever member
 // takes writes at that moment. name shows as application_name and as the
 // pool's label; reg may be nil.
-func Open(ctx context.Context, c Config, name string, reg *prometheus.Registry) (*pgxpool.Pool, error) {
+func Open(ctx context.Context, c Config, name string, reg *prometheus.Registry, opts ...Option) (*pgxpool.Pool, error) {
 	cfg, err := pgxpool.ParseConfig(c.DSN.Reveal())
 	if err != nil {
 		return nil, fmt.Errorf("open pool %s: %w", name, c.Validate())
@@ -23,7 +23,10 @@ func Open(ctx context.Context, c Config, name string, reg *prometheus.Registry) 
 	if cfg.MaxConns < 1 {
 		cfg.MaxConns = 8
 	}
-	w := &watch{config: c, turn: newTurn()}
+	w := &watch{config: c, turn: newTurn(), bounds: newBounds(name, reg)}
+	for _, o := range opts {
+		o(w)
+	}
 	w.keep(cfg)
 	cfg.ConnConfig.ValidateConnect = requireLeader
 	pool, err := pgxpool.NewWithConfig(ctx, cfg)

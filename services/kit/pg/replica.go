@@ -46,7 +46,7 @@ type sighting struct {
 }
 
 // openReplica makes the pool of one member.
-func openReplica(c Config, m member, name string) (*replica, error) {
+func openReplica(c Config, m member, name string, b *bounds) (*replica, error) {
 	cfg, err := pgxpool.ParseConfig(c.DSN.Reveal())
 	if err != nil {
 		return nil, c.Validate()
@@ -55,7 +55,7 @@ func openReplica(c Config, m member, name string) (*replica, error) {
 	cfg.ConnConfig.RuntimeParams["default_transaction_read_only"] = "on"
 	cfg.MaxConns = c.ReadConns + 1
 	c.MembersFile = "" // it is this member, whatever the list says
-	w := &watch{config: c, turn: newTurn(), only: &m}
+	w := &watch{config: c, turn: newTurn(), bounds: b, only: &m}
 	w.keep(cfg)
 	pool, err := pgxpool.NewWithConfig(context.Background(), cfg)
 	if err != nil {

@@ -39,6 +39,7 @@ type Replicas struct {
 	name   string
 	leader *pgxpool.Pool
 	reads  *prometheus.CounterVec
+	bounds *bounds
 	looks  sync.WaitGroup
 
 	mu      sync.Mutex
@@ -53,7 +54,7 @@ type Replicas struct {
 // file. reg may be nil.
 func OpenReplicas(c Config, leader *pgxpool.Pool, name string, reg *prometheus.Registry) *Replicas {
 	r := &Replicas{
-		config: c, name: name, leader: leader, members: map[member]*replica{},
+		config: c, name: name, leader: leader, bounds: newBounds(name+" replicas", reg), members: map[member]*replica{},
 		reads: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "db_reads_total", Help: "Reads that may lag, by the role of the member that answered.",
 		}, []string{"from"}),
@@ -118,7 +119,7 @@ func (r *Replicas) follow(list []member) error {
 		if r.members[at] != nil {
 			continue
 		}
-		m, err := openReplica(r.config, at, r.name)
+		m, err := openReplica(r.config, at, r.name, r.bounds)
 		if err != nil {
 			return err
 		}

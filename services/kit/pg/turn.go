@@ -63,20 +63,20 @@ func (t *turn) lose() {
 	t.mu.Unlock()
 }
 
-// end is the only hook of pgx that hears of a failed attempt too: a tracer. It
-// traces nothing else.
-type end struct{ turn *turn }
+// attempt is a connection's tracer: the only hook of pgx that hears of a failed
+// attempt to connect too.
+type attempt struct {
+	*bounds
 
-func (e end) TraceConnectStart(ctx context.Context, _ pgx.TraceConnectStartData) context.Context {
+	turn *turn
+}
+
+// TraceConnectStart leaves the bound to ConnectTimeout.
+func (attempt) TraceConnectStart(ctx context.Context, _ pgx.TraceConnectStartData) context.Context {
 	return ctx
 }
 
-func (e end) TraceConnectEnd(_ context.Context, data pgx.TraceConnectEndData) {
-	e.turn.give(data.Err, pauseAfterFailure)
+// TraceConnectEnd ends the turn.
+func (a attempt) TraceConnectEnd(_ context.Context, data pgx.TraceConnectEndData) {
+	a.turn.give(data.Err, pauseAfterFailure)
 }
-
-func (e end) TraceQueryStart(ctx context.Context, _ *pgx.Conn, _ pgx.TraceQueryStartData) context.Context {
-	return ctx
-}
-
-func (e end) TraceQueryEnd(context.Context, *pgx.Conn, pgx.TraceQueryEndData) {}

@@ -15,6 +15,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"bookstore/services/kit/dial"
 	"bookstore/services/kit/fault"
 )
 
@@ -28,6 +29,7 @@ type watch struct {
 	reset      atomic.Pointer[func()] // the pool's Reset
 	leader     atomic.Pointer[string] // the member that took the last connection: asked first
 	turn       *turn
+	bounds     *bounds
 	scouts     scouts // look for the leader once it is lost
 
 	looked      atomic.Int64           // when the credentials were last looked at, Unix milliseconds
@@ -45,6 +47,7 @@ func (w *watch) keep(cfg *pgxpool.Config) {
 	cfg.MaxConnIdleTime = 5 * time.Minute
 	cfg.PingTimeout = time.Second
 	cfg.ConnConfig.ConnectTimeout = connectTimeout
+	cfg.ConnConfig.Tracer = w.bounds
 	cfg.BeforeConnect = w.beforeConnect
 	cfg.ShouldPing = w.shouldPing
 	cfg.PrepareConn = w.acquired
@@ -74,7 +77,7 @@ func (w *watch) beforeConnect(ctx context.Context, cfg *pgx.ConnConfig) error {
 		}
 		setMembers(cfg, hosts(cfg), leader)
 	}
-	cfg.Tracer = end{w.turn}
+	cfg.Tracer = attempt{w.bounds, w.turn}
 	g := &guard{generation: w.generation.Load(), watch: w}
 	cfg.DialFunc = g.dial
 	cfg.AfterConnect = g.connected
@@ -166,7 +169,7 @@ func (g *guard) dial(ctx context.Context, network, address string) (net.Conn, er
 		}
 		return nil, errNoCancel
 	}
-	conn, err := dialer().DialContext(ctx, network, address)
+	conn, err := dial.Dialer(connectTimeout).DialContext(ctx, network, address)
 	if err != nil {
 		return nil, err
 	}
@@ -230,11 +233,4 @@ func requireLeader(_ context.Context, conn *pgconn.PgConn) error {
 		return fmt.Errorf("not the leader: in_hot_standby=%q default_transaction_read_only=%q", standby, readOnly)
 	}
 	return nil
-}
-
-func dialer() *net.Dialer {
-	return &net.Dialer{
-		Timeout:         connectTimeout,
-		KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 5 * time.Second, Interval: time.Second, Count: 3},
-	}
 }

@@ -17,6 +17,7 @@ import (
 	goredis "github.com/redis/go-redis/v9"
 	"github.com/redis/go-redis/v9/maintnotifications"
 
+	"bookstore/services/kit/dial"
 	"bookstore/services/kit/meshtls"
 )
 
@@ -167,7 +168,7 @@ func (c Config) connect(members []string) *goredis.ClusterClient {
 
 // dial reads the mesh authority for every connection: it rotates.
 func (c Config) dial(ctx context.Context, network, addr string) (net.Conn, error) {
-	plain := &net.Dialer{Timeout: dialTimeout}
+	plain := dial.Dialer(dialTimeout)
 	if c.CAFile == "" {
 		return plain.DialContext(ctx, network, addr)
 	}

@@ -104,14 +104,19 @@ func (i *Instance) Database(t testing.TB, migrations fs.FS) *pgxpool.Pool {
 	return Pool(t, i.DSN(t, migrations))
 }
 
-// Pool opens a pool as a service does and closes it with the test.
+// Pool opens a pool as a service does and closes it with the test, which fails
+// when anything but itself made a call without a deadline.
 func Pool(t testing.TB, dsn string) *pgxpool.Pool {
 	t.Helper()
-	pool, err := pg.Open(context.Background(), pg.Config{DSN: config.Secret(dsn), MaxConns: 16}, name(t), nil)
+	u := &unbounded{}
+	pool, err := pg.Open(context.Background(), pg.Config{DSN: config.Secret(dsn), MaxConns: 16}, name(t), nil, pg.OnUnbounded(u.note))
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(pool.Close)
+	t.Cleanup(func() {
+		pool.Close()
+		u.judge(t)
+	})
 	return pool
 }
 
