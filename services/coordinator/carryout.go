@@ -29,10 +29,7 @@ func (f *finisher) carryOut(ctx context.Context, tx Transaction, r *run) {
 	}
 	timer()
 	r.acknowledged, r.lost = true, done.State == Heuristic
-	select {
-	case f.finished <- done:
-	case <-f.alive.Done():
-	}
+	f.enqueue(done)
 }
 
 // result sums up what the branches said; false means that some never did.
@@ -80,6 +77,7 @@ func (f *finisher) tell(ctx context.Context, tx Transaction, branch string, stat
 	m := tx.message(branch)
 	for tries := 1; ; tries++ {
 		err := f.tellOnce(ctx, m, state)
+		f.leases.progress(tx.GID)
 		if err == nil || fault.KindOf(err) == fault.Lost {
 			return err
 		}
@@ -111,6 +109,8 @@ func (f *finisher) annotate(ctx context.Context, gid, branch string, tries int, 
 		return
 	}
 	note := Notes{branch: {LastError: string(fault.KindOf(cause))}}
+	ctx, cancel := context.WithTimeout(ctx, f.settings.StoreTimeout)
+	defer cancel()
 	if err := f.store.Annotate(ctx, gid, note); err != nil {
 		f.log.WarnContext(ctx, "note not written", "gid", gid, "error", err)
 	}

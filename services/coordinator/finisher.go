@@ -115,13 +115,16 @@ func (f *finisher) start(ctx context.Context, tx Transaction, decide func(contex
 	return r
 }
 
-// settle asks the store until the decision is known. It has no deadline of
-// its own: a statement that waits for a standby must not be cancelled, or
-// the decision could be seen here and be lost with the leader.
+// settle asks the store until the decision is known. Each try has a deadline:
+// a leader that vanished never answers. A statement that waits for a standby is
+// not cancelled by that: the connection is given up on this side alone
+// (kit/pg), PostgreSQL goes on waiting, and the next try, a write, is answered
+// only once what it finds is safe too.
 func (f *finisher) settle(ctx context.Context, tx Transaction, d Decision, r *run) {
 	timer := f.metrics.phase("decide")
 	for tries := 1; ; tries++ {
-		state, bound, err := f.store.Decide(ctx, tx.GID, f.settings.Owner, d)
+		state, bound, err := f.decideOnce(ctx, tx.GID, d)
+		f.leases.progress(tx.GID)
 		if err == nil {
 			r.state, r.bound = state, bound
 			timer()
@@ -139,6 +142,12 @@ func (f *finisher) settle(ctx context.Context, tx Transaction, d Decision, r *ru
 	}
 }
 
+func (f *finisher) decideOnce(ctx context.Context, gid string, d Decision) (State, bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, f.settings.StoreTimeout)
+	defer cancel()
+	return f.store.Decide(ctx, gid, f.settings.Owner, d)
+}
+
 // stop waits for what is in hand until ctx ends, then gives the rest up for
 // others to take over at once.
 func (f *finisher) stop(ctx context.Context) {
@@ -151,7 +160,7 @@ func (f *finisher) stop(ctx context.Context) {
 	<-f.recorded
 	over()
 	f.giveUp()
-	if left := f.leases.held(0); len(left) > 0 {
+	if left := f.leases.all(); len(left) > 0 {
 		f.log.WarnContext(ctx, "leaving transactions to the other coordinators", "count", len(left))
 		release, cancel := context.WithTimeout(context.WithoutCancel(ctx), f.settings.Lease)
 		defer cancel()

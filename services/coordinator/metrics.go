@@ -19,6 +19,7 @@ type Metrics struct {
 	oldest     prometheus.Gauge
 	heuristic  prometheus.Gauge
 	inHand     prometheus.Gauge
+	stalled    prometheus.Gauge
 }
 
 // NewMetrics registers the coordinator's metrics.
@@ -58,8 +59,11 @@ func NewMetrics(registry prometheus.Registerer) *Metrics {
 		inHand: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "twopc_in_hand", Help: "Attempts that this instance is driving.",
 		}),
+		stalled: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "twopc_stalled", Help: "Attempts in hand that make no progress: their leases are not renewed, for others to take them over.",
+		}),
 	}
-	registry.MustRegister(m.attempts, m.answers, m.phases, m.contended, m.lost, m.takenOver, m.asked,
+	registry.MustRegister(m.stalled, m.attempts, m.answers, m.phases, m.contended, m.lost, m.takenOver, m.asked,
 		m.unfinished, m.oldest, m.heuristic, m.inHand)
 	return m
 }

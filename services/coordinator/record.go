@@ -1,6 +1,9 @@
 package coordinator
 
-import "time"
+import (
+	"context"
+	"time"
+)
 
 // gather is how long the recorder waits for others after the first: nobody
 // waits for it but a repeat of the request.
@@ -57,7 +60,7 @@ func (f *finisher) rest(batch []Finished) []Finished {
 
 func (f *finisher) recordAll(batch []Finished) {
 	for tries := 1; ; tries++ {
-		err := f.store.Finish(f.alive, batch)
+		err := f.recordOnce(batch)
 		if err == nil {
 			break
 		}
@@ -68,5 +71,23 @@ func (f *finisher) recordAll(batch []Finished) {
 	}
 	for _, done := range batch {
 		f.leases.drop(done.GID)
+	}
+}
+
+func (f *finisher) recordOnce(batch []Finished) error {
+	ctx, cancel := context.WithTimeout(f.alive, f.settings.StoreTimeout)
+	defer cancel()
+	return f.store.Finish(ctx, batch)
+}
+
+// enqueue hands an ended attempt to the recorder. It waits for nobody: where
+// the recorder cannot write, the queue fills, and who is waiting for the
+// attempt's answer must not wait for that. The row is taken over then.
+func (f *finisher) enqueue(done Finished) {
+	select {
+	case f.finished <- done:
+	default:
+		f.leases.drop(done.GID)
+		f.log.Warn("too many finished transactions to record: leaving one to be taken over", "gid", done.GID)
 	}
 }

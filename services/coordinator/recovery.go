@@ -25,7 +25,7 @@ func (s *Service) takeOver(ctx context.Context, gid string) error {
 	if gid == "" && s.leases.count() >= s.settings.TakeOverLimit {
 		return nil
 	}
-	claimed, err := s.Store.TakeOver(ctx, s.settings.Owner, gid, s.settings.TakeOverBatch)
+	claimed, err := s.lapsed(ctx, gid)
 	if err != nil {
 		return err
 	}
@@ -38,7 +38,17 @@ func (s *Service) takeOver(ctx context.Context, gid string) error {
 	return nil
 }
 
+// lapsed claims lapsed attempts. Those that are claimed by a call without an
+// answer lapse again.
+func (s *Service) lapsed(ctx context.Context, gid string) ([]Transaction, error) {
+	ctx, cancel := context.WithTimeout(ctx, s.settings.StoreTimeout)
+	defer cancel()
+	return s.Store.TakeOver(ctx, s.settings.Owner, gid, s.settings.TakeOverBatch)
+}
+
 func (s *Service) countUnfinished(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, s.settings.StoreTimeout)
+	defer cancel()
 	counts, err := s.Store.Unfinished(ctx)
 	if err == nil {
 		s.Metrics.showUnfinished(counts)
@@ -46,12 +56,13 @@ func (s *Service) countUnfinished(ctx context.Context) error {
 	return err
 }
 
-// renew keeps the leases of what is in hand. Most attempts are over before
-// their lease needs it.
+// renew keeps the leases of what is in hand and makes progress. Most attempts
+// are over before their lease needs it.
 func (s *Service) renew(ctx context.Context) {
 	for pause(ctx, s.settings.RenewEvery) {
 		s.Metrics.inHand.Set(float64(s.leases.count()))
-		gids := s.leases.held(s.settings.RenewEvery / 2)
+		gids, stalled := s.leases.due(s.settings.RenewEvery/2, s.settings.Stall)
+		s.Metrics.stalled.Set(float64(stalled))
 		if len(gids) == 0 {
 			continue
 		}

@@ -12,9 +12,11 @@ type Settings struct {
 	AttemptTimeout time.Duration // from claim to decision
 	MaxAttempts    int           // of one request, when prices move or rows are locked
 	CallTimeout    time.Duration // of one call to a participant
+	StoreTimeout   time.Duration // of one try of a call to the store that no request waits for
 	PollEvery      time.Duration // of a request that waits for another under its key
 	Lease          time.Duration // how long an instance may be silent
 	RenewEvery     time.Duration
+	Stall          time.Duration // without progress, after which a lease is not renewed any more
 	TakeOverEvery  time.Duration
 	TakeOverBatch  int
 	TakeOverLimit  int // attempts in hand at which no more are taken over
@@ -51,9 +53,11 @@ func DefaultSettings(owner string) Settings {
 		AttemptTimeout: 3 * time.Second,
 		MaxAttempts:    3,
 		CallTimeout:    1500 * time.Millisecond,
+		StoreTimeout:   5 * time.Second,
 		PollEvery:      30 * time.Millisecond,
 		Lease:          time.Second,
 		RenewEvery:     300 * time.Millisecond,
+		Stall:          4 * time.Second,
 		TakeOverEvery:  500 * time.Millisecond,
 		TakeOverBatch:  32,
 		TakeOverLimit:  256,
@@ -80,6 +84,9 @@ func (s Settings) Validate() error {
 	check(s.PollEvery > 0 && s.RenewEvery > 0 && s.TakeOverEvery > 0, "intervals are positive")
 	check(3*s.RenewEvery <= s.Lease, "a lease of %v does not survive two missed renewals every %v", s.Lease, s.RenewEvery)
 	check(s.CallTimeout < s.AttemptTimeout, "a call of %v leaves no time in an attempt of %v", s.CallTimeout, s.AttemptTimeout)
+	check(s.StoreTimeout > 0, "a call to the store needs time, not %v", s.StoreTimeout)
+	check(s.Stall > s.AttemptTimeout && s.Stall > s.CallTimeout,
+		"an attempt of %v with calls of %v makes progress too rarely for a stall after %v", s.AttemptTimeout, s.CallTimeout, s.Stall)
 	check(s.Lease+s.TakeOverEvery < doubtLimit, "lease %v and take-over every %v leave no time to finish within %v", s.Lease, s.TakeOverEvery, doubtLimit)
 	check(s.TakeOverBatch >= 1 && s.TakeOverLimit >= s.TakeOverBatch, "a batch of %d does not fit a limit of %d", s.TakeOverBatch, s.TakeOverLimit)
 	check(s.MaxInFlight >= 1 && s.MaxPerBook >= 1, "at least one request at once, not %d, %d", s.MaxInFlight, s.MaxPerBook)

@@ -108,6 +108,8 @@ type options struct {
 	orders   faults
 	servers  map[string]*pgtest.Instance // by service; the tests' common one where there is none
 	closed   bool                        // no coordinator yet: begin starts one
+	// transactions is another way to the coordinator's database than the shop's own.
+	transactions *pgxpool.Pool
 }
 
 // database makes the database of a service.
@@ -195,6 +197,9 @@ func (s *shop) coordinator(owner string, o *options) *coordinator.Service {
 	settings := coordinator.DefaultSettings(owner)
 	if o.times != nil {
 		o.times(&settings)
+	}
+	if o.transactions != nil {
+		s.transactions = o.transactions
 	}
 	sagas := s.sagas(books, orders, o)
 	s.metrics = prometheus.NewRegistry()
@@ -421,12 +426,18 @@ func (s *shop) settled() {
 
 func (s *shop) eventually(what string, holds func() bool) {
 	s.t.Helper()
-	deadline, tick := time.After(15*time.Second), time.NewTicker(20*time.Millisecond)
+	s.until(15*time.Second, what, holds)
+}
+
+// until polls until the condition holds.
+func (s *shop) until(limit time.Duration, what string, holds func() bool) {
+	s.t.Helper()
+	deadline, tick := time.After(limit), time.NewTicker(20*time.Millisecond)
 	defer tick.Stop()
 	for !holds() {
 		select {
 		case <-deadline:
-			s.t.Fatalf("not within 15 s: %s", what)
+			s.t.Fatalf("not within %s: %s", limit, what)
 		case <-tick.C:
 		}
 	}

@@ -21,6 +21,8 @@ const (
 	late = time.Second
 	// most is how many rows a statement reads or deletes.
 	most = 5000
+	// statementTimeout is of one statement: the leader may be gone.
+	statementTimeout = 5 * time.Second
 	// atOnce is how many books are announced together.
 	atOnce = 256
 )
@@ -91,6 +93,8 @@ group by book_id`
 // left are the books of rows that are older than age; more tells that there may
 // be further ones.
 func (r *Relay) left(ctx context.Context, age time.Duration) (floors []coherence.Floor, more bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, statementTimeout)
+	defer cancel()
 	rows, err := r.pool.Query(ctx, selectLeft, age, most)
 	if err != nil {
 		return nil, false, pg.Fault("read the outbox", err)
@@ -146,9 +150,16 @@ func (r *Relay) drop(ctx context.Context) error { return r.delete(ctx, deleteAny
 // delete repeats a statement that deletes up to most rows until it finds fewer.
 func (r *Relay) delete(ctx context.Context, sql string, args ...any) error {
 	for {
-		tag, err := r.pool.Exec(ctx, sql, args...)
-		if err != nil || tag.RowsAffected() < most {
+		n, err := r.deleteOnce(ctx, sql, args...)
+		if err != nil || n < most {
 			return pg.Fault("clear the outbox", err)
 		}
 	}
+}
+
+func (r *Relay) deleteOnce(ctx context.Context, sql string, args ...any) (int64, error) {
+	ctx, cancel := context.WithTimeout(ctx, statementTimeout)
+	defer cancel()
+	tag, err := r.pool.Exec(ctx, sql, args...)
+	return tag.RowsAffected(), err
 }

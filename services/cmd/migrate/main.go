@@ -73,7 +73,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 	if err := awaitLeader(ctx, s, log); err != nil {
 		return err
 	}
-	changes, err := patroni.Declare(ctx, s.connect, patroni.Databases(), patroni.Guests(), passwords)
+	changes, err := declare(ctx, s, passwords)
 	for _, change := range changes {
 		log.Info("declared", "change", change)
 	}
@@ -88,6 +88,15 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 		log.Info("schema is up to date", "database", database.Name, "applied", applied)
 	}
 	return nil
+}
+
+// declareTimeout bounds what makes databases and roles: a few short statements.
+const declareTimeout = time.Minute
+
+func declare(ctx context.Context, s settings, passwords map[string]string) ([]string, error) {
+	ctx, cancel := context.WithTimeout(ctx, declareTimeout)
+	defer cancel()
+	return patroni.Declare(ctx, s.connect, patroni.Databases(), patroni.Guests(), passwords)
 }
 
 // connect opens a superuser's connection to the named database on the leader.

@@ -27,7 +27,7 @@ var _ coordinator.Store = (*Store)(nil)
 // New makes a store that gives out leases and deadlines as s says.
 func New(pool *pgxpool.Pool, s coordinator.Settings) *Store {
 	return &Store{
-		pool: pool, claims: newWrites(pool, "", s.AttemptTimeout), decisions: newWrites(pool, gateSQL, 0),
+		pool: pool, claims: newWrites(pool, "", s.AttemptTimeout), decisions: newWrites(pool, gateSQL, s.StoreTimeout),
 		lease: s.Lease, timeout: s.AttemptTimeout,
 	}
 }

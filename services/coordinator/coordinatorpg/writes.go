@@ -25,15 +25,13 @@ type line struct {
 	add func(*pgx.Batch) // queues the statement, with what reads its answer
 }
 
-// newWrites limits a transaction to timeout; 0: it is never cancelled. Each
-// begins with first, unless that is empty.
+// newWrites limits a transaction to timeout: then its connection is given up,
+// which cancels nothing in PostgreSQL. Each begins with first, unless that is
+// empty.
 func newWrites(pool *pgxpool.Pool, first string, timeout time.Duration) writes {
 	send := func(ctx context.Context, lines []line) ([]struct{}, error) {
-		if timeout > 0 {
-			limited, cancel := context.WithTimeout(ctx, timeout)
-			defer cancel()
-			ctx = limited
-		}
+		ctx, cancel := context.WithTimeout(ctx, timeout)
+		defer cancel()
 		// In this order, two transactions wait for each other's rows in no circle.
 		inOrder := slices.SortedFunc(slices.Values(lines), func(a, b line) int { return strings.Compare(a.gid, b.gid) })
 		batch := &pgx.Batch{}

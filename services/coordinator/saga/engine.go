@@ -54,7 +54,7 @@ func NewEngine(o Options) (*Engine, error) {
 		e.definitions[d.Name] = d
 	}
 	e.alive, e.giveUp = context.WithCancel(context.Background())
-	e.writer = newWriter(e.alive, o.Store)
+	e.writer = newWriter(e.alive, o.Store, o.Settings.StoreTimeout)
 	e.crew = newCrew(e.alive, o.Settings, e.drive)
 	return e, nil
 }
@@ -113,7 +113,7 @@ func (e *Engine) claim(ctx context.Context) (more bool, err error) {
 	if room == 0 {
 		return true, nil
 	}
-	claimed, err := e.Store.Claim(ctx, room, e.Settings.Lease)
+	claimed, err := e.claimOnce(ctx, room)
 	var held []Saga
 	for _, s := range claimed {
 		if e.heldBack(s) {
@@ -124,18 +124,41 @@ func (e *Engine) claim(ctx context.Context) (more bool, err error) {
 	}
 	e.crew.cancel(room - len(claimed) + len(held))
 	if err == nil && len(held) > 0 {
-		err = e.Store.Postpone(ctx, held, e.Settings.HeldFor)
+		err = e.postpone(ctx, held)
 	}
 	return len(claimed) == room, err
+}
+
+// claimOnce claims sagas. Those that a call without an answer has claimed are
+// claimed again when their lease is over.
+func (e *Engine) claimOnce(ctx context.Context, room int) ([]Saga, error) {
+	ctx, cancel := context.WithTimeout(ctx, e.Settings.StoreTimeout)
+	defer cancel()
+	return e.Store.Claim(ctx, room, e.Settings.Lease)
+}
+
+// postpone leaves sagas alone that a hold keeps from their next step.
+func (e *Engine) postpone(ctx context.Context, held []Saga) error {
+	ctx, cancel := context.WithTimeout(ctx, e.Settings.StoreTimeout)
+	defer cancel()
+	return e.Store.Postpone(ctx, held, e.Settings.HeldFor)
+}
+
+// countOnce shows what is not finished.
+func (e *Engine) countOnce(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, e.Settings.StoreTimeout)
+	defer cancel()
+	counts, err := e.Store.Unfinished(ctx)
+	if err == nil {
+		e.Metrics.showUnfinished(e.Definitions, counts)
+	}
+	return err
 }
 
 // countUnfinished counts what is not finished.
 func (e *Engine) countUnfinished(ctx context.Context) {
 	for pause(ctx, e.Settings.CountEvery) {
-		counts, err := e.Store.Unfinished(ctx)
-		if err == nil {
-			e.Metrics.showUnfinished(e.Definitions, counts)
-		} else if ctx.Err() == nil {
+		if err := e.countOnce(ctx); err != nil && ctx.Err() == nil {
 			e.Log.WarnContext(ctx, "sagas not counted", "error", err)
 		}
 	}

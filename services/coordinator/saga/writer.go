@@ -3,6 +3,7 @@ package saga
 import (
 	"context"
 	"sync"
+	"time"
 
 	"bookstore/services/kit/fault"
 )
@@ -12,6 +13,7 @@ import (
 // would pay for a round trip and a flush of its own.
 type writer struct {
 	store   Store
+	timeout time.Duration // of one statement
 	alive   context.Context
 	changes chan pending
 	over    chan struct{} // closed when nothing is taken in any more
@@ -34,8 +36,8 @@ const (
 	mostAtOne = 128
 )
 
-func newWriter(alive context.Context, store Store) *writer {
-	return &writer{store: store, alive: alive, changes: make(chan pending), over: make(chan struct{})}
+func newWriter(alive context.Context, store Store, timeout time.Duration) *writer {
+	return &writer{store: store, timeout: timeout, alive: alive, changes: make(chan pending), over: make(chan struct{})}
 }
 
 func (w *writer) start() {
@@ -51,8 +53,9 @@ func (w *writer) stop() {
 }
 
 // advance hands a change in and waits for it. Once handed in, a change is made
-// whether or not ctx ends: a statement that may wait for a standby is never
-// cancelled.
+// whether or not ctx ends. A statement without an answer within the time-out
+// leaves open whether it is made; its connection is given up, and PostgreSQL
+// goes on with it, for a wait for a standby must not be cancelled.
 func (w *writer) advance(ctx context.Context, c Change) (bool, error) {
 	done := make(chan result, 1)
 	select {
@@ -100,7 +103,9 @@ func (w *writer) writeBatch(batch []pending) {
 	for i, p := range batch {
 		changes[i] = p.change
 	}
-	applied, err := w.store.Advance(w.alive, changes)
+	ctx, cancel := context.WithTimeout(w.alive, w.timeout)
+	defer cancel()
+	applied, err := w.store.Advance(ctx, changes)
 	for i, p := range batch {
 		p.done <- result{applied: err == nil && applied[i], err: err}
 	}

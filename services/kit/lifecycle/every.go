@@ -7,7 +7,9 @@ import (
 )
 
 // Every makes a part that does something again and again, with a pause between.
-// A failure is logged and tried again after the next pause.
+// A failure is logged and tried again after the next pause. Its context ends
+// with the service: do bounds each call that it makes, for one that hangs would
+// be the last.
 func Every(name string, pause time.Duration, log *slog.Logger, do func(ctx context.Context) error) Part {
 	return Throughout(name, func(ctx context.Context) {
 		for wait(ctx, pause) {

@@ -20,6 +20,8 @@ import (
 const (
 	firstBackoff = 100 * time.Millisecond
 	lastBackoff  = 2 * time.Second
+	// startupTimeout is of one try of Startup: what it asks may be gone.
+	startupTimeout = 10 * time.Second
 )
 
 // Part is something that works beside the requests, such as a scanner. Start
@@ -37,7 +39,8 @@ type Options struct {
 	Addr string // host:port; port 0 picks a free one
 	Log  *slog.Logger
 	Gate *Gate
-	// Startup is retried with growing pauses until it returns nil; nil has
+	// Startup is retried with growing pauses until it returns nil, each try with
+	// a deadline; nil has
 	// nothing to wait for. A dependency that is away delays readiness and
 	// never ends the process.
 	Startup         func(ctx context.Context) error
@@ -110,7 +113,7 @@ func (r *run) startup(ctx context.Context) bool {
 		return ctx.Err() == nil
 	}
 	for pause := firstBackoff; ; pause = min(2*pause, lastBackoff) {
-		err := r.Startup(ctx)
+		err := r.tryStartup(ctx)
 		if err == nil {
 			return ctx.Err() == nil
 		}
@@ -119,6 +122,12 @@ func (r *run) startup(ctx context.Context) bool {
 			return false
 		}
 	}
+}
+
+func (r *run) tryStartup(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, startupTimeout)
+	defer cancel()
+	return r.Startup(ctx)
 }
 
 // stop closes the gate, serves on for the drain delay, lets requests in flight

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -22,10 +23,16 @@ import (
 //go:embed track.sql
 var trackSQL string
 
+// migrateTimeout bounds all of a database's migrations: one may build an index
+// of a large table.
+const migrateTimeout = 30 * time.Minute
+
 // Migrate brings the database of conn up to the newest of the migrations and
 // returns how many it applied. An advisory lock makes several callers take
 // turns. migrations holds NNNNN_name.sql files at its root; they only go up.
 func Migrate(ctx context.Context, conn *pgx.ConnConfig, migrations fs.FS) (applied int, err error) {
+	ctx, cancel := context.WithTimeout(ctx, migrateTimeout)
+	defer cancel()
 	db := stdlib.OpenDB(*conn)
 	defer db.Close() //nolint:errcheck // the migrations are committed or not by then
 	// The lock is tried for once a second, for five minutes.

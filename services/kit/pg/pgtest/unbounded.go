@@ -2,6 +2,7 @@ package pgtest
 
 import (
 	"fmt"
+	"path"
 	"runtime"
 	"strings"
 	"sync"
@@ -20,7 +21,7 @@ type unbounded struct {
 func (u *unbounded) note(call string, stack []runtime.Frame) {
 	var trace strings.Builder
 	for _, frame := range stack {
-		if strings.HasSuffix(frame.File, "_test.go") || strings.HasPrefix(frame.Function, "bookstore/services/kit/pg/pgtest.") {
+		if strings.HasSuffix(frame.File, "_test.go") || ofTests(frame.Function) {
 			return
 		}
 		fmt.Fprintf(&trace, "\n\t%s %s:%d", frame.Function, frame.File, frame.Line)
@@ -30,6 +31,12 @@ func (u *unbounded) note(call string, stack []runtime.Frame) {
 	if len(u.calls) < 5 {
 		u.calls = append(u.calls, call+trace.String())
 	}
+}
+
+// ofTests tells whether a function is of a package for tests, such as pgtest.
+func ofTests(function string) bool {
+	pkg, _, _ := strings.Cut(path.Base(function), ".")
+	return strings.HasSuffix(pkg, "test")
 }
 
 func (u *unbounded) judge(t testing.TB) {
