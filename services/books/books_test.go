@@ -12,52 +12,6 @@ import (
 
 var now = time.Date(2026, 11, 22, 0, 0, 0, 0, time.UTC)
 
-func TestNormaliseISBN(t *testing.T) {
-	cases := map[string]struct {
-		isbn string
-		ok   bool
-	}{
-		"0141439580":           {"0141439580", true},
-		"0-14-143958-0":        {"0141439580", true},
-		"978 0 14 143958 7":    {"9780141439587", true},
-		"141439580":            {"0141439580", true}, // a spreadsheet ate the zero
-		"2005018":              {"0002005018", true},
-		"080442957X":           {"080442957X", true},
-		"0-8044-2957-x":        {"080442957X", true},
-		"0141439581":           {"", false},
-		"9780141439588":        {"", false},
-		"1234567890128":        {"", false}, // a good EAN but no book's
-		"01414395X0":           {"", false},
-		"X141439580":           {"", false},
-		"":                     {"", false},
-		"123":                  {"", false},
-		"97801414395870":       {"", false},
-		"٠١٤١٤٣٩٥٨٠":           {"", false},
-		"0141439580; drop all": {"", false},
-	}
-	for text, want := range cases {
-		isbn, ok := books.NormaliseISBN(text)
-		if ok != want.ok || (ok && isbn != want.isbn) {
-			t.Errorf("%q: got %q %v, want %q %v", text, isbn, ok, want.isbn, want.ok)
-		}
-	}
-}
-
-// FuzzNormaliseISBN holds: no panic, and what is accepted is in normal form.
-func FuzzNormaliseISBN(f *testing.F) {
-	f.Add("0-14-143958-0")
-	f.Add("9780141439587")
-	f.Fuzz(func(t *testing.T, text string) {
-		isbn, ok := books.NormaliseISBN(text)
-		if !ok {
-			return
-		}
-		if again, ok := books.NormaliseISBN(isbn); !ok || again != isbn {
-			t.Errorf("%q became %q, which became %q", text, isbn, again)
-		}
-	})
-}
-
 func draft() books.Draft {
 	return books.Draft{
 		Entry: books.Entry{
@@ -100,6 +54,10 @@ func TestCheckKeepsTheBounds(t *testing.T) {
 		"overfull":        {func(d *books.Draft) { d.Quantity = 1e6 + 1 }, "quantity out_of_range"},
 		"longest title":   {func(d *books.Draft) { d.Title = strings.Repeat("€", 500) }, ""},
 		"title too long":  {func(d *books.Draft) { d.Title = strings.Repeat("€", 501) }, "title too_long"},
+		"no year":         {func(d *books.Draft) { d.PublishedYear = new(0) }, "publishedYear out_of_range"},
+		"before Christ":   {func(d *books.Draft) { d.PublishedYear = new(-1) }, ""},
+		"no ISBN":         {func(d *books.Draft) { d.ISBN = "0000000000" }, "isbn check_digit"},
+		"no ISBN-13":      {func(d *books.Draft) { d.ISBN = "0000000000000" }, "isbn check_digit"},
 		"title with NUL":  {func(d *books.Draft) { d.Title = "a\x00" }, "title nul_character"},
 		"title not UTF-8": {func(d *books.Draft) { d.Title = "a\xff" }, "title invalid_utf8"},
 		"author too long": {func(d *books.Draft) { d.Authors = []string{strings.Repeat("x", 201)} }, "authors[0] too_long"},
@@ -125,6 +83,28 @@ func TestCheckKeepsTheBounds(t *testing.T) {
 				t.Errorf("got %q, want %q", got, c.want)
 			}
 		})
+	}
+}
+
+func TestAllThatIsShownCanBeSeen(t *testing.T) {
+	for _, text := range []string{
+		"", " ", "\u00a0", "\u3000", "\u200b", "\ufeff", "\u00ad", "\u200e\u200f", "\u202a\u202c", "\u2066\u2069", "\u2060",
+		"\u180e", "\u3164", "\u2800", "\u115f\u1160", "\ufe0f", "\u034f", "\U000e0020", " \u200b\t\ufeff\n", "\x01",
+	} {
+		d := draft()
+		d.Title = text
+		d.Authors = []string{"Jane Austen", text}
+		_, err := d.Check(now)
+		if err == nil || len(fault.As(err).Fields) != 2 {
+			t.Errorf("%q: got %v", text, err)
+		}
+	}
+	for _, text := range []string{"1984", "?", "…", "Ω", "\u7d05\u6a13\u5922", "สี่แผ่นดิน", "می\u200cخواهم", "👩\u200d👩", "e\u0301", "\u200eשלום"} {
+		d := draft()
+		d.Title, d.Authors = text, []string{text}
+		if got, err := d.Check(now); err != nil || got.Title != text {
+			t.Errorf("%q: got %v", text, err)
+		}
 	}
 }
 

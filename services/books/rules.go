@@ -12,7 +12,9 @@ import (
 
 	"bookstore/services/kit/fault"
 	"bookstore/services/shop/currency"
+	"bookstore/services/shop/isbn"
 	"bookstore/services/shop/limits"
+	"bookstore/services/shop/text"
 )
 
 // The bounds of a book's fields; lengths are in characters.
@@ -67,16 +69,16 @@ func (e Entry) check(now time.Time, p *problems) Entry {
 		checkSourceID(p, e.SourceID)
 	}
 	if e.ISBN != "" {
-		isbn, ok := NormaliseISBN(e.ISBN)
+		number, ok := isbn.Normalise(e.ISBN)
 		if !ok {
 			p.addf("isbn", "check_digit", "must be an ISBN of 10 or 13 digits with a right check digit")
 		}
-		e.ISBN = isbn
+		e.ISBN = number
 	}
 	checkText(p, "title", e.Title, limits.Title)
 	checkAuthors(p, e.Authors)
-	if e.PublishedYear != nil && (*e.PublishedYear < firstYear || *e.PublishedYear > now.Year()+yearsAhead) {
-		p.addf("publishedYear", "out_of_range", "must be %d to %d", firstYear, now.Year()+yearsAhead)
+	if year := e.PublishedYear; year != nil && (*year < firstYear || *year > now.Year()+yearsAhead || *year == 0) {
+		p.addf("publishedYear", "out_of_range", "must be %d to %d and not 0, which no calendar has", firstYear, now.Year()+yearsAhead)
 	}
 	e.Language = checkLanguage(p, e.Language)
 	switch {
@@ -102,15 +104,15 @@ func checkAuthors(p *problems, authors []string) {
 	}
 }
 
-func checkText(p *problems, field, text string, limit int) {
+func checkText(p *problems, field, value string, limit int) {
 	switch {
-	case !utf8.ValidString(text):
+	case !utf8.ValidString(value):
 		p.addf(field, "invalid_utf8", "must be UTF-8")
-	case strings.ContainsRune(text, 0):
+	case strings.ContainsRune(value, 0):
 		p.addf(field, "nul_character", "NUL characters are not allowed")
-	case strings.TrimSpace(text) == "":
-		p.addf(field, "required", "must not be empty")
-	case utf8.RuneCountInString(text) > limit:
+	case !text.Visible(value):
+		p.addf(field, "required", "must have a visible character")
+	case utf8.RuneCountInString(value) > limit:
 		p.addf(field, "too_long", "may have %d characters", limit)
 	}
 }

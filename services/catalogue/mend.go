@@ -6,6 +6,9 @@ import (
 	"strings"
 
 	"golang.org/x/text/language"
+
+	"bookstore/services/shop/isbn"
+	"bookstore/services/shop/text"
 )
 
 // mend fills the entry from the file's columns and notes every repair.
@@ -40,49 +43,15 @@ func (e *Entry) mend(column func(string) string) {
 // mendISBN restores up to three leading zeros, which programs that take an ISBN-10 for a
 // number lose. More than three would leave a number so short that the check digit, right
 // by chance once in eleven, is no proof. What does not check is dropped, never guessed.
-func mendISBN(raw string) (isbn string, zeros, dropped bool) {
+func mendISBN(raw string) (number string, zeros, dropped bool) {
 	if raw = strings.TrimSpace(raw); raw == "" {
 		return "", false, false
 	}
-	s := strings.ToUpper(strings.NewReplacer("-", "", " ", "").Replace(raw))
-	padded := s
-	if len(s) >= 7 && len(s) < 10 {
-		padded = strings.Repeat("0", 10-len(s)) + s
-	}
-	if !validISBN(padded) {
+	number, ok := isbn.Normalise(raw)
+	if !ok {
 		return "", false, true
 	}
-	return padded, padded != s, false
-}
-
-// validISBN verifies form and check digit: ISO 2108, modulo 11 for ten characters and
-// modulo 10 with weights 1 and 3 for thirteen.
-func validISBN(s string) bool {
-	switch len(s) {
-	case 10:
-		sum := 0
-		for i := range len(s) {
-			d := int(s[i] - '0')
-			if i == 9 && s[i] == 'X' {
-				d = 10
-			} else if s[i] < '0' || s[i] > '9' {
-				return false
-			}
-			sum += (10 - i) * d
-		}
-		return sum%11 == 0 && sum > 0
-	case 13:
-		sum := 0
-		for i := range len(s) {
-			if s[i] < '0' || s[i] > '9' {
-				return false
-			}
-			sum += int(s[i]-'0') * (1 + 2*(i%2))
-		}
-		return sum%10 == 0 && (strings.HasPrefix(s, "978") || strings.HasPrefix(s, "979"))
-	default:
-		return false
-	}
+	return number, len(number) > len(strings.NewReplacer("-", "", " ", "").Replace(raw)), false
 }
 
 // decimalYear is a year as people and spreadsheets write it: 2008, 2008.0, -750.
@@ -145,7 +114,7 @@ func splitAuthors(raw string) (authors []string, more int, changed bool) {
 	seen := map[string]bool{}
 	for name := range strings.SplitSeq(raw, ", ") {
 		tidy := strings.Join(strings.Fields(name), " ")
-		if !visible(strings.ReplaceAll(tidy, ",", "")) || seen[tidy] {
+		if !text.Visible(strings.ReplaceAll(tidy, ",", "")) || seen[tidy] {
 			changed = true
 			continue
 		}

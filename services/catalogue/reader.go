@@ -9,6 +9,8 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"bookstore/services/shop/text"
 )
 
 // maxSourceID is the longest id that the shop takes, in characters.
@@ -187,7 +189,7 @@ func (r *Reader) refuse(fields []string) string {
 		return fmt.Sprintf("book_id is longer than %d characters", maxSourceID)
 	case strings.ContainsFunc(id, func(c rune) bool { return !unicode.IsGraphic(c) }):
 		return fmt.Sprintf("book_id %q has characters that nobody can see", id)
-	case !visible(r.field(fields, columnTitle)):
+	case !text.Visible(r.field(fields, columnTitle)):
 		if title := r.field(fields, columnTitle); title != "" {
 			return fmt.Sprintf("no title that can be seen: %.80q", title)
 		}
@@ -197,15 +199,6 @@ func (r *Reader) refuse(fields []string) string {
 		return "no author"
 	}
 	return ""
-}
-
-// visible tells whether there is anything to see: neither blanks nor characters that are
-// only there for others, nor those that fill a place with nothing.
-func visible(text string) bool {
-	return strings.ContainsFunc(text, func(r rune) bool {
-		return unicode.IsGraphic(r) && !unicode.IsSpace(r) && !unicode.Is(unicode.Other_Default_Ignorable_Code_Point, r) &&
-			!unicode.Is(unicode.Variation_Selector, r) && r != '\u2800'
-	})
 }
 
 func (r *Reader) field(fields []string, column string) string {

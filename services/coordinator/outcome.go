@@ -17,10 +17,10 @@ type Result struct {
 
 // refusal is how a definite "no" is kept.
 type refusal struct {
-	Code    string         `json:"code"`
-	Message string         `json:"message"`
-	Fields  []fault.Field  `json:"fields,omitempty"`
-	Details map[string]any `json:"details,omitempty"`
+	Code    string        `json:"code"`
+	Message string        `json:"message"`
+	Fields  []fault.Field `json:"fields,omitempty"`
+	Details fault.Details `json:"details,omitempty"`
 }
 
 func success(status int, o Order) (*Outcome, error) {

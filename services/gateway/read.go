@@ -144,7 +144,7 @@ func keepList(begun time.Time, a *upstreamAnswer) (*coherence.Entry, error) {
 
 // problem is the fault that a service answered.
 func (a *upstreamAnswer) problem() *fault.Error {
-	f := web.ReadProblem(a.status, a.body)
+	f := fault.ReadProblem(a.status, a.body)
 	if seconds, err := strconv.ParseUint(a.header.Get("Retry-After"), 10, 16); err == nil {
 		f.RetryAfter = time.Duration(seconds) * time.Second
 	}

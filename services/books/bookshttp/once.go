@@ -74,10 +74,15 @@ func answered(c *fiber.Ctx) books.Outcome {
 	return outcome
 }
 
+// replay answers as the first call was answered. A refusal becomes a problem of
+// this call's own, with its request's id.
 func replay(c *fiber.Ctx, outcome books.Outcome) error {
+	c.Set("Idempotent-Replayed", "true")
+	if outcome.Status >= fiber.StatusBadRequest {
+		return web.WriteError(c, fault.ReadProblem(outcome.Status, outcome.Body))
+	}
 	for name, value := range outcome.Header {
 		c.Set(name, value)
 	}
-	c.Set("Idempotent-Replayed", "true")
 	return c.Status(outcome.Status).Send(outcome.Body)
 }

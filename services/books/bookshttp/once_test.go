@@ -2,6 +2,7 @@ package bookshttp_test
 
 import (
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 )
@@ -26,14 +27,14 @@ func TestAKeyReplaysItsOutcome(t *testing.T) {
 func TestAKeyReplaysARefusal(t *testing.T) {
 	s := open(t)
 	path := s.add(emma) + "/stock"
-	first := s.want(s.do("POST", path, `{"delta":-9}`, "Idempotency-Key", "k"), 409, "out_of_stock")
+	first := s.want(s.do("POST", path, `{"delta":-9}`, "Idempotency-Key", "k", "X-Request-Id", "first"), 409, "out_of_stock")
 	s.want(s.do("POST", path, `{"delta":90}`), 200, "")
-	again := s.want(s.do("POST", path, `{"delta":-9}`, "Idempotency-Key", "k"), 409, "out_of_stock")
-	if again.text != first.text || again.Header.Get("Idempotent-Replayed") != "true" {
+	again := s.want(s.do("POST", path, `{"delta":-9}`, "Idempotency-Key", "k", "X-Request-Id", "second"), 409, "out_of_stock")
+	if first.body["requestId"] != "first" || again.text != strings.Replace(first.text, `"first"`, `"second"`, 1) || again.Header.Get("Idempotent-Replayed") != "true" {
 		t.Errorf("got %s after %s", again.text, first.text)
 	}
-	taken := s.want(s.do("POST", "/books", emma, "Idempotency-Key", "k2"), 422, "invalid_field")
-	if again := s.do("POST", "/books", emma, "Idempotency-Key", "k2"); again.text != taken.text {
+	taken := s.want(s.do("POST", "/books", emma, "Idempotency-Key", "k2", "X-Request-Id", "id"), 422, "invalid_field")
+	if again := s.do("POST", "/books", emma, "Idempotency-Key", "k2", "X-Request-Id", "id"); again.text != taken.text {
 		t.Errorf("got %s after %s", again.text, taken.text)
 	}
 }

@@ -18,20 +18,7 @@ import (
 func TestBooksFromBeforeTheSearchAreFound(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
-	before := fstest.MapFS{}
-	files, err := fs.Glob(Migrations, "*.sql")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, name := range files {
-		if name < "00008" {
-			text, err := fs.ReadFile(Migrations, name)
-			if err != nil {
-				t.Fatal(err)
-			}
-			before[name] = &fstest.MapFile{Data: text}
-		}
-	}
+	before := migrationsBefore(t, "00008")
 	dsn := pgtest.DSN(t, before)
 	pool := pgtest.Pool(t, dsn)
 	if _, err := pool.Exec(ctx, manyBooks); err != nil {
@@ -58,4 +45,24 @@ func TestBooksFromBeforeTheSearchAreFound(t *testing.T) {
 	if indexed != 990 {
 		t.Errorf("%d books are in the search, want 990", indexed)
 	}
+}
+
+// migrationsBefore are those whose names come before one.
+func migrationsBefore(t *testing.T, first string) fstest.MapFS {
+	t.Helper()
+	before := fstest.MapFS{}
+	files, err := fs.Glob(Migrations, "*.sql")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range files {
+		if name < first {
+			text, err := fs.ReadFile(Migrations, name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			before[name] = &fstest.MapFile{Data: text}
+		}
+	}
+	return before
 }

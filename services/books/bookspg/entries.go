@@ -59,6 +59,7 @@ const updateBook = `
 update books b
 set source_id = nullif($2, ''), isbn = nullif($3, ''), title = $4, authors = $5,
 	published_year = $6, language = nullif($7, ''), price_cents = $8, currency = $9,
+	isbn_shared = b.isbn_shared and b.isbn is not distinct from nullif($3, ''),
 	version = b.version + 1, updated_at = now(), edited_xid = pg_current_xact_id()
 from stock s
 where b.id = $1 and s.book_id = b.id

@@ -93,9 +93,9 @@ type Step struct {
 
 // Cause is a fault as it is stored and shown: it holds nothing internal.
 type Cause struct {
-	Code    string         `json:"code"`
-	Message string         `json:"message,omitempty"`
-	Details map[string]any `json:"details,omitempty"`
+	Code    string        `json:"code"`
+	Message string        `json:"message,omitempty"`
+	Details fault.Details `json:"details,omitempty"`
 }
 
 // The causes that are no participant's fault.

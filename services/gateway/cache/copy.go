@@ -7,7 +7,6 @@ import (
 
 	"bookstore/services/kit/coherence"
 	"bookstore/services/kit/fault"
-	"bookstore/services/kit/web"
 )
 
 // Copy is an answer as it was at one moment, with what it takes to give it
@@ -32,7 +31,7 @@ func newCopy(e *coherence.Entry, begun time.Time, generation uint64) *Copy {
 func refusal(e *coherence.Entry) *fault.Error {
 	switch e.Status {
 	case http.StatusNotFound, http.StatusGone:
-		return web.ReadProblem(e.Status, e.Body)
+		return fault.ReadProblem(e.Status, e.Body)
 	default:
 		return nil
 	}

@@ -1,7 +1,6 @@
 package step
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 
@@ -13,10 +12,10 @@ import (
 
 // refusal is a fault as a marker keeps it: all that a client is told.
 type refusal struct {
-	Kind    fault.Kind     `json:"kind"`
-	Message string         `json:"message"`
-	Fields  []fault.Field  `json:"fields,omitempty"`
-	Details map[string]any `json:"details,omitempty"`
+	Kind    fault.Kind    `json:"kind"`
+	Message string        `json:"message"`
+	Fields  []fault.Field `json:"fields,omitempty"`
+	Details fault.Details `json:"details,omitempty"`
 }
 
 // The marker went with the rollback, so another call may have come between. A
@@ -44,12 +43,10 @@ func refuse(ctx context.Context, c *pgxpool.Conn, k Key, f *fault.Error) (json.R
 	return outcome(state, result)
 }
 
-// readRefusal is the way back. Numbers in details stay as they were written.
+// readRefusal is the way back.
 func readRefusal(text []byte) error {
 	var r refusal
-	decoder := json.NewDecoder(bytes.NewReader(text))
-	decoder.UseNumber()
-	if err := decoder.Decode(&r); err != nil {
+	if err := json.Unmarshal(text, &r); err != nil {
 		return fault.Wrap("read refusal", err)
 	}
 	return &fault.Error{Kind: r.Kind, Message: r.Message, Fields: r.Fields, Details: r.Details}

@@ -116,7 +116,7 @@ func TestProblemsAreReadAsTheyWereWritten(t *testing.T) {
 	said.Details = map[string]any{"books": []any{map[string]any{"bookId": 1.0}}}
 	app.Get("/", func(*fiber.Ctx) error { return said })
 	got := send(t, app, request("GET", "/", ""))
-	read := web.ReadProblem(got.StatusCode, []byte(got.text))
+	read := fault.ReadProblem(got.StatusCode, []byte(got.text))
 	app.Get("/again", func(*fiber.Ctx) error { return read })
 	again := send(t, app, request("GET", "/again", ""))
 	first, second := got.problem(t), again.problem(t)
@@ -125,7 +125,7 @@ func TestProblemsAreReadAsTheyWereWritten(t *testing.T) {
 	if len(first) != len(second) || read.Kind != fault.BookGone || read.Message != said.Message || second["books"] == nil {
 		t.Errorf("%v became %v", first, second)
 	}
-	if read := web.ReadProblem(http.StatusNotFound, []byte("no")); read.Kind != fault.NotFound || read.Details != nil {
+	if read := fault.ReadProblem(http.StatusNotFound, []byte("no")); read.Kind != fault.NotFound || read.Details != nil {
 		t.Errorf("plain words became %+v", read)
 	}
 }

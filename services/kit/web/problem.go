@@ -61,25 +61,6 @@ func WriteError(c *fiber.Ctx, err error) error {
 	return c.Status(f.Kind.Status()).Send(body)
 }
 
-// ReadProblem is WriteError backwards: the fault that a problem of another
-// service was. RetryAfter is not in it. A body that is no problem is judged by
-// its status.
-func ReadProblem(status int, body []byte) *fault.Error {
-	var known struct {
-		Code   string        `json:"code"`
-		Detail string        `json:"detail"`
-		Errors []fault.Field `json:"errors"`
-	}
-	var details map[string]any
-	if json.Unmarshal(body, &known) != nil || json.Unmarshal(body, &details) != nil {
-		details = nil
-	}
-	for _, name := range []string{"type", "title", "status", "code", "requestId", "detail", "errors"} {
-		delete(details, name)
-	}
-	return &fault.Error{Kind: fault.FromProblem(status, known.Code), Message: known.Detail, Fields: known.Errors, Details: details}
-}
-
 // retryAfter is whole seconds, rounded up; kinds that always ask for patience
 // get one second when nothing else is said.
 func retryAfter(f *fault.Error) int {

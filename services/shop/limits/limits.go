@@ -3,6 +3,7 @@
 // the coordinator. The API's document states the same, which a test beside it holds.
 package limits
 
+// The bounds, each with what it counts.
 const (
 	CustomerID = 128               // characters of a customer's id
 	OrderItems = 100               // different books of one order
