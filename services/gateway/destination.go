@@ -40,7 +40,11 @@ func newDestinations(settings Resilience, m metrics, log *slog.Logger) map[Upstr
 	destinations := map[Upstream]*destination{}
 	for _, r := range Routes() {
 		if destinations[r.Upstream] == nil {
-			destinations[r.Upstream] = newDestination(string(r.Upstream), settings.withDefaults(), m, log)
+			own := settings.withDefaults()
+			if r.Upstream == Coordinator {
+				own = own.forQueues()
+			}
+			destinations[r.Upstream] = newDestination(string(r.Upstream), own, m, log)
 		}
 	}
 	return destinations

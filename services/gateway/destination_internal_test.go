@@ -145,6 +145,40 @@ func TestWhatOpensACircuit(t *testing.T) {
 	}
 }
 
+// All that one client may have in flight reaches the coordinator, which has
+// queues for it, also while more comes than the machine can carry.
+func TestACrowdOfBuyersIsLetThrough(t *testing.T) {
+	const crowd = 64
+	for _, late := range []bool{false, true} {
+		ctx, end := context.WithTimeout(t.Context(), 5*time.Second)
+		if late {
+			ctx = asLate(ctx)
+		}
+		var arrived atomic.Int64
+		answer := make(chan struct{})
+		g := guarded(t, Resilience{}, func(_ http.ResponseWriter, r *http.Request) {
+			if arrived.Add(1) == crowd {
+				close(answer)
+			}
+			select {
+			case <-answer:
+			case <-r.Context().Done():
+			}
+		})
+		g.metrics.backlog.standing.Store(late)
+		var buying sync.WaitGroup
+		for range crowd {
+			buying.Go(func() {
+				if _, err := g.call(ctx, http.MethodPost, "/orders"); err != nil {
+					t.Errorf("late: %t: %v", late, err)
+				}
+			})
+		}
+		buying.Wait()
+		end()
+	}
+}
+
 func TestACallerWhoGoesAwayCountsForNothing(t *testing.T) {
 	var calls atomic.Int64
 	arrived := make(chan struct{})

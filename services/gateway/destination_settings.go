@@ -59,3 +59,15 @@ func (r Resilience) withDefaults() Resilience {
 		InFlightWait:     cmp.Or(r.InFlightWait, 50*time.Millisecond),
 	}
 }
+
+// forQueues are the settings for a service with queues of its own, which knows
+// what waits for what and refuses what it cannot do in time. That answers take
+// long there is no sign that it does too much: all buyers of one book wait for one
+// row. What is in flight is only bounded. Of a crowd that comes at once, a quarter
+// of the least may be late (lateShare), which is all that one client may have in
+// flight.
+func (r Resilience) forQueues() Resilience {
+	const least, most = 256, 512
+	r.InFlightLeast, r.InFlightFirst, r.InFlightMost = max(r.InFlightLeast, least), max(r.InFlightFirst, least), max(r.InFlightMost, most)
+	return r
+}
