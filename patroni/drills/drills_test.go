@@ -38,6 +38,8 @@ var drills = []drill{
 	// Its fence is frozen with it, as when the host hangs.
 	{"leader-host-frozen", freezeLeaderHost, bars{30 * time.Second, unnoticed, unnoticed, 2 * time.Minute}},
 	{"leader-cut-off", cutOffLeader, bars{30 * time.Second, unnoticed, unnoticed, 2 * time.Minute}},
+	// The same, and it stays away for longer than anything waits.
+	{"leader-silent", silenceLeader, bars{30 * time.Second, unnoticed, unnoticed, 2 * time.Minute}},
 	// Patroni looks every 2 s; then it gives the key back by itself. 10 s leave room for a
 	// server that hangs on what is gone until it is stopped.
 	{"leader-data-gone", removeLeaderData, bars{10 * time.Second, unnoticed, unnoticed, 2 * time.Minute}},

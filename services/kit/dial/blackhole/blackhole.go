@@ -4,6 +4,7 @@
 package blackhole
 
 import (
+	"context"
 	"io"
 	"net"
 	"sync"
@@ -35,7 +36,11 @@ func New(t testing.TB, target string) *Proxy {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &Proxy{listener: listener.(*net.TCPListener), target: target}
+	tcp, ok := listener.(*net.TCPListener)
+	if !ok {
+		t.Fatalf("%T is not a TCP listener", listener)
+	}
+	p := &Proxy{listener: tcp, target: target}
 	p.work.Go(p.accept)
 	t.Cleanup(p.end)
 	return p
@@ -87,7 +92,7 @@ func (p *Proxy) accept() {
 		if err != nil {
 			return
 		}
-		server, err := net.Dial("tcp", p.target)
+		server, err := (&net.Dialer{}).DialContext(context.Background(), "tcp", p.target)
 		if err != nil {
 			_ = client.Close()
 			continue
