@@ -127,7 +127,7 @@ func TestALeaderThatVanishesHoldsNoOrder(t *testing.T) {
 			began := time.Now()
 			s.until(served, "the order is served", func() bool { return s.buy("k", b, 1).status == http.StatusCreated })
 			t.Logf("served after %s", time.Since(began))
-			for _, key := range strings.FieldsSeq("l m n") { // who come after
+			for key := range strings.FieldsSeq("l m n") { // who come after
 				s.until(served-time.Since(began), "the next order is served", func() bool { return s.buy(key, b, 1).status == http.StatusCreated })
 			}
 			s.until(served-time.Since(began), "no attempt is unfinished", func() bool {
