@@ -60,3 +60,64 @@ func TestRaceForTheLastCopies(t *testing.T) {
 	requireNothingInDoubt(t)
 	requireLedgerBalanced(t)
 }
+
+// A hundred and twenty customers at one address, no more than may be in flight,
+// want a copy at once: each is served or refused for want of copies, at the first try.
+func TestRaceFromOneAddress(t *testing.T) {
+	const buyers = 120
+	c := shop(t)
+	anybody := newClient(t, "")
+	plenty, scarce := c.addBook(t, "Plenty", buyers), c.addBook(t, "Scarce", 37)
+	each := make([]book, buyers)
+	for i := range each {
+		each[i] = c.addBook(t, fmt.Sprint("Crowd ", i), 1)
+	}
+	for _, race := range []struct {
+		name string
+		book func(buyer int) int64
+		sold int
+	}{
+		{"one book", func(int) int64 { return plenty.ID }, buyers},
+		{"different books", func(buyer int) int64 { return each[buyer].ID }, buyers},
+		{"a scarce book", func(int) int64 { return scarce.ID }, 37},
+	} {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		won, lost, start := 0, 0, make(chan struct{})
+		var mu sync.Mutex
+		var done sync.WaitGroup
+		var sold time.Time
+		var told []time.Time
+		for i := range buyers {
+			done.Go(func() {
+				k := buy(fmt.Sprintf("crowd-%d", i), "crowd-"+uuid.NewString(), orderItem{BookID: race.book(i), Quantity: 1})
+				<-start
+				a, err := anybody.try(ctx, k)
+				mu.Lock()
+				defer mu.Unlock()
+				switch {
+				case err != nil:
+					t.Errorf("%s, buyer %d: %v", race.name, i, err)
+				case a.status == http.StatusCreated:
+					won, sold = won+1, time.Now()
+				case a.status == http.StatusConflict && a.problem().Code == "out_of_stock":
+					lost, told = lost+1, append(told, time.Now())
+				default:
+					t.Errorf("%s, buyer %d: %v", race.name, i, a)
+				}
+			})
+		}
+		close(start)
+		done.Wait()
+		cancel()
+		if won != race.sold || lost != buyers-race.sold {
+			t.Errorf("%s: %d orders and %d refusals, want %d and %d", race.name, won, lost, race.sold, buyers-race.sold)
+		}
+		for _, at := range told {
+			if late := at.Sub(sold); late > time.Second {
+				t.Errorf("%s: somebody was told %v after the last copy was gone", race.name, late)
+			}
+		}
+	}
+	requireNothingInDoubt(t)
+	requireLedgerBalanced(t)
+}

@@ -33,7 +33,7 @@ type buyer struct {
 
 func newBuyer(addr, token string) *buyer {
 	return &buyer{
-		http:  fasthttp.HostClient{Addr: addr, MaxConns: 256, MaxIdemponentCallAttempts: 1, ReadTimeout: 20 * time.Second},
+		http:  fasthttp.HostClient{Addr: addr, MaxConns: 1024, MaxIdemponentCallAttempts: 1, ReadTimeout: 20 * time.Second},
 		token: token,
 	}
 }

@@ -65,6 +65,8 @@ func TestTransactions(t *testing.T) {
 		}
 		race(t, contenders)
 	}
+	crowdOfSagas(t, &table, sagas, direct)
+	soldOut(t, s, &table, direct)
 	requireAcknowledged(t, s, direct)
 	mesh := table.mesh(t)
 	table.print()
