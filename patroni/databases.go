@@ -88,6 +88,11 @@ func (d *declaration) database(ctx context.Context, connect Connect, db Database
 	if err := d.role(ctx, db.Owner, owner); err != nil {
 		return err
 	}
+	// Services keep statements that are meant to fail out of the server's log.
+	mayHush := fmt.Sprintf("select has_parameter_privilege(%s, 'log_min_messages', 'set')", literal(db.Owner))
+	if err := d.unless(ctx, mayHush, "grant set on parameter log_min_messages to "+ident(db.Owner)); err != nil {
+		return err
+	}
 	for _, login := range db.Logins {
 		if err := d.role(ctx, login, serviceLogin); err != nil {
 			return err

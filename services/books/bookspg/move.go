@@ -52,7 +52,7 @@ with moved as (
 // all of them ($1).
 const (
 	whichMoved = ` select coalesce(array_agg(book_id), '{}') from moved`
-	allOrFail  = ` select 1 / (count(*) = cardinality($1))::int from moved`
+	allOrFail  = ` select case when count(*) = cardinality($1) then 1 else ` + pg.Refuse + ` end from moved`
 )
 
 // move changes the stock of all lines in the transaction that conn is in, or

@@ -126,6 +126,12 @@ func worksAsOwner(t *testing.T, server *pgtest.Instance, login string, d patroni
 	if err != nil || user != d.Owner || tables < 2 {
 		t.Errorf("%s is %s and owns %d tables, %v", login, user, tables, err)
 	}
+	if _, err := owner.Exec(ctx, "set log_min_messages = 'log'"); err != nil {
+		t.Errorf("%s keeps what it expects to fail out of the log: %v", login, err)
+	}
+	if _, err := owner.Exec(ctx, "set log_statement = 'none'"); pg.Code(err) != "42501" {
+		t.Errorf("%s sets what only a superuser may: %v", login, err)
+	}
 }
 
 // Both logins are one owner, so either finishes what the other prepared.

@@ -24,7 +24,7 @@ type Change[P any] struct {
 
 // markOrFail is lookAndMark for those who only want to know whether they may
 // go on: where they may not, it fails.
-const markOrFail = lookAndMarkOf + `select 1 / count(*) from mark`
+const markOrFail = lookAndMarkOf + `select case when count(*) = 1 then 1 else ` + pg.Refuse + ` end from mark`
 
 // PrepareWhole is Prepare in a single round trip, from the marker to the
 // prepared transaction: nobody holds a row while messages are on their way, and

@@ -129,17 +129,23 @@ func (p *Participant) abort(ctx context.Context, m Message) error {
 
 // abortOnce rolls back what is prepared and inserts the tombstone. The insert
 // waits for a marker that a running prepare has inserted; when it times out the
-// branch may be prepared by then: done is false and the round begins again.
+// branch may be prepared by then: done is false and the round begins again. That
+// nothing is prepared is what becomes of every refused branch: it is not logged.
 func (p *Participant) abortOnce(ctx context.Context, conn *pgxpool.Conn, m Message) (done bool, err error) {
 	deadline := m.Deadline.UTC().Format("2006-01-02T15:04:05.999999Z07:00")
 	results, err := send(ctx, conn,
+		statement{sql: pg.Hush},
 		statement{sql: "rollback prepared " + p.quoted(m)},
+		statement{sql: pg.Unhush},
 		statement{sql: bury, args: [][]byte{[]byte(m.GID), []byte(p.name), []byte(deadline)}},
 	)
 	if err != nil {
 		return false, unknown("rollback prepared", err)
 	}
-	rolledBack, buried := results[0], results[1]
+	rolledBack, unhushed, buried := results[1], results[2], results[3]
+	if unhushed.Err != nil {
+		closeNow(conn) // its errors would be missing from the log
+	}
 	switch code := pg.Code(rolledBack.Err); code {
 	case "", codeNotThere, codeBusy:
 	default:

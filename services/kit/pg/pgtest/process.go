@@ -80,7 +80,7 @@ func Binaries() (found []string, err error) {
 		}
 	}
 	if found == nil {
-		return nil, errors.New("these tests need a PostgreSQL server of version 14 or newer on the machine " +
+		return nil, errors.New("these tests need a PostgreSQL server of version 15 or newer on the machine " +
 			"(not running): install it with `apt-get install postgresql`, or put its initdb and postgres on the PATH")
 	}
 	return found, nil
