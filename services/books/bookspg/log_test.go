@@ -43,9 +43,9 @@ func TestARefusedOrderIsNoErrorInTheServersLog(t *testing.T) {
 		{"with it", "grant set on parameter log_min_messages to keeper", 2},
 	} {
 		execAll(t, admin, c.before)
-		logged := len(server.Log(t))
+		logged := len(server.Log())
 		refuseOrders(t, dsn.String(), i+1, orders)
-		text := server.Log(t)[logged:]
+		text := server.Log()[logged:]
 		if n := strings.Count(text, "ERROR:"); n != c.logged {
 			t.Errorf("%s: %d errors were logged, want %d; the first:\n%.600s", c.name, n, c.logged, text)
 		}

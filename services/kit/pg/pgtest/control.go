@@ -110,14 +110,7 @@ func (i *Instance) standbys(t testing.TB, names string) {
 }
 
 // Log is what the server has logged since it was last started.
-func (i *Instance) Log(t testing.TB) string {
-	t.Helper()
-	text, err := os.ReadFile(filepath.Join(i.dir, "log"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(text)
-}
+func (i *Instance) Log() string { return i.log() }
 
 // RequirePasswords makes the server ask these roles for their passwords from
 // now on; everybody else comes in without.
