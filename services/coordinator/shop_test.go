@@ -251,7 +251,7 @@ func (s *shop) sagas(books, orders *call.Client, o *options) *saga.Engine {
 		Participants: map[string]saga.Participant{
 			"books": coordinatorcall.NewSteps(books), "orders": coordinatorcall.NewSteps(orders), "payments": coordinatorcall.NewSteps(payments),
 		},
-		Clock: time.Now, NewID: newID, Metrics: saga.NewMetrics(prometheus.NewRegistry()),
+		NewID: newID, Metrics: saga.NewMetrics(prometheus.NewRegistry()),
 		Log: slog.New(slog.NewTextHandler(s.t.Output(), nil)), Settings: settings,
 	})
 	if err != nil {

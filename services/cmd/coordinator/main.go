@@ -90,7 +90,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 			coordinator.BranchOrders:   coordinatorcall.NewSteps(orders),
 			coordinator.BranchPayments: coordinatorcall.NewSteps(payments),
 		},
-		Clock: time.Now, NewID: newID, Metrics: saga.NewMetrics(registry), Log: log, Settings: saga.DefaultSettings(),
+		NewID: newID, Metrics: saga.NewMetrics(registry), Log: log, Settings: saga.DefaultSettings(),
 	})
 	if err != nil {
 		return err

@@ -21,6 +21,13 @@ var _ saga.Store = Sagas{}
 // NewSagas makes a store.
 func NewSagas(pool *pgxpool.Pool) Sagas { return Sagas{pool} }
 
+// Now implements saga.Store.
+func (s Sagas) Now(ctx context.Context) (time.Time, error) {
+	var now time.Time
+	err := s.pool.QueryRow(ctx, "SELECT clock_timestamp()").Scan(&now)
+	return now.UTC(), pg.Fault("read the database's clock", err)
+}
+
 // Create implements saga.Store.
 func (s Sagas) Create(ctx context.Context, n saga.New) (bool, error) {
 	for range 2 {

@@ -1,6 +1,7 @@
 package coordinatorpg_test
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -90,6 +91,27 @@ func TestASagaIsReadAsItWasStored(t *testing.T) {
 		if _, _, err := f.News(t.Context(), missing.definition, missing.id, 0); fault.KindOf(err) != fault.NotFound {
 			t.Errorf("news of %v: %v", missing, err)
 		}
+	}
+}
+
+// The engine's times and those that the database compares come from one clock.
+func TestNowIsTheDatabasesClock(t *testing.T) {
+	f := openSagas(t)
+	clock := func() (at time.Time) {
+		if err := f.pool.QueryRow(t.Context(), "SELECT clock_timestamp()").Scan(&at); err != nil {
+			t.Fatal(err)
+		}
+		return at
+	}
+	before := clock()
+	now, err := f.Now(t.Context())
+	if after := clock(); err != nil || now.Before(before) || now.After(after) || now.Location() != time.UTC {
+		t.Errorf("got %v (%v), want it between %v and %v", now, err, before, after)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if now, err := f.Now(ctx); err == nil {
+		t.Errorf("got %v without an answer", now)
 	}
 }
 

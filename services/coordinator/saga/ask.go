@@ -17,11 +17,14 @@ type Begun struct {
 // Begin starts a saga, unless one stands under the caller's key. show renders
 // what is answered, which is kept for repeats.
 func (e *Engine) Begin(ctx context.Context, d Definition, r Request, show func(Saga) (Answer, error)) (Begun, error) {
+	if err := e.ensureClock(ctx); err != nil {
+		return Begun{}, err
+	}
 	id, err := e.NewID()
 	if err != nil {
 		return Begun{}, fault.Wrap("make a saga's id", err)
 	}
-	s, err := d.begin(r, id, e.Clock())
+	s, err := d.begin(r, id, e.now())
 	if err != nil {
 		return Begun{}, err
 	}
@@ -56,6 +59,9 @@ func (e *Engine) goOn(ctx context.Context, s Saga, room, mine bool) {
 
 // Refuse binds a refusal to the caller's key: the saga is over before it began.
 func (e *Engine) Refuse(ctx context.Context, d Definition, r Request, answer Answer, cause error) (Begun, error) {
+	if err := e.ensureClock(ctx); err != nil {
+		return Begun{}, err
+	}
 	id, err := e.NewID()
 	if err != nil {
 		return Begun{}, fault.Wrap("make a saga's id", err)
@@ -146,6 +152,9 @@ func (e *Engine) Retry(ctx context.Context, d Definition, id string) (Saga, erro
 // change stores what next makes of a saga, unless that is nothing, and drives it
 // on. Anyone may be driving it: the row's version decides between the two.
 func (e *Engine) change(ctx context.Context, d Definition, id string, next func(Saga) (Saga, bool, error)) (Saga, error) {
+	if err := e.ensureClock(ctx); err != nil {
+		return Saga{}, err
+	}
 	for range tellTries {
 		before, err := e.Store.Get(ctx, d.Name, id)
 		if err != nil {

@@ -111,7 +111,6 @@ func (d Definition) begin(r Request, id string, now time.Time) (Saga, error) {
 	if err != nil {
 		return Saga{}, fault.Wrap("encode a saga's data", err)
 	}
-	now = now.UTC().Truncate(time.Microsecond)
 	s := Saga{
 		ID: id, Definition: d.Name, Caller: r.Caller, Key: r.Key, State: Running, Data: data,
 		Deadline: now.Add(r.Time), CreatedAt: now, UpdatedAt: now,

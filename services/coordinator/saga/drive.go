@@ -16,14 +16,20 @@ func (e *Engine) drive(ctx context.Context, s Saga) {
 		e.Log.ErrorContext(ctx, "no saga is defined by this name", "saga", s.ID, "definition", s.Definition)
 		return
 	}
-	for !e.crew.isClosed() {
-		due := d.Due(s, e.Clock())
+	for taken := s.Version; !e.crew.isClosed(); {
+		now := e.now()
+		due := d.Due(s, now)
 		var happened Event
 		switch due.Op {
-		case Nothing, Wait:
+		case Nothing:
+			return
+		case Wait:
+			if s.Version == taken {
+				e.sleepOn(ctx, s, due.At.Sub(now))
+			}
 			return
 		case Expire:
-			happened = Event{Kind: DeadlinePassed, At: e.now()}
+			happened = Event{Kind: DeadlinePassed, At: now}
 		default:
 			if e.hold.holds(d, s, due) {
 				return
@@ -42,13 +48,22 @@ func (e *Engine) drive(ctx context.Context, s Saga) {
 	}
 }
 
+// sleepOn has a saga wake when it is due that was taken before: because two
+// readings of the clock differ a little, or because it waits for an approval
+// from its beginning. Otherwise it would sleep until its lease is over.
+func (e *Engine) sleepOn(ctx context.Context, s Saga, wake time.Duration) {
+	if err := e.postpone(ctx, []Saga{s}, wake); err != nil {
+		e.Log.WarnContext(ctx, "a saga sleeps until its lease is over", "saga", s.ID, "error", err)
+	}
+}
+
 // call asks the participant of the step that is due.
 func (e *Engine) call(ctx context.Context, d Definition, s Saga, due Due) Event {
 	began := time.Now()
 	ctx, cancel := context.WithTimeout(ctx, e.Settings.CallTimeout)
 	defer cancel()
 	err := e.ask(ctx, d, s, due)
-	happened := event(due.Op, due.Step, err, e.Clock())
+	happened := event(due.Op, due.Step, err, e.now())
 	e.Metrics.called(s.Definition, due, happened, time.Since(began))
 	if err != nil && happened.Kind != StepRefused {
 		e.Log.WarnContext(ctx, "a step came to nothing", "saga", s.ID, "definition", s.Definition,
@@ -95,7 +110,7 @@ func (e *Engine) store(ctx context.Context, d Definition, before, after Saga) (S
 // wake is when someone else may take the saga: after the lease while it is
 // driven on, or when it has waited.
 func (e *Engine) wake(d Definition, s Saga) Wake {
-	now := e.Clock()
+	now := e.now()
 	switch due := d.Due(s, now); due.Op {
 	case Nothing:
 		return Never
@@ -116,8 +131,6 @@ func newsOf(before, after Saga) News {
 	}
 	return n
 }
-
-func (e *Engine) now() time.Time { return e.Clock().UTC().Truncate(time.Microsecond) }
 
 // pause waits for d and reports whether ctx was still alive then.
 func pause(ctx context.Context, d time.Duration) bool {

@@ -25,8 +25,8 @@ type Due struct {
 	At   time.Time
 }
 
-// Due reads a saga. Like Next it is pure: two coordinators that hold the same
-// row would do the same.
+// Due reads a saga; now is by the database's clock. Like Next it is pure: two
+// coordinators that hold the same row would do the same.
 func (d Definition) Due(s Saga, now time.Time) Due {
 	if s.State.Final() {
 		return Due{Op: Nothing}
@@ -44,9 +44,10 @@ func (d Definition) Due(s Saga, now time.Time) Due {
 		i, due.Op = s.at(Undoing), Undo
 	}
 	due.Step = s.Steps[i].Name
-	if s.Failures > 0 {
-		due.At = due.At.Add(backoff(s))
+	if s.Failures == 0 {
+		return due
 	}
+	due.At = due.At.Add(backoff(s))
 	if mayExpire && s.Deadline.Before(due.At) {
 		due.At = s.Deadline
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"bookstore/services/kit/fault"
@@ -14,7 +15,6 @@ type Options struct {
 	Store        Store
 	Definitions  []Definition
 	Participants map[string]Participant // by the At of steps
-	Clock        func() time.Time
 	NewID        func() (string, error) // UUIDv7
 	Metrics      *Metrics
 	Log          *slog.Logger
@@ -30,6 +30,7 @@ type Engine struct {
 	crew        *crew
 	writer      *writer
 	hold        hold
+	clock       atomic.Pointer[reading] // nil until the database's clock has been read
 
 	alive  context.Context // of calls: ends when the engine gives up on what is in hand
 	giveUp context.CancelFunc
@@ -68,6 +69,7 @@ func (e *Engine) Start(context.Context) error {
 	if e.held(ctx) {
 		e.loop.Go(func() { e.watchHold(ctx) })
 	}
+	e.loop.Go(func() { e.watchClock(ctx) })
 	e.loop.Go(func() { e.claimDue(ctx) })
 	e.loop.Go(func() { e.countUnfinished(ctx) })
 	return nil
@@ -109,6 +111,9 @@ func (e *Engine) claimDue(ctx context.Context) {
 // claim takes what is due, as much of it as there is room for, and tells whether
 // there may be more.
 func (e *Engine) claim(ctx context.Context) (more bool, err error) {
+	if err := e.ensureClock(ctx); err != nil {
+		return false, err
+	}
 	room := e.crew.bookForClaims(e.Settings.ClaimBatch)
 	if room == 0 {
 		return true, nil
@@ -124,7 +129,7 @@ func (e *Engine) claim(ctx context.Context) (more bool, err error) {
 	}
 	e.crew.cancel(room - len(claimed) + len(held))
 	if err == nil && len(held) > 0 {
-		err = e.postpone(ctx, held)
+		err = e.postpone(ctx, held, e.Settings.HeldFor)
 	}
 	return len(claimed) == room, err
 }
@@ -137,11 +142,11 @@ func (e *Engine) claimOnce(ctx context.Context, room int) ([]Saga, error) {
 	return e.Store.Claim(ctx, room, e.Settings.Lease)
 }
 
-// postpone leaves sagas alone that a hold keeps from their next step.
-func (e *Engine) postpone(ctx context.Context, held []Saga) error {
+// postpone leaves sagas alone for a while that have nothing to do before.
+func (e *Engine) postpone(ctx context.Context, sagas []Saga, wake time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, e.Settings.StoreTimeout)
 	defer cancel()
-	return e.Store.Postpone(ctx, held, e.Settings.HeldFor)
+	return e.Store.Postpone(ctx, sagas, wake)
 }
 
 // countOnce shows what is not finished.

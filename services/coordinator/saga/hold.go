@@ -35,7 +35,7 @@ func (e *Engine) heldBack(s Saga) bool {
 	if !ok || e.hold.before.Load() == nil {
 		return false
 	}
-	due := d.Due(s, e.Clock())
+	due := d.Due(s, e.now())
 	return (due.Op == Do || due.Op == Undo) && e.hold.holds(d, s, due)
 }
 

@@ -22,6 +22,8 @@ type heldStore struct {
 	err    error
 }
 
+func (s *heldStore) Now(context.Context) (time.Time, error) { return time.Now(), nil }
+
 func (s *heldStore) Hold(context.Context) (time.Time, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -123,7 +125,7 @@ func drive(t *testing.T, s Store, settings Settings) (*Engine, Definition) {
 	d := Define("trip", StepOf[struct{}]{Name: "one", At: "here", Send: func(d struct{}) any { return d }},
 		StepOf[struct{}]{Name: "two", At: "here", Outside: true, Send: func(d struct{}) any { return d }})
 	e, problem := NewEngine(Options{
-		Store: s, Definitions: []Definition{d}, Participants: map[string]Participant{"here": willing{}}, Clock: time.Now,
+		Store: s, Definitions: []Definition{d}, Participants: map[string]Participant{"here": willing{}},
 		Metrics: NewMetrics(prometheus.NewRegistry()), Log: slog.New(slog.NewTextHandler(t.Output(), nil)), Settings: settings,
 	})
 	if problem != nil {

@@ -203,3 +203,11 @@ func TestAStepThatIsLostLeavesItsSagaStuck(t *testing.T) {
 		t.Errorf("a do that is lost counts as %s", e.Kind)
 	}
 }
+
+// Another coordinator's reading of the clock may be a little ahead.
+func TestAStepThatHasNotFailedIsDueAtOnce(t *testing.T) {
+	t.Parallel()
+	if due := trip.Due(begun(t, trip, false), start.Add(-time.Millisecond)); due.Op != Do || due.Step != "reserve" {
+		t.Errorf("got %+v", due)
+	}
+}

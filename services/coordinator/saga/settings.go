@@ -13,13 +13,15 @@ type Settings struct {
 	StoreTimeout time.Duration
 	Lease        time.Duration // how long a saga in hand may show no sign of life
 	ClaimEvery   time.Duration
-	ClaimBatch   int
-	MaxInHand    int           // sagas driven at once
-	MaxWaiting   int           // sagas that wait in memory to be driven; the others wait in the store
-	HoldEvery    time.Duration // how often it is asked whether a hold has ended
-	HeldFor      time.Duration // how long a saga is left alone that a hold keeps from its next step
-	CountEvery   time.Duration // of the metric of what is not finished
-	KeepFor      time.Duration // after its end; longer than any backup that may be restored
+	// ClockEvery is how often the database's clock is read, and how long that may take.
+	ClockEvery time.Duration
+	ClaimBatch int
+	MaxInHand  int           // sagas driven at once
+	MaxWaiting int           // sagas that wait in memory to be driven; the others wait in the store
+	HoldEvery  time.Duration // how often it is asked whether a hold has ended
+	HeldFor    time.Duration // how long a saga is left alone that a hold keeps from its next step
+	CountEvery time.Duration // of the metric of what is not finished
+	KeepFor    time.Duration // after its end; longer than any backup that may be restored
 }
 
 // DefaultSettings are those of the shop.
@@ -29,6 +31,7 @@ func DefaultSettings() Settings {
 		StoreTimeout: 5 * time.Second,
 		Lease:        4 * time.Second,
 		ClaimEvery:   200 * time.Millisecond,
+		ClockEvery:   time.Second,
 		ClaimBatch:   32,
 		MaxInHand:    64,
 		MaxWaiting:   512,
@@ -47,7 +50,7 @@ func (s Settings) Validate() error {
 			problems = append(problems, fmt.Errorf(format, args...))
 		}
 	}
-	check(s.CallTimeout > 0 && s.StoreTimeout > 0 && s.ClaimEvery > 0 && s.HoldEvery > 0 && s.CountEvery > 0, "intervals are positive")
+	check(s.CallTimeout > 0 && s.StoreTimeout > 0 && s.ClaimEvery > 0 && s.HoldEvery > 0 && s.ClockEvery > 0 && s.CountEvery > 0, "intervals are positive")
 	check(s.Lease >= s.CallTimeout+time.Second, "a lease of %v does not outlast a call of %v and its storing", s.Lease, s.CallTimeout)
 	check(s.ClaimBatch >= 1 && s.MaxInHand >= s.ClaimBatch, "a batch of %d does not fit %d in hand", s.ClaimBatch, s.MaxInHand)
 	check(s.MaxWaiting >= 0 && s.HeldFor >= s.Lease, "%d cannot wait; held for %v is less than a lease", s.MaxWaiting, s.HeldFor)

@@ -13,7 +13,7 @@ import (
 
 // The simulation plays sagas over a network that loses, repeats, delays and
 // reorders messages, with coordinators that die between any two steps of their
-// work and clocks that jump, and asserts what sagas promise.
+// work, on machines whose clocks are minutes apart, and asserts what sagas promise.
 //
 // SAGA_SEED=n plays one run again.
 
@@ -69,7 +69,9 @@ type world struct {
 	rng     *rand.Rand
 	broken  defect
 	d       Definition
-	now     time.Time
+	now     time.Time       // by the database's clock
+	skews   []time.Duration // of the clocks of the coordinators' machines
+	clocks  []reading       // of the database's clock, one for each coordinator
 	row     Saga
 	wake    time.Time
 	drivers []*Saga // what each coordinator has in memory, nil: nothing
@@ -77,6 +79,7 @@ type world struct {
 	markers map[string]StepState // at the participants, by step
 	effects map[string]int       // done minus undone
 	refuses map[string]bool
+	early   bool // the saga was ended for its deadline before that
 	pivoted bool // the pivot has been done at the participant, ever
 }
 
@@ -103,6 +106,11 @@ func simulate(seed uint64, broken defect) error {
 	w := &world{
 		rng: rng, broken: broken, d: d, now: start, row: row, wake: start, drivers: make([]*Saga, 2),
 		markers: map[string]StepState{}, effects: map[string]int{}, refuses: map[string]bool{},
+	}
+	for driver := range w.drivers {
+		w.skews = append(w.skews, time.Duration(rng.IntN(21)-10)*time.Minute)
+		w.clocks = append(w.clocks, reading{})
+		w.readClock(driver)
 	}
 	for _, s := range d.steps {
 		w.refuses[s.name] = rng.IntN(8) == 0 && (d.Name != gift.Name || s.name != "thank")
@@ -133,6 +141,7 @@ func (w *world) act(chaos bool) {
 		if chaos && w.rng.IntN(4) == 0 {
 			w.drivers[driver] = nil // killed
 		}
+		w.readClock(driver)
 		if chaos && w.rng.IntN(20) == 0 {
 			w.now = w.now.Add(time.Minute)
 		}
@@ -162,17 +171,36 @@ func (w *world) claim(driver int) {
 
 func (w *world) goOn(driver int, s Saga) {
 	w.drivers[driver] = &s
-	// A coordinator's clock is off by up to a second.
-	skewed := w.now.Add(time.Duration(w.rng.IntN(2000)-1000) * time.Millisecond)
-	switch due := w.d.Due(s, skewed); due.Op {
-	case Nothing, Wait:
+	now := w.clocks[driver].at(w.here(driver))
+	switch due := w.d.Due(s, now); due.Op {
+	case Nothing:
 		w.drivers[driver] = nil
+	case Wait:
+		w.drivers[driver] = nil
+		w.wake = w.now.Add(due.At.Sub(now))
 	case Expire:
-		w.happened(driver, Event{Kind: DeadlinePassed, At: w.now})
+		w.early = w.early || w.now.Before(s.Deadline.Add(-inexact))
+		w.happened(driver, Event{Kind: DeadlinePassed, At: now})
 	default:
 		w.inbox = append(w.inbox, message{due.Op, due.Step, driver, s.Version})
 	}
 }
+
+// inexact is how wrong a reading of the database's clock may be: half of the
+// time that it may take.
+const inexact = 500 * time.Millisecond
+
+// readClock has a coordinator read the database's clock; the answer was given
+// at any time between the question and its arrival.
+func (w *world) readClock(driver int) {
+	sent := w.here(driver)
+	trip := time.Duration(w.rng.Int64N(int64(2 * inexact)))
+	answered := time.Duration(w.rng.Int64N(int64(trip) + 1))
+	w.clocks[driver] = newReading(sent, sent.Add(trip), w.now.Add(answered))
+}
+
+// here is the time by the clock of a coordinator's machine.
+func (w *world) here(driver int) time.Time { return w.now.Add(w.skews[driver]) }
 
 // happened is Next and the store, as the engine has them.
 func (w *world) happened(driver int, e Event) {
@@ -233,7 +261,7 @@ func (w *world) deliver(chaos bool) {
 
 func (w *world) answer(m message, err error) {
 	if s := w.drivers[m.driver]; s != nil && s.Version == m.version {
-		w.happened(m.driver, event(m.op, m.step, err, w.now))
+		w.happened(m.driver, event(m.op, m.step, err, w.clocks[m.driver].at(w.here(m.driver))))
 	}
 }
 
@@ -269,6 +297,9 @@ func (w *world) check() error {
 		if n < 0 || n > 1 {
 			return fmt.Errorf("%s took effect %d times", step, n)
 		}
+	}
+	if w.early {
+		return fmt.Errorf("ended before its deadline")
 	}
 	if w.row.State == Cancelled && w.effects["pay"]+w.effects["give"] > 0 {
 		return fmt.Errorf("cancelled and paid")

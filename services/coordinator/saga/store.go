@@ -69,8 +69,11 @@ type Logged struct {
 	News News
 }
 
-// Store keeps sagas. Times it compares come from the database's clock.
+// Store keeps sagas. Times come from the database's clock, those that it
+// compares and those that the engine stores.
 type Store interface {
+	// Now reads the database's clock.
+	Now(ctx context.Context) (time.Time, error)
 	// Create stores a saga, and reports false when its caller's key is taken.
 	Create(ctx context.Context, n New) (bool, error)
 	// Find returns the saga under a caller's key, nil if there is none or it is
