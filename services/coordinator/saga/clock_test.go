@@ -188,7 +188,6 @@ func (s *clockStore) endsWithin(t *testing.T, within time.Duration) {
 }
 
 func TestADeadlineIsByTheDatabasesClock(t *testing.T) {
-	t.Parallel()
 	for name, approval := range map[string]bool{"waiting for an approval": true, "asking again": false} {
 		t.Run(name, func(t *testing.T) {
 			differing(t, func(t *testing.T, s *clockStore) {
@@ -205,7 +204,6 @@ func TestADeadlineIsByTheDatabasesClock(t *testing.T) {
 }
 
 func TestASagaBeginsByTheDatabasesClock(t *testing.T) {
-	t.Parallel()
 	differing(t, func(t *testing.T, s *clockStore) {
 		e := driveTrips(t, s, &reluctant{})
 		show := func(Saga) (Answer, error) { return Answer{}, nil }
@@ -223,7 +221,6 @@ func TestASagaBeginsByTheDatabasesClock(t *testing.T) {
 
 // The pauses between tries are those of backoff, plus the time until the next claim.
 func TestRetriesAreByTheDatabasesClock(t *testing.T) {
-	t.Parallel()
 	differing(t, func(t *testing.T, s *clockStore) {
 		p := &reluctant{fails: 6}
 		s.put(t, false, time.Hour)
@@ -244,7 +241,6 @@ func TestRetriesAreByTheDatabasesClock(t *testing.T) {
 
 // After a failover the database's clock is another machine's.
 func TestTheClockOfANewDatabaseIsFollowed(t *testing.T) {
-	t.Parallel()
 	differing(t, func(t *testing.T, s *clockStore) {
 		driveTrips(t, s, &reluctant{})
 		after(5 * time.Second)
@@ -258,7 +254,6 @@ func TestTheClockOfANewDatabaseIsFollowed(t *testing.T) {
 // While the clock cannot be read, nothing is claimed before the first reading,
 // and later the last one stands.
 func TestTheLastReadingOfTheClockStands(t *testing.T) {
-	t.Parallel()
 	differing(t, func(t *testing.T, s *clockStore) {
 		s.set(s.ahead, true)
 		e := driveTrips(t, s, &reluctant{})
