@@ -15,6 +15,7 @@ import (
 	"go.uber.org/goleak"
 
 	"bookstore/services/kit/call"
+	"bookstore/services/kit/dial/blackhole"
 	"bookstore/services/kit/fault"
 	"bookstore/services/kit/origin"
 )
@@ -142,5 +143,29 @@ calls_total{destination="orders",outcome="refused"} 1
 `
 	if err := testutil.GatherAndCompare(registry, strings.NewReader(want), "calls_total"); err != nil {
 		t.Error(err)
+	}
+}
+
+// A host that vanished holds no call beyond its time, neither on the connection
+// that there is nor on a new one.
+func TestAPeerThatVanishedHoldsNobody(t *testing.T) {
+	const patience = 300 * time.Millisecond
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) }))
+	t.Cleanup(server.Close)
+	peer := blackhole.New(t, strings.TrimPrefix(server.URL, "http://"))
+	client := call.New("http://"+peer.Addr(), call.Options{})
+	t.Cleanup(client.Close)
+	if err := client.Do(t.Context(), http.MethodPost, "/", nil, nil); err != nil {
+		t.Fatal(err)
+	}
+	peer.Vanish(t)
+	for _, connection := range []string{"the one there is", "a new one"} {
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		began := time.Now()
+		err := client.Do(ctx, http.MethodPost, "/", nil, nil)
+		cancel()
+		if took := time.Since(began); err == nil || took > patience+3*time.Second {
+			t.Errorf("%s: ended after %s with %v", connection, took, err)
+		}
 	}
 }
