@@ -116,8 +116,9 @@ func (t *turns) enter(ctx context.Context, book int64, w *waiter) error {
 	q := t.book(book)
 	switch {
 	case q.short.refuses(w):
+		refusal := q.short.refusal // under the lock: a later one may not answer w
 		t.mu.Unlock()
-		return q.short.refusal
+		return refusal
 	case q.free > 0:
 		q.take()
 		t.mu.Unlock()

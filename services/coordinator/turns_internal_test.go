@@ -184,3 +184,32 @@ func TestWhatIsUnfinishedKeepsItsPlace(t *testing.T) {
 		requireEmpty(t, all, 2)
 	})
 }
+
+// Requests that find a shortage when they come are answered by one that stood
+// then, while later refusals replace it.
+func TestAShortageIsReplacedWhileItAnswers(t *testing.T) {
+	t.Parallel()
+	const requests = 1000
+	all := newTurns(4, 1, 100)
+	holder := all.atOnce([]want{{1, 1}})
+	arrived := time.Now()
+	refusal := fault.New(fault.OutOfStock, "short")
+	refusal.Details = map[string]any{"books": []map[string]any{{"bookId": 1, "available": 0}}}
+	all.soldOut(refusal, time.Now().Add(time.Hour))
+	var work sync.WaitGroup
+	work.Go(func() {
+		for range requests {
+			all.soldOut(refusal, time.Now().Add(time.Hour))
+		}
+	})
+	work.Go(func() {
+		for range requests {
+			if _, err := all.take(t.Context(), []want{{1, 1}}, arrived); fault.KindOf(err) != fault.OutOfStock {
+				t.Errorf("got %v", err)
+			}
+		}
+	})
+	work.Wait()
+	holder.leave()
+	requireEmpty(t, all, 4)
+}
