@@ -143,7 +143,7 @@ func TestPreparedBranchesAreBounded(t *testing.T) {
 	hang := make(chan struct{})
 	silent := func(coordinator.Message) error { <-hang; return nil }
 	s := open(t, options{
-		deadline: 700 * time.Millisecond,
+		deadline: 3 * time.Second, // long enough for all to have come to wait
 		times:    func(t *coordinator.Settings) { t.MaxInFlight = places },
 		orders:   faults{commit: silent, abort: silent},
 	})
