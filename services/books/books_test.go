@@ -63,6 +63,9 @@ func TestCheckKeepsTheBounds(t *testing.T) {
 		"author too long": {func(d *books.Draft) { d.Authors = []string{strings.Repeat("x", 201)} }, "authors[0] too_long"},
 		"plain":           {func(d *books.Draft) { d.Entry = books.Entry{Title: "T", Authors: []string{"A"}, Currency: "EUR"} }, ""},
 		"source id":       {func(d *books.Draft) { d.SourceID = "a\n" }, "sourceId invalid_character"},
+		"source filler":   {func(d *books.Draft) { d.SourceID = "\u3164" }, "sourceId invalid_character"},
+		"source marks":    {func(d *books.Draft) { d.SourceID = "\u0301\ufe0f" }, "sourceId invalid_character"},
+		"source in Hindi": {func(d *books.Draft) { d.SourceID = "हिन्दी/1" }, ""},
 		"no currency":     {func(d *books.Draft) { d.Currency = "ZZZ" }, "currency unknown"},
 		"old currency":    {func(d *books.Draft) { d.Currency = "DEM" }, "currency unknown"},
 		"test currency":   {func(d *books.Draft) { d.Currency = "XTS" }, "currency unknown"},
@@ -89,7 +92,7 @@ func TestCheckKeepsTheBounds(t *testing.T) {
 func TestAllThatIsShownCanBeSeen(t *testing.T) {
 	for _, text := range []string{
 		"", " ", "\u00a0", "\u3000", "\u200b", "\ufeff", "\u00ad", "\u200e\u200f", "\u202a\u202c", "\u2066\u2069", "\u2060",
-		"\u180e", "\u3164", "\u2800", "\u115f\u1160", "\ufe0f", "\u034f", "\U000e0020", " \u200b\t\ufeff\n", "\x01",
+		"\u180e", "\u3164", "\u2800", "\u115f\u1160", "\ufe0f", "\u034f", "\U000e0020", " \u200b\t\ufeff\n", "\x01", "\u0301", "\u0301\u0308 \u20e3",
 	} {
 		d := draft()
 		d.Title = text

@@ -158,7 +158,7 @@ func checkSourceID(p *problems, id string) {
 		p.addf("sourceId", "invalid_utf8", "must be UTF-8")
 	case utf8.RuneCountInString(id) > MaxSourceID:
 		p.addf("sourceId", "too_long", "may have %d characters", MaxSourceID)
-	case strings.ContainsFunc(id, unseen) || strings.TrimSpace(id) != id:
+	case !text.Visible(id) || strings.ContainsFunc(id, unseen) || strings.TrimSpace(id) != id:
 		p.addf("sourceId", "invalid_character", "must be visible characters, with blanks only between them")
 	}
 }

@@ -92,7 +92,7 @@ func pricesMet(items []RequestItem, priced map[int64]Quote) error {
 		if !ok || item.UnitPriceCents == nil || *item.UnitPriceCents == q.UnitPriceCents {
 			continue
 		}
-		fields = append(fields, problem(fmt.Sprintf("items[%d].unitPriceCents", i), "price_changed", "the price is %d now", q.UnitPriceCents))
+		fields = append(fields, problem(fmt.Sprintf("items[%d].unitPriceCents", i), "price_changed", "the price is %d now, not %d", q.UnitPriceCents, *item.UnitPriceCents))
 		books = append(books, map[string]any{"bookId": q.BookID, "unitPriceCents": q.UnitPriceCents})
 	}
 	if len(fields) == 0 {

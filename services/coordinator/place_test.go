@@ -87,7 +87,7 @@ func TestANamedPriceIsPaidOrNothingIsBought(t *testing.T) {
 	s.order("shown", at("1000", "500")).want(t, http.StatusCreated, "")
 	s.exec(s.books, "UPDATE books SET price_cents = 9999 WHERE id = $1", a)
 	refused := s.order("old", at("1000", "500")).want(t, http.StatusConflict, "price_changed")
-	if want := fmt.Sprintf(`"books":[{"bookId":%d,"unitPriceCents":9999}]`, a); !strings.Contains(refused.text, want) || !strings.Contains(refused.text, `"items[0].unitPriceCents"`) {
+	if want := fmt.Sprintf(`"books":[{"bookId":%d,"unitPriceCents":9999}]`, a); !strings.Contains(refused.text, want) || !strings.Contains(refused.text, `"items[0].unitPriceCents"`) || !strings.Contains(refused.text, "9999 now, not 1000") {
 		t.Errorf("the refusal does not tell the price that stands: %s", refused.text)
 	}
 	if n := s.number(s.transactions, "SELECT count(*) FROM transactions WHERE idempotency_key = $1", s.key("old")); n != 1 {

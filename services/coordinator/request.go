@@ -8,6 +8,7 @@ import (
 
 	"bookstore/services/kit/fault"
 	"bookstore/services/shop/limits"
+	"bookstore/services/shop/text"
 )
 
 // OrderRequest is what a customer asks for.
@@ -45,7 +46,7 @@ func (r OrderRequest) Validate() error {
 func customerProblems(id string) []fault.Field {
 	const field = "customerId"
 	switch {
-	case strings.TrimSpace(id) == "":
+	case !text.Visible(id):
 		return []fault.Field{problem(field, "required", "say whose order this is")}
 	case utf8.RuneCountInString(id) > limits.CustomerID:
 		return []fault.Field{problem(field, "too_long", "at most %d characters", limits.CustomerID)}

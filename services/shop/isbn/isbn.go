@@ -13,7 +13,9 @@ const (
 
 // Normalise strips hyphens and spaces, restores the leading zeros of an
 // ISBN-10 that lost them, and verifies the check digit. ok is false when what
-// is left is no ISBN.
+// is left is no ISBN, or one digit over and over: people type 0000000000 or
+// 1111111111 where there is no number, and the check digit of all these is
+// right, whichever the form.
 func Normalise(text string) (number string, ok bool) {
 	number = strings.ToUpper(strings.NewReplacer("-", "", " ", "").Replace(text))
 	if len(number) >= shortest && len(number) < ten {
@@ -21,16 +23,18 @@ func Normalise(text string) (number string, ok bool) {
 	}
 	switch len(number) {
 	case ten:
-		return number, validTen(number)
+		return number, validTen(number) && !oneDigit(number[:ten-1])
 	case thirteen:
-		return number, validThirteen(number)
+		return number, validThirteen(number) && !oneDigit(number[3:thirteen-1])
 	default:
 		return number, false
 	}
 }
 
-// validTen weighs the digits 10 to 1; X is ten and stands only at the end. All
-// zeros have a right check digit and are no book's number.
+// oneDigit reports that all the digits between prefix and check digit are the same.
+func oneDigit(digits string) bool { return strings.Count(digits, digits[:1]) == len(digits) }
+
+// validTen weighs the digits 10 to 1; X is ten and stands only at the end.
 func validTen(isbn string) bool {
 	sum := 0
 	for i := range ten {
@@ -42,7 +46,7 @@ func validTen(isbn string) bool {
 		}
 		sum += value * (ten - i)
 	}
-	return sum%11 == 0 && sum > 0
+	return sum%11 == 0
 }
 
 // validThirteen weighs the digits 1 and 3 in turn; the prefixes are those that

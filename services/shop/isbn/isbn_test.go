@@ -25,6 +25,12 @@ func TestNormalise(t *testing.T) {
 		"0000000":              {"", false},
 		"0-000-00000-0":        {"", false},
 		"0000000000000":        {"", false},
+		"9780000000002":        {"", false}, // 0000000000 in its other form
+		"9790000000001":        {"", false},
+		"1111111111":           {"", false}, // every digit ten times over checks
+		"9999999999":           {"", false},
+		"978-1-111-11111-3":    {"", false},
+		"979-10-90636-07-1":    {"9791090636071", true},
 		"01414395X0":           {"", false},
 		"X141439580":           {"", false},
 		"":                     {"", false},
