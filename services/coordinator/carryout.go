@@ -77,7 +77,9 @@ func (f *finisher) tell(ctx context.Context, tx Transaction, branch string, stat
 	m := tx.message(branch)
 	for tries := 1; ; tries++ {
 		err := f.tellOnce(ctx, m, state)
-		f.leases.progress(tx.GID)
+		if !fault.Unknown(err) {
+			f.leases.progress(tx.GID)
+		}
 		if err == nil || fault.KindOf(err) == fault.Lost {
 			return err
 		}

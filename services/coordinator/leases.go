@@ -18,7 +18,7 @@ type leases struct {
 
 type lease struct {
 	since    time.Time // when it came into hand
-	progress time.Time // when the last call about it returned, answered or not
+	progress time.Time // when it was last answered: by the store at all, by a participant with what is certain
 }
 
 func newLeases() *leases { return &leases{held: map[string]lease{}} }
@@ -30,7 +30,7 @@ func (l *leases) hold(gid string) {
 	l.held[gid] = lease{since: now, progress: now}
 }
 
-// progress notes that a call about an attempt returned.
+// progress notes that a call about an attempt was answered.
 func (l *leases) progress(gid string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -38,6 +38,13 @@ func (l *leases) progress(gid string) {
 		one.progress = time.Now()
 		l.held[gid] = one
 	}
+}
+
+func (l *leases) holds(gid string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	_, ok := l.held[gid]
+	return ok
 }
 
 func (l *leases) drop(gids ...string) {

@@ -30,6 +30,9 @@ func (s *Service) takeOver(ctx context.Context, gid string) error {
 		return err
 	}
 	for _, tx := range claimed {
+		if s.leases.holds(tx.GID) {
+			continue // in hand, and without an answer for long: the others come to it when it lapses again
+		}
 		s.Log.WarnContext(ctx, "taking over a transaction", "gid", tx.GID, "state", tx.State, "kind", tx.Kind)
 		s.Metrics.takenOver.Inc()
 		s.leases.hold(tx.GID)

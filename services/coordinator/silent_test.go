@@ -139,3 +139,32 @@ func TestALeaderThatVanishesHoldsNoOrder(t *testing.T) {
 		})
 	}
 }
+
+// A participant vanishes for one coordinator alone, in the middle of a commit:
+// the other one, which reaches it, carries the attempt out.
+func TestAParticipantSilentForOneCoordinatorIsReachedByTheOther(t *testing.T) {
+	t.Parallel()
+	s := open(t, options{closed: true})
+	reached := s.booksURL
+	peer := blackhole.New(t, strings.TrimPrefix(reached, "http://"))
+	s.booksURL = "http://" + peer.Addr()
+	var once sync.Once
+	s.begin("one", &options{books: faults{commit: func(coordinator.Message) error {
+		once.Do(func() { peer.Vanish(t) })
+		return nil
+	}}})
+	s.booksURL = reached
+	s.coordinator("two", &options{})
+	b := s.book("A", 100, 5)
+	began := time.Now()
+	a := s.buy("k", b, 1)
+	t.Logf("answered %d %s after %s", a.status, a.text, time.Since(began))
+	s.until(served, "the attempt is carried out", func() bool {
+		tx, err := s.service.Transaction(t.Context(), s.gid("k"))
+		return err == nil && tx.State == coordinator.Committed
+	})
+	t.Logf("carried out after %s", time.Since(began))
+	if left := s.stock(b); left != 4 {
+		t.Errorf("%d copies are left of 5, 1 was sold", left)
+	}
+}
