@@ -191,7 +191,9 @@ func (e *Engine) Get(ctx context.Context, d Definition, id string) (Saga, error)
 }
 
 // News returns what happened to a saga after seq, and whether there will be
-// more.
+// more. Streams ask, whose own deadline is far away.
 func (e *Engine) News(ctx context.Context, d Definition, id string, seq int64) ([]Logged, bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, e.Settings.StoreTimeout)
+	defer cancel()
 	return e.Store.News(ctx, d.Name, id, seq)
 }

@@ -12,19 +12,20 @@ import (
 )
 
 // longestCall is how long a call to a database may take whose caller sets no
-// deadline. That is a mistake: the caller's own bound would fit what it does.
+// deadline, or on a pool one that is farther away, such as that of a stream.
+// That is a mistake: the caller's own bound would fit what it does.
 const longestCall = 10 * time.Second
 
 // bounds makes sure that every call to a database ends. A server that vanished
 // says nothing, so only the client can end a call to it. pgx makes a call with
-// the context that the tracer returns: one without a deadline is given
-// longestCall, counted by the function that made the call, and reported to the
+// the context that the tracer returns: one without a bound is given longestCall, counted by the function that made the call, and reported to the
 // tests of that function.
 //
 // pgx tells no tracer of pipelines and of pgconn's own calls. An architecture
 // test says who may use them.
 type bounds struct {
 	missing *prometheus.CounterVec
+	far     bool                                     // any deadline will do: migrations, the warehouse's reads
 	report  func(call string, stack []runtime.Frame) // nil outside tests
 }
 
@@ -39,7 +40,7 @@ var _ interface {
 func newBounds(name string, reg *prometheus.Registry) *bounds {
 	b := &bounds{missing: prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name:        "db_calls_without_deadline_total",
-		Help:        "Calls to the database whose caller set no deadline, by the function that made them.",
+		Help:        "Calls to the database whose caller set no deadline within 10 s, by the function that made them.",
 		ConstLabels: prometheus.Labels{"pool": name},
 	}, []string{"caller"})}
 	if reg != nil {
@@ -62,7 +63,7 @@ type boundKey struct{}
 
 // begin returns the context that the call is made with.
 func (b *bounds) begin(ctx context.Context, call string) context.Context {
-	if _, ok := ctx.Deadline(); ok {
+	if deadline, ok := ctx.Deadline(); ok && (b.far || time.Until(deadline) <= longestCall) {
 		if ctx.Value(boundKey{}) != nil { // a call within a call: the outer one ends it
 			return context.WithValue(ctx, boundKey{}, func() {})
 		}

@@ -86,7 +86,7 @@ func watched(t *testing.T, dsn string) (*pgxpool.Pool, *seen) {
 	return pool, s
 }
 
-func TestEveryCallWithoutADeadlineIsReported(t *testing.T) {
+func TestEveryCallWithoutABoundIsReported(t *testing.T) {
 	t.Parallel()
 	pool, reported := watched(t, pgtest.DSN(t, notes))
 	for name, call := range calls {
@@ -98,18 +98,22 @@ func TestEveryCallWithoutADeadlineIsReported(t *testing.T) {
 		if got := reported.take(); len(got) != 0 {
 			t.Errorf("%s with a deadline: reported %q", name, got)
 		}
-		if err := call(t.Context(), pool); err != nil {
-			t.Errorf("%s without a deadline: %v", name, err)
-		}
-		got := reported.take()
-		if len(got) == 0 {
-			t.Errorf("%s without a deadline: not reported", name)
-		}
-		for _, caller := range got {
-			if !strings.HasPrefix(caller, "bookstore/services/kit/pg_test.") {
-				t.Errorf("%s without a deadline: reported for %s", name, caller)
+		far, cancel := context.WithTimeout(t.Context(), time.Minute)
+		for what, ctx := range map[string]context.Context{"without a deadline": t.Context(), "with one that is far away": far} {
+			if err := call(ctx, pool); err != nil {
+				t.Errorf("%s %s: %v", name, what, err)
+			}
+			got := reported.take()
+			if len(got) == 0 {
+				t.Errorf("%s %s: not reported", name, what)
+			}
+			for _, caller := range got {
+				if !strings.HasPrefix(caller, "bookstore/services/kit/pg_test.") {
+					t.Errorf("%s %s: reported for %s", name, what, caller)
+				}
 			}
 		}
+		cancel()
 	}
 }
 

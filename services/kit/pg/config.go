@@ -68,7 +68,9 @@ func (c Config) ConnConfig() (*pgx.ConnConfig, error) {
 	cfg.ConnectTimeout = connectTimeout
 	cfg.ValidateConnect = requireLeader
 	cfg.DialFunc = dial.Dialer(connectTimeout).DialContext
-	cfg.Tracer = newBounds("", nil)
+	b := newBounds("", nil)
+	b.far = true
+	cfg.Tracer = b
 	if err := c.refresh(cfg, ""); err != nil {
 		return nil, err
 	}

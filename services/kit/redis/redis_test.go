@@ -8,6 +8,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"bookstore/services/kit/dial/blackhole"
 	"bookstore/services/kit/redis"
 	"bookstore/services/kit/redis/redistest"
 )
@@ -79,5 +80,23 @@ func TestMembersThatMovedAreFoundWithoutARestart(t *testing.T) {
 func TestAMissingMemberFileIsAnError(t *testing.T) {
 	if _, err := redis.Open(redis.Config{MembersFile: filepath.Join(t.TempDir(), "absent")}); err == nil {
 		t.Error("opened without members")
+	}
+}
+
+// A node whose host vanished keeps nobody who has another to ask, and nobody for
+// longer than a few tries where there is none.
+func TestANodeThatVanishedHoldsNobody(t *testing.T) {
+	server := redistest.Cluster(t)
+	gone := blackhole.New(t, server)
+	gone.Vanish(t)
+	c := redistest.Config(t, gone.Addr())
+	began := time.Now()
+	if err := open(t, c).Ping(t.Context()); err == nil || time.Since(began) > 10*time.Second {
+		t.Errorf("a vanished node alone: %v after %s", err, time.Since(began))
+	}
+	write(t, c.MembersFile, gone.Addr()+"\n"+server+"\n")
+	began = time.Now()
+	if err := open(t, c).Cluster().Set(t.Context(), "key", "value", time.Minute).Err(); err != nil || time.Since(began) > 5*time.Second {
+		t.Errorf("a vanished node beside another: %v after %s", err, time.Since(began))
 	}
 }
