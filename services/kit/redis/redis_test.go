@@ -86,6 +86,15 @@ func TestAMissingMemberFileIsAnError(t *testing.T) {
 // A node whose host vanished keeps nobody who has another to ask, and nobody for
 // longer than a few tries where there is none.
 func TestANodeThatVanishedHoldsNobody(t *testing.T) {
+	before := goleak.IgnoreCurrent()
+	t.Cleanup(func() { // go-redis goes on dialing in the background, until the dial's time is over
+		for range 10 {
+			if goleak.Find(before, redistest.LateDials()) == nil {
+				return
+			}
+		}
+		t.Error("a closed client still dials")
+	})
 	server := redistest.Cluster(t)
 	gone := blackhole.New(t, server)
 	gone.Vanish(t)
