@@ -18,15 +18,17 @@ const longestCall = 10 * time.Second
 
 // bounds makes sure that every call to a database ends. A server that vanished
 // says nothing, so only the client can end a call to it. pgx makes a call with
-// the context that the tracer returns: one without a bound is given longestCall, counted by the function that made the call, and reported to the
-// tests of that function.
+// the context that the tracer returns: one without a bound is given longestCall,
+// counted by the function that made the call, and reported to the tests of that
+// function.
 //
 // pgx tells no tracer of pipelines and of pgconn's own calls. An architecture
 // test says who may use them.
 type bounds struct {
 	missing *prometheus.CounterVec
-	far     bool                                     // any deadline will do: migrations, the warehouse's reads
-	report  func(call string, stack []runtime.Frame) // nil outside tests
+	far     bool // any deadline will do: migrations, the warehouse's reads
+	// report is nil outside tests.
+	report func(call string, stack []runtime.Frame) (excused bool)
 }
 
 var _ interface {
@@ -53,8 +55,9 @@ func newBounds(name string, reg *prometheus.Registry) *bounds {
 type Option func(*watch)
 
 // OnUnbounded has report called for every call without a deadline, with the
-// stack of whoever made it, the innermost function outside pgx first.
-func OnUnbounded(report func(call string, stack []runtime.Frame)) Option {
+// stack of whoever made it, the innermost function outside pgx first. A call
+// that report excuses is left without one.
+func OnUnbounded(report func(call string, stack []runtime.Frame) (excused bool)) Option {
 	return func(w *watch) { w.bounds.report = report }
 }
 
@@ -75,8 +78,8 @@ func (b *bounds) begin(ctx context.Context, call string) context.Context {
 		caller = stack[0].Function
 	}
 	b.missing.WithLabelValues(caller).Inc()
-	if b.report != nil {
-		b.report(call, stack)
+	if b.report != nil && b.report(call, stack) {
+		return ctx
 	}
 	ctx, cancel := context.WithTimeout(ctx, longestCall)
 	return context.WithValue(ctx, boundKey{}, func() { cancel() })

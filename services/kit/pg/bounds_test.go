@@ -61,10 +61,11 @@ type seen struct {
 	callers []string
 }
 
-func (s *seen) note(_ string, stack []runtime.Frame) {
+func (s *seen) note(_ string, stack []runtime.Frame) (excused bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.callers = append(s.callers, stack[0].Function)
+	return false
 }
 
 func (s *seen) take() []string {

@@ -15,14 +15,14 @@ type unbounded struct {
 	calls []string
 }
 
-// note leaves out what a test calls, directly or through the code under test:
+// note excuses what a test calls, directly or through the code under test:
 // the test's own context has no deadline. What runs in the background, or for
 // a request, has none of the test's functions on its stack.
-func (u *unbounded) note(call string, stack []runtime.Frame) {
+func (u *unbounded) note(call string, stack []runtime.Frame) (excused bool) {
 	var trace strings.Builder
 	for _, frame := range stack {
 		if strings.HasSuffix(frame.File, "_test.go") || ofTests(frame.Function) {
-			return
+			return true
 		}
 		fmt.Fprintf(&trace, "\n\t%s %s:%d", frame.Function, frame.File, frame.Line)
 	}
@@ -31,6 +31,7 @@ func (u *unbounded) note(call string, stack []runtime.Frame) {
 	if len(u.calls) < 5 {
 		u.calls = append(u.calls, call+trace.String())
 	}
+	return false
 }
 
 // ofTests tells whether a function is of a package for tests, such as pgtest.
