@@ -131,7 +131,8 @@ func resident(t *testing.T) map[string]float64 {
 func TestAClientHasFewStreams(t *testing.T) {
 	c := shop(t)
 	b := c.addBook(t, "Watched by many", 9)
-	_, path := c.begun(t, checkOut("watcher", fmt.Sprintf("watch-%d", b.ID), "tok_visa", true, orderItem{BookID: b.ID, Quantity: 1}))
+	_, path := c.begun(t, checkOut("watcher", fmt.Sprintf("watch-%d", b.ID), "tok_ok", true, orderItem{BookID: b.ID, Quantity: 1}))
+	defer c.do(t, call{method: "POST", path: path + "/cancel"})
 	follow := func(token string) int {
 		ctx, leave := context.WithCancel(t.Context())
 		t.Cleanup(leave)
