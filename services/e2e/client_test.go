@@ -91,7 +91,7 @@ type problem struct {
 	Type, Title, Detail, Code, RequestID string
 	Status                               int
 	Errors                               []struct{ Field, Code, Detail string }
-	Books                                []struct{ BookID, Available int64 }
+	Books                                []struct{ BookID, Available, UnitPriceCents int64 }
 }
 
 func (a *answer) problem() (p problem) {
