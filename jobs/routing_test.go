@@ -10,7 +10,7 @@ import (
 	consul "github.com/hashicorp/consul/api"
 
 	"bookstore/services/gateway"
-	"bookstore/services/kit/config"
+	"bookstore/services/platform/config"
 )
 
 const (

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -58,8 +59,11 @@ func TestDomainsKnowNoTechnology(t *testing.T) {
 	}
 }
 
-// Each service is a room of its own: it knows itself, the kit, and the words that all of
-// the shop share. Commands put rooms together, and nobody knows a command.
+// shared are the folders that every service may use.
+var shared = []string{"platform", "txn", "cache", "shop"}
+
+// Each service knows itself and what all share. Commands put services together, and
+// nobody knows a command.
 func TestServicesDoNotKnowEachOther(t *testing.T) {
 	t.Parallel()
 	for name, imports := range packages(t, ".Imports") {
@@ -69,7 +73,24 @@ func TestServicesDoNotKnowEachOther(t *testing.T) {
 			if !ours || room == "cmd" {
 				continue
 			}
-			if other, _, _ := strings.Cut(imported, "/"); other != room && other != "kit" && other != "shop" {
+			if other, _, _ := strings.Cut(imported, "/"); other != room && !slices.Contains(shared, other) {
+				t.Errorf("%s imports %s", name, imported)
+			}
+		}
+	}
+}
+
+// The platform and the transactions are libraries: they know nothing of this shop, and no
+// word of it but in tests' names for what is refused.
+func TestLibrariesKnowNoShop(t *testing.T) {
+	t.Parallel()
+	layers := map[string][]string{"platform": {"platform"}, "txn": {"txn", "platform"}, "cache": {"cache", "platform", "txn", "shop"}, "shop": {"shop", "platform"}}
+	for name, imports := range packages(t, ".Imports") {
+		room, _, _ := strings.Cut(name, "/")
+		known, library := layers[room]
+		for _, path := range imports {
+			imported, ours := strings.CutPrefix(path, module)
+			if other, _, _ := strings.Cut(imported, "/"); library && ours && !slices.Contains(known, other) {
 				t.Errorf("%s imports %s", name, imported)
 			}
 		}

@@ -11,11 +11,11 @@ import (
 )
 
 // A call to a peer that vanished has to end. Calls to the database get a bound
-// from kit/pg where their callers set none, and connections from kit/dial. What
+// from platform/pg where their callers set none, and connections from platform/dial. What
 // goes past these two is listed here with its own bound.
 var (
 	// connects are the files that connect to PostgreSQL by themselves, with a
-	// configuration of kit/pg, whose tracer bounds every call.
+	// configuration of platform/pg, whose tracer bounds every call.
 	connects = map[string]string{
 		"services/cmd/migrate/main.go": "Config.ConnConfig",
 		"warehouse/cut/open.go":        "Config.ConnConfig and Config.MemberConfig",
@@ -23,8 +23,8 @@ var (
 	}
 	// raw are the files with calls of pgconn, of which no tracer hears.
 	raw = map[string]string{
-		"services/kit/branch/atonce.go": "finishTimeout",
-		"services/kit/branch/finish.go": "finishTimeout",
+		"services/txn/branch/atonce.go": "finishTimeout",
+		"services/txn/branch/finish.go": "finishTimeout",
 		"warehouse/export/export.go":    "the run's timeout",
 		"warehouse/run/source.go":       "settleTime",
 	}
@@ -38,7 +38,7 @@ var (
 )
 
 // testsOnly are folders that only tests use.
-var testsOnly = []string{"services/lab/", "services/e2e/", "services/kit/pg/", "services/kit/dial/", "services/kit/redis/redistest/"}
+var testsOnly = []string{"services/lab/", "services/e2e/", "services/platform/pg/", "services/platform/dial/", "services/platform/redis/redistest/"}
 
 // production is every Go file that runs in production but those of the two
 // packages that make the bounds.
@@ -106,7 +106,7 @@ func TestNobodyGoesPastTheBoundsOfTheDatabase(t *testing.T) {
 				return true
 			}
 			if _, ok := allowed[path]; !ok {
-				t.Errorf("%s: %s.%s makes calls to the database that kit/pg does not bound", positions.Position(n.Pos()), pkg, name)
+				t.Errorf("%s: %s.%s makes calls to the database that platform/pg does not bound", positions.Position(n.Pos()), pkg, name)
 			}
 			used[path] = true
 			return true
@@ -130,7 +130,7 @@ func TestConnectionsAreMadeByTheDialerWithABound(t *testing.T) {
 		ast.Inspect(file, func(n ast.Node) bool {
 			if pkg, name := selected(n); pkg == "net" && strings.HasPrefix(name, "Dial") ||
 				pkg == "http" && (name == "DefaultClient" || name == "DefaultTransport" || name == "Get" || name == "Post" || name == "Head" || name == "PostForm") {
-				t.Errorf("%s: %s.%s sets no bound on data that is not acknowledged: use kit/dial", positions.Position(n.Pos()), pkg, name)
+				t.Errorf("%s: %s.%s sets no bound on data that is not acknowledged: use platform/dial", positions.Position(n.Pos()), pkg, name)
 			}
 			literal, ok := n.(*ast.CompositeLit)
 			if !ok {
@@ -146,7 +146,7 @@ func TestConnectionsAreMadeByTheDialerWithABound(t *testing.T) {
 			}
 			switch pkg, name := selected(literal.Type); {
 			case pkg == "http" && name == "Transport" && !fields["DialContext"]:
-				t.Errorf("%s: a transport without the dialer of kit/dial", positions.Position(n.Pos()))
+				t.Errorf("%s: a transport without the dialer of platform/dial", positions.Position(n.Pos()))
 			case pkg == "http" && name == "Client" && (!fields["Transport"]):
 				t.Errorf("%s: a client with the default transport", positions.Position(n.Pos()))
 			}

@@ -22,8 +22,8 @@ import (
 
 	goredis "github.com/redis/go-redis/v9"
 
-	"bookstore/services/kit/redis"
-	"bookstore/services/kit/redis/redistest"
+	"bookstore/services/platform/redis"
+	"bookstore/services/platform/redis/redistest"
 )
 
 // cluster is the nodes by index, nil where there is none, and what Consul says about them.

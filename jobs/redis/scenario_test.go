@@ -10,7 +10,7 @@ import (
 
 	"go.uber.org/goleak"
 
-	"bookstore/services/kit/redis"
+	"bookstore/services/platform/redis"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

@@ -16,7 +16,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"bookstore/services/kit/pg/pgtest"
+	"bookstore/services/platform/pg/pgtest"
 )
 
 func TestMain(m *testing.M) { pgtest.Main(m) }

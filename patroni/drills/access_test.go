@@ -17,8 +17,8 @@ import (
 
 	consul "github.com/hashicorp/consul/api"
 
-	"bookstore/services/kit/config"
-	"bookstore/services/kit/pg"
+	"bookstore/services/platform/config"
+	"bookstore/services/platform/pg"
 )
 
 // database is what the drills write into; it is theirs alone, made and dropped by them.

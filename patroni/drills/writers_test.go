@@ -11,7 +11,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"bookstore/services/kit/pg"
+	"bookstore/services/platform/pg"
 )
 
 // writers write to the database as the services do: through their pool.

@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"bookstore/services/books"
-	"bookstore/services/kit/fault"
+	"bookstore/services/platform/fault"
 )
 
 var now = time.Date(2026, 11, 22, 0, 0, 0, 0, time.UTC)

@@ -3,19 +3,20 @@ package books
 import (
 	"fmt"
 
-	"bookstore/services/kit/fault"
+	"bookstore/services/platform/fault"
+	"bookstore/services/shop/kinds"
 )
 
 // The refusals of every store, so that all say them alike.
 
 // NotFound is the refusal of an id that no book has or had.
 func NotFound(id int64) *fault.Error {
-	return fault.Newf(fault.BookNotFound, "there is no book %d", id)
+	return fault.Newf(kinds.BookNotFound, "there is no book %d", id)
 }
 
 // Gone is the refusal of deleted books.
 func Gone(ids ...int64) *fault.Error {
-	f := fault.New(fault.BookGone, "the book is no longer in the catalogue")
+	f := fault.New(kinds.BookGone, "the book is no longer in the catalogue")
 	f.Details = perBook(ids, func(id int64) map[string]any { return map[string]any{"bookId": id} })
 	return f
 }
@@ -32,7 +33,7 @@ func Taken(field string) *fault.Error {
 
 // Short is the refusal for want of copies, with what is left of each book.
 func Short(left ...Availability) *fault.Error {
-	f := fault.New(fault.OutOfStock, "not enough copies are left")
+	f := fault.New(kinds.OutOfStock, "not enough copies are left")
 	f.Details = perBook(left, func(a Availability) map[string]any {
 		return map[string]any{"bookId": a.BookID, "available": a.Available}
 	})
@@ -41,7 +42,7 @@ func Short(left ...Availability) *fault.Error {
 
 // Repriced is the refusal of outdated prices, with the new ones.
 func Repriced(lines ...Line) *fault.Error {
-	f := fault.New(fault.PriceChanged, "the price is another one now")
+	f := fault.New(kinds.PriceChanged, "the price is another one now")
 	f.Details = perBook(lines, func(l Line) map[string]any {
 		return map[string]any{"bookId": l.BookID, "unitPriceCents": l.UnitPriceCents}
 	})
@@ -51,7 +52,7 @@ func Repriced(lines ...Line) *fault.Error {
 // Unknown is the refusal of an order for books that never were; positions are
 // those of the ids in the order's items.
 func Unknown(ids []int64, positions []int) *fault.Error {
-	f := fault.New(fault.BookNotFoundInOrder, "the order names a book that does not exist")
+	f := fault.New(kinds.BookNotFoundInOrder, "the order names a book that does not exist")
 	f.Details = perBook(ids, func(id int64) map[string]any { return map[string]any{"bookId": id} })
 	for _, i := range positions {
 		f.Fields = append(f.Fields, fault.Field{Field: fmt.Sprintf("items[%d].bookId", i), Code: "not_found", Detail: "there is no such book"})

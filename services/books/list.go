@@ -6,7 +6,7 @@ import (
 	"strings"
 	"time"
 
-	"bookstore/services/kit/fault"
+	"bookstore/services/platform/fault"
 )
 
 // Sort is an order in which books are listed; ties are broken by id.

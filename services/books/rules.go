@@ -10,7 +10,7 @@ import (
 
 	"golang.org/x/text/language"
 
-	"bookstore/services/kit/fault"
+	"bookstore/services/platform/fault"
 	"bookstore/services/shop/currency"
 	"bookstore/services/shop/isbn"
 	"bookstore/services/shop/limits"

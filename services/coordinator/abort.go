@@ -4,7 +4,7 @@ import (
 	"context"
 	"time"
 
-	"bookstore/services/kit/fault"
+	"bookstore/services/platform/fault"
 )
 
 // abortPatience is how long a request waits for its branches to let go of

@@ -6,7 +6,7 @@ import (
 	"slices"
 	"time"
 
-	"bookstore/services/kit/fault"
+	"bookstore/services/platform/fault"
 )
 
 // Verdict is what a participant is told about a branch that it holds prepared

@@ -9,7 +9,7 @@ import (
 	"pgregory.net/rapid"
 
 	"bookstore/services/coordinator"
-	"bookstore/services/kit/branch"
+	"bookstore/services/txn/branch"
 )
 
 func TestWhatIsPresumed(t *testing.T) {

@@ -4,7 +4,8 @@ import (
 	"context"
 	"time"
 
-	"bookstore/services/kit/fault"
+	"bookstore/services/platform/fault"
+	"bookstore/services/shop/kinds"
 )
 
 // work is what an attempt asks of its branches, and what it comes to if all
@@ -88,7 +89,7 @@ func (s *Service) queue(ctx context.Context, r *request) (err error) {
 	waited := s.Metrics.phase("queue")
 	r.turn, err = s.turns.take(ctx, r.wants, r.arrived)
 	waited()
-	if fault.KindOf(err) != fault.OutOfStock {
+	if fault.KindOf(err) != kinds.OutOfStock {
 		return err
 	}
 	refusal := err
@@ -172,7 +173,7 @@ func (s *Service) vote(ctx context.Context, tx Transaction, p plan) (w work, eve
 	prepared, asked := s.Metrics.phase("prepare"), time.Now()
 	event, cause = Tally(s.prepare(ctx, tx, w))
 	prepared()
-	if fault.KindOf(cause) == fault.OutOfStock {
+	if fault.KindOf(cause) == kinds.OutOfStock {
 		s.turns.soldOut(fault.As(cause), asked)
 	}
 	return w, event, false, cause

@@ -4,7 +4,7 @@ import (
 	"context"
 	"time"
 
-	"bookstore/services/kit/fault"
+	"bookstore/services/platform/fault"
 )
 
 // look finds what stands under a request's key: an earlier outcome, or nothing

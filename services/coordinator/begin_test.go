@@ -11,7 +11,7 @@ import (
 
 	"bookstore/services/coordinator"
 	"bookstore/services/coordinator/coordinatortest"
-	"bookstore/services/kit/fault"
+	"bookstore/services/platform/fault"
 )
 
 // silentStore answers the first look under a key, and no other in time.

@@ -5,7 +5,8 @@ import (
 	"net/http"
 	"time"
 
-	"bookstore/services/kit/fault"
+	"bookstore/services/platform/fault"
+	"bookstore/services/shop/kinds"
 )
 
 // CancelOrder is a request to cancel an order.
@@ -51,7 +52,7 @@ func (s *Service) CancelOrder(ctx context.Context, c CancelOrder) (Result, error
 	result, err := s.run(ctx, claim, order.gives(), func(context.Context, Transaction) (work, error) {
 		return planCancel(order, s.Clock())
 	})
-	if err != nil && fault.KindOf(err) == fault.NotCancellable {
+	if err != nil && fault.KindOf(err) == kinds.NotCancellable {
 		result, err = s.unlessCancelled(ctx, err, result, order.ID)
 	}
 	result.Replayed = result.Replayed && c.Key != ""

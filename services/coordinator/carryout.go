@@ -5,7 +5,7 @@ import (
 	"math/bits"
 	"sync"
 
-	"bookstore/services/kit/fault"
+	"bookstore/services/platform/fault"
 )
 
 // carryOut tells every branch the decision until each has acknowledged, and

@@ -3,8 +3,8 @@ package coordinator
 import (
 	"context"
 
-	"bookstore/services/coordinator/saga"
-	"bookstore/services/kit/fault"
+	"bookstore/services/platform/fault"
+	"bookstore/services/txn/saga"
 )
 
 // BranchPayments is the payments service, as sagas call it.

@@ -3,7 +3,7 @@ package coordinator
 import (
 	"regexp"
 
-	"bookstore/services/kit/fault"
+	"bookstore/services/platform/fault"
 )
 
 // CheckoutRequest is what a customer asks for.

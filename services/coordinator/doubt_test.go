@@ -13,11 +13,11 @@ import (
 	"bookstore/services/coordinator"
 	"bookstore/services/coordinator/coordinatorcall"
 	"bookstore/services/coordinator/coordinatorpg"
-	"bookstore/services/kit/branch"
-	"bookstore/services/kit/branch/branchhttp"
-	"bookstore/services/kit/call"
-	"bookstore/services/kit/fault"
-	"bookstore/services/kit/lifecycle"
+	"bookstore/services/platform/call"
+	"bookstore/services/platform/fault"
+	"bookstore/services/platform/lifecycle"
+	"bookstore/services/txn/branch"
+	"bookstore/services/txn/branch/branchhttp"
 )
 
 // doubtLimit is the promise: doubt is over this long after a coordinator died,

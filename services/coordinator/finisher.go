@@ -5,7 +5,7 @@ import (
 	"log/slog"
 	"sync"
 
-	"bookstore/services/kit/fault"
+	"bookstore/services/platform/fault"
 )
 
 // finisher owns every attempt from its decision to its end. It works in the
@@ -118,7 +118,7 @@ func (f *finisher) start(ctx context.Context, tx Transaction, decide func(contex
 // settle asks the store until the decision is known. Each try has a deadline:
 // a leader that vanished never answers. A statement that waits for a standby is
 // not cancelled by that: the connection is given up on this side alone
-// (kit/pg), PostgreSQL goes on waiting, and the next try, a write, is answered
+// (platform/pg), PostgreSQL goes on waiting, and the next try, a write, is answered
 // only once what it finds is safe too.
 func (f *finisher) settle(ctx context.Context, tx Transaction, d Decision, r *run) {
 	timer := f.metrics.phase("decide")

@@ -8,7 +8,7 @@ import (
 
 	"bookstore/services/coordinator"
 	"bookstore/services/coordinator/coordinatorcall"
-	"bookstore/services/kit/call"
+	"bookstore/services/platform/call"
 )
 
 // shown is a transaction as operators see it.

@@ -6,7 +6,7 @@ import (
 	"testing"
 
 	"bookstore/services/coordinator"
-	"bookstore/services/coordinator/saga"
+	"bookstore/services/txn/saga"
 )
 
 // A price that moves after the checkout has begun is found when the stock is

@@ -5,7 +5,8 @@ import (
 	"math"
 	"time"
 
-	"bookstore/services/kit/fault"
+	"bookstore/services/platform/fault"
+	"bookstore/services/shop/kinds"
 	"bookstore/services/shop/limits"
 )
 
@@ -99,13 +100,13 @@ func pricesMet(items []RequestItem, priced map[int64]Quote) error {
 		return nil
 	}
 	return &fault.Error{
-		Kind: fault.PriceNotMet, Message: "the price is another one now: nothing was bought",
+		Kind: kinds.PriceNotMet, Message: "the price is another one now: nothing was bought",
 		Fields: fields, Details: map[string]any{"books": books},
 	}
 }
 
 func mixedCurrencies(item int, got, want string) error {
-	f := fault.Newf(fault.MixedCurrencies, "all books of an order are sold in one currency")
+	f := fault.Newf(kinds.MixedCurrencies, "all books of an order are sold in one currency")
 	f.Fields = []fault.Field{problem(fmt.Sprintf("items[%d].bookId", item), "mixed_currencies", "sold in %s, the order is in %s", got, want)}
 	return f
 }

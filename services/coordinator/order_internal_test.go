@@ -8,7 +8,8 @@ import (
 
 	"pgregory.net/rapid"
 
-	"bookstore/services/kit/fault"
+	"bookstore/services/platform/fault"
+	"bookstore/services/shop/kinds"
 	"bookstore/services/shop/limits"
 )
 
@@ -38,7 +39,7 @@ func TestOrdersHaveOneCurrencyAndMicroseconds(t *testing.T) {
 	r := OrderRequest{CustomerID: "c", Items: []RequestItem{{BookID: 1, Quantity: 2}, {BookID: 2, Quantity: 1}}}
 	quotes := []Quote{{BookID: 2, Title: "B", UnitPriceCents: 500, Currency: "USD"}, {BookID: 1, Title: "A", UnitPriceCents: 100, Currency: "EUR"}}
 	_, err := newOrder("id", r, quotes, time.Now())
-	if fault.KindOf(err) != fault.MixedCurrencies || fault.As(err).Fields[0].Field != "items[1].bookId" {
+	if fault.KindOf(err) != kinds.MixedCurrencies || fault.As(err).Fields[0].Field != "items[1].bookId" {
 		t.Errorf("got %v", err)
 	}
 	quotes[0].Currency = "EUR"

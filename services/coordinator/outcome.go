@@ -4,7 +4,7 @@ import (
 	"encoding/json"
 	"net/http"
 
-	"bookstore/services/kit/fault"
+	"bookstore/services/platform/fault"
 )
 
 // Result is a success, as it is answered.

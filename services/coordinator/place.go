@@ -5,7 +5,7 @@ import (
 	"net/http"
 	"time"
 
-	"bookstore/services/kit/fault"
+	"bookstore/services/platform/fault"
 )
 
 // PlaceOrder is a request to place an order.

@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"bookstore/services/coordinator"
-	"bookstore/services/kit/fault"
+	"bookstore/services/platform/fault"
 )
 
 func TestAnOrderIsPlacedInBothDatabases(t *testing.T) {

@@ -5,7 +5,7 @@ import (
 	"sync"
 	"time"
 
-	"bookstore/services/kit/fault"
+	"bookstore/services/platform/fault"
 )
 
 // prepareTries is how often one branch is asked to prepare when the answer

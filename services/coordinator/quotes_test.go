@@ -11,8 +11,9 @@ import (
 	"testing"
 
 	"bookstore/services/coordinator/coordinatorcall"
-	"bookstore/services/kit/call"
-	"bookstore/services/kit/fault"
+	"bookstore/services/platform/call"
+	"bookstore/services/platform/fault"
+	"bookstore/services/shop/kinds"
 )
 
 // Prices that are asked for together with books that cannot be sold come in a
@@ -49,9 +50,9 @@ func TestABookThatCannotBeSoldIsToldToWhoAsked(t *testing.T) {
 			ids, want := []int64{b}, fault.Kind("")
 			switch {
 			case i < bad:
-				ids, want = []int64{b, 777_000 + int64(i)}, fault.BookNotFoundInOrder
+				ids, want = []int64{b, 777_000 + int64(i)}, kinds.BookNotFoundInOrder
 			case i < 2*bad:
-				ids, want = []int64{gone}, fault.BookGone
+				ids, want = []int64{gone}, kinds.BookGone
 			}
 			waiting.Add(1)
 			got, err := quotes.Quote(t.Context(), ids)
@@ -60,7 +61,7 @@ func TestABookThatCannotBeSoldIsToldToWhoAsked(t *testing.T) {
 				t.Errorf("order %d: %v, %v", i, got, err)
 			case want != "" && fault.KindOf(err) != want:
 				t.Errorf("order %d: %v, %v", i, got, err)
-			case want == fault.BookNotFoundInOrder && (len(f.Fields) != 1 || f.Fields[0].Field != "items[1].bookId"):
+			case want == kinds.BookNotFoundInOrder && (len(f.Fields) != 1 || f.Fields[0].Field != "items[1].bookId"):
 				t.Errorf("order %d: %+v", i, f.Fields)
 			}
 		})

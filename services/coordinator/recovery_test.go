@@ -10,8 +10,8 @@ import (
 	"bookstore/services/coordinator"
 	"bookstore/services/coordinator/coordinatorcall"
 	"bookstore/services/coordinator/coordinatorpg"
-	"bookstore/services/kit/call"
-	"bookstore/services/kit/fault"
+	"bookstore/services/platform/call"
+	"bookstore/services/platform/fault"
 )
 
 // abandoned leaves an attempt behind as a coordinator does that dies: both

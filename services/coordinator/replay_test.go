@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"bookstore/services/coordinator/saga"
+	"bookstore/services/txn/saga"
 )
 
 // A book's id above 2^53, which no float64 holds, comes out of every refusal as

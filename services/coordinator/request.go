@@ -6,7 +6,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
-	"bookstore/services/kit/fault"
+	"bookstore/services/platform/fault"
 	"bookstore/services/shop/limits"
 	"bookstore/services/shop/text"
 )

@@ -9,7 +9,7 @@ import (
 	"pgregory.net/rapid"
 
 	"bookstore/services/coordinator"
-	"bookstore/services/kit/fault"
+	"bookstore/services/platform/fault"
 	"bookstore/services/shop/limits"
 )
 

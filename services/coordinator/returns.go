@@ -3,8 +3,9 @@ package coordinator
 import (
 	"context"
 
-	"bookstore/services/coordinator/saga"
-	"bookstore/services/kit/fault"
+	"bookstore/services/platform/fault"
+	"bookstore/services/shop/kinds"
+	"bookstore/services/txn/saga"
 )
 
 // Return is the saga of an order that comes back. It takes the order first: of
@@ -61,7 +62,7 @@ func (s *Service) BeginReturn(ctx context.Context, b BeginReturn) (Result, error
 	}
 	return s.beginSaga(ctx, Return, r, func(context.Context) (any, error) {
 		if order.Status != StatusPaid {
-			return nil, fault.Newf(fault.NotReturnable, "only a paid order can be returned, this one is %s", order.Status)
+			return nil, fault.Newf(kinds.NotReturnable, "only a paid order can be returned, this one is %s", order.Status)
 		}
 		back := orderReturn{OrderID: order.ID, CustomerID: order.CustomerID}
 		for _, l := range order.Items {

@@ -6,8 +6,9 @@ import (
 	"net/http"
 	"time"
 
-	"bookstore/services/coordinator/saga"
-	"bookstore/services/kit/fault"
+	"bookstore/services/platform/fault"
+	"bookstore/services/shop/kinds"
+	"bookstore/services/txn/saga"
 )
 
 // Sagas lists the sagas that there are, for the engine.
@@ -49,6 +50,16 @@ func View(s saga.Saga) (SagaView, error) {
 		}
 	}
 	return v, nil
+}
+
+// CancelSaga has a saga undone. One that can only go on is AlreadyCaptured: its
+// pivot is a payment.
+func (s *Service) CancelSaga(ctx context.Context, d saga.Definition, id string) (saga.Saga, error) {
+	cancelled, err := s.Sagas.Cancel(ctx, d, id)
+	if fault.KindOf(err) == saga.PastPivot {
+		err = fault.New(kinds.AlreadyCaptured, fault.As(err).Message)
+	}
+	return cancelled, err
 }
 
 // beginSaga starts a saga, or finds the one that stands under the caller's key.

@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"bookstore/services/coordinator"
-	"bookstore/services/coordinator/saga"
+	"bookstore/services/txn/saga"
 )
 
 // checkout begins a checkout of one book; extra is more JSON.

@@ -7,7 +7,7 @@ import (
 	"testing"
 
 	"bookstore/services/coordinator"
-	"bookstore/services/kit/pg/pgtest"
+	"bookstore/services/platform/pg/pgtest"
 )
 
 // apart is a PostgreSQL server for each service, of as many major versions as

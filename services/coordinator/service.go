@@ -10,8 +10,8 @@ import (
 	"sync"
 	"time"
 
-	"bookstore/services/coordinator/saga"
-	"bookstore/services/kit/fault"
+	"bookstore/services/platform/fault"
+	"bookstore/services/txn/saga"
 )
 
 // Dependencies are what the service works with.

@@ -14,10 +14,10 @@ import (
 
 	"bookstore/services/coordinator"
 	"bookstore/services/coordinator/coordinatorpg"
-	"bookstore/services/kit/config"
-	"bookstore/services/kit/dial/blackhole"
-	"bookstore/services/kit/pg"
-	"bookstore/services/kit/pg/pgtest"
+	"bookstore/services/platform/config"
+	"bookstore/services/platform/dial/blackhole"
+	"bookstore/services/platform/pg"
+	"bookstore/services/platform/pg/pgtest"
 )
 
 // served is how long an order may take whose database's leader vanished, or

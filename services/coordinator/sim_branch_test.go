@@ -9,17 +9,17 @@ import (
 	"time"
 
 	"bookstore/services/coordinator"
-	"bookstore/services/kit/fault"
+	"bookstore/services/platform/fault"
 )
 
-// The times of a participant, as kit/branch and the databases have them.
+// The times of a participant, as txn/branch and the databases have them.
 const (
 	lockTimeout = 500 * time.Millisecond
 	scanEvery   = 700 * time.Millisecond
 	doubtAfter  = 1200 * time.Millisecond
 )
 
-// database is a participant: kit/branch over a PostgreSQL that can die at any
+// database is a participant: txn/branch over a PostgreSQL that can die at any
 // time, and then keeps what is prepared and loses what is not.
 type database struct {
 	w    *world

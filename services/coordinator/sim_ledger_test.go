@@ -8,7 +8,7 @@ import (
 
 	"bookstore/services/coordinator"
 	"bookstore/services/coordinator/coordinatortest"
-	"bookstore/services/kit/fault"
+	"bookstore/services/platform/fault"
 )
 
 // ledger is coordinatordb: it has a clock of its own, and a leader that may be

@@ -8,7 +8,8 @@ import (
 	"slices"
 
 	"bookstore/services/coordinator"
-	"bookstore/services/kit/fault"
+	"bookstore/services/platform/fault"
+	"bookstore/services/shop/kinds"
 )
 
 // books is the books service over its database.
@@ -55,9 +56,9 @@ func (b *books) apply(payload []byte) func(*change) error {
 				}
 				switch {
 				case r.Action == "reserve" && line.UnitPriceCents != b.price[id]:
-					return fault.New(fault.PriceChanged, "the price has changed")
+					return fault.New(kinds.PriceChanged, "the price has changed")
 				case b.stock[id]+delta < 0:
-					return fault.New(fault.OutOfStock, "too few copies")
+					return fault.New(kinds.OutOfStock, "too few copies")
 				}
 				c.effects = append(c.effects, func() {
 					b.stock[id] += delta
@@ -123,9 +124,9 @@ func (o *orders) apply(payload []byte) func(*change) error {
 			row, there := o.rows[p.OrderID]
 			switch {
 			case !there:
-				return fault.New(fault.OrderNotFound, "there is no such order")
+				return fault.New(kinds.OrderNotFound, "there is no such order")
 			case row.Status != coordinator.StatusPlaced:
-				return fault.New(fault.NotCancellable, "it is "+row.Status)
+				return fault.New(kinds.NotCancellable, "it is "+row.Status)
 			}
 			c.effects = append(c.effects, func() {
 				row.Status, row.Version = coordinator.StatusCancelled, row.Version+1
@@ -144,7 +145,7 @@ func (o *orders) read(id string) (order coordinator.Order, err error) {
 	err = o.moment(life, func() error {
 		var there bool
 		if order, there = o.rows[id]; !there {
-			return fault.New(fault.OrderNotFound, "there is no such order")
+			return fault.New(kinds.OrderNotFound, "there is no such order")
 		}
 		return nil
 	})

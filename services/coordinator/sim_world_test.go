@@ -12,7 +12,7 @@ import (
 
 	"bookstore/services/coordinator"
 	"bookstore/services/coordinator/coordinatortest"
-	"bookstore/services/kit/fault"
+	"bookstore/services/platform/fault"
 )
 
 // world is one run of the simulation: its time, its chances, and everyone in it.

@@ -7,7 +7,7 @@ import (
 	"pgregory.net/rapid"
 
 	"bookstore/services/coordinator"
-	"bookstore/services/kit/fault"
+	"bookstore/services/platform/fault"
 )
 
 func TestTransitions(t *testing.T) {

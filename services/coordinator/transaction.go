@@ -191,7 +191,7 @@ type Quoter interface {
 	Quote(ctx context.Context, bookIDs []int64) ([]Quote, error)
 }
 
-// OrderReader reads orders, or fault.OrderNotFound.
+// OrderReader reads orders, or kinds.OrderNotFound.
 type OrderReader interface {
 	Order(ctx context.Context, id string) (Order, error)
 }

@@ -8,7 +8,7 @@ import (
 	"sync"
 	"time"
 
-	"bookstore/services/kit/fault"
+	"bookstore/services/platform/fault"
 )
 
 // turns make requests wait until there is room for them: in the queue of each

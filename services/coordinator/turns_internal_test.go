@@ -8,7 +8,8 @@ import (
 	"testing/synctest"
 	"time"
 
-	"bookstore/services/kit/fault"
+	"bookstore/services/platform/fault"
+	"bookstore/services/shop/kinds"
 )
 
 // A crowd for one book takes its queue only: others pass.
@@ -123,13 +124,13 @@ func TestWhomAShortageAnswers(t *testing.T) {
 		<-time.After(time.Millisecond)
 		asked := time.Now()
 		ask("three, later", want{1, 3})
-		refusal := fault.New(fault.OutOfStock, "short")
+		refusal := fault.New(kinds.OutOfStock, "short")
 		refusal.Details = map[string]any{"books": []map[string]any{{"bookId": 1, "available": 2}, {"bookId": 9, "available": 0}}}
 		all.soldOut(refusal, asked)
 		synctest.Wait()
 		mu.Lock()
 		for name, refused := range map[string]bool{"three": true, "three, and another book": true} {
-			if err, told := answers[name]; told != refused || fault.KindOf(err) != fault.OutOfStock {
+			if err, told := answers[name]; told != refused || fault.KindOf(err) != kinds.OutOfStock {
 				t.Errorf("%s: %v", name, err)
 			}
 		}
@@ -193,7 +194,7 @@ func TestAShortageIsReplacedWhileItAnswers(t *testing.T) {
 	all := newTurns(4, 1, 100)
 	holder := all.atOnce([]want{{1, 1}})
 	arrived := time.Now()
-	refusal := fault.New(fault.OutOfStock, "short")
+	refusal := fault.New(kinds.OutOfStock, "short")
 	refusal.Details = map[string]any{"books": []map[string]any{{"bookId": 1, "available": 0}}}
 	all.soldOut(refusal, time.Now().Add(time.Hour))
 	var work sync.WaitGroup
@@ -204,7 +205,7 @@ func TestAShortageIsReplacedWhileItAnswers(t *testing.T) {
 	})
 	work.Go(func() {
 		for range requests {
-			if _, err := all.take(t.Context(), []want{{1, 1}}, arrived); fault.KindOf(err) != fault.OutOfStock {
+			if _, err := all.take(t.Context(), []want{{1, 1}}, arrived); fault.KindOf(err) != kinds.OutOfStock {
 				t.Errorf("got %v", err)
 			}
 		}

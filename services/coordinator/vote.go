@@ -1,6 +1,6 @@
 package coordinator
 
-import "bookstore/services/kit/fault"
+import "bookstore/services/platform/fault"
 
 // Vote is what a branch's answer to prepare means for the attempt.
 type Vote int

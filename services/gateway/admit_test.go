@@ -14,7 +14,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"bookstore/services/gateway/limit"
-	"bookstore/services/kit/web"
+	"bookstore/services/platform/web"
 )
 
 // slow gives nothing back within a test.

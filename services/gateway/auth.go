@@ -5,7 +5,7 @@ import (
 
 	"github.com/gofiber/fiber/v2"
 
-	"bookstore/services/kit/fault"
+	"bookstore/services/platform/fault"
 )
 
 // authorise finds out who calls and whether they may use the route. Without a

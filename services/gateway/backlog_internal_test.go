@@ -13,7 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/valyala/fasthttp"
 
-	"bookstore/services/kit/fault"
+	"bookstore/services/platform/fault"
 )
 
 // road is what comes to a backlog, by two clocks that differ.

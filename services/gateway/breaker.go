@@ -6,7 +6,7 @@ import (
 
 	"github.com/failsafe-go/failsafe-go/circuitbreaker"
 
-	"bookstore/services/kit/fault"
+	"bookstore/services/platform/fault"
 )
 
 // circuitState is what a destination's circuit lets through. Its number is

@@ -9,7 +9,7 @@ import (
 
 	"pgregory.net/rapid"
 
-	"bookstore/services/kit/fault"
+	"bookstore/services/platform/fault"
 )
 
 // ruled is a circuit as the protocol words it.

@@ -18,8 +18,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
-	"bookstore/services/kit/config"
-	"bookstore/services/kit/fault"
+	"bookstore/services/platform/config"
+	"bookstore/services/platform/fault"
 )
 
 // guard is a gateway without its front, whose destinations are one handler.

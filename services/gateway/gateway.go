@@ -10,13 +10,13 @@ import (
 	"github.com/gofiber/fiber/v2"
 	"github.com/prometheus/client_golang/prometheus"
 
-	"bookstore/services/gateway/cache"
+	"bookstore/services/cache"
+	"bookstore/services/cache/coherence"
 	"bookstore/services/gateway/limit"
-	"bookstore/services/kit/coherence"
-	"bookstore/services/kit/fault"
-	"bookstore/services/kit/lifecycle"
-	"bookstore/services/kit/redis"
-	"bookstore/services/kit/web"
+	"bookstore/services/platform/fault"
+	"bookstore/services/platform/lifecycle"
+	"bookstore/services/platform/redis"
+	"bookstore/services/platform/web"
 )
 
 // Options of a gateway. Upstreams, Tokens and Log are required.

@@ -19,12 +19,12 @@ import (
 
 	"bookstore/services/gateway"
 	"bookstore/services/gateway/limit"
-	"bookstore/services/kit/redis/redistest"
-	"bookstore/services/kit/web"
+	"bookstore/services/platform/redis/redistest"
+	"bookstore/services/platform/web"
 )
 
 func TestMain(m *testing.M) {
-	// Fasthttp's goroutines that outlive a server: see kit/lifecycle.
+	// Fasthttp's goroutines that outlive a server: see platform/lifecycle.
 	goleak.VerifyTestMain(m, redistest.LateDials(),
 		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.updateServerDate.func1"),
 		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.(*workerPool).Start.func2"))

@@ -6,7 +6,7 @@ import (
 
 	"github.com/gofiber/fiber/v2"
 
-	"bookstore/services/kit/web"
+	"bookstore/services/platform/web"
 )
 
 // hopByHop are headers that mean something to one connection only (RFC 9110).

@@ -6,7 +6,7 @@ import (
 	"sync"
 	"time"
 
-	"bookstore/services/kit/fault"
+	"bookstore/services/platform/fault"
 )
 
 // healthTimeout bounds one look at an upstream.

@@ -7,8 +7,8 @@ import (
 	"net/url"
 	"time"
 
-	"bookstore/services/kit/fault"
-	"bookstore/services/kit/web"
+	"bookstore/services/platform/fault"
+	"bookstore/services/platform/web"
 )
 
 const (

@@ -13,10 +13,11 @@ import (
 	"github.com/gofiber/fiber/v2"
 	"github.com/valyala/fasthttp"
 
-	"bookstore/services/gateway/cache"
-	"bookstore/services/kit/coherence"
-	"bookstore/services/kit/fault"
-	"bookstore/services/kit/web"
+	"bookstore/services/cache"
+	"bookstore/services/cache/coherence"
+	"bookstore/services/platform/fault"
+	"bookstore/services/platform/web"
+	"bookstore/services/shop/kinds"
 )
 
 const (
@@ -51,7 +52,7 @@ func (g *Gateway) cached(c *fiber.Ctx, r Route, request upstreamRequest) (answer
 func (g *Gateway) readBook(c *fiber.Ctx, r Route, to *url.URL) error {
 	id, err := web.PathInt64(c, "id")
 	if err != nil {
-		return fault.New(fault.BookNotFound, "there is no such book")
+		return fault.New(kinds.BookNotFound, "there is no such book")
 	}
 	book, source, err := g.books.Get(web.Context(c), id, func(ctx context.Context, id int64) (cache.Filled, error) {
 		answer, err := g.fetch(ctx, r, to)
@@ -118,10 +119,10 @@ func keepBook(id int64, a *upstreamAnswer) (cache.Filled, error) {
 		return cache.Filled{}, unkept{a}
 	}
 	switch problem := a.problem(); problem.Kind {
-	case fault.BookNotFound:
+	case kinds.BookNotFound:
 		highest, _ := strconv.ParseInt(a.header.Get(headerHighest), 10, 64) // 0: not said
 		return cache.Filled{Entry: e, Highest: highest}, nil
-	case fault.BookGone:
+	case kinds.BookGone:
 		e.Version, e.StockVersion = coherence.Gone, coherence.Gone
 		return cache.Filled{Entry: e}, nil
 	default:

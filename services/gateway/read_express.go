@@ -7,7 +7,7 @@ import (
 	"github.com/gofiber/fiber/v2"
 	"github.com/valyala/fasthttp"
 
-	"bookstore/services/gateway/cache"
+	"bookstore/services/cache"
 )
 
 const (

@@ -8,7 +8,7 @@ import (
 
 	"github.com/gofiber/fiber/v2"
 
-	"bookstore/services/kit/web"
+	"bookstore/services/platform/web"
 )
 
 // largestPiece is what is passed on of a stream at once.

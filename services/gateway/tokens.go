@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"bookstore/services/gateway/limit"
-	"bookstore/services/kit/fault"
+	"bookstore/services/platform/fault"
 )
 
 // Role is what a token allows.

@@ -12,8 +12,8 @@ import (
 	"strconv"
 	"time"
 
-	"bookstore/services/kit/dial"
-	"bookstore/services/kit/fault"
+	"bookstore/services/platform/dial"
+	"bookstore/services/platform/fault"
 )
 
 // largestAnswer bounds what is read of an upstream's answer: a page of 100

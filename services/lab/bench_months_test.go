@@ -15,9 +15,9 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"bookstore/services/kit/clean"
-	"bookstore/services/kit/pg/pgtest"
 	"bookstore/services/lab"
+	"bookstore/services/platform/clean"
+	"bookstore/services/platform/pg/pgtest"
 )
 
 // rates are the rows a second that come for each cleaner in a shop with 20 orders/s, one in twenty refused, and 10 checkouts/s. Each row

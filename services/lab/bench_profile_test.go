@@ -20,8 +20,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"bookstore/services/kit/pg/pgtest"
 	"bookstore/services/lab"
+	"bookstore/services/platform/pg/pgtest"
 )
 
 // TestProfile shows what the time of a 2PC order goes to: the processor time of

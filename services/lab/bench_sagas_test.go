@@ -21,7 +21,7 @@ import (
 // branches of an order do. Everything else is the shop's own.
 const purchase = `package coordinator
 
-import "bookstore/services/coordinator/saga"
+import "bookstore/services/txn/saga"
 
 func init() {
 	Checkout = saga.Define("checkout",

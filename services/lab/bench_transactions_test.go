@@ -14,8 +14,8 @@ import (
 	"testing"
 	"time"
 
-	"bookstore/services/kit/pg/pgtest"
 	"bookstore/services/lab"
+	"bookstore/services/platform/pg/pgtest"
 )
 
 // What is measured. On a machine that does other things too, what is compared

@@ -12,10 +12,10 @@ import (
 	"testing"
 	"time"
 
-	"bookstore/services/kit/coherence"
-	"bookstore/services/kit/redis"
-	"bookstore/services/kit/redis/redistest"
+	"bookstore/services/cache/coherence"
 	"bookstore/services/lab"
+	"bookstore/services/platform/redis"
+	"bookstore/services/platform/redis/redistest"
 )
 
 // Books is killed again and again, between its commits and their announcements

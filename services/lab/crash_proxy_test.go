@@ -15,7 +15,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
-	"bookstore/services/kit/pg/pgtest"
+	"bookstore/services/platform/pg/pgtest"
 )
 
 // notes are what a proxy said; losing names what it is told to lose.

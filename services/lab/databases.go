@@ -9,7 +9,7 @@ import (
 	"strings"
 
 	"bookstore/patroni"
-	"bookstore/services/kit/pg/pgtest"
+	"bookstore/services/platform/pg/pgtest"
 )
 
 // password is every login's: the servers of tests ask nobody for it.

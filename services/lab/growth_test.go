@@ -14,12 +14,12 @@ import (
 	"bookstore/services/books/bookspg"
 	"bookstore/services/coordinator"
 	"bookstore/services/coordinator/coordinatorpg"
-	"bookstore/services/coordinator/saga"
-	"bookstore/services/kit/clean"
-	"bookstore/services/kit/pg/pgtest"
 	"bookstore/services/lab"
 	"bookstore/services/orders/orderspg"
 	"bookstore/services/payments/paymentspg"
+	"bookstore/services/platform/clean"
+	"bookstore/services/platform/pg/pgtest"
+	"bookstore/services/txn/saga"
 )
 
 // database says of every table of a database how it is kept small, or why it need not be.
@@ -57,7 +57,7 @@ func databases() map[string]database {
 			"branch_markers":   cleaned("branch_markers", "branch_tombstones"),
 			"step_markers":     cleaned("step_markers"),
 			"warehouse_gone":   cleaned("warehouse_gone"),
-			"cache_outbox":     stays("rows go once the caches have heard of them (books/outbox)"),
+			"cache_outbox":     stays("rows go once the caches have heard of them (cache/outbox)"),
 		}},
 		lab.OrderDB: {orderspg.Migrations, orderspg.Cleaners(), map[string]fate{
 			"goose_db_version": schemaVersions,
@@ -116,7 +116,7 @@ func TestEveryTableIsKeptSmallOrSaysWhyItNeedNotBe(t *testing.T) {
 		}
 		for _, table := range found {
 			if f := said.tables[table]; len(f.by) == 0 && f.why == "" {
-				t.Errorf("%s.%s: say which cleaner keeps it small (kit/clean), or why it need not be kept small", d.Name, table)
+				t.Errorf("%s.%s: say which cleaner keeps it small (platform/clean), or why it need not be kept small", d.Name, table)
 			}
 		}
 		said.hold(t, d.Name, found)

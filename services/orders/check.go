@@ -8,7 +8,7 @@ import (
 
 	"github.com/google/uuid"
 
-	"bookstore/services/kit/fault"
+	"bookstore/services/platform/fault"
 	"bookstore/services/shop/currency"
 	"bookstore/services/shop/limits"
 )

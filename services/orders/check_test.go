@@ -6,8 +6,8 @@ import (
 	"testing"
 	"time"
 
-	"bookstore/services/kit/fault"
 	"bookstore/services/orders"
+	"bookstore/services/platform/fault"
 )
 
 func valid() orders.Order {

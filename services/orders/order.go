@@ -6,7 +6,8 @@ package orders
 import (
 	"time"
 
-	"bookstore/services/kit/fault"
+	"bookstore/services/platform/fault"
+	"bookstore/services/shop/kinds"
 )
 
 // Status is where an order stands. A two-phase commit places it and cancels it.
@@ -58,14 +59,14 @@ type Item struct {
 }
 
 // NotCancellable is the refusal to cancel an order in this status.
-func NotCancellable(s Status) error { return not(fault.NotCancellable, s) }
+func NotCancellable(s Status) error { return not(kinds.NotCancellable, s) }
 
 // NotReturnable is the refusal to take back an order in this status.
-func NotReturnable(s Status) error { return not(fault.NotReturnable, s) }
+func NotReturnable(s Status) error { return not(kinds.NotReturnable, s) }
 
 func not(kind fault.Kind, s Status) error {
 	return &fault.Error{Kind: kind, Message: "the order is " + string(s), Details: map[string]any{"status": string(s)}}
 }
 
 // NotFound is the fault of an order that does not exist.
-func NotFound() error { return fault.New(fault.OrderNotFound, "there is no such order") }
+func NotFound() error { return fault.New(kinds.OrderNotFound, "there is no such order") }

@@ -6,7 +6,8 @@ package payments
 import (
 	"time"
 
-	"bookstore/services/kit/fault"
+	"bookstore/services/platform/fault"
+	"bookstore/services/shop/kinds"
 )
 
 // State is where a payment stands.
@@ -66,17 +67,17 @@ func (s State) refusal(op Operation) error {
 	case op == Authorise:
 		return fault.Invalid(fault.Field{Field: "orderId", Code: "duplicate", Detail: "the order has a payment already"})
 	case op == Refund && s == Nothing:
-		return fault.New(fault.NotReturnable, "the order has no payment")
+		return fault.New(kinds.NotReturnable, "the order has no payment")
 	case op == Refund:
-		return fault.New(fault.NotReturnable, "the payment is "+string(s))
+		return fault.New(kinds.NotReturnable, "the payment is "+string(s))
 	case s == Nothing:
 		return fault.New(fault.Aborted, "the order has no payment of this saga")
 	case s == Declined:
-		return fault.New(fault.PaymentDeclined, "the payment is declined")
+		return fault.New(kinds.PaymentDeclined, "the payment is declined")
 	case s == Voided:
 		return fault.New(fault.Aborted, "the payment is voided")
 	default:
-		return fault.New(fault.AlreadyCaptured, "the payment is "+string(s))
+		return fault.New(kinds.AlreadyCaptured, "the payment is "+string(s))
 	}
 }
 

@@ -5,8 +5,9 @@ import (
 
 	"pgregory.net/rapid"
 
-	"bookstore/services/kit/fault"
 	"bookstore/services/payments"
+	"bookstore/services/platform/fault"
+	"bookstore/services/shop/kinds"
 )
 
 var (
@@ -23,12 +24,12 @@ func TestEveryStateAndOperation(t *testing.T) {
 	}
 	stays := func(kind fault.Kind) outcome { return outcome{refusal: kind} }
 	table := map[payments.State][4]outcome{ // authorise, capture, void, refund
-		payments.Nothing:    {{state: payments.Authorised}, stays(fault.Aborted), {state: payments.Nothing}, stays(fault.NotReturnable)},
-		payments.Authorised: {stays(fault.InvalidField), {state: payments.Captured}, {state: payments.Voided}, stays(fault.NotReturnable)},
-		payments.Captured:   {stays(fault.InvalidField), stays(fault.AlreadyCaptured), stays(fault.AlreadyCaptured), {state: payments.Refunded}},
-		payments.Voided:     {stays(fault.InvalidField), stays(fault.Aborted), {state: payments.Voided}, stays(fault.NotReturnable)},
-		payments.Refunded:   {stays(fault.InvalidField), stays(fault.AlreadyCaptured), {state: payments.Refunded}, stays(fault.NotReturnable)},
-		payments.Declined:   {stays(fault.InvalidField), stays(fault.PaymentDeclined), {state: payments.Declined}, stays(fault.NotReturnable)},
+		payments.Nothing:    {{state: payments.Authorised}, stays(fault.Aborted), {state: payments.Nothing}, stays(kinds.NotReturnable)},
+		payments.Authorised: {stays(fault.InvalidField), {state: payments.Captured}, {state: payments.Voided}, stays(kinds.NotReturnable)},
+		payments.Captured:   {stays(fault.InvalidField), stays(kinds.AlreadyCaptured), stays(kinds.AlreadyCaptured), {state: payments.Refunded}},
+		payments.Voided:     {stays(fault.InvalidField), stays(fault.Aborted), {state: payments.Voided}, stays(kinds.NotReturnable)},
+		payments.Refunded:   {stays(fault.InvalidField), stays(kinds.AlreadyCaptured), {state: payments.Refunded}, stays(kinds.NotReturnable)},
+		payments.Declined:   {stays(fault.InvalidField), stays(kinds.PaymentDeclined), {state: payments.Declined}, stays(kinds.NotReturnable)},
 	}
 	for _, from := range states {
 		for i, op := range operations {

@@ -5,8 +5,8 @@ import (
 	"strings"
 	"testing"
 
-	"bookstore/services/kit/fault"
 	"bookstore/services/payments"
+	"bookstore/services/platform/fault"
 )
 
 func request(token string) payments.Request {

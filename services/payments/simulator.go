@@ -4,7 +4,8 @@ import (
 	"context"
 	"time"
 
-	"bookstore/services/kit/fault"
+	"bookstore/services/platform/fault"
+	"bookstore/services/shop/kinds"
 )
 
 // Lateness is how long a late answer takes: longer than a caller waits.
@@ -38,7 +39,7 @@ func (s *Simulator) Ask(ctx context.Context, c Call) error {
 	}
 	switch b.manner {
 	case declines:
-		return fault.New(fault.PaymentDeclined, "the provider declined to "+string(c.Operation))
+		return fault.New(kinds.PaymentDeclined, "the provider declined to "+string(c.Operation))
 	case hangs:
 		<-ctx.Done()
 		return silent(ctx)

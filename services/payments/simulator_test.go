@@ -7,8 +7,9 @@ import (
 	"testing/synctest"
 	"time"
 
-	"bookstore/services/kit/fault"
 	"bookstore/services/payments"
+	"bookstore/services/platform/fault"
+	"bookstore/services/shop/kinds"
 )
 
 // memory counts attempts; err is what goes wrong with it.
@@ -31,11 +32,11 @@ func call(token string, op payments.Operation) payments.Call {
 }
 
 func TestWhatTokensDoToEachOperation(t *testing.T) {
-	const never = fault.DeadlineExceeded
+	never := fault.DeadlineExceeded
 	for token, want := range map[string]map[payments.Operation][]fault.Kind{ // the answers before the first that is done
 		"tok_ok":              {},
-		"tok_decline":         {payments.Authorise: {fault.PaymentDeclined, fault.PaymentDeclined, fault.PaymentDeclined}},
-		"tok_decline_capture": {payments.Capture: {fault.PaymentDeclined, fault.PaymentDeclined, fault.PaymentDeclined}},
+		"tok_decline":         {payments.Authorise: {kinds.PaymentDeclined, kinds.PaymentDeclined, kinds.PaymentDeclined}},
+		"tok_decline_capture": {payments.Capture: {kinds.PaymentDeclined, kinds.PaymentDeclined, kinds.PaymentDeclined}},
 		"tok_hang":            {payments.Authorise: {never, never, never}},
 		"tok_hang_capture":    {payments.Capture: {never, never, never}},
 		"tok_late":            {payments.Authorise: {never}},

@@ -19,7 +19,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"bookstore/services/kit/pg"
+	"bookstore/services/platform/pg"
 )
 
 // Snapshot is one database as it is at the cut.

@@ -19,9 +19,9 @@ import (
 	"bookstore/patroni"
 	"bookstore/services/coordinator"
 	"bookstore/services/coordinator/coordinatorpg"
-	"bookstore/services/kit/config"
-	"bookstore/services/kit/pg"
-	"bookstore/services/kit/pg/pgtest"
+	"bookstore/services/platform/config"
+	"bookstore/services/platform/pg"
+	"bookstore/services/platform/pg/pgtest"
 	"bookstore/warehouse/cut"
 )
 

@@ -11,7 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"go.uber.org/goleak"
 
-	"bookstore/services/kit/pg/pgtest"
+	"bookstore/services/platform/pg/pgtest"
 	"bookstore/warehouse/catalogue"
 	"bookstore/warehouse/export"
 )

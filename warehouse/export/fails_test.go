@@ -12,7 +12,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"bookstore/services/kit/pg/pgtest"
+	"bookstore/services/platform/pg/pgtest"
 	"bookstore/warehouse/export"
 )
 

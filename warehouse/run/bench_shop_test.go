@@ -14,7 +14,7 @@ import (
 
 	"bookstore/services/books/bookspg"
 	"bookstore/services/coordinator/coordinatorpg"
-	"bookstore/services/kit/pg/pgtest"
+	"bookstore/services/platform/pg/pgtest"
 	"bookstore/services/orders/orderspg"
 	"bookstore/services/payments/paymentspg"
 	"bookstore/warehouse/run"

@@ -12,7 +12,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"go.uber.org/goleak"
 
-	"bookstore/services/kit/pg/pgtest"
+	"bookstore/services/platform/pg/pgtest"
 	"bookstore/warehouse/cut"
 	"bookstore/warehouse/run"
 	"bookstore/warehouse/store"

@@ -18,8 +18,8 @@ import (
 	nomad "github.com/hashicorp/nomad/api"
 
 	"bookstore/patroni/fence"
-	"bookstore/services/kit/config"
-	"bookstore/services/kit/telemetry"
+	"bookstore/services/platform/config"
+	"bookstore/services/platform/telemetry"
 )
 
 // settings come from the environment: those of the member under their own names, and those

@@ -15,11 +15,11 @@ import (
 
 	"bookstore/services/books/bookshttp"
 	"bookstore/services/books/bookspg"
-	"bookstore/services/kit/branch"
-	"bookstore/services/kit/branch/branchhttp"
-	"bookstore/services/kit/pg/pgtest"
-	"bookstore/services/kit/step"
-	"bookstore/services/kit/web"
+	"bookstore/services/platform/pg/pgtest"
+	"bookstore/services/platform/web"
+	"bookstore/services/txn/branch"
+	"bookstore/services/txn/branch/branchhttp"
+	"bookstore/services/txn/step"
 )
 
 func TestMain(m *testing.M) {

@@ -8,8 +8,8 @@ import (
 	"testing"
 
 	"bookstore/services/books"
-	"bookstore/services/kit/pg"
-	"bookstore/services/kit/web"
+	"bookstore/services/platform/pg"
+	"bookstore/services/platform/web"
 )
 
 // titles are those of a list's items.

@@ -10,9 +10,9 @@ import (
 
 	"bookstore/services/books"
 	"bookstore/services/books/bookspg"
-	"bookstore/services/kit/fault"
-	"bookstore/services/kit/pg/pgtest"
-	"bookstore/services/kit/web"
+	"bookstore/services/platform/fault"
+	"bookstore/services/platform/pg/pgtest"
+	"bookstore/services/platform/web"
 )
 
 // A key is bound to what decides; after anything else the next call with it does

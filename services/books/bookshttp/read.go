@@ -7,8 +7,9 @@ import (
 	"github.com/gofiber/fiber/v2"
 
 	"bookstore/services/books"
-	"bookstore/services/kit/fault"
-	"bookstore/services/kit/web"
+	"bookstore/services/platform/fault"
+	"bookstore/services/platform/web"
+	"bookstore/services/shop/kinds"
 )
 
 // longestSearch bounds the text of a search, in characters.
@@ -25,7 +26,7 @@ func (h *handler) get(c *fiber.Ctx) error {
 	}
 	book, err := h.store.Get(web.Context(c), id)
 	if err != nil {
-		if fault.KindOf(err) == fault.BookNotFound {
+		if fault.KindOf(err) == kinds.BookNotFound {
 			h.tellHighest(c)
 		}
 		return err

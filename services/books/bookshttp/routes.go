@@ -8,8 +8,9 @@ import (
 	"github.com/gofiber/fiber/v2"
 
 	"bookstore/services/books"
-	"bookstore/services/kit/fault"
-	"bookstore/services/kit/web"
+	"bookstore/services/platform/fault"
+	"bookstore/services/platform/web"
+	"bookstore/services/shop/kinds"
 )
 
 // handler is what all calls share.
@@ -42,7 +43,7 @@ func Routes(app fiber.Router, store books.Store, now func() time.Time) {
 func bookID(c *fiber.Ctx) (int64, error) {
 	id, err := web.PathInt64(c, "id")
 	if err != nil {
-		return 0, fault.New(fault.BookNotFound, "there is no such book")
+		return 0, fault.New(kinds.BookNotFound, "there is no such book")
 	}
 	return id, nil
 }

@@ -8,8 +8,8 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"bookstore/services/books"
-	"bookstore/services/kit/step"
-	"bookstore/services/kit/step/stephttp"
+	"bookstore/services/txn/step"
+	"bookstore/services/txn/step/stephttp"
 )
 
 // Moves are the changes of stock that steps of sagas make in their transactions.

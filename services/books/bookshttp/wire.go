@@ -4,7 +4,7 @@ import (
 	"time"
 
 	"bookstore/services/books"
-	"bookstore/services/kit/web"
+	"bookstore/services/platform/web"
 )
 
 // bookJSON is a book as the contract shows it.

@@ -9,8 +9,8 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"bookstore/services/books"
-	"bookstore/services/kit/pg"
-	"bookstore/services/kit/pg/pgtest"
+	"bookstore/services/platform/pg"
+	"bookstore/services/platform/pg/pgtest"
 )
 
 // Books from before the search are found once the migrations are through, those

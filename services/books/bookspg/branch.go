@@ -6,7 +6,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"bookstore/services/books"
-	"bookstore/services/kit/branch"
+	"bookstore/services/txn/branch"
 )
 
 // Branch is the books branch's part in distributed transactions.

@@ -11,8 +11,9 @@ import (
 
 	"bookstore/services/books"
 	"bookstore/services/books/bookspg"
-	"bookstore/services/kit/fault"
-	"bookstore/services/kit/pg"
+	"bookstore/services/platform/fault"
+	"bookstore/services/platform/pg"
+	"bookstore/services/shop/kinds"
 )
 
 // apply does a branch's work and commits it, as the participant would.
@@ -63,15 +64,15 @@ func TestAnOrderIsRefusedWholeAndByName(t *testing.T) {
 		books []map[string]any
 	}{
 		"too few": {
-			[]books.Line{line(1, 1, 100), line(2, 3, 200), line(3, 2, 300)}, fault.OutOfStock,
+			[]books.Line{line(1, 1, 100), line(2, 3, 200), line(3, 2, 300)}, kinds.OutOfStock,
 			[]map[string]any{{"bookId": int64(2), "available": int64(2)}, {"bookId": int64(3), "available": int64(1)}},
 		},
 		"another price": {
-			[]books.Line{line(1, 1, 99), line(2, 1, 200)}, fault.PriceChanged,
+			[]books.Line{line(1, 1, 99), line(2, 1, 200)}, kinds.PriceChanged,
 			[]map[string]any{{"bookId": int64(1), "unitPriceCents": int64(100)}},
 		},
-		"gone":    {[]books.Line{line(4, 1, 400), line(2, 99, 200)}, fault.BookGone, []map[string]any{{"bookId": int64(4)}}},
-		"unknown": {[]books.Line{line(4, 1, 400), line(77, 1, 1)}, fault.BookNotFoundInOrder, []map[string]any{{"bookId": int64(77)}}},
+		"gone":    {[]books.Line{line(4, 1, 400), line(2, 99, 200)}, kinds.BookGone, []map[string]any{{"bookId": int64(4)}}},
+		"unknown": {[]books.Line{line(4, 1, 400), line(77, 1, 1)}, kinds.BookNotFoundInOrder, []map[string]any{{"bookId": int64(77)}}},
 	}
 	for name, c := range cases {
 		f := wantKind(t, s.apply("g", books.Reserve, c.lines...), c.kind)
@@ -79,7 +80,7 @@ func TestAnOrderIsRefusedWholeAndByName(t *testing.T) {
 			t.Errorf("%s: got %s, want %v", name, got, c.books)
 		}
 	}
-	wantKind(t, s.apply("g", books.Restock, line(1, 1, 0), line(77, 1, 0)), fault.BookNotFoundInOrder)
+	wantKind(t, s.apply("g", books.Restock, line(1, 1, 0), line(77, 1, 0)), kinds.BookNotFoundInOrder)
 	wantKind(t, s.apply("g", "steal", line(1, 1, 0)), fault.InvalidField)
 	if n := s.number("select count(*) from stock_movements where gid is not null"); n != 0 || s.left(1) != 5 {
 		t.Errorf("%d movements of refused orders, %d left", n, s.left(1))

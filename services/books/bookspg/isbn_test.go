@@ -7,9 +7,9 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"bookstore/services/books"
-	"bookstore/services/kit/fault"
-	"bookstore/services/kit/pg"
-	"bookstore/services/kit/pg/pgtest"
+	"bookstore/services/platform/fault"
+	"bookstore/services/platform/pg"
+	"bookstore/services/platform/pg/pgtest"
 )
 
 func numbered(isbn string) books.Draft {

@@ -7,7 +7,7 @@ import (
 	"strings"
 
 	"bookstore/services/books"
-	"bookstore/services/kit/pg"
+	"bookstore/services/platform/pg"
 )
 
 // order is a sort in SQL: the keys in their direction, and the condition for

@@ -13,10 +13,11 @@ import (
 
 	"bookstore/services/books"
 	"bookstore/services/books/bookspg"
-	"bookstore/services/kit/branch"
-	"bookstore/services/kit/fault"
-	"bookstore/services/kit/pg"
-	"bookstore/services/kit/pg/pgtest"
+	"bookstore/services/platform/fault"
+	"bookstore/services/platform/pg"
+	"bookstore/services/platform/pg/pgtest"
+	"bookstore/services/shop/kinds"
+	"bookstore/services/txn/branch"
 )
 
 // A service's role that may set log_min_messages refuses orders without a line
@@ -75,7 +76,7 @@ func refuseOrders(t *testing.T, dsn string, n, orders int) {
 	for range orders {
 		m := message()
 		r := books.Reservation{Action: books.Reserve, OrderID: m.GID, Lines: []books.Line{line(book.ID, 1, book.PriceCents)}}
-		wantKind(t, prepare(ctx, p, m, r), fault.OutOfStock)
+		wantKind(t, prepare(ctx, p, m, r), kinds.OutOfStock)
 		if err := p.Abort(ctx, m); err != nil {
 			t.Fatal(err)
 		}
@@ -87,8 +88,8 @@ func refuseOrders(t *testing.T, dsn string, n, orders int) {
 	broken, m := &pgx.Batch{}, message()
 	broken.Queue("update stock set quantity = -1 where book_id = $1", book.ID)
 	wantKind(t, p.PrepareWhole(ctx, m, broken, func(context.Context, *pgx.Conn) error {
-		return fault.New(fault.OutOfStock, "there is none")
-	}), fault.OutOfStock)
+		return fault.New(kinds.OutOfStock, "there is none")
+	}), kinds.OutOfStock)
 	if _, err := pool.Exec(ctx, "insert into nowhere values (1)"); pg.Code(err) != "42P01" {
 		t.Errorf("an insert into no table: %v", err)
 	}

@@ -7,7 +7,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"bookstore/services/books"
-	"bookstore/services/kit/pg"
+	"bookstore/services/platform/pg"
 )
 
 // origin is what makes stock move, as the ledger has it: a branch of a

@@ -8,8 +8,8 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"bookstore/services/books"
-	"bookstore/services/kit/fault"
-	"bookstore/services/kit/pg"
+	"bookstore/services/platform/fault"
+	"bookstore/services/platform/pg"
 )
 
 // answerMargin is kept of a request's time, beyond the lock_timeout that one

@@ -9,8 +9,8 @@ import (
 
 	"bookstore/services/books"
 	"bookstore/services/books/bookspg"
-	"bookstore/services/kit/clean"
-	"bookstore/services/kit/fault"
+	"bookstore/services/platform/clean"
+	"bookstore/services/platform/fault"
 )
 
 func key(text string) books.Key {

@@ -9,8 +9,8 @@ import (
 
 	"bookstore/services/books"
 	"bookstore/services/books/bookspg"
-	"bookstore/services/kit/pg"
-	"bookstore/services/kit/pg/pgtest"
+	"bookstore/services/platform/pg"
+	"bookstore/services/platform/pg/pgtest"
 )
 
 // What the row in the outbox adds to an order of three books in one transaction.

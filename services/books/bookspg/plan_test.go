@@ -9,7 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"bookstore/services/books"
-	"bookstore/services/kit/pg/pgtest"
+	"bookstore/services/platform/pg/pgtest"
 )
 
 const manyBooks = `

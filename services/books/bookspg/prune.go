@@ -3,13 +3,13 @@ package bookspg
 import (
 	"time"
 
-	"bookstore/services/kit/branch"
-	"bookstore/services/kit/clean"
-	"bookstore/services/kit/step"
+	"bookstore/services/platform/clean"
+	"bookstore/services/txn/branch"
+	"bookstore/services/txn/step"
 )
 
 // Cleaners delete what grows in bookdb and is not for good. The outbox empties
-// itself (books/outbox).
+// itself (cache/outbox).
 func Cleaners() []clean.Job {
 	return append(branch.Cleaners(), step.Cleaner(), clean.Tombstones(), clean.Job{
 		Name: "idempotency_keys",

@@ -7,8 +7,8 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"bookstore/services/books"
-	"bookstore/services/kit/fault"
-	"bookstore/services/kit/pg"
+	"bookstore/services/platform/fault"
+	"bookstore/services/platform/pg"
 )
 
 // columns are a book's, in scan's order; b is the book and s its stock.

@@ -7,7 +7,7 @@ import (
 	"strings"
 
 	"bookstore/services/books"
-	"bookstore/services/kit/pg"
+	"bookstore/services/platform/pg"
 )
 
 const (

@@ -12,11 +12,11 @@ import (
 
 	"bookstore/services/books"
 	"bookstore/services/books/bookspg"
-	"bookstore/services/kit/branch"
-	"bookstore/services/kit/config"
-	"bookstore/services/kit/fault"
-	"bookstore/services/kit/pg"
-	"bookstore/services/kit/pg/pgtest"
+	"bookstore/services/platform/config"
+	"bookstore/services/platform/fault"
+	"bookstore/services/platform/pg"
+	"bookstore/services/platform/pg/pgtest"
+	"bookstore/services/txn/branch"
 )
 
 // A hundred people change a book's stock while a prepared branch holds its row:

@@ -7,7 +7,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"bookstore/services/books"
-	"bookstore/services/kit/pg"
+	"bookstore/services/platform/pg"
 )
 
 // bySource finds the book of a source's id, a deleted one only when there is no

@@ -6,8 +6,8 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"bookstore/services/books"
-	"bookstore/services/kit/pg"
-	"bookstore/services/kit/step"
+	"bookstore/services/platform/pg"
+	"bookstore/services/txn/step"
 )
 
 // ApplyStep does in tx what a step of a saga asks for, as Apply does for a

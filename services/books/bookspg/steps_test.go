@@ -13,9 +13,10 @@ import (
 
 	"bookstore/services/books"
 	"bookstore/services/books/bookspg"
-	"bookstore/services/kit/fault"
-	"bookstore/services/kit/pg"
-	"bookstore/services/kit/step"
+	"bookstore/services/platform/fault"
+	"bookstore/services/platform/pg"
+	"bookstore/services/shop/kinds"
+	"bookstore/services/txn/step"
 )
 
 // saga is the books' part of one saga.
@@ -103,22 +104,22 @@ func TestACheckoutIsRefusedAsAnOrderIsAndForGood(t *testing.T) {
 	s := open(t)
 	s.add(5, 2)
 	g := s.saga()
-	f := wantKind(t, g.reserve(line(1, 1, 100), line(2, 3, 200)), fault.OutOfStock)
+	f := wantKind(t, g.reserve(line(1, 1, 100), line(2, 3, 200)), kinds.OutOfStock)
 	if got := fmt.Sprint(f.Details["books"]); got != "[map[available:2 bookId:2]]" {
 		t.Errorf("got %s", got)
 	}
 	if _, err := s.Adjust(context.Background(), 2, 10); err != nil {
 		t.Fatal(err)
 	}
-	wantKind(t, g.reserve(line(1, 1, 100), line(2, 3, 200)), fault.OutOfStock)
+	wantKind(t, g.reserve(line(1, 1, 100), line(2, 3, 200)), kinds.OutOfStock)
 	if err := g.release(); err != nil {
 		t.Fatal(err)
 	}
-	f = wantKind(t, s.saga().reserve(line(1, 1, 99)), fault.PriceChanged)
+	f = wantKind(t, s.saga().reserve(line(1, 1, 99)), kinds.PriceChanged)
 	if got := fmt.Sprint(f.Details["books"]); got != "[map[bookId:1 unitPriceCents:100]]" {
 		t.Errorf("got %s", got)
 	}
-	wantKind(t, s.saga().reserve(line(77, 1, 1)), fault.BookNotFoundInOrder)
+	wantKind(t, s.saga().reserve(line(77, 1, 1)), kinds.BookNotFoundInOrder)
 	wantKind(t, s.saga().reserve(), fault.InvalidField)
 	if n := s.number("select count(*) from stock_movements where saga is not null"); n != 0 || s.left(1) != 5 {
 		t.Errorf("%d movements of refused checkouts, %d left", n, s.left(1))
@@ -170,7 +171,7 @@ func TestCheckoutsAndOrdersAtOnceSellEachCopyOnce(t *testing.T) {
 	var all sync.WaitGroup
 	run := func(allowed fault.Kind, call func() error) {
 		all.Go(func() {
-			if err := patiently(call); err != nil && fault.KindOf(err) != allowed && fault.KindOf(err) != fault.OutOfStock {
+			if err := patiently(call); err != nil && fault.KindOf(err) != allowed && fault.KindOf(err) != kinds.OutOfStock {
 				t.Error(err)
 			}
 		})

@@ -7,7 +7,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"bookstore/services/books"
-	"bookstore/services/kit/pg"
+	"bookstore/services/platform/pg"
 )
 
 // maxStock keeps sums of stock far from the end of bigint.

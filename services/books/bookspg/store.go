@@ -11,7 +11,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"bookstore/services/books"
-	"bookstore/services/kit/pg"
+	"bookstore/services/platform/pg"
 )
 
 //go:embed migrations/*.sql

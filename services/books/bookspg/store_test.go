@@ -10,8 +10,9 @@ import (
 
 	"bookstore/services/books"
 	"bookstore/services/books/bookspg"
-	"bookstore/services/kit/fault"
-	"bookstore/services/kit/pg/pgtest"
+	"bookstore/services/platform/fault"
+	"bookstore/services/platform/pg/pgtest"
+	"bookstore/services/shop/kinds"
 )
 
 func TestMain(m *testing.M) { pgtest.Main(m) }
@@ -92,7 +93,7 @@ func TestEveryChangeOfStockIsInTheLedger(t *testing.T) {
 		}
 	}
 	_, err := s.Adjust(ctx, 1, -2)
-	wantKind(t, err, fault.OutOfStock)
+	wantKind(t, err, kinds.OutOfStock)
 	s.balanced()
 	if n := s.number("select count(*) from stock_movements where cause = 'adjust'"); n != 3 {
 		t.Errorf("%d adjustments in the ledger", n)
@@ -129,7 +130,7 @@ func TestConcurrentAdjustmentsSellEachCopyOnce(t *testing.T) {
 			sold++
 			continue
 		}
-		wantKind(t, err, fault.OutOfStock)
+		wantKind(t, err, kinds.OutOfStock)
 	}
 	if sold != 7 || s.left(1) != 0 {
 		t.Errorf("%d sold, %d left of 7", sold, s.left(1))
@@ -210,17 +211,17 @@ func TestReadsOfWhatIsNotThere(t *testing.T) {
 	s := open(t)
 	ctx := context.Background()
 	_, err := s.Get(ctx, 1)
-	wantKind(t, err, fault.BookNotFound)
+	wantKind(t, err, kinds.BookNotFound)
 	_, err = s.Available(ctx, 1)
-	wantKind(t, err, fault.BookNotFound)
-	wantKind(t, s.Delete(ctx, 1, nil), fault.BookNotFound)
+	wantKind(t, err, kinds.BookNotFound)
+	wantKind(t, s.Delete(ctx, 1, nil), kinds.BookNotFound)
 	s.add(1)
 	if err := s.Delete(ctx, 1, nil); err != nil {
 		t.Fatal(err)
 	}
 	_, err = s.Get(ctx, 1)
-	wantKind(t, err, fault.BookGone)
-	wantKind(t, s.Delete(ctx, 1, nil), fault.BookGone)
+	wantKind(t, err, kinds.BookGone)
+	wantKind(t, s.Delete(ctx, 1, nil), kinds.BookGone)
 }
 
 func TestTheDatabaseBeingAwayIsUnknownNotRefused(t *testing.T) {

@@ -10,7 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"bookstore/services/books"
-	"bookstore/services/kit/pg"
+	"bookstore/services/platform/pg"
 )
 
 const (

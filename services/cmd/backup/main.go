@@ -15,8 +15,8 @@ import (
 	"github.com/hashicorp/nomad/api"
 
 	"bookstore/patroni/backup"
-	"bookstore/services/kit/config"
-	"bookstore/services/kit/telemetry"
+	"bookstore/services/platform/config"
+	"bookstore/services/platform/telemetry"
 )
 
 // settings come from the environment. NOMAD_API is where Nomad's API is, for a

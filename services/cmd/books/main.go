@@ -14,21 +14,22 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"bookstore/services/books/announce"
 	"bookstore/services/books/bookshttp"
 	"bookstore/services/books/bookspg"
-	"bookstore/services/books/outbox"
-	"bookstore/services/kit/branch"
-	"bookstore/services/kit/branch/branchhttp"
-	"bookstore/services/kit/call"
-	"bookstore/services/kit/clean"
-	"bookstore/services/kit/coherence"
-	"bookstore/services/kit/config"
-	"bookstore/services/kit/lifecycle"
-	"bookstore/services/kit/pg"
-	"bookstore/services/kit/redis"
-	"bookstore/services/kit/step"
-	"bookstore/services/kit/telemetry"
-	"bookstore/services/kit/web"
+	"bookstore/services/cache/coherence"
+	"bookstore/services/cache/outbox"
+	"bookstore/services/platform/call"
+	"bookstore/services/platform/clean"
+	"bookstore/services/platform/config"
+	"bookstore/services/platform/lifecycle"
+	"bookstore/services/platform/pg"
+	"bookstore/services/platform/redis"
+	"bookstore/services/platform/telemetry"
+	"bookstore/services/platform/web"
+	"bookstore/services/txn/branch"
+	"bookstore/services/txn/branch/branchhttp"
+	"bookstore/services/txn/step"
 )
 
 const service = "books"
@@ -77,10 +78,10 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 	if err != nil {
 		return err
 	}
-	var announce outbox.Announce
+	var tellCaches outbox.Announce
 	if cache != nil {
 		defer cache.Close() //nolint:errcheck // the process is ending
-		announce = coherence.NewAnnouncer(cache, log, registry).Announce
+		tellCaches = coherence.NewAnnouncer(cache, log, registry).Announce
 	}
 	coordinator := call.New(cfg.CoordinatorURL, call.Options{Destination: "coordinator", Registry: registry})
 	defer coordinator.Close()
@@ -94,14 +95,14 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 	replicas := pg.OpenReplicas(cfg.DB, pool, service, registry)
 	defer replicas.Close()
 	slots := pg.NewSlots(pool)
-	store, relay := bookspg.New(pool).WithReplicas(replicas).Sharing(slots), outbox.New(pool, announce, log, registry)
+	store, relay := bookspg.New(pool).WithReplicas(replicas).Sharing(slots), outbox.New(pool, tellCaches, log, registry)
 	participant := branch.New(pool, service, log, registry, branch.Sharing(slots), branch.OnCommit(relay.Committed))
 	recovery := branch.NewRecovery(participant, branchhttp.NewAsker(coordinator), registry)
 	steps := step.New(pool, log, registry, step.Sharing(slots), step.OnChange(relay.Stepped))
 	if cfg.DB.MembersFile != "" { // else there is nothing but a leader to read from
 		app.Use("/books", web.TellConsistency(pg.NewTip(pool).Token))
 	}
-	bookshttp.Routes(app, relay.Store(store), time.Now)
+	bookshttp.Routes(app, announce.Store(store, relay), time.Now)
 	branchhttp.Routes(app, participant, bookspg.Branch)
 	bookshttp.Steps(app, steps, bookshttp.Moves{Apply: bookspg.ApplyStep, Release: bookspg.ReleaseStep})
 

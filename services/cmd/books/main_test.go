@@ -15,11 +15,11 @@ import (
 	"go.uber.org/goleak"
 
 	"bookstore/services/books/bookspg"
-	"bookstore/services/kit/pg/pgtest"
-	"bookstore/services/kit/redis/redistest"
+	"bookstore/services/platform/pg/pgtest"
+	"bookstore/services/platform/redis/redistest"
 )
 
-// Fasthttp's goroutines that outlive a server: see kit/lifecycle.
+// Fasthttp's goroutines that outlive a server: see platform/lifecycle.
 func TestMain(m *testing.M) {
 	pgtest.Main(m, redistest.LateDials(),
 		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.updateServerDate.func1"),

@@ -21,8 +21,8 @@ import (
 	"bookstore/services/books"
 	"bookstore/services/books/bookshttp"
 	"bookstore/services/books/bookspg"
-	"bookstore/services/kit/pg/pgtest"
-	"bookstore/services/kit/web"
+	"bookstore/services/platform/pg/pgtest"
+	"bookstore/services/platform/web"
 )
 
 // TestMain is also the command itself, for tests that send it signals.

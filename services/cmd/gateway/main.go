@@ -16,11 +16,11 @@ import (
 	"bookstore/services/gateway"
 	"bookstore/services/gateway/limit"
 	"bookstore/services/gateway/openapi"
-	"bookstore/services/kit/config"
-	"bookstore/services/kit/lifecycle"
-	"bookstore/services/kit/redis"
-	"bookstore/services/kit/telemetry"
-	"bookstore/services/kit/web"
+	"bookstore/services/platform/config"
+	"bookstore/services/platform/lifecycle"
+	"bookstore/services/platform/redis"
+	"bookstore/services/platform/telemetry"
+	"bookstore/services/platform/web"
 )
 
 const name = "gateway"

@@ -14,10 +14,10 @@ import (
 
 	"go.uber.org/goleak"
 
-	"bookstore/services/kit/redis/redistest"
+	"bookstore/services/platform/redis/redistest"
 )
 
-// Fasthttp's goroutines that outlive a server: see kit/lifecycle.
+// Fasthttp's goroutines that outlive a server: see platform/lifecycle.
 func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m, redistest.LateDials(),
 		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.updateServerDate.func1"),

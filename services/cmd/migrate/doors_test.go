@@ -10,8 +10,8 @@ import (
 	"testing"
 
 	"bookstore/patroni"
-	"bookstore/services/kit/pg"
-	"bookstore/services/kit/pg/pgtest"
+	"bookstore/services/platform/pg"
+	"bookstore/services/platform/pg/pgtest"
 )
 
 // hostRules are the members' own rules for who comes in over the network, fit

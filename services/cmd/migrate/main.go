@@ -20,11 +20,11 @@ import (
 	"bookstore/patroni"
 	"bookstore/services/books/bookspg"
 	"bookstore/services/coordinator/coordinatorpg"
-	"bookstore/services/kit/config"
-	"bookstore/services/kit/pg"
-	"bookstore/services/kit/telemetry"
 	"bookstore/services/orders/orderspg"
 	"bookstore/services/payments/paymentspg"
+	"bookstore/services/platform/config"
+	"bookstore/services/platform/pg"
+	"bookstore/services/platform/telemetry"
 )
 
 // settings come from the environment. DB_DSN is a superuser's, of the database

@@ -12,8 +12,8 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"bookstore/patroni"
-	"bookstore/services/kit/pg"
-	"bookstore/services/kit/pg/pgtest"
+	"bookstore/services/platform/pg"
+	"bookstore/services/platform/pg/pgtest"
 )
 
 func TestMain(m *testing.M) { pgtest.Main(m) }

@@ -14,18 +14,18 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"bookstore/services/kit/branch"
-	"bookstore/services/kit/branch/branchhttp"
-	"bookstore/services/kit/call"
-	"bookstore/services/kit/clean"
-	"bookstore/services/kit/config"
-	"bookstore/services/kit/lifecycle"
-	"bookstore/services/kit/pg"
-	"bookstore/services/kit/step"
-	"bookstore/services/kit/telemetry"
-	"bookstore/services/kit/web"
 	"bookstore/services/orders/ordershttp"
 	"bookstore/services/orders/orderspg"
+	"bookstore/services/platform/call"
+	"bookstore/services/platform/clean"
+	"bookstore/services/platform/config"
+	"bookstore/services/platform/lifecycle"
+	"bookstore/services/platform/pg"
+	"bookstore/services/platform/telemetry"
+	"bookstore/services/platform/web"
+	"bookstore/services/txn/branch"
+	"bookstore/services/txn/branch/branchhttp"
+	"bookstore/services/txn/step"
 )
 
 const name = "orders"

@@ -13,17 +13,17 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"bookstore/services/kit/clean"
-	"bookstore/services/kit/config"
-	"bookstore/services/kit/lifecycle"
-	"bookstore/services/kit/pg"
-	"bookstore/services/kit/step"
-	"bookstore/services/kit/telemetry"
-	"bookstore/services/kit/web"
 	"bookstore/services/payments"
 	"bookstore/services/payments/paymentshttp"
 	"bookstore/services/payments/paymentspg"
 	"bookstore/services/payments/teller"
+	"bookstore/services/platform/clean"
+	"bookstore/services/platform/config"
+	"bookstore/services/platform/lifecycle"
+	"bookstore/services/platform/pg"
+	"bookstore/services/platform/telemetry"
+	"bookstore/services/platform/web"
+	"bookstore/services/txn/step"
 )
 
 const name = "payments"

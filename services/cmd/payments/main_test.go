@@ -12,11 +12,11 @@ import (
 
 	"go.uber.org/goleak"
 
-	"bookstore/services/kit/pg/pgtest"
 	"bookstore/services/payments/paymentspg"
+	"bookstore/services/platform/pg/pgtest"
 )
 
-// Fasthttp's goroutines that outlive a server: see kit/lifecycle.
+// Fasthttp's goroutines that outlive a server: see platform/lifecycle.
 func TestMain(m *testing.M) {
 	pgtest.Main(m,
 		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.updateServerDate.func1"),

@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"bookstore/services/coordinator"
-	"bookstore/services/kit/call"
+	"bookstore/services/platform/call"
 )
 
 // Participant is a service that holds a branch, reached through client.

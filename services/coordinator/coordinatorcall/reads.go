@@ -8,16 +8,16 @@ import (
 	"slices"
 
 	"bookstore/services/coordinator"
-	"bookstore/services/kit/call"
-	"bookstore/services/kit/fault"
-	"bookstore/services/kit/together"
+	"bookstore/services/platform/batch"
+	"bookstore/services/platform/call"
+	"bookstore/services/platform/fault"
 )
 
 // Quotes asks the books service for prices, for all who ask at the same moment
 // in one call.
 type Quotes struct {
 	client *call.Client
-	group  *together.Group[[]int64, quoted]
+	group  *batch.Group[[]int64, quoted]
 	alone  chan struct{} // holds one for each order that is asked for alone
 }
 
@@ -42,7 +42,7 @@ const (
 // NewQuotes makes the quoter behind client.
 func NewQuotes(client *call.Client) Quotes {
 	ask := func(ctx context.Context, orders [][]int64) ([]quoted, error) { return quoteAll(ctx, client, orders) }
-	return Quotes{client, together.New(ask, fault.Refused), make(chan struct{}, mostAlone)}
+	return Quotes{client, batch.New(ask, fault.Refused), make(chan struct{}, mostAlone)}
 }
 
 // quoteAll prices many orders. A book that cannot be sold is left out: the

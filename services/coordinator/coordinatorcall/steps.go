@@ -4,8 +4,8 @@ import (
 	"context"
 	"net/http"
 
-	"bookstore/services/coordinator/saga"
-	"bookstore/services/kit/call"
+	"bookstore/services/platform/call"
+	"bookstore/services/txn/saga"
 )
 
 // Steps is a service that makes steps of sagas, reached through client.

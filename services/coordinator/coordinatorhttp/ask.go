@@ -6,10 +6,10 @@ import (
 
 	"github.com/gofiber/fiber/v2"
 
-	"bookstore/services/kit/web"
+	"bookstore/services/platform/web"
 )
 
-// askRequest says which branch is in doubt; kit/branch/branchhttp sends it.
+// askRequest says which branch is in doubt; txn/branch/branchhttp sends it.
 type askRequest struct {
 	Branch string `json:"branch"`
 }

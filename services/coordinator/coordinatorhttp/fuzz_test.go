@@ -16,8 +16,9 @@ import (
 	"bookstore/services/coordinator"
 	"bookstore/services/coordinator/coordinatorhttp"
 	"bookstore/services/coordinator/coordinatortest"
-	"bookstore/services/kit/fault"
-	"bookstore/services/kit/web"
+	"bookstore/services/platform/fault"
+	"bookstore/services/platform/web"
+	"bookstore/services/shop/kinds"
 )
 
 // willing is a shop in which every book is there and every branch agrees.
@@ -42,7 +43,7 @@ func (willing) Quote(_ context.Context, ids []int64) (quotes []coordinator.Quote
 
 // Order implements coordinator.OrderReader.
 func (willing) Order(context.Context, string) (coordinator.Order, error) {
-	return coordinator.Order{}, fault.New(fault.OrderNotFound, "there is no such order")
+	return coordinator.Order{}, fault.New(kinds.OrderNotFound, "there is no such order")
 }
 
 func open(f *testing.F) *fiber.App {

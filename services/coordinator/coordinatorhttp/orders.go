@@ -4,8 +4,9 @@ import (
 	"github.com/gofiber/fiber/v2"
 
 	"bookstore/services/coordinator"
-	"bookstore/services/kit/fault"
-	"bookstore/services/kit/web"
+	"bookstore/services/platform/fault"
+	"bookstore/services/platform/web"
+	"bookstore/services/shop/kinds"
 )
 
 // headerReplayed marks the answer to a request that was answered before.
@@ -62,7 +63,7 @@ func (a api) cancelOrder(c *fiber.Ctx) error {
 	}
 	id, err := web.PathUUID(c, "id")
 	if err != nil {
-		return fault.New(fault.OrderNotFound, "there is no such order")
+		return fault.New(kinds.OrderNotFound, "there is no such order")
 	}
 	key, err := web.IdempotencyKey(c)
 	if err != nil {

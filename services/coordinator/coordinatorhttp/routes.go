@@ -6,7 +6,7 @@ import (
 	"github.com/gofiber/fiber/v2"
 
 	"bookstore/services/coordinator"
-	"bookstore/services/kit/web"
+	"bookstore/services/platform/web"
 )
 
 // api holds the handlers.
@@ -23,7 +23,7 @@ func Routes(app fiber.Router, service *coordinator.Service) {
 	app.Get("/checkouts/:id", web.AcceptJSON, sagaCall(coordinator.Checkout, service.Sagas.Get))
 	app.Get("/checkouts/:id/events", web.AcceptEvents, a.followSaga(coordinator.Checkout))
 	app.Post("/checkouts/:id/approve", web.AcceptJSON, sagaCall(coordinator.Checkout, service.Sagas.Approve))
-	app.Post("/checkouts/:id/cancel", web.AcceptJSON, sagaCall(coordinator.Checkout, service.Sagas.Cancel))
+	app.Post("/checkouts/:id/cancel", web.AcceptJSON, sagaCall(coordinator.Checkout, service.CancelSaga))
 	app.Post("/checkouts/:id/retry", web.AcceptJSON, sagaCall(coordinator.Checkout, service.Sagas.Retry))
 	app.Post("/orders/:id/returns", web.AcceptJSON, a.beginReturn)
 	app.Get("/returns/:id", web.AcceptJSON, sagaCall(coordinator.Return, service.Sagas.Get))

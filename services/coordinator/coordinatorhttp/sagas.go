@@ -7,9 +7,10 @@ import (
 	"github.com/gofiber/fiber/v2"
 
 	"bookstore/services/coordinator"
-	"bookstore/services/coordinator/saga"
-	"bookstore/services/kit/fault"
-	"bookstore/services/kit/web"
+	"bookstore/services/platform/fault"
+	"bookstore/services/platform/web"
+	"bookstore/services/shop/kinds"
+	"bookstore/services/txn/saga"
 )
 
 type checkoutRequest struct {
@@ -56,7 +57,7 @@ func (a api) beginReturn(c *fiber.Ctx) error {
 	}
 	id, err := web.PathUUID(c, "id")
 	if err != nil {
-		return fault.New(fault.OrderNotFound, "there is no such order")
+		return fault.New(kinds.OrderNotFound, "there is no such order")
 	}
 	key, err := requiredKey(c)
 	if err != nil {

@@ -7,8 +7,8 @@ import (
 	"github.com/gofiber/fiber/v2"
 
 	"bookstore/services/coordinator"
-	"bookstore/services/kit/fault"
-	"bookstore/services/kit/web"
+	"bookstore/services/platform/fault"
+	"bookstore/services/platform/web"
 )
 
 // transaction is a transaction as the contract shows it. Callers and keys are

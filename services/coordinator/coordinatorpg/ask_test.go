@@ -11,8 +11,8 @@ import (
 
 	"bookstore/services/coordinator"
 	"bookstore/services/coordinator/coordinatorpg"
-	"bookstore/services/kit/fault"
-	"bookstore/services/kit/pg/pgtest"
+	"bookstore/services/platform/fault"
+	"bookstore/services/platform/pg/pgtest"
 )
 
 func (f fixture) ask(gid string) coordinator.Standing {

@@ -9,8 +9,8 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"bookstore/services/coordinator"
-	"bookstore/services/kit/fault"
-	"bookstore/services/kit/pg"
+	"bookstore/services/platform/fault"
+	"bookstore/services/platform/pg"
 )
 
 // lookAgain is how often a decision that a cut holds back is tried.

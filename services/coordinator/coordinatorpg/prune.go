@@ -3,7 +3,7 @@ package coordinatorpg
 import (
 	"time"
 
-	"bookstore/services/kit/clean"
+	"bookstore/services/platform/clean"
 )
 
 // Cleaners delete attempts that ended longer than attempts ago, and sagas with

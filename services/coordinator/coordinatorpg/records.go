@@ -7,8 +7,8 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"bookstore/services/coordinator"
-	"bookstore/services/kit/fault"
-	"bookstore/services/kit/pg"
+	"bookstore/services/platform/fault"
+	"bookstore/services/platform/pg"
 )
 
 // Unfinished implements coordinator.Records.

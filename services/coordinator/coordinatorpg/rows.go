@@ -7,7 +7,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"bookstore/services/coordinator"
-	"bookstore/services/kit/pg"
+	"bookstore/services/platform/pg"
 )
 
 // row reads the columns of a transaction, some of which may be null.

@@ -7,8 +7,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"bookstore/services/coordinator/saga"
-	"bookstore/services/kit/pg"
+	"bookstore/services/platform/pg"
+	"bookstore/services/txn/saga"
 )
 
 // sagaRow reads the columns of a saga.

@@ -8,9 +8,9 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"bookstore/services/coordinator/saga"
-	"bookstore/services/kit/fault"
-	"bookstore/services/kit/pg"
+	"bookstore/services/platform/fault"
+	"bookstore/services/platform/pg"
+	"bookstore/services/txn/saga"
 )
 
 // Sagas is saga.Store over coordinatordb.

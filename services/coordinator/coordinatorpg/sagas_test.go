@@ -13,10 +13,10 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"bookstore/services/coordinator/coordinatorpg"
-	"bookstore/services/coordinator/saga"
-	"bookstore/services/kit/clean"
-	"bookstore/services/kit/fault"
-	"bookstore/services/kit/pg/pgtest"
+	"bookstore/services/platform/clean"
+	"bookstore/services/platform/fault"
+	"bookstore/services/platform/pg/pgtest"
+	"bookstore/services/txn/saga"
 )
 
 type sagaFixture struct {

@@ -10,7 +10,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"bookstore/services/coordinator"
-	"bookstore/services/kit/pg"
+	"bookstore/services/platform/pg"
 )
 
 // Store is coordinator.Store over coordinatordb.

@@ -9,7 +9,7 @@ import (
 	"bookstore/services/coordinator"
 	"bookstore/services/coordinator/coordinatorpg"
 	"bookstore/services/coordinator/coordinatortest"
-	"bookstore/services/kit/pg/pgtest"
+	"bookstore/services/platform/pg/pgtest"
 )
 
 func TestMain(m *testing.M) { pgtest.Main(m) }

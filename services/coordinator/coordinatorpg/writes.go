@@ -9,14 +9,14 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"bookstore/services/kit/pg"
-	"bookstore/services/kit/together"
+	"bookstore/services/platform/batch"
+	"bookstore/services/platform/pg"
 )
 
 // writes are statements about attempts of which those that come together are
 // one transaction: alone, each would pay for a round trip and a flush.
 type writes struct {
-	group *together.Group[line, struct{}]
+	group *batch.Group[line, struct{}]
 }
 
 // line is one caller's statement.
@@ -46,7 +46,7 @@ func newWrites(pool *pgxpool.Pool, first string, timeout time.Duration) writes {
 	// What the server refuses, it refuses as a whole: nobody shall suffer for
 	// another's statement.
 	refused := func(err error) bool { return pg.Code(err) != "" }
-	return writes{together.New(send, refused)}
+	return writes{batch.New(send, refused)}
 }
 
 // write makes a statement about an attempt. When ctx ends it returns, and the

@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"bookstore/services/coordinator"
-	"bookstore/services/kit/fault"
+	"bookstore/services/platform/fault"
 )
 
 // Subject is a store under test, and the ways to make time pass for one row.

@@ -5,7 +5,7 @@ import (
 	"time"
 
 	"bookstore/services/coordinator"
-	"bookstore/services/kit/fault"
+	"bookstore/services/platform/fault"
 )
 
 func finishing(f fixture) {

@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"bookstore/services/coordinator"
-	"bookstore/services/kit/fault"
+	"bookstore/services/platform/fault"
 )
 
 // Memory is coordinator.Store in memory, statement for statement what

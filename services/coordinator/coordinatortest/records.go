@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"bookstore/services/coordinator"
-	"bookstore/services/kit/fault"
+	"bookstore/services/platform/fault"
 )
 
 // Unfinished implements coordinator.Records.

@@ -4,7 +4,7 @@ import (
 	"context"
 	"testing"
 
-	"bookstore/services/kit/redis/redistest"
+	"bookstore/services/platform/redis/redistest"
 )
 
 // benchmarks are let in always: no loop asks that fast.

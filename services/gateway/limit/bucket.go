@@ -7,7 +7,7 @@ import (
 
 	goredis "github.com/redis/go-redis/v9"
 
-	"bookstore/services/kit/redis"
+	"bookstore/services/platform/redis"
 )
 
 // bucket is where the gateways share the permits of a client.

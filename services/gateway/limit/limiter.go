@@ -26,8 +26,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"bookstore/services/kit/fault"
-	"bookstore/services/kit/redis"
+	"bookstore/services/platform/fault"
+	"bookstore/services/platform/redis"
 )
 
 // Options of a limiter. All may be left out.

@@ -8,7 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"bookstore/services/kit/fault"
+	"bookstore/services/platform/fault"
 )
 
 func TestABurstThenTheRate(t *testing.T) {

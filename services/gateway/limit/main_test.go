@@ -10,8 +10,8 @@ import (
 
 	"go.uber.org/goleak"
 
-	"bookstore/services/kit/fault"
-	"bookstore/services/kit/redis/redistest"
+	"bookstore/services/platform/fault"
+	"bookstore/services/platform/redis/redistest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m, redistest.LateDials()) }

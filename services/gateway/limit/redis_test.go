@@ -6,8 +6,8 @@ import (
 	"testing"
 	"time"
 
-	"bookstore/services/kit/redis"
-	"bookstore/services/kit/redis/redistest"
+	"bookstore/services/platform/redis"
+	"bookstore/services/platform/redis/redistest"
 )
 
 // open connects to the cluster at an address.

@@ -5,7 +5,7 @@ import (
 	"errors"
 	"time"
 
-	"bookstore/services/kit/lifecycle"
+	"bookstore/services/platform/lifecycle"
 )
 
 const (

@@ -10,7 +10,7 @@ import (
 	"github.com/gofiber/fiber/v2"
 	"github.com/swaggest/swgui/v5/static"
 
-	"bookstore/services/kit/fault"
+	"bookstore/services/platform/fault"
 )
 
 //go:embed docs

@@ -11,7 +11,7 @@ import (
 
 	"bookstore/services/gateway"
 	"bookstore/services/gateway/openapi"
-	"bookstore/services/kit/web"
+	"bookstore/services/platform/web"
 )
 
 // described is the document as far as these tests look at it.

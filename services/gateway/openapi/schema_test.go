@@ -12,7 +12,8 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
 	"bookstore/services/gateway/openapi"
-	"bookstore/services/kit/fault"
+	"bookstore/services/platform/fault"
+	"bookstore/services/shop/kinds"
 )
 
 // tree is the document as a tree, and what its schemas say once compiled.
@@ -134,9 +135,9 @@ func (d tree) examples(object map[string]any) map[string]any {
 }
 
 // inside are the kinds that services tell each other and no client.
-var inside = []fault.Kind{fault.PaymentDeclined, fault.Aborted, fault.Lost}
+var inside = []fault.Kind{kinds.PaymentDeclined, fault.Aborted, fault.Lost}
 
-// Every problem of the document is one of kit/fault's, under its status, code
+// Every problem of the document is one of platform/fault's, under its status, code
 // and title, and each that a client can meet is in the document.
 func TestProblemsAreTheFaults(t *testing.T) {
 	var d described

@@ -7,9 +7,9 @@ import (
 
 	"github.com/gofiber/fiber/v2"
 
-	"bookstore/services/kit/fault"
-	"bookstore/services/kit/web"
 	"bookstore/services/orders"
+	"bookstore/services/platform/fault"
+	"bookstore/services/platform/web"
 	"bookstore/services/shop/limits"
 )
 

@@ -12,10 +12,10 @@ import (
 	"github.com/gofiber/fiber/v2"
 	"go.uber.org/goleak"
 
-	"bookstore/services/kit/pg/pgtest"
-	"bookstore/services/kit/web"
 	"bookstore/services/orders"
 	"bookstore/services/orders/ordershttp"
+	"bookstore/services/platform/pg/pgtest"
+	"bookstore/services/platform/web"
 )
 
 func TestMain(m *testing.M) {

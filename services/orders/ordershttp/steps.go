@@ -7,10 +7,10 @@ import (
 	"github.com/gofiber/fiber/v2"
 	"github.com/jackc/pgx/v5"
 
-	"bookstore/services/kit/fault"
-	"bookstore/services/kit/step"
-	"bookstore/services/kit/step/stephttp"
 	"bookstore/services/orders"
+	"bookstore/services/platform/fault"
+	"bookstore/services/txn/step"
+	"bookstore/services/txn/step/stephttp"
 )
 
 // Changes are what steps of sagas do to an order in their transactions. Cancel

@@ -15,12 +15,12 @@ import (
 	"github.com/gofiber/fiber/v2"
 	"github.com/google/uuid"
 
-	"bookstore/services/kit/branch"
-	"bookstore/services/kit/pg/pgtest"
-	"bookstore/services/kit/step"
-	"bookstore/services/kit/web"
 	"bookstore/services/orders/ordershttp"
 	"bookstore/services/orders/orderspg"
+	"bookstore/services/platform/pg/pgtest"
+	"bookstore/services/platform/web"
+	"bookstore/services/txn/branch"
+	"bookstore/services/txn/step"
 )
 
 // service is the whole app over a database of its own.

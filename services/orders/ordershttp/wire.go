@@ -7,9 +7,9 @@ import (
 	"github.com/gofiber/fiber/v2"
 	"github.com/jackc/pgx/v5"
 
-	"bookstore/services/kit/branch"
-	"bookstore/services/kit/branch/branchhttp"
 	"bookstore/services/orders"
+	"bookstore/services/txn/branch"
+	"bookstore/services/txn/branch/branchhttp"
 )
 
 // orderJSON is an order as the contract shows it.

@@ -6,10 +6,10 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"bookstore/services/kit/branch"
-	"bookstore/services/kit/fault"
-	"bookstore/services/kit/pg"
 	"bookstore/services/orders"
+	"bookstore/services/platform/fault"
+	"bookstore/services/platform/pg"
+	"bookstore/services/txn/branch"
 )
 
 // Branch is the orders branch's part in distributed transactions.

@@ -7,9 +7,9 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"bookstore/services/kit/fault"
-	"bookstore/services/kit/pg"
 	"bookstore/services/orders"
+	"bookstore/services/platform/fault"
+	"bookstore/services/platform/pg"
 )
 
 // change is one arrow between two statuses. refuse says why an order in

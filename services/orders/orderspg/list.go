@@ -7,8 +7,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"bookstore/services/kit/pg"
 	"bookstore/services/orders"
+	"bookstore/services/platform/pg"
 )
 
 // List implements orders.Store.

@@ -1,9 +1,9 @@
 package orderspg
 
 import (
-	"bookstore/services/kit/branch"
-	"bookstore/services/kit/clean"
-	"bookstore/services/kit/step"
+	"bookstore/services/platform/clean"
+	"bookstore/services/txn/branch"
+	"bookstore/services/txn/step"
 )
 
 // Cleaners delete what grows in orderdb and is not for good.

@@ -11,10 +11,11 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
-	"bookstore/services/kit/fault"
-	"bookstore/services/kit/step"
 	"bookstore/services/orders"
 	"bookstore/services/orders/orderspg"
+	"bookstore/services/platform/fault"
+	"bookstore/services/shop/kinds"
+	"bookstore/services/txn/step"
 )
 
 // saga is the orders' part of one saga about one order.
@@ -78,7 +79,7 @@ func TestACheckoutCreatesAPaidOrderOnce(t *testing.T) {
 	if got := s.get(o.ID); len(got.Items) != 2 || got.TotalCents != o.TotalCents {
 		t.Errorf("got %+v", got)
 	}
-	s.must("cancel", s.change(orders.Change{Action: orders.Cancel, OrderID: o.ID, At: noon}), fault.NotCancellable)
+	s.must("cancel", s.change(orders.Change{Action: orders.Cancel, OrderID: o.ID, At: noon}), kinds.NotCancellable)
 	for range 2 {
 		s.must("undo", checkout.giveUp(), "")
 	}
@@ -94,7 +95,7 @@ func TestABadOrderOfACheckoutIsRefusedForGood(t *testing.T) {
 		s.must("create", bad.create(), fault.InvalidField)
 	}
 	s.must("undo", bad.giveUp(), "")
-	if _, err := s.Get(context.Background(), o.ID); fault.KindOf(err) != fault.OrderNotFound {
+	if _, err := s.Get(context.Background(), o.ID); fault.KindOf(err) != kinds.OrderNotFound {
 		t.Errorf("got %v", err)
 	}
 }
@@ -118,14 +119,14 @@ func TestAReturnTakesAPaidOrderOnce(t *testing.T) {
 	s.is(o.ID, orders.Returned, 2)
 	for range 2 {
 		err := second.takeBack()
-		s.must("second return", err, fault.NotReturnable)
+		s.must("second return", err, kinds.NotReturnable)
 		if fault.As(err).Details["status"] != "returned" {
 			t.Errorf("got %+v", fault.As(err))
 		}
 	}
 	s.must("undo of the second", second.keep(), "")
 	s.is(o.ID, orders.Returned, 2)
-	s.must("undo of a checkout that is long over", checkout.giveUp(), fault.NotCancellable)
+	s.must("undo of a checkout that is long over", checkout.giveUp(), kinds.NotCancellable)
 	for range 2 {
 		s.must("undo", first.keep(), "")
 	}
@@ -138,11 +139,11 @@ func TestAReturnTakesAPaidOrderOnce(t *testing.T) {
 func TestOnlyPaidOrdersCanBeReturned(t *testing.T) {
 	s, placed := newShop(t), newOrder("c-1", noon)
 	s.place(placed)
-	s.must("placed", s.saga(placed).takeBack(), fault.NotReturnable)
+	s.must("placed", s.saga(placed).takeBack(), kinds.NotReturnable)
 	s.must("cancel", s.change(orders.Change{Action: orders.Cancel, OrderID: placed.ID, At: noon}), "")
-	s.must("cancelled", s.saga(placed).takeBack(), fault.NotReturnable)
-	s.must("unknown", s.saga(newOrder("c-1", noon)).takeBack(), fault.OrderNotFound)
-	s.must("no id", s.saga(orders.Order{ID: "7"}).takeBack(), fault.OrderNotFound)
+	s.must("cancelled", s.saga(placed).takeBack(), kinds.NotReturnable)
+	s.must("unknown", s.saga(newOrder("c-1", noon)).takeBack(), kinds.OrderNotFound)
+	s.must("no id", s.saga(orders.Order{ID: "7"}).takeBack(), kinds.OrderNotFound)
 }
 
 func TestOfReturnsAtOnceOneTakesTheOrder(t *testing.T) {
@@ -160,7 +161,7 @@ func TestOfReturnsAtOnceOneTakesTheOrder(t *testing.T) {
 			switch {
 			case err == nil:
 				taken.Add(1)
-			case fault.KindOf(err) != fault.NotReturnable:
+			case fault.KindOf(err) != kinds.NotReturnable:
 				t.Error(err)
 			}
 		})

@@ -11,8 +11,8 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"bookstore/services/kit/pg"
 	"bookstore/services/orders"
+	"bookstore/services/platform/pg"
 )
 
 //go:embed migrations/*.sql

@@ -14,12 +14,13 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"bookstore/services/kit/branch"
-	"bookstore/services/kit/fault"
-	"bookstore/services/kit/pg"
-	"bookstore/services/kit/pg/pgtest"
 	"bookstore/services/orders"
 	"bookstore/services/orders/orderspg"
+	"bookstore/services/platform/fault"
+	"bookstore/services/platform/pg"
+	"bookstore/services/platform/pg/pgtest"
+	"bookstore/services/shop/kinds"
+	"bookstore/services/txn/branch"
 )
 
 func TestMain(m *testing.M) { pgtest.Main(m) }
@@ -90,7 +91,7 @@ func TestAPlacedOrderReadsBackWhole(t *testing.T) {
 	if got := s.get(want.ID); fmt.Sprint(got) != fmt.Sprint(want) {
 		t.Errorf("got  %v\nwant %v", got, want)
 	}
-	if _, err := s.Get(context.Background(), uuid.NewString()); fault.KindOf(err) != fault.OrderNotFound {
+	if _, err := s.Get(context.Background(), uuid.NewString()); fault.KindOf(err) != kinds.OrderNotFound {
 		t.Errorf("an unknown order: %v", err)
 	}
 }
@@ -105,13 +106,13 @@ func TestPreparedOrdersAreNotSeen(t *testing.T) {
 	if err := s.participant.Prepare(ctx, m, work); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.Get(ctx, o.ID); fault.KindOf(err) != fault.OrderNotFound {
+	if _, err := s.Get(ctx, o.ID); fault.KindOf(err) != kinds.OrderNotFound {
 		t.Errorf("got %v", err)
 	}
 	if err := s.participant.Abort(ctx, m); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.Get(ctx, o.ID); fault.KindOf(err) != fault.OrderNotFound {
+	if _, err := s.Get(ctx, o.ID); fault.KindOf(err) != kinds.OrderNotFound {
 		t.Errorf("got %v", err)
 	}
 }
@@ -128,7 +129,7 @@ func TestCancelOnce(t *testing.T) {
 		t.Errorf("got %+v", got)
 	}
 	err := s.change(cancel)
-	if fault.KindOf(err) != fault.NotCancellable || fault.As(err).Details["status"] != "cancelled" {
+	if fault.KindOf(err) != kinds.NotCancellable || fault.As(err).Details["status"] != "cancelled" {
 		t.Errorf("again: %v", err)
 	}
 	if again := s.get(o.ID); again.Version != 2 {
@@ -145,13 +146,13 @@ func TestOnlyPlacedOrdersCanBeCancelled(t *testing.T) {
 			t.Fatal(err)
 		}
 		err := s.change(orders.Change{Action: orders.Cancel, OrderID: o.ID, At: noon})
-		if fault.KindOf(err) != fault.NotCancellable || fault.As(err).Details["status"] != string(status) {
+		if fault.KindOf(err) != kinds.NotCancellable || fault.As(err).Details["status"] != string(status) {
 			t.Errorf("%s: %v", status, err)
 		}
 	}
 	for _, id := range []string{uuid.NewString(), "no-id"} {
 		err := s.change(orders.Change{Action: orders.Cancel, OrderID: id, At: noon})
-		if fault.KindOf(err) != fault.OrderNotFound {
+		if fault.KindOf(err) != kinds.OrderNotFound {
 			t.Errorf("%s: %v", id, err)
 		}
 	}

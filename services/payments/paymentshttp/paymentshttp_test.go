@@ -14,13 +14,13 @@ import (
 	"github.com/gofiber/fiber/v2"
 	"go.uber.org/goleak"
 
-	"bookstore/services/kit/pg/pgtest"
-	"bookstore/services/kit/step"
-	"bookstore/services/kit/web"
 	"bookstore/services/payments"
 	"bookstore/services/payments/paymentshttp"
 	"bookstore/services/payments/paymentspg"
 	"bookstore/services/payments/teller"
+	"bookstore/services/platform/pg/pgtest"
+	"bookstore/services/platform/web"
+	"bookstore/services/txn/step"
 )
 
 func TestMain(m *testing.M) {

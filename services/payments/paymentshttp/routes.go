@@ -9,9 +9,9 @@ import (
 
 	"github.com/gofiber/fiber/v2"
 
-	"bookstore/services/kit/fault"
-	"bookstore/services/kit/web"
 	"bookstore/services/payments"
+	"bookstore/services/platform/fault"
+	"bookstore/services/platform/web"
 )
 
 type handler struct{ store payments.Store }

@@ -7,10 +7,10 @@ import (
 
 	"github.com/gofiber/fiber/v2"
 
-	"bookstore/services/kit/fault"
-	"bookstore/services/kit/step"
-	"bookstore/services/kit/web"
 	"bookstore/services/payments"
+	"bookstore/services/platform/fault"
+	"bookstore/services/platform/web"
+	"bookstore/services/txn/step"
 )
 
 // Steps does and undoes the steps of sagas that move money.
@@ -36,7 +36,7 @@ type orderJSON struct {
 }
 
 // Participate adds the steps authorise, capture and refund, spoken as
-// kit/step/stephttp does. Its routes would open the transaction before the
+// txn/step/stephttp does. Its routes would open the transaction before the
 // provider is asked, which is why they are not used here.
 func Participate(app fiber.Router, s Steps) {
 	serve(app, "authorise", func(ctx context.Context, k step.Key, p authoriseJSON) (json.RawMessage, error) {

@@ -5,8 +5,8 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"bookstore/services/kit/pg"
 	"bookstore/services/payments"
+	"bookstore/services/platform/pg"
 )
 
 // Attempts is payments.Attempts over a pool.

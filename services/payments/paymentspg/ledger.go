@@ -6,8 +6,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"bookstore/services/kit/pg"
 	"bookstore/services/payments"
+	"bookstore/services/platform/pg"
 )
 
 const authorise = `

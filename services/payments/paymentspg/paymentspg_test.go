@@ -11,11 +11,11 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"bookstore/services/kit/clean"
-	"bookstore/services/kit/pg"
-	"bookstore/services/kit/pg/pgtest"
 	"bookstore/services/payments"
 	"bookstore/services/payments/paymentspg"
+	"bookstore/services/platform/clean"
+	"bookstore/services/platform/pg"
+	"bookstore/services/platform/pg/pgtest"
 )
 
 func TestMain(m *testing.M) { pgtest.Main(m) }

@@ -1,8 +1,8 @@
 package paymentspg
 
 import (
-	"bookstore/services/kit/clean"
-	"bookstore/services/kit/step"
+	"bookstore/services/platform/clean"
+	"bookstore/services/txn/step"
 )
 
 // Cleaners delete what grows in paymentdb and is not for good. Attempts are

@@ -11,9 +11,9 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"bookstore/services/kit/fault"
-	"bookstore/services/kit/pg"
 	"bookstore/services/payments"
+	"bookstore/services/platform/fault"
+	"bookstore/services/platform/pg"
 )
 
 //go:embed migrations/*.sql

@@ -11,8 +11,9 @@ import (
 
 	"pgregory.net/rapid"
 
-	"bookstore/services/kit/fault"
 	"bookstore/services/payments"
+	"bookstore/services/platform/fault"
+	"bookstore/services/shop/kinds"
 )
 
 // desk is a provider whose every answer waits for the test.
@@ -136,7 +137,7 @@ func TestOfCaptureAndVoidExactlyOneWins(t *testing.T) {
 		b.after(s, "authorise")
 		got := b.race(s, "capture", "void")
 		switch state := b.state(s); {
-		case state == payments.Captured && got[0] == "" && got[1] == fault.AlreadyCaptured:
+		case state == payments.Captured && got[0] == "" && got[1] == kinds.AlreadyCaptured:
 		case state == payments.Voided && got[0] == fault.Aborted && got[1] == "":
 		default:
 			t.Fatalf("capture %q, void %q, and the payment is %q", got[0], got[1], state)
@@ -186,7 +187,7 @@ func TestTwoReturnsRefundOnce(t *testing.T) {
 			all.Go(func() { refused <- b.race(sale{s.saga, back, s.order, s.token}, "refund")[0] })
 		}
 		all.Wait()
-		if one, two := <-refused, <-refused; one+two != fault.NotReturnable || b.state(s) != payments.Refunded {
+		if one, two := <-refused, <-refused; one+two != kinds.NotReturnable || b.state(s) != payments.Refunded {
 			t.Fatalf("%q and %q, and the payment is %q", one, two, b.state(s))
 		}
 	}

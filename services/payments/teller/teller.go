@@ -13,10 +13,11 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/prometheus/client_golang/prometheus"
 
-	"bookstore/services/kit/fault"
-	"bookstore/services/kit/step"
 	"bookstore/services/payments"
 	"bookstore/services/payments/paymentspg"
+	"bookstore/services/platform/fault"
+	"bookstore/services/shop/kinds"
+	"bookstore/services/txn/step"
 )
 
 // writeTimeout bounds what comes after the provider's answer.
@@ -109,7 +110,7 @@ func (t *Teller) do(ctx context.Context, k step.Key, op payments.Operation, p pa
 	}
 	ctx, cancel := writing(ctx)
 	defer cancel()
-	if op == payments.Authorise && fault.KindOf(refusal) == fault.PaymentDeclined {
+	if op == payments.Authorise && fault.KindOf(refusal) == kinds.PaymentDeclined {
 		if err := t.store.Decline(ctx, p); err != nil {
 			return nil, err
 		}
@@ -144,7 +145,7 @@ func (t *Teller) record(op payments.Operation, err error) {
 	case err == nil:
 	case open(err):
 		result = "unknown"
-	case fault.KindOf(err) == fault.PaymentDeclined:
+	case fault.KindOf(err) == kinds.PaymentDeclined:
 		result = "declined"
 	default:
 		result = "refused"

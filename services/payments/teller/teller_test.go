@@ -13,12 +13,12 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
-	"bookstore/services/kit/fault"
-	"bookstore/services/kit/pg/pgtest"
-	"bookstore/services/kit/step"
 	"bookstore/services/payments"
 	"bookstore/services/payments/paymentspg"
 	"bookstore/services/payments/teller"
+	"bookstore/services/platform/fault"
+	"bookstore/services/platform/pg/pgtest"
+	"bookstore/services/txn/step"
 )
 
 func TestMain(m *testing.M) { pgtest.Main(m) }

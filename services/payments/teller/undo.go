@@ -6,10 +6,10 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"bookstore/services/kit/fault"
-	"bookstore/services/kit/step"
 	"bookstore/services/payments"
 	"bookstore/services/payments/paymentspg"
+	"bookstore/services/platform/fault"
+	"bookstore/services/txn/step"
 )
 
 // UndoAuthorise voids what the saga has authorised; nothing comes of an

@@ -16,9 +16,9 @@ import (
 	"time"
 
 	"bookstore/patroni"
-	"bookstore/services/kit/config"
-	"bookstore/services/kit/pg"
-	"bookstore/services/kit/telemetry"
+	"bookstore/services/platform/config"
+	"bookstore/services/platform/pg"
+	"bookstore/services/platform/telemetry"
 	"bookstore/warehouse/cut"
 	"bookstore/warehouse/equations"
 	duckdb "bookstore/warehouse/export"
@@ -50,7 +50,7 @@ func (s settings) Validate() error {
 	if s.Threads < 1 || s.Threads > 64 {
 		errs = append(errs, fmt.Errorf("THREADS is %d, it has to be from 1 to 64", s.Threads))
 	}
-	// Deleted rows are told for 8 days (services/kit/pg/track.sql).
+	// Deleted rows are told for 8 days (services/platform/pg/track.sql).
 	if s.FullEvery > 7*24*time.Hour {
 		errs = append(errs, errors.New("FULL_EVERY is a week at most"))
 	}

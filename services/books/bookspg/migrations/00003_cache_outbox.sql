@@ -1,7 +1,7 @@
 -- +goose Up
 
 -- What has changed and may not have been announced to the caches: see
--- books/outbox. Rows live for a moment, so the table is vacuumed by how many
+-- cache/outbox. Rows live for a moment, so the table is vacuumed by how many
 -- have gone and not by how many there are.
 create table cache_outbox (
     id            bigint generated always as identity primary key,

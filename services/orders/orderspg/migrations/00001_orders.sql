@@ -56,7 +56,7 @@ create trigger order_items_make_the_total after insert on order_items
 create trigger order_items_stay before update or delete or truncate on order_items
     for each statement execute function order_items_stay();
 
--- Whether a two-phase commit's branch is committed or aborted; see kit/branch.
+-- Whether a two-phase commit's branch is committed or aborted; see txn/branch.
 create table branch_markers (
     gid        text not null,
     branch     text not null,

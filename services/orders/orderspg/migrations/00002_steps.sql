@@ -1,6 +1,6 @@
 -- +goose Up
 
--- What the steps of sagas leave behind; see kit/step.
+-- What the steps of sagas leave behind; see txn/step.
 create table step_markers (
     saga       text not null,
     step       text not null,

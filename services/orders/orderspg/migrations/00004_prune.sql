@@ -1,6 +1,6 @@
 -- +goose NO TRANSACTION
 -- +goose Up
--- Indexes for what is deleted by its age (kit/clean), made while the shop writes. One that was not finished is made anew.
+-- Indexes for what is deleted by its age (platform/clean), made while the shop writes. One that was not finished is made anew.
 -- Not BRIN: once room that was freed is used again, each range has old and new rows, and every look reads the whole table.
 drop index concurrently if exists branch_markers_by_age;
 create index concurrently branch_markers_by_age on branch_markers (state, created_at);

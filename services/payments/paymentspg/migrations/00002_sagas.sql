@@ -28,7 +28,7 @@ alter table ledger_entries
 alter table ledger_entries alter column operation drop default;
 drop index ledger_entries_payment; -- the constraint's own begins with the same column
 
--- What became of the steps of sagas; see kit/step.
+-- What became of the steps of sagas; see txn/step.
 create table step_markers (
     saga       text not null,
     step       text not null,

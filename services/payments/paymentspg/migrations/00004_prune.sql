@@ -1,6 +1,6 @@
 -- +goose NO TRANSACTION
 -- +goose Up
--- Indexes for what is deleted by its age (kit/clean), made while the shop writes. One that was not finished is made anew.
+-- Indexes for what is deleted by its age (platform/clean), made while the shop writes. One that was not finished is made anew.
 drop index concurrently if exists step_markers_by_age;
 create index concurrently step_markers_by_age on step_markers (created_at);
 drop index concurrently if exists provider_attempts_by_age;

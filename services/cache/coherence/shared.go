@@ -1,0 +1,175 @@
+package coherence
+
+import (
+	"context"
+	"math/rand/v2"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	goredis "github.com/redis/go-redis/v9"
+
+	"bookstore/services/platform/fault"
+	"bookstore/services/platform/redis"
+)
+
+const (
+	// readPatience bounds a call that a reader waits for. A machine that has much
+	// to do lets an answer wait so long now and then, and then it lets the
+	// service's wait longer.
+	readPatience = 100 * time.Millisecond
+	// doubts is the part of it that is left after a failure, until a call
+	// succeeds: a shard that is dead or frozen is not to cost many readers much.
+	doubts = 5
+)
+
+// Shared is the tier in Redis Cluster: a hash per book with its floor and the
+// copy that was stored last. Errors are fault.Unavailable: the reader does
+// without.
+type Shared struct {
+	// Patience bounds a call of Look, Store and Stale; set it before use.
+	Patience time.Duration
+
+	redis  *redis.Client
+	looks  looks
+	fuses  ranges
+	counts *prometheus.CounterVec
+}
+
+// NewShared makes the tier. Without a client, nil, nothing is ever there. reg
+// may be nil.
+func NewShared(c *redis.Client, reg prometheus.Registerer) *Shared {
+	return &Shared{Patience: readPatience, redis: c, counts: sharedCounts(reg)}
+}
+
+func bookKey(id int64) string { return "book:{" + strconv.FormatInt(id, 10) + "}" }
+
+// Look returns the copy of a book if it is fresh and not below the floor. Else
+// it leaves a token, under which what is filled from now on may be stored; ""
+// when somebody else is filling just now: fill for yourself then, and don't
+// store.
+func (s *Shared) Look(ctx context.Context, id int64) (e *Entry, token string, err error) {
+	token = strconv.FormatUint(rand.Uint64(), 36)
+	reply, err := s.ask(ctx, "look", id, func(ctx context.Context, c *goredis.ClusterClient) *goredis.Cmd {
+		return s.looks.ask(ctx, c, bookKey(id), token)
+	})
+	if err != nil {
+		return nil, "", err
+	}
+	if left, ok := reply.(string); ok {
+		s.counts.WithLabelValues("look", "miss").Inc()
+		return nil, left, nil
+	}
+	e, err = entry(id, reply)
+	if err != nil {
+		return nil, "", err
+	}
+	s.counts.WithLabelValues("look", "hit").Inc()
+	return e, "", nil
+}
+
+// Store keeps what a token's holder filled after Look gave it. It is refused
+// when the token is gone, replaced or of another incarnation of the shard, and
+// when the entry is below the floor.
+func (s *Shared) Store(ctx context.Context, token string, e *Entry) (stored bool, err error) {
+	life := fresh
+	if e.Status == http.StatusNotFound {
+		life = freshMissing
+	}
+	life -= time.Since(e.FilledAt)
+	if token == "" || life <= 0 {
+		return false, nil
+	}
+	reply, err := s.ask(ctx, "store", e.BookID, func(ctx context.Context, c *goredis.ClusterClient) *goredis.Cmd {
+		return storeScript.Run(ctx, c, []string{bookKey(e.BookID)}, token, life.Milliseconds(), keyLife.Milliseconds(),
+			e.Version, e.StockVersion, e.Status, e.ETag, e.Body, e.FilledAt.UnixMicro())
+	})
+	if err != nil {
+		return false, err
+	}
+	result, _ := reply.(string)
+	s.counts.WithLabelValues("store", result).Inc()
+	return result == "stored", nil
+}
+
+// Stale returns whatever copy there is, up to 10 minutes old and below
+// whatever floor; nil if there is none. It is for those who have no other answer.
+func (s *Shared) Stale(ctx context.Context, id int64) (*Entry, error) {
+	reply, err := s.ask(ctx, "stale", id, func(ctx context.Context, c *goredis.ClusterClient) *goredis.Cmd {
+		return c.Do(ctx, "hmget", bookKey(id), "v", "s", "status", "etag", "body", "at")
+	})
+	if err != nil {
+		return nil, err
+	}
+	if fields, ok := reply.([]any); ok && len(fields) > 0 && fields[0] == nil {
+		s.counts.WithLabelValues("stale", "miss").Inc()
+		return nil, nil
+	}
+	e, err := entry(id, reply)
+	if err != nil {
+		return nil, err
+	}
+	if time.Since(e.FilledAt) > stale {
+		s.counts.WithLabelValues("stale", "old").Inc()
+		return nil, nil
+	}
+	s.counts.WithLabelValues("stale", "hit").Inc()
+	return e, nil
+}
+
+// ask makes one call about a book within a reader's patience, or none while
+// the book's range of slots has just failed.
+func (s *Shared) ask(
+	ctx context.Context, op string, id int64, call func(context.Context, *goredis.ClusterClient) *goredis.Cmd,
+) (any, error) {
+	fuse := s.fuses.of(id)
+	if s.redis == nil || !fuse.allow() {
+		s.counts.WithLabelValues(op, "skipped").Inc()
+		return nil, fault.New(fault.Unavailable, "the shared cache is away")
+	}
+	patience := s.Patience
+	if fuse.doubted() {
+		patience /= doubts
+	}
+	within, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	cluster := s.redis.Cluster()
+	reply, err := call(within, cluster).Result()
+	switch {
+	case err == nil:
+		fuse.done(nil)
+		return reply, nil
+	case ctx.Err() == nil: // else the caller left: that says nothing about Redis
+		fuse.done(err)
+		cluster.ReloadState(ctx)
+	}
+	s.counts.WithLabelValues(op, "failed").Inc()
+	return nil, away("ask the shared cache", err)
+}
+
+// away is the fault of a call to Redis that came to nothing.
+func away(op string, err error) error {
+	return &fault.Error{Op: op, Kind: fault.Unavailable, Message: "the shared cache is away", Err: err}
+}
+
+// entry reads the fields of a copy in the order in which the scripts give them.
+func entry(id int64, reply any) (*Entry, error) {
+	var text [6]string
+	values, _ := reply.([]any)
+	for i, value := range values[:min(len(values), len(text))] {
+		text[i], _ = value.(string)
+	}
+	var number [6]int64
+	for _, i := range []int{0, 1, 2, 5} {
+		n, err := strconv.ParseInt(text[i], 10, 64)
+		if err != nil {
+			return nil, away("read a copy", err)
+		}
+		number[i] = n
+	}
+	return &Entry{
+		BookID: id, Version: number[0], StockVersion: number[1], Status: int(number[2]),
+		ETag: text[3], Body: []byte(text[4]), FilledAt: time.UnixMicro(number[5]),
+	}, nil
+}

@@ -1,0 +1,185 @@
+package cache_test
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/anishathalye/porcupine"
+
+	"bookstore/services/cache/coherence"
+)
+
+const (
+	// historyTime is how long the shop of the history is open.
+	historyTime = 20 * time.Second
+	checkTime   = 30 * time.Second
+)
+
+// act is something that concerns one version of a book: of its entry, or of its stock.
+// Times are since the history's beginning.
+type act struct {
+	kind         string // begun, told, read
+	version      int64  // 0: there is no book; coherence.Gone: there is none any more
+	who          string
+	began, ended time.Duration
+}
+
+// shown is the model: a number that may be anything between the highest that a writer has
+// been told and the highest that a writer has begun to write.
+type shown struct{ told, begun int64 }
+
+func (s shown) step(a act) (legal bool, next shown) {
+	switch a.kind {
+	case "begun":
+		return true, shown{s.told, max(s.begun, a.version)}
+	case "told":
+		return true, shown{max(s.told, a.version), s.begun}
+	}
+	return s.told <= a.version && a.version <= s.begun, s
+}
+
+func explain(acts []act, limit time.Duration) porcupine.CheckResult {
+	operations := make([]porcupine.Operation, len(acts))
+	for i, a := range acts {
+		operations[i] = porcupine.Operation{ClientId: i, Input: a, Call: int64(a.began), Return: int64(a.ended)}
+	}
+	return porcupine.CheckOperationsTimeout(porcupine.Model{
+		Init: func() any { return shown{} },
+		Step: func(state, input, _ any) (bool, any) { return state.(shown).step(input.(act)) },
+	}, operations, limit)
+}
+
+// part is what a version is of.
+type part struct {
+	book int64
+	of   string // entry, stock
+}
+
+// history is what happened to all books.
+type history struct {
+	begin time.Time
+
+	mu   sync.Mutex
+	acts map[part][]act
+}
+
+func newHistory() *history { return &history{begin: time.Now(), acts: map[part][]act{}} }
+
+func (h *history) now() time.Duration { return time.Since(h.begin) }
+
+func (h *history) add(book int64, of string, acts ...act) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.acts[part{book, of}] = append(h.acts[part{book, of}], acts...)
+}
+
+// told is when a version of a book was first told for certain, by all that is known.
+func (h *history) told(p part, version int64) (first time.Duration) {
+	first = h.now()
+	for _, a := range h.acts[p] {
+		if a.kind == "told" && a.version >= version {
+			first = min(first, a.began)
+		}
+	}
+	return first
+}
+
+// requireExplained: for each book there is an order of all that happened to it, each in its
+// time, in which no read is behind what a writer was told.
+func (h *history) requireExplained(t *testing.T) {
+	t.Helper()
+	var checking sync.WaitGroup
+	for p, acts := range h.acts {
+		checking.Go(func() {
+			switch explain(acts, checkTime) {
+			case porcupine.Ok:
+			case porcupine.Unknown:
+				t.Errorf("book %d's %s: whether %d acts can be explained was not found out:\n%s", p.book, p.of, len(acts), behind(acts))
+			default:
+				t.Errorf("book %d's %s: %d acts cannot be explained:\n%s", p.book, p.of, len(acts), behind(acts))
+			}
+		})
+	}
+	checking.Wait()
+}
+
+// behind lists reads that are behind what was told before they began, with that.
+func behind(acts []act) (text string) {
+	slices.SortStableFunc(acts, func(a, b act) int { return cmp.Compare(a.began, b.began) })
+	var told act
+	shown := 0
+	for _, a := range acts {
+		switch {
+		case a.kind == "told" && a.version > told.version:
+			told = a
+		case a.kind == "read" && a.version < told.version && shown < 10:
+			shown++
+			text += fmt.Sprintf("\t%s to %s: %s read %d, and %d was told at %s by %s\n",
+				a.began, a.ended, a.who, a.version, told.version, told.began, told.who)
+		}
+	}
+	return text
+}
+
+// Several gateways read, several instances of books write, a few books, while Redis and the
+// processes between commit and answer die: no read goes back behind an acknowledged write.
+func TestHistory(t *testing.T) {
+	t.Parallel()
+	w := openWorld(t)
+	ctx, cancel := context.WithTimeout(t.Context(), historyTime)
+	defer cancel()
+	var working sync.WaitGroup
+	for _, g := range w.gateways {
+		for range 3 {
+			working.Go(func() { w.read(ctx, g) })
+		}
+	}
+	for _, i := range w.instances {
+		working.Go(func() { w.write(ctx, i) })
+		working.Go(func() { w.write(ctx, i) })
+	}
+	working.Go(func() { w.create(ctx) })
+	client := w.connect()
+	working.Go(func() { w.forget(ctx, client) })
+	w.trouble(ctx)
+	working.Wait()
+	w.requireAllToldInTheEnd()
+	w.finish()
+	w.history.requireExplained(t)
+	w.requireCopiesAreTrue()
+	w.requireEnough()
+}
+
+// The model refuses what must not be, and takes what may.
+func TestHistoryModel(t *testing.T) {
+	t.Parallel()
+	at := func(kind string, version int64, began, ended int) act {
+		return act{kind, version, "", time.Duration(began), time.Duration(ended)}
+	}
+	for name, test := range map[string]struct {
+		want porcupine.CheckResult
+		acts []act
+	}{
+		"what was told is read":            {porcupine.Ok, []act{at("begun", 2, 1, 1), at("told", 2, 2, 2), at("read", 2, 3, 4)}},
+		"a read goes behind what was told": {porcupine.Illegal, []act{at("begun", 2, 1, 1), at("told", 2, 2, 2), at("read", 1, 3, 4)}},
+		"a read that began before it was told": {porcupine.Ok, []act{
+			at("begun", 1, 0, 0), at("begun", 2, 1, 1), at("told", 2, 3, 3), at("read", 1, 2, 4),
+		}},
+		"what is not yet told may come and go": {porcupine.Ok, []act{
+			at("begun", 1, 0, 0), at("begun", 2, 1, 1), at("read", 2, 2, 3), at("read", 1, 4, 5), at("told", 2, 6, 6),
+		}},
+		"what nobody has written": {porcupine.Illegal, []act{at("begun", 1, 1, 1), at("read", 2, 2, 3)}},
+		"a book is there after it was deleted": {porcupine.Illegal, []act{
+			at("begun", 1, 1, 1), at("begun", coherence.Gone, 2, 2), at("told", coherence.Gone, 3, 3), at("read", 1, 4, 5),
+		}},
+	} {
+		if got := explain(test.acts, time.Second); got != test.want {
+			t.Errorf("%s: %s, want %s", name, got, test.want)
+		}
+	}
+}

@@ -1,0 +1,128 @@
+// Package fault holds the one error type of the services. A fault keeps its
+// identity on its way through layers and across services: its kind is the
+// problem code of the API, and the table of kinds maps both ways.
+package fault
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// Field names one bad field of a request, as the problem's "errors" show it.
+type Field struct {
+	Field  string `json:"field"`            // JSON path, such as items[0].quantity
+	Code   string `json:"code"`             // machine-readable reason, such as out_of_range
+	Detail string `json:"detail,omitempty"` // the same for people
+}
+
+// Error is a failure with a kind. Message and Details are shown to clients and
+// so hold nothing internal; Op and Err are for logs alone.
+type Error struct {
+	Op         string         // what was being done, a verb phrase
+	Kind       Kind           // what went wrong
+	Message    string         // the problem's detail
+	Fields     []Field        // the problem's errors
+	Details    map[string]any // extra members of the problem
+	RetryAfter time.Duration  // 0: nothing is said
+	Err        error          // the cause
+}
+
+// New makes a fault with a message for the client.
+func New(kind Kind, message string) *Error {
+	return &Error{Kind: kind, Message: message}
+}
+
+// Newf is New with a format.
+func Newf(kind Kind, format string, args ...any) *Error {
+	return &Error{Kind: kind, Message: fmt.Sprintf(format, args...)}
+}
+
+// Invalid is the fault of a request that can be read but breaks rules: all of them.
+func Invalid(fields ...Field) *Error {
+	names := make([]string, 0, len(fields))
+	for _, f := range fields {
+		names = append(names, f.Field)
+	}
+	return &Error{Kind: InvalidField, Message: "invalid: " + strings.Join(names, ", "), Fields: fields}
+}
+
+// Wrap says what was being done when err happened and keeps all that err tells
+// a client. Wrap of nil is nil.
+func Wrap(op string, err error) error {
+	if err == nil {
+		return nil
+	}
+	inner := As(err)
+	return &Error{
+		Op: op, Kind: inner.Kind, Message: inner.Message, Fields: inner.Fields,
+		Details: inner.Details, RetryAfter: inner.RetryAfter, Err: err,
+	}
+}
+
+// Error tells the whole story for a log.
+func (e *Error) Error() string {
+	var b strings.Builder
+	if e.Op != "" {
+		b.WriteString(e.Op + ": ")
+	}
+	if _, ok := errors.AsType[*Error](e.Err); ok {
+		b.WriteString(e.Err.Error())
+		return b.String()
+	}
+	b.WriteString(string(e.Kind))
+	if e.Message != "" {
+		b.WriteString(": " + e.Message)
+	}
+	if e.Err != nil {
+		b.WriteString(": " + e.Err.Error())
+	}
+	return b.String()
+}
+
+// Unwrap gives the cause to errors.Is and errors.As.
+func (e *Error) Unwrap() error { return e.Err }
+
+// KindOf is the kind of the outermost fault in err. A plain deadline is
+// DeadlineExceeded, a cancelled context Unavailable (the caller went away or
+// the process is stopping), anything else Internal.
+func KindOf(err error) Kind {
+	var e *Error
+	switch {
+	case errors.As(err, &e):
+		return e.Kind
+	case errors.Is(err, context.DeadlineExceeded):
+		return DeadlineExceeded
+	case errors.Is(err, context.Canceled):
+		return Unavailable
+	default:
+		return Internal
+	}
+}
+
+// As views any error as a fault; nil stays nil.
+func As(err error) *Error {
+	if err == nil {
+		return nil
+	}
+	if e, ok := errors.AsType[*Error](err); ok {
+		return e
+	}
+	return &Error{Kind: KindOf(err), Err: err}
+}
+
+// Refused reports that the other side decided "no": nothing was changed and
+// asking again unchanged is pointless or at least safe. False for nil. Whether
+// the "no" may be kept as the request's outcome is what Decides tells.
+func Refused(err error) bool { return err != nil && !Unknown(err) }
+
+// Decides reports that err is a decided "no" about the request itself, which
+// may be bound to its key or its step. False for nil, for what is Unknown, and
+// for what comes of others being busy: the next try may well be done.
+func Decides(err error) bool { return err != nil && rowOf(KindOf(err)).meaning == Decided }
+
+// Unknown reports that err leaves open whether the work was done: it must be
+// asked again under the same key, and taken for neither done nor refused.
+func Unknown(err error) bool { return err != nil && rowOf(KindOf(err)).meaning == Unclear }

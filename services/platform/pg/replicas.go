@@ -1,0 +1,207 @@
+package pg
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"bookstore/services/platform/fault"
+)
+
+// LookEvery is the pause between two rounds in which every member is asked how
+// far it is.
+const LookEvery = 500 * time.Millisecond
+
+const (
+	// maxLag is how far a replica may be behind the leader to be read from.
+	maxLag = time.Second
+	// replicaPatience is what one replica may cost a read. Two are tried, then the
+	// leader is, so that a frozen member costs less than a second.
+	replicaPatience = 400 * time.Millisecond
+	replicaTries    = 2
+	// samplesKept reach back beyond maxLag.
+	samplesKept = 16
+)
+
+// Replicas is the read pool: it spreads reads that may lag over the members
+// that follow closely enough, and goes to the leader where there are none.
+//
+// How far a replica is behind is measured by the leader's own positions: it has
+// all that was acknowledged before the moment of the latest one that it covers.
+// While no leader answers, nothing is acknowledged: replicas that were close to
+// the last one go on serving, and the age that Read returns tells since when.
+type Replicas struct {
+	config Config
+	name   string
+	leader *pgxpool.Pool
+	reads  *prometheus.CounterVec
+	bounds *bounds
+	looks  sync.WaitGroup
+
+	mu      sync.Mutex
+	members map[member]*replica
+	order   []member
+	next    int        // whose turn it is
+	samples []sighting // the leader's, the newest last
+}
+
+// OpenReplicas makes the read pool that goes with a write pool. It reads nothing
+// but from the leader until its first Round, and always where c has no members
+// file. reg may be nil.
+func OpenReplicas(c Config, leader *pgxpool.Pool, name string, reg *prometheus.Registry) *Replicas {
+	r := &Replicas{
+		config: c, name: name, leader: leader, bounds: newBounds(name+" replicas", reg), members: map[member]*replica{},
+		reads: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "db_reads_total", Help: "Reads that may lag, by the role of the member that answered.",
+		}, []string{"from"}),
+	}
+	if reg != nil {
+		reg.MustRegister(r.reads)
+	}
+	return r
+}
+
+// Close closes all connections but the leader's. The last Round has returned by
+// then, and its context ended.
+func (r *Replicas) Close() {
+	r.looks.Wait()
+	_ = r.follow(nil) // opens nothing
+}
+
+// Round looks at every member of the current list. It does not wait for them:
+// one that does not answer must not hold up what is known of the others.
+func (r *Replicas) Round(ctx context.Context) error {
+	if r.config.MembersFile == "" {
+		return nil
+	}
+	list, err := readMembers(r.config.MembersFile)
+	if err == nil {
+		err = r.follow(list)
+	}
+	// Where the list cannot be had, the members of the last one are still there.
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, m := range r.members {
+		if m.looking.CompareAndSwap(false, true) {
+			r.looks.Go(func() {
+				defer m.looking.Store(false)
+				if s := m.look(ctx); s != nil && s.leading {
+					r.sample(*s)
+				}
+			})
+		}
+	}
+	return err
+}
+
+// follow opens the members that are new in the list and closes those that left it.
+func (r *Replicas) follow(list []member) error {
+	var gone []*replica
+	defer func() {
+		for _, m := range gone {
+			m.pool.Close() // waits for its reads
+		}
+	}()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for at, m := range r.members {
+		if !slices.Contains(list, at) {
+			gone = append(gone, m)
+			delete(r.members, at)
+		}
+	}
+	r.order = list
+	for _, at := range list {
+		if r.members[at] != nil {
+			continue
+		}
+		m, err := openReplica(r.config, at, r.name, r.bounds)
+		if err != nil {
+			return err
+		}
+		r.members[at] = m
+	}
+	return nil
+}
+
+// sample keeps a leader's position, unless a later leader has been heard of.
+func (r *Replicas) sample(s sighting) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if n := len(r.samples); n > 0 {
+		switch last := r.samples[n-1]; {
+		case last.position.System != s.position.System:
+			r.samples = nil
+		case s.position.Timeline < last.position.Timeline || s.at.Before(last.at):
+			return
+		}
+	}
+	r.samples = append(r.samples, s)
+	r.samples = slices.Delete(r.samples, 0, max(0, len(r.samples)-samplesKept))
+}
+
+// Read runs fn on a replica that lags by no more than a second and has reached
+// the position; else on the leader. fn may be run again elsewhere and must leave
+// nothing behind when it fails. age is how old what it read may be.
+func (r *Replicas) Read(ctx context.Context, after Position, fn func(context.Context, Querier) error) (age time.Duration, err error) {
+	tried := map[*replica]bool{}
+	for len(tried) < replicaTries {
+		m, lag := r.pick(tried)
+		if m == nil {
+			break
+		}
+		tried[m] = true
+		began := time.Now()
+		patience, cancel := context.WithTimeout(ctx, replicaPatience)
+		err := m.read(patience, after, fn)
+		cancel()
+		if err == nil {
+			r.reads.WithLabelValues("replica").Inc()
+			return lag + time.Since(began), nil
+		}
+		if ctx.Err() != nil {
+			return 0, Fault("read", ctx.Err())
+		}
+		if kind := fault.KindOf(Fault("read", err)); kind == fault.Unavailable || kind == fault.DeadlineExceeded {
+			m.seen.Store(nil) // until it answers again
+		}
+	}
+	r.reads.WithLabelValues("leader").Inc()
+	return 0, fn(ctx, r.leader)
+}
+
+// pick returns the next replica that is close enough, and how far behind it may be.
+func (r *Replicas) pick(tried map[*replica]bool) (*replica, time.Duration) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	now := time.Now()
+	for range r.order {
+		r.next++
+		m := r.members[r.order[r.next%len(r.order)]]
+		if m == nil || tried[m] {
+			continue
+		}
+		if lag, ok := r.lag(m.seen.Load(), now); ok {
+			return m, lag
+		}
+	}
+	return nil, 0
+}
+
+// lag tells how old what a member has may be, and whether it was close enough to
+// the leader when that was last heard of.
+func (r *Replicas) lag(s *sighting, now time.Time) (time.Duration, bool) {
+	if s == nil || s.leading || now.Sub(s.at) > maxLag {
+		return 0, false
+	}
+	for _, sample := range slices.Backward(r.samples) {
+		if s.position.covers(sample.position) {
+			return now.Sub(sample.at), r.samples[len(r.samples)-1].at.Sub(sample.at) <= maxLag
+		}
+	}
+	return 0, false
+}

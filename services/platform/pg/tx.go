@@ -1,0 +1,72 @@
+package pg
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"bookstore/services/platform/fault"
+)
+
+// finishTimeout bounds a commit or rollback once it has been asked for. It runs
+// whether or not the client is still there.
+const finishTimeout = 5 * time.Second
+
+// beginner is a pool or a connection.
+type beginner interface {
+	Begin(ctx context.Context) (pgx.Tx, error)
+}
+
+// InTx runs fn in a transaction: committed when fn returns nil, else rolled
+// back and fn's error returned. It is the one function that owns begin and
+// commit. A commit whose answer did not come is OutcomeUnknown, never an error
+// that says "no".
+func InTx(ctx context.Context, on beginner, fn func(pgx.Tx) error) (err error) {
+	tx, err := on.Begin(ctx)
+	if err != nil {
+		return Fault("begin", err)
+	}
+	done := false
+	defer func() {
+		if done {
+			return
+		}
+		undo, cancel := context.WithTimeout(context.WithoutCancel(ctx), finishTimeout)
+		defer cancel()
+		_ = tx.Rollback(undo) // a connection that cannot roll back is closed, which does
+	}()
+	if err := fn(tx); err != nil {
+		return err
+	}
+	done = true
+	finish, cancel := context.WithTimeout(context.WithoutCancel(ctx), finishTimeout)
+	defer cancel()
+	return commitFault(tx.Commit(finish))
+}
+
+func commitFault(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, pgx.ErrTxCommitRollback):
+		return &fault.Error{Op: "commit", Kind: fault.Internal, Err: err}
+	case Code(err) != "" && !isConnectionCode(Code(err)):
+		return Fault("commit", err)
+	default:
+		return &fault.Error{
+			Op: "commit", Kind: fault.OutcomeUnknown, Err: err,
+			Message: "whether the change was made is not known; ask again", RetryAfter: time.Second,
+		}
+	}
+}
+
+// Broken reports an error after which the fate of the statement is not known:
+// the connection ended before the server answered.
+func Broken(err error) bool {
+	var network net.Error
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed) || errors.As(err, &network)
+}

@@ -1,0 +1,191 @@
+// Package redis connects to the Redis Cluster. Members, password and mesh
+// authority stand in files that are read again as they change, so that a node
+// that moves or a secret that rotates needs no restart.
+package redis
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	goredis "github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/maintnotifications"
+
+	"bookstore/services/platform/dial"
+	"bookstore/services/platform/meshtls"
+)
+
+// Config names the files.
+type Config struct {
+	MembersFile  string `env:"REDIS_MEMBERS_FILE"`                   // one host:port a line
+	PasswordFile string `env:"REDIS_PASSWORD_FILE"`                  // one line; empty: none
+	CAFile       string `env:"REDIS_CA_FILE"`                        // PEM; empty: no TLS
+	TLSService   string `env:"REDIS_TLS_SERVICE" envDefault:"redis"` // the mesh service to accept
+}
+
+const (
+	dialTimeout = 500 * time.Millisecond
+	callTimeout = 500 * time.Millisecond
+	poolSize    = 32
+	// What a replica that takes over is asked first needs no handshake.
+	idleConns = 2
+	// The client's own default is a minute, in which a failed-over master
+	// would be asked in vain. What fails is a reason to look at once: see watch.
+	reloadEvery = 2 * time.Second
+	maxBackoff  = 100 * time.Millisecond
+	// membersEvery is how long a look at the member file holds.
+	membersEvery = time.Second
+	// warmTime bounds how long calls go on through the client of former members.
+	warmTime = time.Second
+)
+
+// Client is a cluster client that follows the member file. Connections are
+// made when they are needed: the cluster need not be there.
+type Client struct {
+	config Config
+
+	mu      sync.Mutex
+	members string
+	checked time.Time
+	current *goredis.ClusterClient
+	retired *goredis.ClusterClient // still finishing its last calls
+	warming bool
+	warm    sync.WaitGroup
+}
+
+// Open makes a client. The member file must be readable, and may be empty.
+func Open(c Config) (*Client, error) {
+	client := &Client{config: c}
+	client.mu.Lock()
+	defer client.mu.Unlock()
+	if err := client.follow(); err != nil {
+		return nil, err
+	}
+	return client, nil
+}
+
+// Cluster returns the client for the members of now. Don't keep it: ask again
+// for every use. The deadline of its calls' contexts holds, however short;
+// without one a call to a node that does not answer takes half a second.
+func (c *Client) Cluster() *goredis.ClusterClient {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.warming && time.Since(c.checked) >= membersEvery {
+		// A file that cannot be read leaves the members known before.
+		_ = c.follow()
+	}
+	return c.current
+}
+
+// Ping asks whether the cluster answers.
+func (c *Client) Ping(ctx context.Context) error {
+	if err := c.Cluster().Ping(ctx).Err(); err != nil {
+		return fmt.Errorf("ping redis: %w", err)
+	}
+	return nil
+}
+
+// Close ends all connections.
+func (c *Client) Close() error {
+	c.warm.Wait()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	err := c.current.Close()
+	if c.retired != nil {
+		err = errors.Join(err, c.retired.Close())
+	}
+	return err
+}
+
+// follow makes a new cluster client if the members have changed; the caller
+// holds mu.
+func (c *Client) follow() error {
+	c.checked = time.Now()
+	content, err := os.ReadFile(c.config.MembersFile)
+	if err != nil {
+		return fmt.Errorf("read redis members: %w", err)
+	}
+	if c.current != nil && string(content) == c.members {
+		return nil
+	}
+	c.members = string(content)
+	next := c.config.connect(strings.Fields(c.members))
+	if c.current == nil {
+		c.current = next
+		return nil
+	}
+	c.warming = true
+	c.warm.Go(func() { c.replace(next) })
+	return nil
+}
+
+// replace lets the new client find out who serves what, and connect to all of
+// them, before calls are made through it.
+func (c *Client) replace(next *goredis.ClusterClient) {
+	ctx, cancel := context.WithTimeout(context.Background(), warmTime)
+	defer cancel()
+	// Where nobody answers, the former members would not either.
+	_ = next.ForEachMaster(ctx, func(ctx context.Context, master *goredis.Client) error { return master.Ping(ctx).Err() })
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.retired != nil {
+		_ = c.retired.Close()
+	}
+	c.retired, c.current, c.warming = c.current, next, false
+}
+
+func (c Config) connect(members []string) *goredis.ClusterClient {
+	cluster := goredis.NewClusterClient(&goredis.ClusterOptions{
+		Addrs:                      members,
+		Dialer:                     c.dial,
+		CredentialsProviderContext: c.credentials,
+		DialTimeout:                dialTimeout,
+		DialerRetries:              1, // a call is repeated, and may then go elsewhere
+		ReadTimeout:                callTimeout,
+		WriteTimeout:               callTimeout,
+		ContextTimeoutEnabled:      true,
+		MaxRetryBackoff:            maxBackoff,
+		PoolSize:                   poolSize,
+		PipelinePoolSize:           -1, // pipelines use the same connections, which are there before they are needed
+		MinIdleConns:               idleConns,
+		ClusterStateReloadInterval: reloadEvery,
+		// They would ask for the list of all commands before the first of a kind,
+		// and hold up everybody for seconds where nobody answers.
+		DisableRoutingPolicies: true,
+		// Two questions less for each new connection, which this Redis would not understand.
+		DisableIdentity:          true,
+		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
+	})
+	cluster.OnNewNode(func(node *goredis.Client) { node.AddHook(watch{cluster}) })
+	return cluster
+}
+
+// dial reads the mesh authority for every connection: it rotates.
+func (c Config) dial(ctx context.Context, network, addr string) (net.Conn, error) {
+	plain := dial.Dialer(dialTimeout)
+	if c.CAFile == "" {
+		return plain.DialContext(ctx, network, addr)
+	}
+	trust, err := meshtls.Client(c.CAFile, c.TLSService)
+	if err != nil {
+		return nil, err
+	}
+	return (&tls.Dialer{NetDialer: plain, Config: trust}).DialContext(ctx, network, addr)
+}
+
+func (c Config) credentials(context.Context) (username, password string, err error) {
+	if c.PasswordFile == "" {
+		return "", "", nil
+	}
+	content, err := os.ReadFile(c.PasswordFile)
+	if err != nil {
+		return "", "", fmt.Errorf("read redis password: %w", err)
+	}
+	return "", strings.TrimSpace(string(content)), nil
+}

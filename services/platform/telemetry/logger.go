@@ -1,0 +1,43 @@
+package telemetry
+
+import (
+	"context"
+	"io"
+	"log/slog"
+
+	"bookstore/services/platform/origin"
+)
+
+// NewLogger writes one JSON object a line, each with service and instance, and
+// with the request's id and caller where the context carries them. An unknown
+// level means info.
+func NewLogger(w io.Writer, level, service, instance string) *slog.Logger {
+	var min slog.Level
+	if err := min.UnmarshalText([]byte(level)); err != nil {
+		min = slog.LevelInfo
+	}
+	handler := slog.NewJSONHandler(w, &slog.HandlerOptions{Level: min})
+	return slog.New(requestHandler{handler}).With("service", service, "instance", instance)
+}
+
+// requestHandler adds to each record where its request came from.
+type requestHandler struct{ slog.Handler }
+
+func (h requestHandler) Handle(ctx context.Context, r slog.Record) error {
+	o := origin.From(ctx)
+	if o.RequestID != "" {
+		r.AddAttrs(slog.String("request_id", o.RequestID))
+	}
+	if o.Caller != "" {
+		r.AddAttrs(slog.String("caller", o.Caller))
+	}
+	return h.Handler.Handle(ctx, r)
+}
+
+func (h requestHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return requestHandler{h.Handler.WithAttrs(attrs)}
+}
+
+func (h requestHandler) WithGroup(name string) slog.Handler {
+	return requestHandler{h.Handler.WithGroup(name)}
+}

@@ -1,0 +1,199 @@
+package saga
+
+import (
+	"context"
+
+	"bookstore/services/platform/fault"
+)
+
+// Begun is a saga that a request asked for, or the one that an earlier request
+// with its key did.
+type Begun struct {
+	Saga     Saga
+	Answer   Answer
+	Replayed bool
+}
+
+// Begin starts a saga, unless one stands under the caller's key. show renders
+// what is answered, which is kept for repeats.
+func (e *Engine) Begin(ctx context.Context, d Definition, r Request, show func(Saga) (Answer, error)) (Begun, error) {
+	if err := e.ensureClock(ctx); err != nil {
+		return Begun{}, err
+	}
+	id, err := e.NewID()
+	if err != nil {
+		return Begun{}, fault.Wrap("make a saga's id", err)
+	}
+	s, err := d.begin(r, id, e.now())
+	if err != nil {
+		return Begun{}, err
+	}
+	room := e.crew.book()
+	begun, err := e.create(ctx, s, r, e.soon(room), show)
+	mine := err == nil && !begun.Replayed
+	if mine {
+		e.Metrics.begun(d.Name)
+	}
+	e.goOn(ctx, begun.Saga, room, mine)
+	return begun, err
+}
+
+// soon is when a saga may be claimed: after its lease if there is room to drive
+// it here, otherwise at once.
+func (e *Engine) soon(room bool) Wake {
+	if room {
+		return Wake(e.Settings.Lease)
+	}
+	return 0
+}
+
+// goOn uses the room that was booked for a saga, if it is to be driven here.
+func (e *Engine) goOn(ctx context.Context, s Saga, room, mine bool) {
+	switch {
+	case room && mine:
+		e.crew.drive(ctx, s)
+	case room:
+		e.crew.cancel(1)
+	}
+}
+
+// Refuse binds a refusal to the caller's key: the saga is over before it began.
+func (e *Engine) Refuse(ctx context.Context, d Definition, r Request, answer Answer, cause error) (Begun, error) {
+	if err := e.ensureClock(ctx); err != nil {
+		return Begun{}, err
+	}
+	id, err := e.NewID()
+	if err != nil {
+		return Begun{}, fault.Wrap("make a saga's id", err)
+	}
+	r.Data = struct{}{}
+	now := e.now()
+	s := Saga{
+		ID: id, Definition: d.Name, Caller: r.Caller, Key: r.Key, State: Failed, Cause: CauseOf(cause), Steps: []Step{},
+		Data: []byte("{}"), Deadline: now, CreatedAt: now, UpdatedAt: now, FinishedAt: now,
+	}
+	return e.create(ctx, s, r, Never, func(Saga) (Answer, error) { return answer, nil })
+}
+
+func (e *Engine) create(ctx context.Context, s Saga, r Request, wake Wake, show func(Saga) (Answer, error)) (Begun, error) {
+	s.Version = 1
+	answer, err := show(s)
+	if err != nil {
+		return Begun{}, err
+	}
+	created, err := e.Store.Create(ctx, New{Saga: s, Hash: r.Hash, Answer: answer, Wake: wake})
+	if err != nil {
+		return Begun{}, err
+	}
+	if created {
+		return Begun{Saga: s, Answer: answer}, nil
+	}
+	earlier, err := e.Earlier(ctx, r)
+	if err == nil && earlier == nil {
+		err = fault.New(fault.Unavailable, "the Idempotency-Key has just become free; ask again")
+	}
+	if err != nil {
+		return Begun{}, err
+	}
+	return *earlier, nil
+}
+
+// Earlier finds what an earlier request with the same key came to; nil is
+// nothing. Another request under the key is fault.IdempotencyKeyReused.
+func (e *Engine) Earlier(ctx context.Context, r Request) (*Begun, error) {
+	found, err := e.Store.Find(ctx, r.Caller, r.Key)
+	switch {
+	case err != nil || found == nil:
+		return nil, err
+	case string(found.Hash) != string(r.Hash):
+		return nil, fault.New(fault.IdempotencyKeyReused, "this Idempotency-Key belongs to another request")
+	}
+	return &Begun{Saga: found.Saga, Answer: found.Answer, Replayed: true}, nil
+}
+
+// Approve lets a saga go on that waits for it. One that does not wait any more
+// is returned as it is.
+func (e *Engine) Approve(ctx context.Context, d Definition, id string) (Saga, error) {
+	return e.tell(ctx, d, id, Approved, func(Saga) error { return nil })
+}
+
+// Cancel has a saga undone. One that is being undone, or has been, is returned
+// as it is; past its pivot the error is PastPivot.
+func (e *Engine) Cancel(ctx context.Context, d Definition, id string) (Saga, error) {
+	return e.tell(ctx, d, id, CancelAsked, d.CannotCancel)
+}
+
+// tellTries bounds how often a change made by someone else in between makes
+// tell begin again.
+const tellTries = 10
+
+// tell brings an event to a saga that anyone may be driving.
+func (e *Engine) tell(ctx context.Context, d Definition, id string, kind EventKind, unless func(Saga) error) (Saga, error) {
+	return e.change(ctx, d, id, func(s Saga) (Saga, bool, error) {
+		next, ok := d.Next(s, Event{Kind: kind, At: e.now()})
+		if !ok {
+			return s, false, unless(s)
+		}
+		return next, true, nil
+	})
+}
+
+// Retry has the next try of a stuck saga made at once.
+func (e *Engine) Retry(ctx context.Context, d Definition, id string) (Saga, error) {
+	return e.change(ctx, d, id, func(s Saga) (Saga, bool, error) {
+		if s.State != Stuck {
+			return s, false, nil
+		}
+		s.Failures, s.UpdatedAt = 0, e.now()
+		return s, true, nil
+	})
+}
+
+// change stores what next makes of a saga, unless that is nothing, and drives it
+// on. Anyone may be driving it: the row's version decides between the two.
+func (e *Engine) change(ctx context.Context, d Definition, id string, next func(Saga) (Saga, bool, error)) (Saga, error) {
+	if err := e.ensureClock(ctx); err != nil {
+		return Saga{}, err
+	}
+	for range tellTries {
+		before, err := e.Store.Get(ctx, d.Name, id)
+		if err != nil {
+			return Saga{}, err
+		}
+		after, changed, err := next(before)
+		if !changed {
+			return after, err
+		}
+		room := e.crew.book()
+		change := Change{Saga: after, Wake: e.soon(room), News: newsOf(before, after)}
+		if after.State.Final() {
+			change.Wake = Never
+		}
+		applied, err := e.writer.advance(ctx, change)
+		if applied {
+			after.Version++
+			e.Metrics.changed(before, after)
+		}
+		e.goOn(ctx, after, room, applied)
+		if err != nil {
+			return Saga{}, err
+		}
+		if applied {
+			return after, nil
+		}
+	}
+	return Saga{}, fault.New(fault.Contended, "it is changing at this moment; ask again")
+}
+
+// Get returns a saga.
+func (e *Engine) Get(ctx context.Context, d Definition, id string) (Saga, error) {
+	return e.Store.Get(ctx, d.Name, id)
+}
+
+// News returns what happened to a saga after seq, and whether there will be
+// more. Streams ask, whose own deadline is far away.
+func (e *Engine) News(ctx context.Context, d Definition, id string, seq int64) ([]Logged, bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, e.Settings.StoreTimeout)
+	defer cancel()
+	return e.Store.News(ctx, d.Name, id, seq)
+}

@@ -1,0 +1,170 @@
+package saga
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"bookstore/services/platform/fault"
+)
+
+// Options are what an engine works with.
+type Options struct {
+	Store        Store
+	Definitions  []Definition
+	Participants map[string]Participant // by the At of steps
+	NewID        func() (string, error) // UUIDv7
+	Metrics      *Metrics
+	Log          *slog.Logger
+	Settings     Settings
+}
+
+// Engine drives sagas to their ends. Several engines may share a store: a row's
+// version lets one of them at a time move it.
+type Engine struct {
+	Options
+
+	definitions map[string]Definition
+	crew        *crew
+	writer      *writer
+	hold        hold
+	clock       atomic.Pointer[reading] // nil until the database's clock has been read
+
+	alive  context.Context // of calls: ends when the engine gives up on what is in hand
+	giveUp context.CancelFunc
+
+	loop     sync.WaitGroup
+	stopLoop context.CancelFunc
+	stopping sync.Once
+}
+
+// NewEngine checks the definitions and makes an engine. Start makes it work.
+func NewEngine(o Options) (*Engine, error) {
+	if err := o.Settings.Validate(); err != nil {
+		return nil, fault.Wrap("check the settings of sagas", err)
+	}
+	e := &Engine{Options: o, definitions: map[string]Definition{}}
+	for _, d := range o.Definitions {
+		for _, name := range d.Participants() {
+			if o.Participants[name] == nil {
+				return nil, fault.Newf(fault.Internal, "saga %s: no participant is called %q", d.Name, name)
+			}
+		}
+		e.definitions[d.Name] = d
+	}
+	e.alive, e.giveUp = context.WithCancel(context.Background())
+	e.writer = newWriter(e.alive, o.Store, o.Settings.StoreTimeout)
+	e.crew = newCrew(e.alive, o.Settings, e.drive)
+	return e, nil
+}
+
+// Start begins to drive what is stored.
+func (e *Engine) Start(context.Context) error {
+	e.Metrics.held.Set(1)
+	ctx, stop := context.WithCancel(context.Background())
+	e.stopLoop = stop
+	e.writer.start()
+	if e.held(ctx) {
+		e.loop.Go(func() { e.watchHold(ctx) })
+	}
+	e.loop.Go(func() { e.watchClock(ctx) })
+	e.loop.Go(func() { e.claimDue(ctx) })
+	e.loop.Go(func() { e.countUnfinished(ctx) })
+	return nil
+}
+
+// Stop takes nothing in hand any more, waits until ctx ends for the calls under
+// way, and leaves the rest to the other coordinators.
+func (e *Engine) Stop(ctx context.Context) error {
+	e.stopping.Do(func() {
+		e.stopLoop()
+		e.loop.Wait()
+		over := context.AfterFunc(ctx, e.giveUp)
+		defer over()
+		e.crew.stop()
+		e.writer.stop()
+		e.giveUp()
+	})
+	return nil
+}
+
+// claimDue takes sagas in hand whose time has come: those that wait between two
+// tries, whose deadline has passed, that found no room when they were begun, or
+// whose coordinator fell silent. As long as there are more it goes on as soon as
+// there is room.
+func (e *Engine) claimDue(ctx context.Context) {
+	failing := false
+	for pause(ctx, e.Settings.ClaimEvery) {
+		more, err := e.claim(ctx)
+		for err == nil && more && e.crew.waitForRoom(ctx, e.Settings.ClaimEvery) {
+			more, err = e.claim(ctx)
+		}
+		if err != nil && !failing && ctx.Err() == nil {
+			e.Log.WarnContext(ctx, "sagas cannot be read; trying on", "error", err)
+		}
+		failing = err != nil
+	}
+}
+
+// claim takes what is due, as much of it as there is room for, and tells whether
+// there may be more.
+func (e *Engine) claim(ctx context.Context) (more bool, err error) {
+	if err := e.ensureClock(ctx); err != nil {
+		return false, err
+	}
+	room := e.crew.bookForClaims(e.Settings.ClaimBatch)
+	if room == 0 {
+		return true, nil
+	}
+	claimed, err := e.claimOnce(ctx, room)
+	var held []Saga
+	for _, s := range claimed {
+		if e.heldBack(s) {
+			held = append(held, s)
+		} else {
+			e.crew.drive(ctx, s)
+		}
+	}
+	e.crew.cancel(room - len(claimed) + len(held))
+	if err == nil && len(held) > 0 {
+		err = e.postpone(ctx, held, e.Settings.HeldFor)
+	}
+	return len(claimed) == room, err
+}
+
+// claimOnce claims sagas. Those that a call without an answer has claimed are
+// claimed again when their lease is over.
+func (e *Engine) claimOnce(ctx context.Context, room int) ([]Saga, error) {
+	ctx, cancel := context.WithTimeout(ctx, e.Settings.StoreTimeout)
+	defer cancel()
+	return e.Store.Claim(ctx, room, e.Settings.Lease)
+}
+
+// postpone leaves sagas alone for a while that have nothing to do before.
+func (e *Engine) postpone(ctx context.Context, sagas []Saga, wake time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, e.Settings.StoreTimeout)
+	defer cancel()
+	return e.Store.Postpone(ctx, sagas, wake)
+}
+
+// countOnce shows what is not finished.
+func (e *Engine) countOnce(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, e.Settings.StoreTimeout)
+	defer cancel()
+	counts, err := e.Store.Unfinished(ctx)
+	if err == nil {
+		e.Metrics.showUnfinished(e.Definitions, counts)
+	}
+	return err
+}
+
+// countUnfinished counts what is not finished.
+func (e *Engine) countUnfinished(ctx context.Context) {
+	for pause(ctx, e.Settings.CountEvery) {
+		if err := e.countOnce(ctx); err != nil && ctx.Err() == nil {
+			e.Log.WarnContext(ctx, "sagas not counted", "error", err)
+		}
+	}
+}

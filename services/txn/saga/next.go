@@ -1,0 +1,189 @@
+package saga
+
+import (
+	"net/http"
+	"slices"
+	"time"
+
+	"bookstore/services/platform/fault"
+)
+
+// EventKind says what happened to a saga.
+type EventKind string
+
+// The events.
+const (
+	StepDone       EventKind = "step_done"
+	StepRefused    EventKind = "step_refused"
+	StepUnknown    EventKind = "step_unknown"
+	StepUndone     EventKind = "step_undone"
+	UndoFailed     EventKind = "undo_failed" // unknown, or refused, which must not be
+	Approved       EventKind = "approved"
+	CancelAsked    EventKind = "cancel_asked"
+	DeadlinePassed EventKind = "deadline_passed"
+)
+
+// EventKinds lists every event.
+func EventKinds() []EventKind {
+	return []EventKind{StepDone, StepRefused, StepUnknown, StepUndone, UndoFailed, Approved, CancelAsked, DeadlinePassed}
+}
+
+// Event is something that happened to a saga.
+type Event struct {
+	Kind  EventKind
+	Step  string // that the answer is about; "" with the last three
+	Cause *Cause // of a refusal or failure
+	At    time.Time
+}
+
+// patience is how many tries of a call that has to succeed fail before a saga
+// is stuck: with the pauses of backoff, a good minute.
+const patience = 14
+
+// Next is the transition function: the saga after e, and whether e means
+// anything to it as it stands. An event that does not leaves it as it is, which
+// is what makes late and repeated answers harmless.
+func (d Definition) Next(s Saga, e Event) (Saga, bool) {
+	if s.State.Final() {
+		return s, false
+	}
+	s.Steps = slices.Clone(s.Steps)
+	switch e.Kind {
+	case StepDone, StepRefused, StepUnknown:
+		return d.answered(s, e)
+	case StepUndone, UndoFailed:
+		return d.undoAnswered(s, e)
+	case Approved:
+		if s.State != WaitingApproval {
+			return s, false
+		}
+		return d.stepDone(s, s.at(Doing), e.At), true
+	case CancelAsked:
+		return d.giveUp(s, &Cause{Code: causeCancelled}, e.At)
+	case DeadlinePassed:
+		return d.giveUp(s, &Cause{Code: causeDeadline, Message: "not finished in time"}, e.At)
+	}
+	return s, false
+}
+
+// answered takes a participant's answer to a step that is being made.
+func (d Definition) answered(s Saga, e Event) (Saga, bool) {
+	i := s.at(Doing)
+	if i < 0 || s.Steps[i].Name != e.Step || s.State == WaitingApproval {
+		return s, false
+	}
+	step := &s.Steps[i]
+	step.Attempts++
+	s.UpdatedAt = e.At
+	switch {
+	case e.Kind == StepDone:
+		return d.stepDone(s, i, e.At), true
+	case e.Kind == StepRefused && !d.noWayBack(s):
+		step.State, step.Error, step.FinishedAt = Refused, e.Cause, e.At
+		return d.backward(s, e.Cause, e.At), true
+	case e.Kind == StepRefused:
+		step.Error = e.Cause
+		s.State = Stuck
+	default:
+		step.Error = e.Cause
+	}
+	return d.failed(s, d.pastPivot(s)), true
+}
+
+func (d Definition) stepDone(s Saga, i int, at time.Time) Saga {
+	s.Steps[i].State, s.Steps[i].FinishedAt, s.Steps[i].Error = Done, at, nil
+	return d.forward(s, at)
+}
+
+// undoAnswered takes a participant's answer to a step that is being undone.
+func (d Definition) undoAnswered(s Saga, e Event) (Saga, bool) {
+	i := s.at(Undoing)
+	if i < 0 || s.Steps[i].Name != e.Step {
+		return s, false
+	}
+	step := &s.Steps[i]
+	step.Attempts++
+	s.UpdatedAt = e.At
+	if e.Kind == UndoFailed {
+		step.Error = e.Cause
+		return d.failed(s, true), true
+	}
+	step.State, step.FinishedAt, step.Error = Undone, e.At, nil
+	return d.backward(s, s.Cause, e.At), true
+}
+
+// failed counts a call that came to nothing; one that has to succeed makes the
+// saga stuck after some time.
+func (d Definition) failed(s Saga, must bool) Saga {
+	s.Failures++
+	if must && s.Failures >= patience {
+		s.State = Stuck
+	}
+	return s
+}
+
+// forward begins the next step, or ends the saga.
+func (d Definition) forward(s Saga, at time.Time) Saga {
+	s.Failures, s.UpdatedAt = 0, at
+	i := s.at(Pending)
+	if i < 0 {
+		s.State, s.FinishedAt = Completed, at
+		return s
+	}
+	s.Steps[i].State, s.Steps[i].StartedAt = Doing, at
+	s.State = Running
+	if defined, ok := d.step(s.Steps[i].Name); ok && defined.approval() {
+		s.State = WaitingApproval
+	}
+	return s
+}
+
+// giveUp undoes a saga that has not come to its pivot.
+func (d Definition) giveUp(s Saga, cause *Cause, at time.Time) (Saga, bool) {
+	if d.pastPivot(s) || s.State == Compensating || s.at(Undoing) >= 0 {
+		return s, false
+	}
+	return d.backward(s, cause, at), true
+}
+
+// backward begins to undo the last step that was made or may have been, or ends
+// the saga.
+func (d Definition) backward(s Saga, cause *Cause, at time.Time) Saga {
+	s.State, s.Cause, s.Failures, s.UpdatedAt = Compensating, cause, 0, at
+	for i := len(s.Steps) - 1; i >= 0; i-- {
+		step := &s.Steps[i]
+		if step.State != Doing && step.State != Done {
+			continue
+		}
+		if defined, ok := d.step(step.Name); ok && defined.undo {
+			step.State = Undoing
+			return s
+		}
+		step.State, step.FinishedAt = Undone, at
+	}
+	s.State, s.FinishedAt = Failed, at
+	if cause.Code == causeCancelled {
+		s.State = Cancelled
+	}
+	return s
+}
+
+// noWayBack tells whether the pivot has been made and cannot be undone.
+func (d Definition) noWayBack(s Saga) bool {
+	return slices.ContainsFunc(s.Steps, func(step Step) bool {
+		defined, ok := d.step(step.Name)
+		return ok && defined.pivot && !defined.undo && step.State == Done
+	})
+}
+
+// PastPivot refuses to cancel a saga that can only go on.
+var PastPivot = fault.Define("past_pivot", http.StatusConflict, "The saga is past its pivot", fault.Decided, fault.Never)
+
+// CannotCancel is why a saga cannot be cancelled as it stands; nil means that
+// it is being undone, or has been, already.
+func (d Definition) CannotCancel(s Saga) error {
+	if s.State == Completed || (d.pastPivot(s) && s.Cause == nil) {
+		return fault.New(PastPivot, "it has gone too far to be cancelled")
+	}
+	return nil
+}
