@@ -65,7 +65,7 @@ func NotCancellable(s Status) error { return not(kinds.NotCancellable, s) }
 func NotReturnable(s Status) error { return not(kinds.NotReturnable, s) }
 
 func not(kind fault.Kind, s Status) error {
-	return &fault.Error{Kind: kind, Message: "the order is " + string(s), Details: map[string]any{"status": string(s)}}
+	return fault.New(kind, "the order is "+string(s))
 }
 
 // NotFound is the fault of an order that does not exist.

@@ -120,7 +120,7 @@ func TestAReturnTakesAPaidOrderOnce(t *testing.T) {
 	for range 2 {
 		err := second.takeBack()
 		s.must("second return", err, kinds.NotReturnable)
-		if fault.As(err).Details["status"] != "returned" {
+		if fault.As(err).Message != "the order is returned" {
 			t.Errorf("got %+v", fault.As(err))
 		}
 	}

@@ -129,7 +129,7 @@ func TestCancelOnce(t *testing.T) {
 		t.Errorf("got %+v", got)
 	}
 	err := s.change(cancel)
-	if fault.KindOf(err) != kinds.NotCancellable || fault.As(err).Details["status"] != "cancelled" {
+	if fault.KindOf(err) != kinds.NotCancellable || fault.As(err).Message != "the order is cancelled" {
 		t.Errorf("again: %v", err)
 	}
 	if again := s.get(o.ID); again.Version != 2 {
@@ -146,7 +146,7 @@ func TestOnlyPlacedOrdersCanBeCancelled(t *testing.T) {
 			t.Fatal(err)
 		}
 		err := s.change(orders.Change{Action: orders.Cancel, OrderID: o.ID, At: noon})
-		if fault.KindOf(err) != kinds.NotCancellable || fault.As(err).Details["status"] != string(status) {
+		if fault.KindOf(err) != kinds.NotCancellable || fault.As(err).Message != "the order is "+string(status) {
 			t.Errorf("%s: %v", status, err)
 		}
 	}
