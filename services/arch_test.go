@@ -28,7 +28,7 @@ var technology = []string{
 // through others.
 func packages(t *testing.T, format string) map[string][]string {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), "go", "list", "-f", "{{.ImportPath}} {{join "+format+` " "}}`, "./...")
+	cmd := exec.CommandContext(t.Context(), "go", "list", "-tags", "e2e,bench,drill", "-f", "{{.ImportPath}} {{join "+format+` " "}}`, "./...")
 	out, err := cmd.Output()
 	if err != nil {
 		t.Fatalf("go list: %v", err)
@@ -59,8 +59,8 @@ func TestDomainsKnowNoTechnology(t *testing.T) {
 	}
 }
 
-// shared are the folders that every service may use.
-var shared = []string{"platform", "txn", "cache", "shop"}
+// shared are the folders that every service may use; shoptest is for tests.
+var shared = []string{"platform", "txn", "cache", "shop", "shoptest"}
 
 // Each service knows itself and what all share. Commands put services together, and
 // nobody knows a command.
@@ -92,6 +92,31 @@ func TestLibrariesKnowNoShop(t *testing.T) {
 			imported, ours := strings.CutPrefix(path, module)
 			if other, _, _ := strings.Cut(imported, "/"); library && ours && !slices.Contains(known, other) {
 				t.Errorf("%s imports %s", name, imported)
+			}
+		}
+	}
+}
+
+// The tests of the running system know it from outside: no code of the services, so that a
+// mistake in one is not a mistake of its tests too.
+func TestBlackBoxTestsKnowNoService(t *testing.T) {
+	t.Parallel()
+	for _, format := range []string{".Imports", ".TestImports", ".XTestImports"} {
+		for name, imports := range packages(t, format) {
+			room, _, _ := strings.Cut(name, "/")
+			for _, path := range imports {
+				imported, ours := strings.CutPrefix(path, module)
+				other, _, _ := strings.Cut(imported, "/")
+				// openapitest makes clients from the API's document, and knows that alone.
+				if imported == "gateway/openapi/openapitest" {
+					continue
+				}
+				if ours && (room == "e2e" || room == "shoptest") && other != "shoptest" && other != room {
+					t.Errorf("%s imports %s", name, imported)
+				}
+				if ours && format == ".Imports" && other == "shoptest" && room != "e2e" && room != other {
+					t.Errorf("%s imports %s: that is for tests", name, imported)
+				}
 			}
 		}
 	}

@@ -10,13 +10,15 @@ import (
 	"testing"
 
 	"github.com/google/uuid"
+
+	"bookstore/services/shoptest"
 )
 
 // bad is one request that must be refused, and how. An empty field means that the problem
 // is about no single field.
 type bad struct {
 	name   string
-	call   call
+	call   shoptest.Call
 	status int
 	code   string
 	field  string
@@ -39,13 +41,13 @@ func bookWith(member, raw string) string {
 
 func badBooks(id int64) []bad {
 	post := func(name, body string, status int, code, field string) bad {
-		return bad{name, call{method: "POST", path: "/books", body: body}, status, code, field}
+		return bad{name, shoptest.Call{Method: "POST", Path: "/books", Body: body}, status, code, field}
 	}
 	stock := func(name, body string, status int, code, field string) bad {
-		return bad{name, call{method: "POST", path: fmt.Sprintf("/books/%d/stock", id), body: body}, status, code, field}
+		return bad{name, shoptest.Call{Method: "POST", Path: fmt.Sprintf("/books/%d/stock", id), Body: body}, status, code, field}
 	}
 	get := func(name, path string, status int, code, field string) bad {
-		return bad{name, call{method: "GET", path: path}, status, code, field}
+		return bad{name, shoptest.Call{Method: "GET", Path: path}, status, code, field}
 	}
 	const broken, invalid = "malformed_request", "invalid_field"
 	return []bad{
@@ -107,14 +109,14 @@ func badBooks(id int64) []bad {
 func badOrders(id int64) []bad {
 	// order is a request with items in raw JSON.
 	order := func(name, body string, status int, code, field string) bad {
-		k := call{method: "POST", path: "/orders", body: body, header: map[string]string{"Idempotency-Key": uuid.NewString()}}
+		k := shoptest.Call{Method: "POST", Path: "/orders", Body: body, Header: map[string]string{"Idempotency-Key": uuid.NewString()}}
 		return bad{name, k, status, code, field}
 	}
 	items := func(raw string) string { return `{"customerId":"bad","items":[` + raw + `]}` }
 	item := func(quantity string) string { return fmt.Sprintf(`{"bookId":%d,"quantity":%s}`, id, quantity) }
 	withKey := func(name, key string, status int, code, field string) bad {
 		b := order(name, items(item("1")), status, code, field)
-		b.call.header["Idempotency-Key"] = key
+		b.call.Header["Idempotency-Key"] = key
 		return b
 	}
 	many := make([]string, 101)
@@ -148,11 +150,11 @@ func badOrders(id int64) []bad {
 		withKey("no key", "", 400, "idempotency_key_required", ""),
 		withKey("long key", strings.Repeat("k", 129), 422, invalid, "Idempotency-Key"),
 		withKey("key with a space", "a b", 422, invalid, "Idempotency-Key"),
-		{"unknown order", call{method: "GET", path: "/orders/" + uuid.NewString()}, 404, "order_not_found", ""},
-		{"no order's id", call{method: "GET", path: "/orders/1"}, 404, "order_not_found", ""},
-		{"cancel of an unknown order", call{method: "POST", path: "/orders/" + uuid.NewString() + "/cancel"}, 404, "order_not_found", ""},
-		{"no such status", call{method: "GET", path: "/orders?customerId=bad&status=lost"}, 422, invalid, "status"},
-		{"parameter that is not there", call{method: "GET", path: "/orders?customer=bad"}, 400, "unexpected_parameter", "customer"},
+		{"unknown order", shoptest.Call{Method: "GET", Path: "/orders/" + uuid.NewString()}, 404, "order_not_found", ""},
+		{"no order's id", shoptest.Call{Method: "GET", Path: "/orders/1"}, 404, "order_not_found", ""},
+		{"cancel of an unknown order", shoptest.Call{Method: "POST", Path: "/orders/" + uuid.NewString() + "/cancel"}, 404, "order_not_found", ""},
+		{"no such status", shoptest.Call{Method: "GET", Path: "/orders?customerId=bad&status=lost"}, 422, invalid, "status"},
+		{"parameter that is not there", shoptest.Call{Method: "GET", Path: "/orders?customer=bad"}, 400, "unexpected_parameter", "customer"},
 	}
 }
 
@@ -163,34 +165,34 @@ func badHTTP(id int64) []bad {
 	huge := bookWith("title", `"`+strings.Repeat("x", 10<<20)+`"`)
 	good := bookWith("title", `"a"`)
 	return []bad{
-		{"wrong content type", call{"POST", "/books", good, plain}, 415, "unsupported_media_type", ""},
-		{"no content type", call{"POST", "/books", good, none}, 415, "unsupported_media_type", ""},
-		{"10 MB for a book", call{"POST", "/books", huge, nil}, 413, "body_too_large", ""},
-		{"10 MB for an order", call{"POST", "/orders", huge, keyed}, 413, "body_too_large", ""},
-		{"wrong method for books", call{"DELETE", "/books", nil, nil}, 405, "method_not_allowed", ""},
-		{"wrong method for an order", call{"PUT", "/orders/" + uuid.NewString(), good, nil}, 405, "method_not_allowed", ""},
-		{"wrong method for a stock", call{"GET", fmt.Sprintf("/books/%d/stock", id), nil, nil}, 405, "method_not_allowed", ""},
-		{"no such path", call{"GET", "/shelves", nil, nil}, 404, "not_found", ""},
-		{"internal path", call{"POST", "/internal/quotes", `{"bookIds":[1]}`, nil}, 404, "not_found", ""},
-		{"internal path in disguise", call{"GET", "/books/..%2finternal%2fquotes", nil, nil}, 404, "not_found", ""},
+		{"wrong content type", shoptest.Call{Method: "POST", Path: "/books", Body: good, Header: plain}, 415, "unsupported_media_type", ""},
+		{"no content type", shoptest.Call{Method: "POST", Path: "/books", Body: good, Header: none}, 415, "unsupported_media_type", ""},
+		{"10 MB for a book", shoptest.Call{Method: "POST", Path: "/books", Body: huge}, 413, "body_too_large", ""},
+		{"10 MB for an order", shoptest.Call{Method: "POST", Path: "/orders", Body: huge, Header: keyed}, 413, "body_too_large", ""},
+		{"wrong method for books", shoptest.Call{Method: "DELETE", Path: "/books"}, 405, "method_not_allowed", ""},
+		{"wrong method for an order", shoptest.Call{Method: "PUT", Path: "/orders/" + uuid.NewString(), Body: good}, 405, "method_not_allowed", ""},
+		{"wrong method for a stock", shoptest.Call{Method: "GET", Path: fmt.Sprintf("/books/%d/stock", id)}, 405, "method_not_allowed", ""},
+		{"no such path", shoptest.Call{Method: "GET", Path: "/shelves"}, 404, "not_found", ""},
+		{"internal path", shoptest.Call{Method: "POST", Path: "/internal/quotes", Body: `{"bookIds":[1]}`}, 404, "not_found", ""},
+		{"internal path in disguise", shoptest.Call{Method: "GET", Path: "/books/..%2finternal%2fquotes"}, 404, "not_found", ""},
 	}
 }
 
 // Whatever is sent, the answer is a problem that says what is wrong and where, and nothing
 // is stored.
 func TestBadInputIsRefusedAndStoresNothing(t *testing.T) {
-	c := shop(t)
-	b := c.addBook(t, "Good among the bad", 5)
+	c := shoptest.Shop(t)
+	b := c.AddBook(t, "Good among the bad", 5)
 	before := stored(t)
 	for kind, table := range map[string][]bad{"books": badBooks(b.ID), "orders": badOrders(b.ID), "http": badHTTP(b.ID)} {
 		for _, bad := range table {
 			t.Run(kind+"/"+bad.name, func(t *testing.T) {
-				a, err := c.try(t.Context(), bad.call)
+				a, err := c.Try(t.Context(), bad.call)
 				if err != nil {
 					t.Fatal(err)
 				}
 				p := requireProblem(t, a, bad.status, bad.code)
-				if a.status == http.StatusMethodNotAllowed && a.header.Get("Allow") == "" {
+				if a.Status == http.StatusMethodNotAllowed && a.Header.Get("Allow") == "" {
 					t.Error("405 without Allow")
 				}
 				named := bad.field == ""
@@ -198,7 +200,7 @@ func TestBadInputIsRefusedAndStoresNothing(t *testing.T) {
 					named = named || (e.Field == bad.field && e.Code != "" && e.Detail != "")
 				}
 				if !named {
-					t.Errorf("the problem does not name %q: %s", bad.field, a.body)
+					t.Errorf("the problem does not name %q: %s", bad.field, a.Body)
 				}
 			})
 		}
@@ -206,7 +208,7 @@ func TestBadInputIsRefusedAndStoresNothing(t *testing.T) {
 	if after := stored(t); !maps.Equal(before, after) {
 		t.Errorf("rows before %v and after %v", before, after)
 	}
-	if left := c.available(t, b.ID); left != 5 {
+	if left := c.Available(t, b.ID); left != 5 {
 		t.Errorf("%d copies left of 5", left)
 	}
 	requireNothingInDoubt(t)

@@ -14,6 +14,8 @@ import (
 
 	consul "github.com/hashicorp/consul/api"
 	nomad "github.com/hashicorp/nomad/api"
+
+	"bookstore/services/shoptest"
 )
 
 // startBare places the bare handler behind the ingress, for requests with the
@@ -61,11 +63,11 @@ func startBare(t *testing.T) {
 		}
 	})
 	waitHealthy(t, 2, "bare")
-	c := newClient(t, "")
-	c.judge = nil // the bare handler is not in the document
-	eventually(t, time.Minute, "the bare handler behind the ingress", func(ctx context.Context) error {
-		a, err := c.try(ctx, call{method: "GET", path: "/books/1", header: map[string]string{"X-Bench": "bare"}})
-		if err == nil && (a.status != http.StatusOK || a.header.Get("X-Request-Id") != "") {
+	c := shoptest.NewClient(t, "")
+	c.Judge = nil // the bare handler is not in the document
+	shoptest.Eventually(t, time.Minute, "the bare handler behind the ingress", func(ctx context.Context) error {
+		a, err := c.Try(ctx, shoptest.Call{Method: "GET", Path: "/books/1", Header: map[string]string{"X-Bench": "bare"}})
+		if err == nil && (a.Status != http.StatusOK || a.Header.Get("X-Request-Id") != "") {
 			err = fmt.Errorf("got %v", a)
 		}
 		return err

@@ -10,6 +10,8 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"bookstore/services/shoptest"
 )
 
 // figures are the lines that a run ends with.
@@ -39,9 +41,9 @@ const (
 // ingress, beside a handler that does nothing in the gateway's place.
 func TestGateway(t *testing.T) {
 	waitHealthy(t, 2, services...)
-	reader := newClient(t, token(t, "BENCH_TOKEN"))
-	reader.judge = nil // its time is to be the shop's
-	ids := reader.everyBook(t)
+	reader := shoptest.NewClient(t, shoptest.Token(t, "BENCH_TOKEN"))
+	reader.Judge = nil // its time is to be the shop's
+	ids := everyBook(t, reader)
 	fmt.Printf("%d books\n", len(ids))
 	startBare(t)
 
@@ -71,13 +73,13 @@ type compared struct{ rate, ratio float64 }
 // compare reads the hot books from the bare handler and from the gateway in
 // turn, and takes the median of the rounds' ratios: what slows the machine down
 // for a while slows down both.
-func compare(t *testing.T, reader *client, ids []int64, source string) compared {
+func compare(t *testing.T, reader *shoptest.Client, ids []int64, source string) compared {
 	t.Helper()
 	for _, id := range ids {
-		eventually(t, time.Minute, fmt.Sprintf("book %d comes from %s", id, source), func(ctx context.Context) error {
-			a, err := reader.try(ctx, call{method: "GET", path: fmt.Sprintf("/books/%d", id)})
-			if err == nil && a.header.Get("X-Cache") != source {
-				err = fmt.Errorf("it comes from %q", a.header.Get("X-Cache"))
+		shoptest.Eventually(t, time.Minute, fmt.Sprintf("book %d comes from %s", id, source), func(ctx context.Context) error {
+			a, err := reader.Try(ctx, shoptest.Call{Method: "GET", Path: fmt.Sprintf("/books/%d", id)})
+			if err == nil && a.Header.Get("X-Cache") != source {
+				err = fmt.Errorf("it comes from %q", a.Header.Get("X-Cache"))
 			}
 			return err
 		})
@@ -85,7 +87,7 @@ func compare(t *testing.T, reader *client, ids []int64, source string) compared 
 	before := answered(t)
 	var rates, ratios []float64
 	for range rounds {
-		bearer := "Authorization: Bearer " + reader.token
+		bearer := "Authorization: Bearer " + reader.Token
 		bare := wrk(t, ids, roundTime, bearer, "X-Bench: bare")
 		rate := wrk(t, ids, roundTime, bearer)
 		fmt.Printf("  %-7s %6.0f/s, bare %6.0f/s, %.3f\n", source, rate, bare, rate/bare)
@@ -101,11 +103,11 @@ func median(of []float64) float64 {
 }
 
 // everyBook lists the ids of all books.
-func (c *client) everyBook(t *testing.T) (ids []int64) {
+func everyBook(t *testing.T, c *shoptest.Client) (ids []int64) {
 	t.Helper()
 	for cursor := ""; ; {
-		var list page[book]
-		c.want(t, http.StatusOK, call{method: "GET", path: "/books?limit=100&cursor=" + cursor}, &list)
+		var list shoptest.Page[shoptest.Book]
+		c.Want(t, http.StatusOK, shoptest.Call{Method: "GET", Path: "/books?limit=100&cursor=" + cursor}, &list)
 		for _, b := range list.Items {
 			ids = append(ids, b.ID)
 		}

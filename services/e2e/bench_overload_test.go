@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"github.com/valyala/fasthttp"
+
+	"bookstore/services/shoptest"
 )
 
 // The offered load and how it is made.
@@ -43,9 +45,9 @@ type offered struct {
 // who are let in.
 func TestOverload(t *testing.T) {
 	waitHealthy(t, 2, services...)
-	reader := newClient(t, token(t, "BENCH_TOKEN"))
-	reader.judge = nil // its time is to be the shop's
-	ids := reader.everyBook(t)
+	reader := shoptest.NewClient(t, shoptest.Token(t, "BENCH_TOKEN"))
+	reader.Judge = nil // its time is to be the shop's
+	ids := everyBook(t, reader)
 	o := newOfferer(t, reader, ids[:min(hotBooks, len(ids))])
 	capacity := o.capacity()
 	var ratios, admitted, refused []float64
@@ -78,10 +80,10 @@ type offerer struct {
 	sentAfter     []time.Duration
 }
 
-func newOfferer(t *testing.T, reader *client, ids []int64) *offerer {
+func newOfferer(t *testing.T, reader *shoptest.Client, ids []int64) *offerer {
 	t.Helper()
-	host := strings.TrimPrefix(baseURL(t), "http://")
-	o := &offerer{ids: ids, host: host, bearer: "Bearer " + reader.token, http: &fasthttp.HostClient{
+	host := strings.TrimPrefix(shoptest.BaseURL(t), "http://")
+	o := &offerer{ids: ids, host: host, bearer: "Bearer " + reader.Token, http: &fasthttp.HostClient{
 		Addr: host, MaxConns: mostWaiting, ReadTimeout: offerTimeout, WriteTimeout: offerTimeout,
 		MaxIdemponentCallAttempts: 1,
 	}}

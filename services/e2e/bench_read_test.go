@@ -17,6 +17,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"bookstore/services/shoptest"
 )
 
 // wrkConnections is how many requests wrk keeps in flight.
@@ -45,7 +47,7 @@ func wrk(t *testing.T, ids []int64, length time.Duration, headers ...string) flo
 	for _, header := range headers {
 		args = append(args, "-H", header)
 	}
-	out, err := exec.CommandContext(ctx, "wrk", append(args, baseURL(t))...).CombinedOutput()
+	out, err := exec.CommandContext(ctx, "wrk", append(args, shoptest.BaseURL(t))...).CombinedOutput()
 	found := wrkRate.FindSubmatch(out)
 	if err != nil || found == nil || strings.Contains(string(out), "Non-2xx") {
 		t.Fatalf("wrk: %v\n%s", err, out)
@@ -102,7 +104,7 @@ type reads struct {
 const readers = 16
 
 // readAll reads n books, the ith as pick says, and judges every answer.
-func readAll(t *testing.T, reader *client, n int, pick func(i int) int64) reads {
+func readAll(t *testing.T, reader *shoptest.Client, n int, pick func(i int) int64) reads {
 	t.Helper()
 	times, hit := make([]time.Duration, n), make([]bool, n)
 	began := time.Now()
@@ -111,12 +113,12 @@ func readAll(t *testing.T, reader *client, n int, pick func(i int) int64) reads 
 		reading.Go(func() {
 			for i := worker; i < n; i += readers {
 				begin := time.Now()
-				a, err := reader.try(t.Context(), call{method: "GET", path: fmt.Sprintf("/books/%d", pick(i))})
-				if err != nil || a.status != http.StatusOK {
+				a, err := reader.Try(t.Context(), shoptest.Call{Method: "GET", Path: fmt.Sprintf("/books/%d", pick(i))})
+				if err != nil || a.Status != http.StatusOK {
 					t.Errorf("read: %v, %v", a, err)
 					return
 				}
-				source := a.header.Get("X-Cache")
+				source := a.Header.Get("X-Cache")
 				times[i], hit[i] = time.Since(begin), source == "near" || source == "shared"
 			}
 		})
@@ -134,12 +136,12 @@ func readAll(t *testing.T, reader *client, n int, pick func(i int) int64) reads 
 
 func clearCache(t *testing.T) {
 	t.Helper()
-	operator(t).want(t, http.StatusNoContent, call{method: "DELETE", path: "/cache"}, nil)
+	shoptest.Operator(t).Want(t, http.StatusNoContent, shoptest.Call{Method: "DELETE", Path: "/cache"}, nil)
 }
 
 // missRate reads every book once, from empty caches, and returns how many a
 // second.
-func missRate(t *testing.T, reader *client, ids []int64) float64 {
+func missRate(t *testing.T, reader *shoptest.Client, ids []int64) float64 {
 	t.Helper()
 	clearCache(t)
 	r := readAll(t, reader, len(ids), func(i int) int64 { return ids[i] })
@@ -149,7 +151,7 @@ func missRate(t *testing.T, reader *client, ids []int64) float64 {
 
 // readZipf reads as customers do, few books often and most seldom (exponent
 // 1.1), from empty caches.
-func readZipf(t *testing.T, reader *client, ids []int64) reads {
+func readZipf(t *testing.T, reader *shoptest.Client, ids []int64) reads {
 	t.Helper()
 	clearCache(t)
 	zipf := rand.NewZipf(rand.New(rand.NewPCG(1, 2)), 1.1, 1, uint64(len(ids)-1))

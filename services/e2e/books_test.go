@@ -13,74 +13,76 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"bookstore/services/shoptest"
 )
 
 // requireProblem checks an answer that is an RFC 9457 problem.
-func requireProblem(t testing.TB, a *answer, status int, code string) problem {
+func requireProblem(t testing.TB, a *shoptest.Answer, status int, code string) shoptest.Problem {
 	t.Helper()
-	p := a.problem()
-	if a.status != status || p.Code != code {
+	p := a.Problem()
+	if a.Status != status || p.Code != code {
 		t.Errorf("%v, want %d %s", a, status, code)
 	}
-	if got := a.header.Get("Content-Type"); got != "application/problem+json" {
+	if got := a.Header.Get("Content-Type"); got != "application/problem+json" {
 		t.Errorf("content type %q of a problem", got)
 	}
-	if p.Status != a.status || p.Title == "" || p.Type == "" || p.RequestID == "" || p.RequestID != a.header.Get("X-Request-Id") {
-		t.Errorf("incomplete problem %s with X-Request-Id %q", a.body, a.header.Get("X-Request-Id"))
+	if p.Status != a.Status || p.Title == "" || p.Type == "" || p.RequestID == "" || p.RequestID != a.Header.Get("X-Request-Id") {
+		t.Errorf("incomplete problem %s with X-Request-Id %q", a.Body, a.Header.Get("X-Request-Id"))
 	}
 	return p
 }
 
 func TestBookIsAddedReadEditedAndDeleted(t *testing.T) {
-	c := shop(t)
-	body := newBook("Contract", 3)
+	c := shoptest.Shop(t)
+	body := shoptest.NewBook("Contract", 3)
 	body["publishedYear"], body["language"], body["isbn"] = -750, "eng", freshISBN()
-	var made, read, edited book
-	a := c.want(t, http.StatusCreated, call{method: "POST", path: "/books", body: body}, &made)
-	c.deleteLater(t, made.ID)
+	var made, read, edited shoptest.Book
+	a := c.Want(t, http.StatusCreated, shoptest.Call{Method: "POST", Path: "/books", Body: body}, &made)
+	c.DeleteLater(t, made.ID)
 	path := fmt.Sprintf("/books/%d", made.ID)
-	if got := a.header.Get("Location"); got != path {
+	if got := a.Header.Get("Location"); got != path {
 		t.Errorf("Location %q, want %q", got, path)
 	}
 	if made.Version != 1 || made.StockVersion != 1 || made.Quantity != 3 || !made.InStock || *made.PublishedYear != -750 || made.Language != "en" {
 		t.Errorf("made %+v", made)
 	}
 
-	a = c.want(t, http.StatusOK, call{method: "GET", path: path}, &read)
-	tag := a.header.Get("ETag")
+	a = c.Want(t, http.StatusOK, shoptest.Call{Method: "GET", Path: path}, &read)
+	tag := a.Header.Get("ETag")
 	if tag != `"1.1"` || read.Title != made.Title || !read.CreatedAt.Equal(made.CreatedAt) {
 		t.Errorf("read %+v with ETag %s", read, tag)
 	}
-	a = c.want(t, http.StatusNotModified, call{method: "GET", path: path, header: map[string]string{"If-None-Match": tag}}, nil)
-	if len(a.body) != 0 || a.header.Get("ETag") != tag {
-		t.Errorf("304 with %q and ETag %s", a.body, a.header.Get("ETag"))
+	a = c.Want(t, http.StatusNotModified, shoptest.Call{Method: "GET", Path: path, Header: map[string]string{"If-None-Match": tag}}, nil)
+	if len(a.Body) != 0 || a.Header.Get("ETag") != tag {
+		t.Errorf("304 with %q and ETag %s", a.Body, a.Header.Get("ETag"))
 	}
 
 	body["title"] = made.Title + ", revised"
 	delete(body, "quantity")
-	requireProblem(t, c.do(t, call{method: "PUT", path: path, body: body}), http.StatusPreconditionRequired, "version_required")
+	requireProblem(t, c.Do(t, shoptest.Call{Method: "PUT", Path: path, Body: body}), http.StatusPreconditionRequired, "version_required")
 	stale := map[string]string{"If-Match": `"7"`}
-	requireProblem(t, c.do(t, call{method: "PUT", path: path, body: body, header: stale}), http.StatusPreconditionFailed, "version_mismatch")
+	requireProblem(t, c.Do(t, shoptest.Call{Method: "PUT", Path: path, Body: body, Header: stale}), http.StatusPreconditionFailed, "version_mismatch")
 	// The tag of a read is good for an edit, whatever the stock does meanwhile.
-	c.want(t, http.StatusOK, call{method: "POST", path: path + "/stock", body: map[string]int{"delta": 2}}, nil)
-	c.want(t, http.StatusOK, call{method: "PUT", path: path, body: body, header: map[string]string{"If-Match": tag}}, &edited)
+	c.Want(t, http.StatusOK, shoptest.Call{Method: "POST", Path: path + "/stock", Body: map[string]int{"delta": 2}}, nil)
+	c.Want(t, http.StatusOK, shoptest.Call{Method: "PUT", Path: path, Body: body, Header: map[string]string{"If-Match": tag}}, &edited)
 	if edited.Version != 2 || edited.StockVersion != 2 || edited.Quantity != 5 || edited.Title != body["title"] {
 		t.Errorf("edited %+v", edited)
 	}
 	patch := map[string]any{"priceCents": 999}
-	c.want(t, http.StatusOK, call{method: "PATCH", path: path, body: patch, header: map[string]string{"If-Match": `"2.2"`}}, &edited)
+	c.Want(t, http.StatusOK, shoptest.Call{Method: "PATCH", Path: path, Body: patch, Header: map[string]string{"If-Match": `"2.2"`}}, &edited)
 	if edited.Version != 3 || edited.PriceCents != 999 || edited.Title != body["title"] {
 		t.Errorf("patched %+v", edited)
 	}
 
-	c.want(t, http.StatusNoContent, call{method: "DELETE", path: path}, nil)
-	for _, k := range []call{
-		{method: "GET", path: path},
-		{method: "GET", path: path + "/availability"},
-		{method: "POST", path: path + "/stock", body: map[string]int{"delta": 1}},
-		buy("contract", uuid.NewString(), orderItem{BookID: made.ID, Quantity: 1}),
+	c.Want(t, http.StatusNoContent, shoptest.Call{Method: "DELETE", Path: path}, nil)
+	for _, k := range []shoptest.Call{
+		{Method: "GET", Path: path},
+		{Method: "GET", Path: path + "/availability"},
+		{Method: "POST", Path: path + "/stock", Body: map[string]int{"delta": 1}},
+		shoptest.Buy("contract", uuid.NewString(), shoptest.OrderItem{BookID: made.ID, Quantity: 1}),
 	} {
-		requireProblem(t, c.do(t, k), http.StatusGone, "book_gone")
+		requireProblem(t, c.Do(t, k), http.StatusGone, "book_gone")
 	}
 }
 
@@ -96,11 +98,11 @@ func freshISBN() string {
 }
 
 // listed polls until a list has this many items: lists may lag by two seconds.
-func listed[T any](t testing.TB, c *client, path string, n int) (list page[T]) {
+func listed[T any](t testing.TB, c *shoptest.Client, path string, n int) (list shoptest.Page[T]) {
 	t.Helper()
-	eventually(t, 5*time.Second, path, func(context.Context) error {
-		list = page[T]{}
-		c.want(t, http.StatusOK, call{method: "GET", path: path}, &list)
+	shoptest.Eventually(t, 5*time.Second, path, func(context.Context) error {
+		list = shoptest.Page[T]{}
+		c.Want(t, http.StatusOK, shoptest.Call{Method: "GET", Path: path}, &list)
 		if len(list.Items) != n {
 			return fmt.Errorf("%d items, want %d", len(list.Items), n)
 		}
@@ -110,50 +112,50 @@ func listed[T any](t testing.TB, c *client, path string, n int) (list page[T]) {
 }
 
 func TestStockIsNeverBelowZero(t *testing.T) {
-	c := shop(t)
-	b := c.addBook(t, "Stock", 2)
-	stock := func(delta int) call {
-		return call{method: "POST", path: fmt.Sprintf("/books/%d/stock", b.ID), body: map[string]int{"delta": delta}}
+	c := shoptest.Shop(t)
+	b := c.AddBook(t, "Stock", 2)
+	stock := func(delta int) shoptest.Call {
+		return shoptest.Call{Method: "POST", Path: fmt.Sprintf("/books/%d/stock", b.ID), Body: map[string]int{"delta": delta}}
 	}
-	p := requireProblem(t, c.do(t, stock(-3)), http.StatusConflict, "out_of_stock")
+	p := requireProblem(t, c.Do(t, stock(-3)), http.StatusConflict, "out_of_stock")
 	if len(p.Books) != 1 || p.Books[0].BookID != b.ID || p.Books[0].Available != 2 {
 		t.Errorf("the problem says of the books %+v", p.Books)
 	}
-	c.want(t, http.StatusOK, stock(-2), nil)
-	if b = c.getBook(t, b.ID); b.Quantity != 0 || b.InStock {
+	c.Want(t, http.StatusOK, stock(-2), nil)
+	if b = c.GetBook(t, b.ID); b.Quantity != 0 || b.InStock {
 		t.Errorf("sold out, and yet %+v", b)
 	}
 	var a struct {
 		BookID, Available int64
 		InStock           bool
 	}
-	c.want(t, http.StatusOK, call{method: "GET", path: fmt.Sprintf("/books/%d/availability", b.ID)}, &a)
+	c.Want(t, http.StatusOK, shoptest.Call{Method: "GET", Path: fmt.Sprintf("/books/%d/availability", b.ID)}, &a)
 	if a.BookID != b.ID || a.Available != 0 || a.InStock {
 		t.Errorf("availability %+v", a)
 	}
 	keyed := stock(5)
-	keyed.header = map[string]string{"Idempotency-Key": uuid.NewString()}
-	c.want(t, http.StatusOK, keyed, nil)
-	if again := c.want(t, http.StatusOK, keyed, nil); again.header.Get("Idempotent-Replayed") != "true" {
-		t.Errorf("a replay without Idempotent-Replayed: %v", again.header)
+	keyed.Header = map[string]string{"Idempotency-Key": uuid.NewString()}
+	c.Want(t, http.StatusOK, keyed, nil)
+	if again := c.Want(t, http.StatusOK, keyed, nil); again.Header.Get("Idempotent-Replayed") != "true" {
+		t.Errorf("a replay without Idempotent-Replayed: %v", again.Header)
 	}
-	if left := c.available(t, b.ID); left != 5 {
+	if left := c.Available(t, b.ID); left != 5 {
 		t.Errorf("%d in stock after one change and its replay, want 5", left)
 	}
 }
 
 func TestBookBySourceIsCreatedThenUpdated(t *testing.T) {
-	c := shop(t)
-	put := call{method: "PUT", path: "/books/by-source/e2e-" + uuid.NewString(), body: newBook("Sourced", 4)}
-	var made, again, edited book
-	c.want(t, http.StatusCreated, put, &made)
-	c.deleteLater(t, made.ID)
-	c.want(t, http.StatusOK, put, &again)
+	c := shoptest.Shop(t)
+	put := shoptest.Call{Method: "PUT", Path: "/books/by-source/e2e-" + uuid.NewString(), Body: shoptest.NewBook("Sourced", 4)}
+	var made, again, edited shoptest.Book
+	c.Want(t, http.StatusCreated, put, &made)
+	c.DeleteLater(t, made.ID)
+	c.Want(t, http.StatusOK, put, &again)
 	if again.ID != made.ID || again.Version != made.Version || !again.UpdatedAt.Equal(made.UpdatedAt) {
 		t.Errorf("the same again changed %+v to %+v", made, again)
 	}
-	put.body = newBook("Sourced anew", 9)
-	c.want(t, http.StatusOK, put, &edited)
+	put.Body = shoptest.NewBook("Sourced anew", 9)
+	c.Want(t, http.StatusOK, put, &edited)
 	if edited.ID != made.ID || edited.Version != made.Version+1 || edited.Quantity != 4 {
 		t.Errorf("updated to %+v; the quantity is given once and never by edit", edited)
 	}
@@ -161,14 +163,14 @@ func TestBookBySourceIsCreatedThenUpdated(t *testing.T) {
 
 // Ids hold what sources put into them; a slash or dots must survive every proxy on the way.
 func TestASourcesIDIsAnyText(t *testing.T) {
-	c := shop(t)
+	c := shoptest.Shop(t)
 	for _, id := range []string{"/works/OL1W", "10.5555/12345678", `shelf\7`, "../..", "a//b", "100 %", "%2F", "?x=1&y#z", "+", "café \u66f8\u7c4d"} {
 		id += " " + uuid.NewString()
-		put := call{method: "PUT", path: "/books/by-source?sourceId=" + url.QueryEscape(id), body: newBook("Sourced", 4)}
-		var made, again book
-		c.want(t, http.StatusCreated, put, &made)
-		c.deleteLater(t, made.ID)
-		c.want(t, http.StatusOK, put, &again)
+		put := shoptest.Call{Method: "PUT", Path: "/books/by-source?sourceId=" + url.QueryEscape(id), Body: shoptest.NewBook("Sourced", 4)}
+		var made, again shoptest.Book
+		c.Want(t, http.StatusCreated, put, &made)
+		c.DeleteLater(t, made.ID)
+		c.Want(t, http.StatusOK, put, &again)
 		if made.SourceID != id || again.ID != made.ID || again.Version != made.Version {
 			t.Errorf("%q became %+v, then %+v", id, made, again)
 		}
@@ -177,32 +179,32 @@ func TestASourcesIDIsAnyText(t *testing.T) {
 
 // What was edited by hand survives the next import, and so does a withdrawal.
 func TestAnImportKeepsWhatPeopleDid(t *testing.T) {
-	c := shop(t)
-	put := call{method: "PUT", path: "/books/by-source?sourceId=" + uuid.NewString(), body: newBook("Sourced", 4)}
-	var made, merged book
-	c.want(t, http.StatusCreated, put, &made)
+	c := shoptest.Shop(t)
+	put := shoptest.Call{Method: "PUT", Path: "/books/by-source?sourceId=" + uuid.NewString(), Body: shoptest.NewBook("Sourced", 4)}
+	var made, merged shoptest.Book
+	c.Want(t, http.StatusCreated, put, &made)
 	path := fmt.Sprintf("/books/%d", made.ID)
-	c.want(t, http.StatusOK, call{method: "PATCH", path: path, body: map[string]any{"priceCents": made.PriceCents + 1}}, nil)
-	anew := newBook("Sourced anew", 4)
-	put.body = anew
-	answer := c.want(t, http.StatusOK, put, &merged)
-	if merged.Title != anew["title"] || merged.PriceCents != made.PriceCents+1 || answer.header.Get("X-Import-Kept") != "priceCents" {
-		t.Errorf("merged to %+v, kept %q", merged, answer.header.Get("X-Import-Kept"))
+	c.Want(t, http.StatusOK, shoptest.Call{Method: "PATCH", Path: path, Body: map[string]any{"priceCents": made.PriceCents + 1}}, nil)
+	anew := shoptest.NewBook("Sourced anew", 4)
+	put.Body = anew
+	answer := c.Want(t, http.StatusOK, put, &merged)
+	if merged.Title != anew["title"] || merged.PriceCents != made.PriceCents+1 || answer.Header.Get("X-Import-Kept") != "priceCents" {
+		t.Errorf("merged to %+v, kept %q", merged, answer.Header.Get("X-Import-Kept"))
 	}
-	c.want(t, http.StatusNoContent, call{method: "DELETE", path: path}, nil)
-	c.want(t, http.StatusGone, put, nil)
+	c.Want(t, http.StatusNoContent, shoptest.Call{Method: "DELETE", Path: path}, nil)
+	c.Want(t, http.StatusGone, put, nil)
 }
 
 // A cursor stays valid while rows come and go and never shows a row twice.
 func TestBooksArePaged(t *testing.T) {
-	c := shop(t)
+	c := shoptest.Shop(t)
 	author := "Pager " + uuid.NewString()[:8]
 	add := func() int64 {
-		body := newBook("Paged", 1)
+		body := shoptest.NewBook("Paged", 1)
 		body["authors"] = []string{author}
-		var b book
-		c.want(t, http.StatusCreated, call{method: "POST", path: "/books", body: body}, &b)
-		c.deleteLater(t, b.ID)
+		var b shoptest.Book
+		c.Want(t, http.StatusCreated, shoptest.Call{Method: "POST", Path: "/books", Body: body}, &b)
+		c.DeleteLater(t, b.ID)
 		return b.ID
 	}
 	want := map[int64]bool{}
@@ -214,7 +216,7 @@ func TestBooksArePaged(t *testing.T) {
 			first = id
 		}
 	}
-	listed[book](t, c, "/books?author="+url.QueryEscape(author), len(want))
+	listed[shoptest.Book](t, c, "/books?author="+url.QueryEscape(author), len(want))
 	query := url.Values{"author": {author}, "limit": {"3"}}
 	seen, pages := map[int64]int{}, 0
 	for cursor := ""; pages == 0 || cursor != ""; pages++ {
@@ -222,14 +224,14 @@ func TestBooksArePaged(t *testing.T) {
 		if cursor == "" {
 			query.Del("cursor")
 		}
-		var list page[book]
-		c.want(t, http.StatusOK, call{method: "GET", path: "/books?" + query.Encode()}, &list)
+		var list shoptest.Page[shoptest.Book]
+		c.Want(t, http.StatusOK, shoptest.Call{Method: "GET", Path: "/books?" + query.Encode()}, &list)
 		for _, b := range list.Items {
 			seen[b.ID]++
 		}
 		if cursor = list.NextCursor; pages == 0 {
 			add()
-			c.want(t, http.StatusNoContent, call{method: "DELETE", path: fmt.Sprintf("/books/%d", first)}, nil)
+			c.Want(t, http.StatusNoContent, shoptest.Call{Method: "DELETE", Path: fmt.Sprintf("/books/%d", first)}, nil)
 		}
 		if pages > 10 {
 			t.Fatal("the list never ends")
@@ -248,11 +250,11 @@ func TestBooksArePaged(t *testing.T) {
 }
 
 func TestBooksAreSearched(t *testing.T) {
-	c := shop(t)
+	c := shoptest.Shop(t)
 	word := "zyzzyva" + uuid.NewString()[:8]
-	b := c.addBook(t, "Among the weevils: "+word, 1)
+	b := c.AddBook(t, "Among the weevils: "+word, 1)
 	for _, q := range []string{"q=" + strings.ToUpper(word), "q=weevils+" + word, "author=" + url.QueryEscape("E. Two") + "&sort=-price&q=" + word} {
-		if list := listed[book](t, c, "/books?"+q, 1); list.Items[0].ID != b.ID {
+		if list := listed[shoptest.Book](t, c, "/books?"+q, 1); list.Items[0].ID != b.ID {
 			t.Errorf("%s finds %+v, want %q", q, list.Items, b.Title)
 		}
 	}
@@ -262,10 +264,10 @@ var madeUpID = regexp.MustCompile(`^[A-Z2-7]{26}$`)
 
 // The id of a request is the shop's; a client's own name for it is another field.
 func TestRequestIDsAreMadeAtTheDoor(t *testing.T) {
-	c := shop(t)
+	c := shoptest.Shop(t)
 	for _, theirs := range []string{"sane-1.2_3", "", "with space", "<script>", fmt.Sprintf("%065d", 1)} {
 		for _, path := range []string{"/books?limit=1", "/orders/1", "/nowhere"} {
-			got := c.do(t, call{method: "GET", path: path, header: map[string]string{"X-Request-Id": theirs, "X-Client-Request-Id": theirs}}).header
+			got := c.Do(t, shoptest.Call{Method: "GET", Path: path, Header: map[string]string{"X-Request-Id": theirs, "X-Client-Request-Id": theirs}}).Header
 			if id := got.Get("X-Request-Id"); id == theirs || !madeUpID.MatchString(id) {
 				t.Errorf("%s: id %q was answered with %q", path, theirs, id)
 			}

@@ -10,12 +10,14 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"bookstore/services/shoptest"
 )
 
 // steadyReads asks the same question at a steady rate, whatever the answers take. Nothing is asked
 // again: what is not answered with 200 has failed.
 type steadyReads struct {
-	shop *client
+	shop *shoptest.Client
 	path string
 	sent atomic.Int64
 	stop context.CancelFunc
@@ -30,7 +32,7 @@ const mostReads = 1024
 
 func startReads(t *testing.T, perSecond int, path string) *steadyReads {
 	t.Helper()
-	r := &steadyReads{shop: shop(t), path: path, done: make(chan struct{})}
+	r := &steadyReads{shop: shoptest.Shop(t), path: path, done: make(chan struct{})}
 	ctx, stop := context.WithTimeout(t.Context(), maxLoad)
 	r.stop = stop
 	go r.run(ctx, time.Second/time.Duration(perSecond))
@@ -63,11 +65,11 @@ func (r *steadyReads) run(ctx context.Context, every time.Duration) {
 
 // read is not cancelled when the load ends: what was sent is judged.
 func (r *steadyReads) read() {
-	a, err := r.shop.try(context.Background(), call{method: http.MethodGet, path: r.path})
+	a, err := r.shop.Try(context.Background(), shoptest.Call{Method: http.MethodGet, Path: r.path})
 	if err != nil {
 		r.fail(err.Error())
-	} else if a.status != http.StatusOK {
-		r.fail(fmt.Sprintf("%v, X-Request-Id %s", a, a.header.Get("X-Request-Id")))
+	} else if a.Status != http.StatusOK {
+		r.fail(fmt.Sprintf("%v, X-Request-Id %s", a, a.Header.Get("X-Request-Id")))
 	}
 }
 

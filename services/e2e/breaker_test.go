@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"bookstore/services/shoptest"
 )
 
 // threshold is how many reroutes of failed calls open a circuit; openFor is for how long.
@@ -34,17 +36,17 @@ func opened(t *testing.T, destination string) (times float64) {
 
 // requireOpens asks in vain until every gateway says that its circuit is open, which is after
 // as many failures as reroutes take to come to the threshold, each with one at least.
-func requireOpens(t *testing.T, c *client, path string) {
+func requireOpens(t *testing.T, c *shoptest.Client, path string) {
 	t.Helper()
 	open, failed := map[string]bool{}, map[string]int{}
-	eventually(t, 30*time.Second, "both gateways open the circuit", func(context.Context) error {
+	shoptest.Eventually(t, 30*time.Second, "both gateways open the circuit", func(context.Context) error {
 		for range 4 * threshold {
-			a := c.do(t, call{method: http.MethodGet, path: path})
-			gateway := a.header.Get("X-Served-By")
+			a := c.Do(t, shoptest.Call{Method: http.MethodGet, Path: path})
+			gateway := a.Header.Get("X-Served-By")
 			switch {
-			case a.status != 503 && a.status != 504:
+			case a.Status != 503 && a.Status != 504:
 				t.Fatalf("GET %s with nobody to answer it: %v", path, a)
-			case a.problem().Code == "circuit_open":
+			case a.Problem().Code == "circuit_open":
 				open[gateway] = true
 			case !open[gateway]:
 				failed[gateway]++
@@ -65,19 +67,19 @@ func requireOpens(t *testing.T, c *client, path string) {
 
 // requireShort: while a circuit is open its calls are answered at once, and say when to come
 // again.
-func requireShort(t *testing.T, c *client, path, route string) {
+func requireShort(t *testing.T, c *shoptest.Client, path, route string) {
 	t.Helper()
 	const asked = 300
 	before := quick(t, route)
 	for range asked {
-		a := c.do(t, call{method: http.MethodGet, path: path})
+		a := c.Do(t, shoptest.Call{Method: http.MethodGet, Path: path})
 		// The one trial after ten seconds fails in its own words.
-		if code := a.problem().Code; a.status != 503 || (code != "circuit_open" && code != "unavailable") {
+		if code := a.Problem().Code; a.Status != 503 || (code != "circuit_open" && code != "unavailable") {
 			t.Fatalf("while its circuit is open, GET %s: %v", path, a)
 		}
-		after, err := strconv.Atoi(a.header.Get("Retry-After"))
+		after, err := strconv.Atoi(a.Header.Get("Retry-After"))
 		if err != nil || after < 1 || time.Duration(after)*time.Second > openFor {
-			t.Fatalf("Retry-After %q of %v", a.header.Get("Retry-After"), a)
+			t.Fatalf("Retry-After %q of %v", a.Header.Get("Retry-After"), a)
 		}
 	}
 	now := quick(t, route)
@@ -106,14 +108,14 @@ func quick(t *testing.T, route string) (a answers) {
 }
 
 // requireCloses: with instances to answer, circuits close by themselves.
-func requireCloses(t *testing.T, c *client, service, path string) {
+func requireCloses(t *testing.T, c *shoptest.Client, service, path string) {
 	t.Helper()
 	scale(t.Context(), t, service, 2)
 	waitHealthy(t, 2, service)
 	healed := time.Now()
-	eventually(t, openFor+20*time.Second, "the circuits to "+service+" close", func(ctx context.Context) error {
+	shoptest.Eventually(t, openFor+20*time.Second, "the circuits to "+service+" close", func(ctx context.Context) error {
 		for range 10 {
-			if a := c.do(t, call{method: http.MethodGet, path: path}); a.status != http.StatusOK {
+			if a := c.Do(t, shoptest.Call{Method: http.MethodGet, Path: path}); a.Status != http.StatusOK {
 				return fmt.Errorf("GET %s: %v", path, a)
 			}
 		}
@@ -147,38 +149,38 @@ func TestBothInstancesGone(t *testing.T) {
 
 func booksGone(t *testing.T) {
 	waitHealthy(t, 2, services...)
-	c := shop(t)
-	known, changed, unread := c.addBook(t, "Known", 5), c.addBook(t, "Changed", 5), c.addBook(t, "Unread", 5)
-	var made order
-	c.want(t, http.StatusCreated, buy("bulkhead", uuid.NewString(), orderItem{BookID: unread.ID, Quantity: 1}), &made)
+	c := shoptest.Shop(t)
+	known, changed, unread := c.AddBook(t, "Known", 5), c.AddBook(t, "Changed", 5), c.AddBook(t, "Unread", 5)
+	var made shoptest.Order
+	c.Want(t, http.StatusCreated, shoptest.Buy("bulkhead", uuid.NewString(), shoptest.OrderItem{BookID: unread.ID, Quantity: 1}), &made)
 	paths := map[int64]string{}
-	for _, b := range []book{known, changed, unread} {
+	for _, b := range []shoptest.Book{known, changed, unread} {
 		paths[b.ID] = fmt.Sprintf("/books/%d", b.ID)
 	}
-	c.getBook(t, known.ID)
-	was := c.getBook(t, changed.ID)
+	c.GetBook(t, known.ID)
+	was := c.GetBook(t, changed.ID)
 	// From now on what the cache has of this book is not to be answered, but for want of better.
-	c.want(t, http.StatusOK, call{method: "POST", path: paths[changed.ID] + "/stock", body: map[string]int{"delta": 2}}, nil)
+	c.Want(t, http.StatusOK, shoptest.Call{Method: "POST", Path: paths[changed.ID] + "/stock", Body: map[string]int{"delta": 2}}, nil)
 	others := startReads(t, 20, "/orders/"+made.ID)
 
 	gone(t, "books")
 	requireOpens(t, c, paths[unread.ID]+"/availability")
 	requireShort(t, c, paths[unread.ID]+"/availability", "/books/:id/availability")
-	var is book
-	a := c.want(t, http.StatusOK, call{method: http.MethodGet, path: paths[changed.ID]}, &is)
-	if a.header.Get("X-Cache") != "stale" || a.header.Get("Age") == "" || is.StockVersion != was.StockVersion {
-		t.Errorf("of a book that was read before it changed: %v with %v", a, a.header)
+	var is shoptest.Book
+	a := c.Want(t, http.StatusOK, shoptest.Call{Method: http.MethodGet, Path: paths[changed.ID]}, &is)
+	if a.Header.Get("X-Cache") != "stale" || a.Header.Get("Age") == "" || is.StockVersion != was.StockVersion {
+		t.Errorf("of a book that was read before it changed: %v with %v", a, a.Header)
 	}
-	if a = c.want(t, http.StatusOK, call{method: http.MethodGet, path: paths[known.ID]}, nil); a.header.Get("X-Cache") == "miss" {
-		t.Errorf("of a book that was read before: %v with %v", a, a.header)
+	if a = c.Want(t, http.StatusOK, shoptest.Call{Method: http.MethodGet, Path: paths[known.ID]}, nil); a.Header.Get("X-Cache") == "miss" {
+		t.Errorf("of a book that was read before: %v with %v", a, a.Header)
 	}
-	a = c.do(t, call{method: http.MethodGet, path: paths[unread.ID]})
-	if requireProblem(t, a, 503, "circuit_open"); a.header.Get("Retry-After") == "" {
-		t.Errorf("no Retry-After in %v", a.header)
+	a = c.Do(t, shoptest.Call{Method: http.MethodGet, Path: paths[unread.ID]})
+	if requireProblem(t, a, 503, "circuit_open"); a.Header.Get("Retry-After") == "" {
+		t.Errorf("no Retry-After in %v", a.Header)
 	}
 
 	requireCloses(t, c, "books", paths[unread.ID]+"/availability")
-	if is = c.getBook(t, changed.ID); is.StockVersion != was.StockVersion+1 || is.Quantity != was.Quantity+2 {
+	if is = c.GetBook(t, changed.ID); is.StockVersion != was.StockVersion+1 || is.Quantity != was.Quantity+2 {
 		t.Errorf("after all is well the book is %+v, it was %+v before its stock changed", is, was)
 	}
 	others.end()
@@ -187,17 +189,17 @@ func booksGone(t *testing.T) {
 
 func ordersGone(t *testing.T) {
 	waitHealthy(t, 2, services...)
-	c := shop(t)
-	b := c.addBook(t, "Without orders", 5)
-	var made order
-	c.want(t, http.StatusCreated, buy("bulkhead", uuid.NewString(), orderItem{BookID: b.ID, Quantity: 1}), &made)
+	c := shoptest.Shop(t)
+	b := c.AddBook(t, "Without orders", 5)
+	var made shoptest.Order
+	c.Want(t, http.StatusCreated, shoptest.Buy("bulkhead", uuid.NewString(), shoptest.OrderItem{BookID: b.ID, Quantity: 1}), &made)
 	requireNothingInDoubt(t)
 	others := startReads(t, 20, fmt.Sprintf("/books/%d/availability", b.ID))
 
 	gone(t, "orders")
 	requireOpens(t, c, "/orders/"+made.ID)
 	requireShort(t, c, "/orders/"+made.ID, "/orders/:id")
-	c.getBook(t, b.ID)
+	c.GetBook(t, b.ID)
 	requireCloses(t, c, "orders", "/orders/"+made.ID)
 	others.end()
 	others.requireFailures(t, 0)

@@ -31,7 +31,7 @@ func (c *crowd) requireMoney(t *testing.T) {
 	})
 	price := map[int64]int64{}
 	for _, id := range c.books {
-		price[id] = c.shop.getBook(t, id).PriceCents
+		price[id] = c.shop.GetBook(t, id).PriceCents
 	}
 	for id, b := range c.orders {
 		if b.status == "paid" {

@@ -13,11 +13,13 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"bookstore/services/shoptest"
 )
 
 // crowd are the customers of a chaos and what they know in the end.
 type crowd struct {
-	shop    *client
+	shop    *shoptest.Client
 	books   []int64
 	name    string // that the customers' names begin with
 	history history
@@ -32,7 +34,7 @@ type crowd struct {
 // bill is an acknowledged order as its customer left it.
 type bill struct {
 	status string
-	items  []orderItem
+	items  []shoptest.OrderItem
 	cents  int64
 }
 
@@ -40,7 +42,7 @@ type bill struct {
 // ledger says so, and released again unless it was completed.
 type checkedOut struct {
 	id, who, state string
-	items          []orderItem
+	items          []shoptest.OrderItem
 	began, ended   time.Time
 }
 
@@ -83,27 +85,27 @@ func (g *guest) run(ctx, settle context.Context) {
 }
 
 // basket draws one or two books.
-func (g *guest) basket() (items []orderItem) {
+func (g *guest) basket() (items []shoptest.OrderItem) {
 	for _, i := range g.random.Perm(len(g.books))[:1+g.random.IntN(2)] {
-		items = append(items, orderItem{BookID: g.books[i], Quantity: 1 + g.random.Int64N(2)})
+		items = append(items, shoptest.OrderItem{BookID: g.books[i], Quantity: 1 + g.random.Int64N(2)})
 	}
 	return items
 }
 
 // settled makes a call until its outcome is known, always under the same key; false when
 // time was up before.
-func (g *guest) settled(ctx context.Context, k call) (a *answer, began, ended time.Time, ok bool) {
+func (g *guest) settled(ctx context.Context, k shoptest.Call) (a *shoptest.Answer, began, ended time.Time, ok bool) {
 	began = time.Now()
 	for wait := 50 * time.Millisecond; ; wait = min(2*wait, 2*time.Second) {
-		a, err := g.shop.try(ctx, k)
-		if err == nil && a.status < 500 && !again(a) {
+		a, err := g.shop.Try(ctx, k)
+		if err == nil && a.Status < 500 && !shoptest.Again(a) {
 			return a, began, time.Now(), true
 		}
 		g.tally.add("asked again")
 		select {
 		case <-time.After(wait/2 + rand.N(wait)):
 		case <-ctx.Done():
-			g.complainf("%s %s %v: not settled after %s: %v %v", k.method, k.path, k.header, time.Since(began), a, err)
+			g.complainf("%s %s %v: not settled after %s: %v %v", k.Method, k.Path, k.Header, time.Since(began), a, err)
 			return nil, began, time.Now(), false
 		}
 	}
@@ -115,7 +117,7 @@ func (c *crowd) complainf(format string, args ...any) {
 	c.wrong = append(c.wrong, fmt.Sprintf(format, args...))
 }
 
-func (g *guest) note(kind string, items []orderItem, began, ended time.Time) {
+func (g *guest) note(kind string, items []shoptest.OrderItem, began, ended time.Time) {
 	for _, i := range items {
 		g.history.add(i.BookID, act{kind: kind, n: i.Quantity, who: g.name, began: began, ended: ended})
 	}
@@ -125,14 +127,14 @@ func (g *guest) note(kind string, items []orderItem, began, ended time.Time) {
 func (g *guest) read(ctx context.Context) {
 	book := g.books[g.random.IntN(len(g.books))]
 	began := time.Now()
-	a, err := g.shop.try(ctx, call{method: "GET", path: fmt.Sprintf("/books/%d/availability", book)})
+	a, err := g.shop.Try(ctx, shoptest.Call{Method: "GET", Path: fmt.Sprintf("/books/%d/availability", book)})
 	var left struct{ Available int64 }
 	switch {
-	case err != nil || a.status >= 500 || again(a):
+	case err != nil || a.Status >= 500 || shoptest.Again(a):
 		g.tally.add("read in vain")
-	case a.status != http.StatusOK || json.Unmarshal(a.body, &left) != nil:
+	case a.Status != http.StatusOK || json.Unmarshal(a.Body, &left) != nil:
 		g.complainf("availability of %d: %v", book, a)
-	case a.header.Get("X-Cache") == "stale": // the contract's one exception
+	case a.Header.Get("X-Cache") == "stale": // the contract's one exception
 		g.tally.add("read stale")
 	default:
 		g.history.add(book, act{kind: "read", seen: left.Available, who: g.name, began: began, ended: time.Now()})
@@ -142,17 +144,17 @@ func (g *guest) read(ctx context.Context) {
 
 func (g *guest) place(ctx context.Context) {
 	items := g.basket()
-	a, began, ended, ok := g.settled(ctx, buy(g.name, "chaos-"+uuid.NewString(), items...))
-	var o order
+	a, began, ended, ok := g.settled(ctx, shoptest.Buy(g.name, "chaos-"+uuid.NewString(), items...))
+	var o shoptest.Order
 	switch {
 	case !ok:
-	case a.status == http.StatusCreated && json.Unmarshal(a.body, &o) == nil:
+	case a.Status == http.StatusCreated && json.Unmarshal(a.Body, &o) == nil:
 		g.note("take", items, began, ended)
 		g.keep(o.ID, bill{"placed", items, o.TotalCents})
 		g.placed = append(g.placed, o.ID)
 		g.tally.add("ordered")
-	case a.problem().Code == "out_of_stock":
-		for _, short := range a.problem().Books {
+	case a.Problem().Code == "out_of_stock":
+		for _, short := range a.Problem().Books {
 			for _, i := range items {
 				if i.BookID == short.BookID {
 					g.history.add(i.BookID, act{kind: "short", n: i.Quantity, seen: short.Available, who: g.name, began: began, ended: ended})
@@ -167,11 +169,11 @@ func (g *guest) place(ctx context.Context) {
 
 func (g *guest) cancel(ctx context.Context) {
 	id := pick(g.random, &g.placed)
-	k := call{method: "POST", path: "/orders/" + id + "/cancel"}
+	k := shoptest.Call{Method: "POST", Path: "/orders/" + id + "/cancel"}
 	a, began, ended, ok := g.settled(ctx, k)
 	switch {
 	case !ok:
-	case a.status == http.StatusOK:
+	case a.Status == http.StatusOK:
 		g.note("give", g.change(id, "cancelled"), began, ended)
 		g.tally.add("cancelled")
 	default:
@@ -190,7 +192,7 @@ func (c *crowd) keep(id string, b bill) {
 }
 
 // change sets what has become of an order and returns its items.
-func (c *crowd) change(id, status string) []orderItem {
+func (c *crowd) change(id, status string) []shoptest.OrderItem {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	b := c.orders[id]
@@ -212,15 +214,15 @@ func pick(random *rand.Rand, list *[]string) string {
 func (g *guest) checkOut(ctx context.Context) {
 	items, token := g.basket(), chaosTokens[g.random.IntN(len(chaosTokens))]
 	approval := g.random.IntN(3) == 0
-	a, began, _, ok := g.settled(ctx, checkOut(g.name, "chaos-"+uuid.NewString(), token, approval, items...))
+	a, began, _, ok := g.settled(ctx, shoptest.StartCheckout(g.name, "chaos-"+uuid.NewString(), token, approval, items...))
 	if !ok {
 		return
 	}
-	if a.status != http.StatusAccepted {
+	if a.Status != http.StatusAccepted {
 		g.complainf("a checkout was answered with %v", a)
 		return
 	}
-	path := a.header.Get("Location")
+	path := a.Header.Get("Location")
 	now, ok := g.follow(ctx, path, g.random.IntN(4) > 0)
 	if !ok {
 		return
@@ -241,7 +243,7 @@ func (g *guest) checkOut(ctx context.Context) {
 }
 
 // judge: a checkout that came to nothing has a reason.
-func (g *guest) judge(now checkout, token string) {
+func (g *guest) judge(now shoptest.Checkout, token string) {
 	code := ""
 	if now.Error != nil {
 		code = now.Error.Code
@@ -250,38 +252,38 @@ func (g *guest) judge(now checkout, token string) {
 	switch {
 	case now.State == "cancelled", code == "out_of_stock", code == "payment_declined" && strings.HasPrefix(token, "tok_decline"):
 	default:
-		g.complainf("checkout %s with %s is %s because of %+v", now.ID, token, now.text(), now.Error)
+		g.complainf("checkout %s with %s is %s because of %+v", now.ID, token, now.Text(), now.Error)
 	}
 }
 
 // follow waits for the end of a checkout or return, deciding on it where it is asked to.
-func (g *guest) follow(ctx context.Context, path string, agree bool) (now checkout, ok bool) {
+func (g *guest) follow(ctx context.Context, path string, agree bool) (now shoptest.Checkout, ok bool) {
 	for {
-		a, _, _, ok := g.settled(ctx, call{method: "GET", path: path})
+		a, _, _, ok := g.settled(ctx, shoptest.Call{Method: "GET", Path: path})
 		if !ok {
 			return now, false
 		}
-		now = checkout{}
-		if err := json.Unmarshal(a.body, &now); err != nil || a.status != http.StatusOK {
+		now = shoptest.Checkout{}
+		if err := json.Unmarshal(a.Body, &now); err != nil || a.Status != http.StatusOK {
 			g.complainf("GET %s: %v", path, a)
 			return now, false
 		}
 		switch {
-		case now.over():
+		case now.Over():
 			return now, true
 		case now.State == "waiting_approval":
 			verb := "approve"
 			if !agree {
 				verb = "cancel"
 			}
-			if a, _, _, ok := g.settled(ctx, call{method: "POST", path: path + "/" + verb}); ok && a.status != http.StatusOK {
+			if a, _, _, ok := g.settled(ctx, shoptest.Call{Method: "POST", Path: path + "/" + verb}); ok && a.Status != http.StatusOK {
 				g.complainf("%s of %s: %v", verb, path, a)
 			}
 		}
 		select {
 		case <-time.After(100*time.Millisecond + rand.N(100*time.Millisecond)):
 		case <-ctx.Done():
-			g.complainf("%s has not ended: %s", path, now.text())
+			g.complainf("%s has not ended: %s", path, now.Text())
 			return now, false
 		}
 	}
@@ -289,21 +291,21 @@ func (g *guest) follow(ctx context.Context, path string, agree bool) (now checko
 
 func (g *guest) giveBack(ctx context.Context) {
 	id := pick(g.random, &g.paid)
-	a, began, _, ok := g.settled(ctx, giveBack(id, "chaos-"+uuid.NewString()))
+	a, began, _, ok := g.settled(ctx, shoptest.StartReturn(id, "chaos-"+uuid.NewString()))
 	if !ok {
 		return
 	}
-	if a.status != http.StatusAccepted {
+	if a.Status != http.StatusAccepted {
 		g.complainf("the return of %s was answered with %v", id, a)
 		return
 	}
-	now, ok := g.follow(ctx, a.header.Get("Location"), true)
+	now, ok := g.follow(ctx, a.Header.Get("Location"), true)
 	switch {
 	case !ok:
 	case now.State == "completed":
 		g.note("give", g.change(id, "returned"), began, time.Now())
 		g.tally.add("returned")
 	default:
-		g.complainf("the return of %s is %s", id, now.text())
+		g.complainf("the return of %s is %s", id, now.Text())
 	}
 }

@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"bookstore/services/shoptest"
 )
 
 // The size of a chaos.
@@ -45,7 +47,7 @@ func (c *crowd) suffer(t *testing.T, tricks []trick, beside ...func(ctx context.
 	d, seed := chaosTime(t), chaosSeed(t)
 	t.Logf("CHAOS_SEED=%d CHAOS_TIME=%s", seed, d)
 	whole := func(ctx context.Context) error { return shopIsWhole(ctx, t) }
-	eventually(t, 2*time.Minute, "the shop is whole before the chaos", whole)
+	shoptest.Eventually(t, 2*time.Minute, "the shop is whole before the chaos", whole)
 	settle, giveUp := context.WithTimeout(t.Context(), d+chaosSettle)
 	defer giveUp()
 	ctx, stop := context.WithTimeout(settle, d)
@@ -63,15 +65,15 @@ func (c *crowd) suffer(t *testing.T, tricks []trick, beside ...func(ctx context.
 	ended := time.Now()
 	guests.Wait()
 	t.Logf("all was settled %.1f s after the last trick: %s", time.Since(ended).Seconds(), c.tally.text())
-	eventually(t, 3*time.Minute, "the shop is whole after the chaos", whole)
+	shoptest.Eventually(t, 3*time.Minute, "the shop is whole after the chaos", whole)
 	t.Logf("the shop was whole %.1f s after the last trick", time.Since(ended).Seconds())
 }
 
 func newCrowd(t *testing.T) *crowd {
 	t.Helper()
-	c := &crowd{shop: shop(t), name: "chaos-" + uuid.NewString()[:8], orders: map[string]bill{}}
+	c := &crowd{shop: shoptest.Shop(t), name: "chaos-" + uuid.NewString()[:8], orders: map[string]bill{}}
 	for i := range chaosTitles {
-		c.books = append(c.books, c.shop.addBook(t, fmt.Sprintf("Chaos %d", i), chaosStock(i)).ID)
+		c.books = append(c.books, c.shop.AddBook(t, fmt.Sprintf("Chaos %d", i), chaosStock(i)).ID)
 	}
 	return c
 }
@@ -132,12 +134,12 @@ func (c *crowd) requireOrders(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	for id, b := range c.orders {
-		var o order
-		a, err := c.shop.persist(ctx, call{method: "GET", path: "/orders/" + id})
+		var o shoptest.Order
+		a, err := c.shop.Persist(ctx, shoptest.Call{Method: "GET", Path: "/orders/" + id})
 		if err == nil {
-			err = json.Unmarshal(a.body, &o)
+			err = json.Unmarshal(a.Body, &o)
 		}
-		if err != nil || a.status != http.StatusOK || o.Status != b.status || len(o.Items) != len(b.items) {
+		if err != nil || a.Status != http.StatusOK || o.Status != b.status || len(o.Items) != len(b.items) {
 			t.Errorf("order %s is %v (%v), and was left as %+v", id, a, err, b)
 		}
 	}

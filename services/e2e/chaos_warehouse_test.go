@@ -14,6 +14,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"bookstore/services/shoptest"
 )
 
 // TestWarehouseInChaos makes versions of the warehouse all the while that customers buy and give back, prices change,
@@ -118,7 +120,7 @@ func list(ids []int64) string {
 
 // keeper changes the price of one book after the other, and deletes each in the end.
 type keeper struct {
-	shop  *client
+	shop  *shoptest.Client
 	books []int64
 	edits map[int64][]edit
 	wrong []string
@@ -137,9 +139,9 @@ const (
 
 func newKeeper(t *testing.T) *keeper {
 	t.Helper()
-	k := &keeper{shop: shop(t), edits: map[int64][]edit{}}
+	k := &keeper{shop: shoptest.Shop(t), edits: map[int64][]edit{}}
 	for i := range keeperBooks {
-		b := k.shop.addBook(t, fmt.Sprintf("Kept %d", i), 1)
+		b := k.shop.AddBook(t, fmt.Sprintf("Kept %d", i), 1)
 		k.books = append(k.books, b.ID)
 		k.edits[b.ID] = []edit{{cents: b.PriceCents}}
 	}
@@ -152,26 +154,26 @@ func (k *keeper) run(ctx context.Context) {
 		for n := 1; n <= keeperEdits && ctx.Err() == nil; n++ {
 			cents := int64(2000 + n)
 			// A version that does not fit any more is its own, of a try that was not answered.
-			k.edit(id, cents, call{
-				method: "PATCH", path: path, body: map[string]any{"priceCents": cents}, header: map[string]string{"If-Match": fmt.Sprintf(`"%d"`, n)},
+			k.edit(id, cents, shoptest.Call{
+				Method: "PATCH", Path: path, Body: map[string]any{"priceCents": cents}, Header: map[string]string{"If-Match": fmt.Sprintf(`"%d"`, n)},
 			}, http.StatusOK, http.StatusPreconditionFailed)
 		}
-		k.edit(id, 0, call{method: "DELETE", path: path}, http.StatusNoContent, http.StatusGone)
+		k.edit(id, 0, shoptest.Call{Method: "DELETE", Path: path}, http.StatusNoContent, http.StatusGone)
 	}
 }
 
 // edit makes a call until it is answered, for as long as a chaos may take to settle.
-func (k *keeper) edit(id, cents int64, c call, good ...int) {
+func (k *keeper) edit(id, cents int64, c shoptest.Call, good ...int) {
 	ctx, cancel := context.WithTimeout(context.Background(), chaosSettle)
 	defer cancel()
 	e := edit{cents: cents, began: time.Now()}
 	for {
-		a, err := k.shop.try(ctx, c)
-		if err == nil && slices.Contains(good, a.status) {
+		a, err := k.shop.Try(ctx, c)
+		if err == nil && slices.Contains(good, a.Status) {
 			break
 		}
-		if ctx.Err() != nil || err == nil && a.status < 500 && !again(a) {
-			k.wrong = append(k.wrong, fmt.Sprintf("%s %s: %v %v", c.method, c.path, a, err))
+		if ctx.Err() != nil || err == nil && a.Status < 500 && !shoptest.Again(a) {
+			k.wrong = append(k.wrong, fmt.Sprintf("%s %s: %v %v", c.Method, c.Path, a, err))
 			return
 		}
 		time.Sleep(100 * time.Millisecond)

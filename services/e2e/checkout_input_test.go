@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"github.com/google/uuid"
+
+	"bookstore/services/shoptest"
 )
 
 func badCheckouts(id int64) []bad {
@@ -16,12 +18,12 @@ func badCheckouts(id int64) []bad {
 		return fmt.Sprintf(`{"customerId":%q,"items":[%s],"payment":%s%s}`, customer, items, payment, more)
 	}
 	post := func(name, body string, status int, code, field string) bad {
-		k := call{method: "POST", path: "/checkouts", body: body, header: map[string]string{"Idempotency-Key": uuid.NewString()}}
+		k := shoptest.Call{Method: "POST", Path: "/checkouts", Body: body, Header: map[string]string{"Idempotency-Key": uuid.NewString()}}
 		return bad{name, k, status, code, field}
 	}
 	withKey := func(name, key string, status int, code, field string) bad {
 		b := post(name, body("bad", item, `{"method":"card","token":"tok_ok"}`, ""), status, code, field)
-		b.call.header["Idempotency-Key"] = key
+		b.call.Header["Idempotency-Key"] = key
 		return b
 	}
 	const broken, invalid, card = "malformed_request", "invalid_field", `{"method":"card","token":"tok_ok"}`
@@ -52,20 +54,20 @@ func badCheckouts(id int64) []bad {
 // Whatever is sent, the answer is a problem that says what is wrong and where: no saga
 // begins, no copy and no money moves.
 func TestBadCheckoutsAreRefused(t *testing.T) {
-	c := shop(t)
-	b := c.addBook(t, "Good among bad checkouts", 5)
+	c := shoptest.Shop(t)
+	b := c.AddBook(t, "Good among bad checkouts", 5)
 	const under = "select count(*) from sagas where wake_at is not null or state = 'completed'"
 	before, payments := number(t, leader(t, "coordinatordb"), under), number(t, leader(t, "paymentdb"), "select count(*) from payments")
 	for _, bad := range badCheckouts(b.ID) {
 		t.Run(bad.name, func(t *testing.T) {
-			a := c.do(t, bad.call)
+			a := c.Do(t, bad.call)
 			p := requireProblem(t, a, bad.status, bad.code)
 			named := bad.field == ""
 			for _, e := range p.Errors {
 				named = named || (e.Field == bad.field && e.Code != "" && e.Detail != "")
 			}
 			if !named {
-				t.Errorf("the problem does not name %q: %s", bad.field, a.body)
+				t.Errorf("the problem does not name %q: %s", bad.field, a.Body)
 			}
 		})
 	}
@@ -75,7 +77,7 @@ func TestBadCheckoutsAreRefused(t *testing.T) {
 	if after := number(t, leader(t, "paymentdb"), "select count(*) from payments"); after != payments {
 		t.Errorf("%d payments were made", after-payments)
 	}
-	if left := c.available(t, b.ID); left != 5 {
+	if left := c.Available(t, b.ID); left != 5 {
 		t.Errorf("%d copies left of 5", left)
 	}
 }

@@ -10,25 +10,27 @@ import (
 	"testing"
 
 	"github.com/google/uuid"
+
+	"bookstore/services/shoptest"
 )
 
 func TestCheckoutIsPaidAndItsOrderIsThere(t *testing.T) {
-	c := shop(t)
-	one, two := c.addBook(t, "Checked out", 5), c.addBook(t, "Checked out too", 5)
+	c := shoptest.Shop(t)
+	one, two := c.AddBook(t, "Checked out", 5), c.AddBook(t, "Checked out too", 5)
 	customer := "checkout-" + uuid.NewString()[:8]
-	k := checkOut(customer, uuid.NewString(), "tok_ok", false, orderItem{BookID: one.ID, Quantity: 2}, orderItem{BookID: two.ID, Quantity: 1})
-	began, path := c.begun(t, k)
+	k := shoptest.StartCheckout(customer, uuid.NewString(), "tok_ok", false, shoptest.OrderItem{BookID: one.ID, Quantity: 2}, shoptest.OrderItem{BookID: two.ID, Quantity: 1})
+	began, path := c.Begin(t, k)
 	if began.CustomerID != customer || path != "/checkouts/"+began.ID {
 		t.Errorf("began %+v at %q", began, path)
 	}
-	now := c.comesTo(t, path, "completed")
+	now := c.Await(t, path, "completed")
 	for i, name := range []string{"reserve_stock", "authorise", "capture", "create_order"} {
 		if s := now.Steps[i]; s.Name != name || s.State != "done" || s.Attempts < 1 || s.StartedAt.IsZero() || s.FinishedAt.Before(s.StartedAt) || s.Error != nil {
 			t.Errorf("step %d is %+v", i, s)
 		}
 	}
-	var made order
-	c.want(t, http.StatusOK, call{method: "GET", path: "/orders/" + now.OrderID}, &made)
+	var made shoptest.Order
+	c.Want(t, http.StatusOK, shoptest.Call{Method: "GET", Path: "/orders/" + now.OrderID}, &made)
 	total := 2*one.PriceCents + two.PriceCents
 	if made.Status != "paid" || made.CustomerID != customer || made.TotalCents != total || len(made.Items) != 2 || made.Items[0].Title != one.Title {
 		t.Errorf("order %+v", made)
@@ -36,51 +38,51 @@ func TestCheckoutIsPaidAndItsOrderIsThere(t *testing.T) {
 	if got := money(t, made.ID, "merchant"); got != total {
 		t.Errorf("the merchant has %d of %d", got, total)
 	}
-	if c.available(t, one.ID) != 3 || c.available(t, two.ID) != 4 {
+	if c.Available(t, one.ID) != 3 || c.Available(t, two.ID) != 4 {
 		t.Error("the copies of the order are still there")
 	}
-	listed[order](t, c, "/orders?status=paid&customerId="+customer, 1)
-	requireProblem(t, c.do(t, call{method: "POST", path: path + "/cancel"}), http.StatusConflict, "already_captured")
+	listed[shoptest.Order](t, c, "/orders?status=paid&customerId="+customer, 1)
+	requireProblem(t, c.Do(t, shoptest.Call{Method: "POST", Path: path + "/cancel"}), http.StatusConflict, "already_captured")
 	requireLedgerBalanced(t)
 }
 
 // The same request is one checkout, however often it is sent.
 func TestOneKeyIsOneCheckout(t *testing.T) {
-	c := shop(t)
-	b := c.addBook(t, "One checkout", 50)
+	c := shoptest.Shop(t)
+	b := c.AddBook(t, "One checkout", 50)
 	customer, key := "checkout-"+uuid.NewString()[:8], uuid.NewString()
-	k := checkOut(customer, key, "tok_ok", false, orderItem{BookID: b.ID, Quantity: 1})
-	answers := make([]*answer, 8)
+	k := shoptest.StartCheckout(customer, key, "tok_ok", false, shoptest.OrderItem{BookID: b.ID, Quantity: 1})
+	answers := make([]*shoptest.Answer, 8)
 	errs := make([]error, len(answers))
 	var done sync.WaitGroup
 	for i := range answers {
-		done.Go(func() { answers[i], errs[i] = c.persist(t.Context(), k) })
+		done.Go(func() { answers[i], errs[i] = c.Persist(t.Context(), k) })
 	}
 	done.Wait()
 	replayed := 0
 	for i, a := range answers {
-		if errs[i] != nil || a.status != http.StatusAccepted || a.header.Get("Location") != answers[0].header.Get("Location") || !bytes.Equal(a.body, answers[0].body) {
+		if errs[i] != nil || a.Status != http.StatusAccepted || a.Header.Get("Location") != answers[0].Header.Get("Location") || !bytes.Equal(a.Body, answers[0].Body) {
 			t.Fatalf("%v %v, another %v", a, errs[i], answers[0])
 		}
-		if a.header.Get("Idempotent-Replayed") == "true" {
+		if a.Header.Get("Idempotent-Replayed") == "true" {
 			replayed++
 		}
 	}
 	if replayed != len(answers)-1 {
 		t.Errorf("%d of %d answers are replays", replayed, len(answers))
 	}
-	other := checkOut(customer, key, "tok_ok", false, orderItem{BookID: b.ID, Quantity: 2})
-	requireProblem(t, c.do(t, other), http.StatusUnprocessableEntity, "idempotency_key_reused")
-	c.comesTo(t, answers[0].header.Get("Location"), "completed")
-	if left := c.available(t, b.ID); left != 49 {
+	other := shoptest.StartCheckout(customer, key, "tok_ok", false, shoptest.OrderItem{BookID: b.ID, Quantity: 2})
+	requireProblem(t, c.Do(t, other), http.StatusUnprocessableEntity, "idempotency_key_reused")
+	c.Await(t, answers[0].Header.Get("Location"), "completed")
+	if left := c.Available(t, b.ID); left != 49 {
 		t.Errorf("%d copies left, want 49", left)
 	}
-	listed[order](t, c, "/orders?customerId="+customer, 1)
+	listed[shoptest.Order](t, c, "/orders?customerId="+customer, 1)
 }
 
 // What the provider says decides: a no undoes what was done, silence is asked again.
 func TestCheckoutGoesAsThePaymentGoes(t *testing.T) {
-	c := shop(t)
+	c := shoptest.Shop(t)
 	for _, test := range []struct {
 		token, state string
 		code         string // of why it was undone
@@ -96,29 +98,29 @@ func TestCheckoutGoesAsThePaymentGoes(t *testing.T) {
 		{"tok_late_capture", "completed", "", "capture", 2},
 	} {
 		t.Run(test.token, func(t *testing.T) {
-			b := c.addBook(t, "Paid with "+test.token, 3)
+			b := c.AddBook(t, "Paid with "+test.token, 3)
 			customer := "checkout-" + uuid.NewString()[:8]
-			_, path := c.begun(t, checkOut(customer, uuid.NewString(), test.token, false, orderItem{BookID: b.ID, Quantity: 2}))
-			now := c.comesTo(t, path, test.state)
-			if s := now.step(test.step); s.Attempts < test.attempts {
-				t.Errorf("%s", now.text())
+			_, path := c.Begin(t, shoptest.StartCheckout(customer, uuid.NewString(), test.token, false, shoptest.OrderItem{BookID: b.ID, Quantity: 2}))
+			now := c.Await(t, path, test.state)
+			if s := now.Step(test.step); s.Attempts < test.attempts {
+				t.Errorf("%s", now.Text())
 			}
 			if test.state == "completed" {
-				if got := money(t, now.OrderID, "merchant"); got != 2*b.PriceCents || c.available(t, b.ID) != 1 {
-					t.Errorf("the merchant has %d, %d copies are left", got, c.available(t, b.ID))
+				if got := money(t, now.OrderID, "merchant"); got != 2*b.PriceCents || c.Available(t, b.ID) != 1 {
+					t.Errorf("the merchant has %d, %d copies are left", got, c.Available(t, b.ID))
 				}
 				return
 			}
 			requireUndone(t, c, now, customer, b, 3)
-			if now.Error == nil || now.Error.Code != test.code || now.step(test.step).State != "refused" {
-				t.Errorf("%s because of %+v", now.text(), now.Error)
+			if now.Error == nil || now.Error.Code != test.code || now.Step(test.step).State != "refused" {
+				t.Errorf("%s because of %+v", now.Text(), now.Error)
 			}
 		})
 	}
 }
 
 // requireUndone: no order, no money, all copies there.
-func requireUndone(t *testing.T, c *client, was checkout, customer string, b book, stock int64) {
+func requireUndone(t *testing.T, c *shoptest.Client, was shoptest.Checkout, customer string, b shoptest.Book, stock int64) {
 	t.Helper()
 	if was.OrderID != "" {
 		t.Errorf("checkout %s has order %s", was.ID, was.OrderID)
@@ -126,83 +128,83 @@ func requireUndone(t *testing.T, c *client, was checkout, customer string, b boo
 	if orders := number(t, leader(t, "orderdb"), "select count(*) from orders where customer_id = $1", customer); orders != 0 {
 		t.Errorf("%d orders are left of checkout %s", orders, was.ID)
 	}
-	if left := c.available(t, b.ID); left != stock {
+	if left := c.Available(t, b.ID); left != stock {
 		t.Errorf("%d copies are left after checkout %s, want %d", left, was.ID, stock)
 	}
 	requireNoMoney(t, was.ID)
 }
 
 func TestCheckoutOfMoreThanThereIs(t *testing.T) {
-	c := shop(t)
-	b := c.addBook(t, "Checked out by too many", 1)
+	c := shoptest.Shop(t)
+	b := c.AddBook(t, "Checked out by too many", 1)
 	customer := "checkout-" + uuid.NewString()[:8]
-	_, path := c.begun(t, checkOut(customer, uuid.NewString(), "tok_ok", false, orderItem{BookID: b.ID, Quantity: 2}))
-	now := c.comesTo(t, path, "failed")
+	_, path := c.Begin(t, shoptest.StartCheckout(customer, uuid.NewString(), "tok_ok", false, shoptest.OrderItem{BookID: b.ID, Quantity: 2}))
+	now := c.Await(t, path, "failed")
 	if now.Error == nil || now.Error.Code != "out_of_stock" {
-		t.Errorf("%s because of %+v", now.text(), now.Error)
+		t.Errorf("%s because of %+v", now.Text(), now.Error)
 	}
 	requireUndone(t, c, now, customer, b, 1)
 }
 
 // A provider that says nothing holds nobody up for good.
 func TestCheckoutThatHangsCanBeCancelled(t *testing.T) {
-	c := shop(t)
-	b := c.addBook(t, "Hanging", 3)
+	c := shoptest.Shop(t)
+	b := c.AddBook(t, "Hanging", 3)
 	customer := "checkout-" + uuid.NewString()[:8]
-	_, path := c.begun(t, checkOut(customer, uuid.NewString(), "tok_hang", false, orderItem{BookID: b.ID, Quantity: 2}))
+	_, path := c.Begin(t, shoptest.StartCheckout(customer, uuid.NewString(), "tok_hang", false, shoptest.OrderItem{BookID: b.ID, Quantity: 2}))
 	for range 2 {
-		c.want(t, http.StatusOK, call{method: "POST", path: path + "/cancel"}, nil)
+		c.Want(t, http.StatusOK, shoptest.Call{Method: "POST", Path: path + "/cancel"}, nil)
 	}
-	now := c.comesTo(t, path, "cancelled")
+	now := c.Await(t, path, "cancelled")
 	requireUndone(t, c, now, customer, b, 3)
-	requireProblem(t, c.do(t, checkOut(customer, "", "tok_ok", false, orderItem{BookID: b.ID, Quantity: 1})),
+	requireProblem(t, c.Do(t, shoptest.StartCheckout(customer, "", "tok_ok", false, shoptest.OrderItem{BookID: b.ID, Quantity: 1})),
 		http.StatusBadRequest, "idempotency_key_required")
 }
 
 func TestCheckoutWaitsForItsApproval(t *testing.T) {
-	c := shop(t)
-	b := c.addBook(t, "Approved", 5)
+	c := shoptest.Shop(t)
+	b := c.AddBook(t, "Approved", 5)
 	customer := "checkout-" + uuid.NewString()[:8]
 	for verb, state := range map[string]string{"approve": "completed", "cancel": "cancelled"} {
-		_, path := c.begun(t, checkOut(customer, uuid.NewString(), "tok_ok", true, orderItem{BookID: b.ID, Quantity: 1}))
-		now := c.comesTo(t, path, "waiting_approval")
-		if s := now.step("approval"); s.State == "done" || now.step("capture").State != "pending" || now.OrderID != "" {
-			t.Errorf("it waits and is %s with order %q", now.text(), now.OrderID)
+		_, path := c.Begin(t, shoptest.StartCheckout(customer, uuid.NewString(), "tok_ok", true, shoptest.OrderItem{BookID: b.ID, Quantity: 1}))
+		now := c.Await(t, path, "waiting_approval")
+		if s := now.Step("approval"); s.State == "done" || now.Step("capture").State != "pending" || now.OrderID != "" {
+			t.Errorf("it waits and is %s with order %q", now.Text(), now.OrderID)
 		}
 		for range 2 { // the second changes nothing
-			c.want(t, http.StatusOK, call{method: "POST", path: path + "/" + verb}, nil)
+			c.Want(t, http.StatusOK, shoptest.Call{Method: "POST", Path: path + "/" + verb}, nil)
 		}
-		if now = c.comesTo(t, path, state); verb == "cancel" {
+		if now = c.Await(t, path, state); verb == "cancel" {
 			requireNoMoney(t, now.ID)
 			continue
 		}
-		requireProblem(t, c.do(t, call{method: "POST", path: path + "/cancel"}), http.StatusConflict, "already_captured")
+		requireProblem(t, c.Do(t, shoptest.Call{Method: "POST", Path: path + "/cancel"}), http.StatusConflict, "already_captured")
 	}
-	if left := c.available(t, b.ID); left != 4 {
+	if left := c.Available(t, b.ID); left != 4 {
 		t.Errorf("%d copies are left of 5, one is sold", left)
 	}
-	listed[order](t, c, "/orders?customerId="+customer, 1)
+	listed[shoptest.Order](t, c, "/orders?customerId="+customer, 1)
 }
 
 // Approval and cancel at once: one of them is right, and what follows is whole.
 func TestApprovalAgainstCancel(t *testing.T) {
-	c := shop(t)
+	c := shoptest.Shop(t)
 	const rounds = 6
-	b := c.addBook(t, "Wanted and not", rounds)
+	b := c.AddBook(t, "Wanted and not", rounds)
 	bought := int64(0)
 	for range rounds {
-		_, path := c.begun(t, checkOut("two-minds", uuid.NewString(), "tok_ok", true, orderItem{BookID: b.ID, Quantity: 1}))
-		c.comesTo(t, path, "waiting_approval")
+		_, path := c.Begin(t, shoptest.StartCheckout("two-minds", uuid.NewString(), "tok_ok", true, shoptest.OrderItem{BookID: b.ID, Quantity: 1}))
+		c.Await(t, path, "waiting_approval")
 		var done sync.WaitGroup
 		for _, verb := range []string{"approve", "cancel"} {
 			done.Go(func() {
-				if a, err := c.persist(t.Context(), call{method: "POST", path: path + "/" + verb}); err != nil || (a.status != http.StatusOK && a.problem().Code != "already_captured") {
+				if a, err := c.Persist(t.Context(), shoptest.Call{Method: "POST", Path: path + "/" + verb}); err != nil || (a.Status != http.StatusOK && a.Problem().Code != "already_captured") {
 					t.Errorf("%s: %v %v", verb, a, err)
 				}
 			})
 		}
 		done.Wait()
-		var now checkout
+		var now shoptest.Checkout
 		eventuallyOver(t, c, path, &now)
 		if now.State == "completed" {
 			bought++
@@ -210,35 +212,35 @@ func TestApprovalAgainstCancel(t *testing.T) {
 		}
 		requireNoMoney(t, now.ID)
 	}
-	if left := c.available(t, b.ID); left != rounds-bought {
+	if left := c.Available(t, b.ID); left != rounds-bought {
 		t.Errorf("%d copies are left of %d, %d are sold", left, rounds, bought)
 	}
 }
 
 func TestCheckoutsThatAreNotThere(t *testing.T) {
-	c := shop(t)
+	c := shoptest.Shop(t)
 	for _, path := range []string{"/checkouts/", "/returns/"} {
-		requireProblem(t, c.do(t, call{method: "GET", path: path + uuid.NewString()}), http.StatusNotFound, "not_found")
-		requireProblem(t, c.do(t, call{method: "GET", path: path + "1"}), http.StatusNotFound, "not_found")
+		requireProblem(t, c.Do(t, shoptest.Call{Method: "GET", Path: path + uuid.NewString()}), http.StatusNotFound, "not_found")
+		requireProblem(t, c.Do(t, shoptest.Call{Method: "GET", Path: path + "1"}), http.StatusNotFound, "not_found")
 	}
 	for _, verb := range []string{"approve", "cancel"} {
 		path := fmt.Sprintf("/checkouts/%s/%s", uuid.NewString(), verb)
-		requireProblem(t, c.do(t, call{method: "POST", path: path}), http.StatusNotFound, "not_found")
+		requireProblem(t, c.Do(t, shoptest.Call{Method: "POST", Path: path}), http.StatusNotFound, "not_found")
 	}
 }
 
 // What is stuck is an operator's to retry; of what is not, it changes nothing.
 func TestRetryIsTheOperators(t *testing.T) {
-	c := shop(t)
-	b := c.addBook(t, "Retried", 5)
-	_, path := c.begun(t, checkOut("retry", uuid.NewString(), "tok_ok", false, orderItem{BookID: b.ID, Quantity: 1}))
-	c.comesTo(t, path, "completed")
-	retry := call{method: "POST", path: path + "/retry"}
-	requireProblem(t, newClient(t, "").do(t, retry), http.StatusUnauthorized, "unauthenticated")
-	requireProblem(t, c.do(t, retry), http.StatusForbidden, "forbidden")
-	var now checkout
-	operator(t).want(t, http.StatusOK, retry, &now)
+	c := shoptest.Shop(t)
+	b := c.AddBook(t, "Retried", 5)
+	_, path := c.Begin(t, shoptest.StartCheckout("retry", uuid.NewString(), "tok_ok", false, shoptest.OrderItem{BookID: b.ID, Quantity: 1}))
+	c.Await(t, path, "completed")
+	retry := shoptest.Call{Method: "POST", Path: path + "/retry"}
+	requireProblem(t, shoptest.NewClient(t, "").Do(t, retry), http.StatusUnauthorized, "unauthenticated")
+	requireProblem(t, c.Do(t, retry), http.StatusForbidden, "forbidden")
+	var now shoptest.Checkout
+	shoptest.Operator(t).Want(t, http.StatusOK, retry, &now)
 	if now.State != "completed" {
-		t.Errorf("%s", now.text())
+		t.Errorf("%s", now.Text())
 	}
 }

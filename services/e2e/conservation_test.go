@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"bookstore/services/shoptest"
 )
 
 // Copies are neither made nor lost: whatever is ordered and cancelled, by many at once, the
@@ -23,10 +25,10 @@ func TestConservationOfCopies(t *testing.T) {
 		titles, stock       = 20, 60
 		seed                = 20
 	)
-	c := shop(t)
+	c := shoptest.Shop(t)
 	books := make([]int64, titles)
 	for i := range books {
-		books[i] = c.addBook(t, fmt.Sprintf("Conserved %d", i), stock).ID
+		books[i] = c.AddBook(t, fmt.Sprintf("Conserved %d", i), stock).ID
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 8*time.Minute)
 	defer cancel()
@@ -52,7 +54,7 @@ func TestConservationOfCopies(t *testing.T) {
 	requireLedgerBalanced(t)
 	orders := leader(t, "orderdb")
 	for _, id := range books {
-		left := c.available(t, id)
+		left := c.Available(t, id)
 		sold := number(t, orders, `
 			select coalesce(sum(i.quantity), 0)::bigint from order_items i join orders o on o.id = i.order_id
 			where i.book_id = $1 and o.status <> 'cancelled'`, id)
@@ -85,7 +87,7 @@ func (c *counts) text() string {
 
 // mixer is one customer who orders and changes their mind.
 type mixer struct {
-	shop   *client
+	shop   *shoptest.Client
 	books  []int64
 	random *rand.Rand
 	tally  *counts
@@ -97,22 +99,22 @@ func (m *mixer) step(ctx context.Context, t *testing.T) {
 		m.cancel(ctx, t, m.mine[m.random.IntN(len(m.mine))])
 		return
 	}
-	var items []orderItem
+	var items []shoptest.OrderItem
 	for _, i := range m.random.Perm(len(m.books))[:1+m.random.IntN(4)] {
-		items = append(items, orderItem{BookID: m.books[i], Quantity: 1 + m.random.Int64N(3)})
+		items = append(items, shoptest.OrderItem{BookID: m.books[i], Quantity: 1 + m.random.Int64N(3)})
 	}
-	a, err := m.shop.persist(ctx, buy("mixer", "mix-"+uuid.NewString(), items...))
+	a, err := m.shop.Persist(ctx, shoptest.Buy("mixer", "mix-"+uuid.NewString(), items...))
 	switch {
 	case err != nil:
 		t.Errorf("order: %v", err)
-	case a.status == http.StatusCreated:
-		var o order
-		if err := json.Unmarshal(a.body, &o); err != nil {
+	case a.Status == http.StatusCreated:
+		var o shoptest.Order
+		if err := json.Unmarshal(a.Body, &o); err != nil {
 			t.Errorf("order: %v", err)
 		}
 		m.mine = append(m.mine, o.ID)
 		m.tally.add("ordered")
-	case a.status == http.StatusConflict && a.problem().Code == "out_of_stock":
+	case a.Status == http.StatusConflict && a.Problem().Code == "out_of_stock":
 		m.tally.add("out of stock")
 	default:
 		t.Errorf("order: %v", a)
@@ -120,8 +122,8 @@ func (m *mixer) step(ctx context.Context, t *testing.T) {
 }
 
 func (m *mixer) cancel(ctx context.Context, t *testing.T, id string) {
-	a, err := m.shop.persist(ctx, call{method: "POST", path: "/orders/" + id + "/cancel"})
-	if err != nil || a.status != http.StatusOK {
+	a, err := m.shop.Persist(ctx, shoptest.Call{Method: "POST", Path: "/orders/" + id + "/cancel"})
+	if err != nil || a.Status != http.StatusOK {
 		t.Errorf("cancel %s: %v %v", id, a, err)
 		return
 	}

@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"github.com/google/uuid"
+
+	"bookstore/services/shoptest"
 )
 
 const consistency = "X-Consistency-Token"
@@ -17,23 +19,23 @@ const consistency = "X-Consistency-Token"
 // A list may lag, but not behind what its reader wrote, whichever replica answers.
 func TestAListShowsItsReadersWritesAtOnce(t *testing.T) {
 	waitHealthy(t, 2, services...)
-	c := shop(t)
+	c := shoptest.Shop(t)
 	before := replicaReads(t)
 	for i := range 20 {
 		title := "token" + strings.ReplaceAll(uuid.NewString(), "-", "") // one word of a search
-		made := c.do(t, call{method: "POST", path: "/books", body: newBook(title, 5)})
-		if made.status != http.StatusCreated || made.header.Get(consistency) == "" {
-			t.Fatalf("%d: %v with token %q", i, made, made.header.Get(consistency))
+		made := c.Do(t, shoptest.Call{Method: "POST", Path: "/books", Body: shoptest.NewBook(title, 5)})
+		if made.Status != http.StatusCreated || made.Header.Get(consistency) == "" {
+			t.Fatalf("%d: %v with token %q", i, made, made.Header.Get(consistency))
 		}
-		found := c.first(t, "/books?q="+url.QueryEscape(title), made)
-		c.deleteLater(t, int64(found["id"].(float64)))
+		found := first(t, c, "/books?q="+url.QueryEscape(title), made)
+		c.DeleteLater(t, int64(found["id"].(float64)))
 
 		customer := "token-" + uuid.NewString()
-		bought := c.do(t, buy(customer, uuid.NewString(), orderItem{BookID: int64(found["id"].(float64)), Quantity: 1}))
-		if bought.status != http.StatusCreated {
+		bought := c.Do(t, shoptest.Buy(customer, uuid.NewString(), shoptest.OrderItem{BookID: int64(found["id"].(float64)), Quantity: 1}))
+		if bought.Status != http.StatusCreated {
 			t.Fatal(bought)
 		}
-		c.first(t, "/orders?customerId="+customer, bought)
+		first(t, c, "/orders?customerId="+customer, bought)
 	}
 	after := replicaReads(t)
 	for _, service := range []string{"books", "orders"} {
@@ -41,7 +43,7 @@ func TestAListShowsItsReadersWritesAtOnce(t *testing.T) {
 			t.Errorf("%s: no list was read from a replica", service)
 		}
 	}
-	bad := c.do(t, call{method: "GET", path: "/orders", header: map[string]string{consistency: "nonsense"}})
+	bad := c.Do(t, shoptest.Call{Method: "GET", Path: "/orders", Header: map[string]string{consistency: "nonsense"}})
 	p := requireProblem(t, bad, http.StatusBadRequest, "malformed_request")
 	if len(p.Errors) != 1 || p.Errors[0].Field != consistency {
 		t.Errorf("the problem names %+v", p.Errors)
@@ -49,11 +51,11 @@ func TestAListShowsItsReadersWritesAtOnce(t *testing.T) {
 }
 
 // first asks for a list with the token that came with a write, and returns its only item.
-func (c *client) first(t *testing.T, path string, written *answer) map[string]any {
+func first(t *testing.T, c *shoptest.Client, path string, written *shoptest.Answer) map[string]any {
 	t.Helper()
-	var list page[map[string]any]
-	c.want(t, http.StatusOK, call{
-		method: "GET", path: path, header: map[string]string{consistency: written.header.Get(consistency)},
+	var list shoptest.Page[map[string]any]
+	c.Want(t, http.StatusOK, shoptest.Call{
+		Method: "GET", Path: path, Header: map[string]string{consistency: written.Header.Get(consistency)},
 	}, &list)
 	if len(list.Items) != 1 {
 		t.Fatalf("%s: %d items right after the write", path, len(list.Items))

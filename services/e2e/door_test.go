@@ -12,12 +12,14 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"bookstore/services/shoptest"
 )
 
 // raw sends a request as it is written, on a connection of its own that stays open.
 func raw(t *testing.T, text string) net.Conn {
 	t.Helper()
-	conn, err := (&net.Dialer{Timeout: 5 * time.Second}).DialContext(t.Context(), "tcp", strings.TrimPrefix(baseURL(t), "http://"))
+	conn, err := (&net.Dialer{Timeout: 5 * time.Second}).DialContext(t.Context(), "tcp", strings.TrimPrefix(shoptest.BaseURL(t), "http://"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -29,7 +31,7 @@ func raw(t *testing.T, text string) net.Conn {
 	return conn
 }
 
-func readAnswer(t *testing.T, conn net.Conn) *answer {
+func readAnswer(t *testing.T, conn net.Conn) *shoptest.Answer {
 	t.Helper()
 	response, err := http.ReadResponse(bufio.NewReader(conn), nil)
 	if err != nil {
@@ -40,16 +42,16 @@ func readAnswer(t *testing.T, conn net.Conn) *answer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &answer{response.StatusCode, response.Header, text}
+	return &shoptest.Answer{Status: response.StatusCode, Header: response.Header, Body: text}
 }
 
 // Whatever passes the ingress tells nothing of what is behind it, and says how it may be taken.
 func TestAnswersShowNothingOfTheInside(t *testing.T) {
-	c := shop(t)
+	c := shoptest.Shop(t)
 	for path, keep := range map[string]string{
 		"/books?limit=1": "private, max-age=1", "/orders?limit=1": "no-store", "/orders/1": "no-store", "/nowhere": "no-store", "/checkouts/1": "no-store",
 	} {
-		got := c.do(t, call{method: "GET", path: path}).header
+		got := c.Do(t, shoptest.Call{Method: "GET", Path: path}).Header
 		for name := range got {
 			if strings.HasPrefix(name, "X-Envoy-") || name == "X-Caller" || name == "X-Highest-Book-Id" {
 				t.Errorf("%s is answered with %s: %v", path, name, got)
@@ -63,13 +65,13 @@ func TestAnswersShowNothingOfTheInside(t *testing.T) {
 
 // Nobody normalises paths, and the gateway refuses what has another form: with a problem.
 func TestPathsHaveOneSpelling(t *testing.T) {
-	b := shop(t).addBook(t, "Of one spelling", 1)
+	b := shoptest.Shop(t).AddBook(t, "Of one spelling", 1)
 	for _, path := range []string{
 		fmt.Sprintf("//books/%d", b.ID), fmt.Sprintf("/books/./%d", b.ID), fmt.Sprintf("/books//%d", b.ID), fmt.Sprintf("/x/../books/%d", b.ID),
 		fmt.Sprintf("/books/%%3%d", b.ID%10), fmt.Sprintf("/books/%d%%00", b.ID), fmt.Sprintf("/books/%d%%zz", b.ID), fmt.Sprintf("/books/%d%%", b.ID), "/books/%2e%2e/internal",
 	} {
 		a := readAnswer(t, raw(t, "GET "+path+" HTTP/1.1\r\nHost: shop\r\nConnection: close\r\n\r\n"))
-		if a.status != http.StatusNotFound || a.problem().Code == "" {
+		if a.Status != http.StatusNotFound || a.Problem().Code == "" {
 			t.Errorf("%s: %v", path, a)
 		}
 	}
@@ -78,7 +80,7 @@ func TestPathsHaveOneSpelling(t *testing.T) {
 // Unfinished bodies of a megabyte, by the hundred, to whatever path, leave the gateways' memory as it was, others are
 // served, and the ingress, which holds such a body until it is refused, is rid of their connections soon.
 func TestUnfinishedBodiesTakeNoMemory(t *testing.T) {
-	c := shop(t)
+	c := shoptest.Shop(t)
 	part := strings.Repeat("x", 900_000)
 	for _, head := range []string{
 		"POST /nowhere HTTP/1.1\r\nHost: shop\r\nContent-Length: 1000000\r\n\r\n",
@@ -99,10 +101,10 @@ func TestUnfinishedBodiesTakeNoMemory(t *testing.T) {
 				t.Errorf("%q: gateway %s has %.0f MiB more", head, gateway, grown/(1<<20))
 			}
 		}
-		if a := c.do(t, call{method: "GET", path: limited}); a.status != http.StatusOK {
+		if a := c.Do(t, shoptest.Call{Method: "GET", Path: limited}); a.Status != http.StatusOK {
 			t.Errorf("%q: another is answered %v", head, a)
 		}
-		eventually(t, 15*time.Second, "the ingress has closed the connections of unfinished bodies", func(ctx context.Context) error {
+		shoptest.Eventually(t, 15*time.Second, "the ingress has closed the connections of unfinished bodies", func(ctx context.Context) error {
 			ingress, err := measuredAt(ctx, t, "ingress", "envoy")
 			for _, s := range ingress {
 				if open := s.sum("envoy_http_downstream_cx_active", `envoy_http_conn_manager_prefix="ingress_upstream_8080"`); open > 32 {
@@ -129,14 +131,14 @@ func resident(t *testing.T) map[string]float64 {
 
 // One client gets four streams of each gateway, however many it asks for; another gets its own.
 func TestAClientHasFewStreams(t *testing.T) {
-	c := shop(t)
-	b := c.addBook(t, "Watched by many", 9)
-	_, path := c.begun(t, checkOut("watcher", fmt.Sprintf("watch-%d", b.ID), "tok_ok", true, orderItem{BookID: b.ID, Quantity: 1}))
-	defer c.do(t, call{method: "POST", path: path + "/cancel"})
+	c := shoptest.Shop(t)
+	b := c.AddBook(t, "Watched by many", 9)
+	_, path := c.Begin(t, shoptest.StartCheckout("watcher", fmt.Sprintf("watch-%d", b.ID), "tok_ok", true, shoptest.OrderItem{BookID: b.ID, Quantity: 1}))
+	defer c.Do(t, shoptest.Call{Method: "POST", Path: path + "/cancel"})
 	follow := func(token string) int {
 		ctx, leave := context.WithCancel(t.Context())
 		t.Cleanup(leave)
-		req, err := http.NewRequestWithContext(ctx, http.MethodGet, baseURL(t)+path+"/events", nil)
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, shoptest.BaseURL(t)+path+"/events", nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -161,19 +163,19 @@ func TestAClientHasFewStreams(t *testing.T) {
 	if most := 4 * len(all); got[http.StatusOK] > most || got[http.StatusOK] == 0 || got[http.StatusOK]+got[http.StatusTooManyRequests] != 128 {
 		t.Errorf("of 128 streams from %d gateways %v", len(all), got)
 	}
-	if status := follow(c.token); status != http.StatusOK {
+	if status := follow(c.Token); status != http.StatusOK {
 		t.Errorf("another client is answered %d", status)
 	}
 }
 
 // Whatever fails, a read is tried four times at most, by all who try again together.
 func TestAReadIsTriedFourTimesAtMost(t *testing.T) {
-	b := shop(t).addBook(t, "Tried", 1)
+	b := shoptest.Shop(t).AddBook(t, "Tried", 1)
 	f := startFaulty(t)
 	f.tell(t, "503")
 	for range 20 {
 		before := f.calls(t)
-		shop(t).do(t, call{method: "GET", path: fmt.Sprintf("/books/%d/availability", b.ID)})
+		shoptest.Shop(t).Do(t, shoptest.Call{Method: "GET", Path: fmt.Sprintf("/books/%d/availability", b.ID)})
 		if tries := f.calls(t) - before; tries > 4 {
 			t.Errorf("one read came to the instance %d times", tries)
 		}

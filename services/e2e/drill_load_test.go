@@ -16,12 +16,14 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"bookstore/services/shoptest"
 )
 
 // drillLoad is a shop's day in small: reads, which are not tried again, and orders, each
 // under its key, which are asked for until they are settled.
 type drillLoad struct {
-	shop     *client
+	shop     *shoptest.Client
 	customer string
 	books    []int64
 	crowded  chan struct{} // asks for a crowd of orders at once
@@ -60,11 +62,11 @@ const (
 func startDrillLoad(t *testing.T) *drillLoad {
 	t.Helper()
 	l := &drillLoad{
-		shop: shop(t), customer: "drill-" + uuid.NewString()[:8],
+		shop: shoptest.Shop(t), customer: "drill-" + uuid.NewString()[:8],
 		crowded: make(chan struct{}), done: make(chan struct{}),
 	}
 	for i := range 20 {
-		l.books = append(l.books, l.shop.addBook(t, fmt.Sprintf("Drill %d", i), drillStock).ID)
+		l.books = append(l.books, l.shop.AddBook(t, fmt.Sprintf("Drill %d", i), drillStock).ID)
 	}
 	l.settle, l.giveUp = context.WithTimeout(t.Context(), maxDrill)
 	ctx, stop := context.WithCancel(l.settle)
@@ -118,21 +120,21 @@ func (l *drillLoad) crowd() {
 // order asks for the nth order until it is settled, at first at once, then ever less often,
 // as clients do who want the shop back on its feet.
 func (l *drillLoad) order(n int) {
-	items := []orderItem{{BookID: l.books[n%len(l.books)], Quantity: 1}}
+	items := []shoptest.OrderItem{{BookID: l.books[n%len(l.books)], Quantity: 1}}
 	if n%3 == 0 {
-		items = append(items, orderItem{BookID: l.books[(n+7)%len(l.books)], Quantity: 2})
+		items = append(items, shoptest.OrderItem{BookID: l.books[(n+7)%len(l.books)], Quantity: 2})
 	}
-	k := buy(l.customer, "drill-"+uuid.NewString(), items...)
+	k := shoptest.Buy(l.customer, "drill-"+uuid.NewString(), items...)
 	wait := 100 * time.Millisecond
 	for tries := 1; ; tries++ {
-		a, err := l.shop.try(l.settle, k)
+		a, err := l.shop.Try(l.settle, k)
 		switch {
-		case err != nil || a.status >= 500:
+		case err != nil || a.Status >= 500:
 			l.failed(&l.failedOrders, k, a, err)
-		case a.status == http.StatusCreated:
-			l.acknowledged(ack{time.Now(), a.header.Get("Location"), a.body}, tries)
+		case a.Status == http.StatusCreated:
+			l.acknowledged(ack{time.Now(), a.Header.Get("Location"), a.Body}, tries)
 			return
-		case !again(a):
+		case !shoptest.Again(a):
 			l.note(&l.wrong, fmt.Sprintf("an order was answered with %v", a))
 			return
 		}
@@ -158,33 +160,33 @@ func (l *drillLoad) acknowledged(a ack, tries int) {
 // read makes the nth read. That of an order is of the last one acknowledged.
 func (l *drillLoad) read(n int) {
 	book := l.books[n%len(l.books)]
-	k := call{method: "GET", path: fmt.Sprintf("/books/%d", book)}
+	k := shoptest.Call{Method: "GET", Path: fmt.Sprintf("/books/%d", book)}
 	switch n % 4 {
 	case 1:
-		k.path += "/availability"
+		k.Path += "/availability"
 	case 2:
-		k.path = "/books?limit=5"
+		k.Path = "/books?limit=5"
 	case 3:
 		if last := l.acks(); len(last) > 0 {
-			k.path = last[len(last)-1].path
+			k.Path = last[len(last)-1].path
 		}
 	}
-	a, err := l.shop.try(l.settle, k)
+	a, err := l.shop.Try(l.settle, k)
 	l.mu.Lock()
 	l.reads++
 	l.mu.Unlock()
 	switch {
-	case err != nil || a.status >= 500:
+	case err != nil || a.Status >= 500:
 		l.failed(&l.failedReads, k, a, err)
-	case a.status != http.StatusOK:
-		l.note(&l.wrong, fmt.Sprintf("GET %s: %v", k.path, a))
+	case a.Status != http.StatusOK:
+		l.note(&l.wrong, fmt.Sprintf("GET %s: %v", k.Path, a))
 	}
 }
 
-func (l *drillLoad) failed(counter *int, k call, a *answer, err error) {
-	text := fmt.Sprintf("%s %s %s: %v", time.Now().UTC().Format("15:04:05.000"), k.method, k.path, err)
+func (l *drillLoad) failed(counter *int, k shoptest.Call, a *shoptest.Answer, err error) {
+	text := fmt.Sprintf("%s %s %s: %v", time.Now().UTC().Format("15:04:05.000"), k.Method, k.Path, err)
 	if err == nil {
-		text = fmt.Sprintf("%s %s %s: %v", time.Now().UTC().Format("15:04:05.000"), k.method, k.path, a)
+		text = fmt.Sprintf("%s %s %s: %v", time.Now().UTC().Format("15:04:05.000"), k.Method, k.Path, a)
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -210,7 +212,7 @@ func (l *drillLoad) acks() []ack {
 func (l *drillLoad) ackedMore(t *testing.T, n int) {
 	t.Helper()
 	until := len(l.acks()) + n
-	eventually(t, time.Minute, fmt.Sprintf("%d more orders", n), func(context.Context) error {
+	shoptest.Eventually(t, time.Minute, fmt.Sprintf("%d more orders", n), func(context.Context) error {
 		if now := len(l.acks()); now < until {
 			return fmt.Errorf("%d to go", until-now)
 		}
@@ -249,11 +251,11 @@ func (l *drillLoad) requireKept(t *testing.T) {
 			t.Errorf("%s was acknowledged under two keys", acked.path)
 		}
 		paths[acked.path] = true
-		read := l.shop.do(t, call{method: "GET", path: acked.path})
-		if read.status != http.StatusOK || !sameJSON(t, read.body, acked.body) {
+		read := l.shop.Do(t, shoptest.Call{Method: "GET", Path: acked.path})
+		if read.Status != http.StatusOK || !sameJSON(t, read.Body, acked.body) {
 			t.Errorf("%s is %v, acknowledged was %s", acked.path, read, acked.body)
 		}
-		var o order
+		var o shoptest.Order
 		if err := json.Unmarshal(acked.body, &o); err != nil {
 			t.Fatalf("%s in %s", err, acked.body)
 		}
@@ -265,7 +267,7 @@ func (l *drillLoad) requireKept(t *testing.T) {
 		t.Errorf("%d orders are stored, %d were acknowledged", stored, len(paths))
 	}
 	for _, id := range l.books {
-		if left := l.shop.available(t, id); left+sold[id] != drillStock {
+		if left := l.shop.Available(t, id); left+sold[id] != drillStock {
 			t.Errorf("book %d: %d in stock and %d sold, together not %d", id, left, sold[id], drillStock)
 		}
 	}

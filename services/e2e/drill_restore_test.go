@@ -11,25 +11,27 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"bookstore/services/shoptest"
 )
 
 // TestRestore brings the shop back to a moment in the middle of its day, at which orders were
 // in doubt and a checkout waited for its approval, which it got later. What had been acknowledged
 // by then is there, what came later is not, and nothing is half.
 func TestRestore(t *testing.T) {
-	eventually(t, 2*time.Minute, "the shop is whole", func(ctx context.Context) error { return shopIsWhole(ctx, t) })
+	shoptest.Eventually(t, 2*time.Minute, "the shop is whole", func(ctx context.Context) error { return shopIsWhole(ctx, t) })
 	script(t, "db-backup.sh")
-	c, item := shop(t), orderItem{Quantity: 1}
-	item.BookID = c.addBook(t, "Restored", 10).ID
-	checkedOut, path := c.begun(t, checkOut("restore", uuid.NewString(), "tok_ok", true, item))
-	c.comesTo(t, path, "waiting_approval")
+	c, item := shoptest.Shop(t), shoptest.OrderItem{Quantity: 1}
+	item.BookID = c.AddBook(t, "Restored", 10).ID
+	checkedOut, path := c.Begin(t, shoptest.StartCheckout("restore", uuid.NewString(), "tok_ok", true, item))
+	c.Await(t, path, "waiting_approval")
 	l := startDrillLoad(t)
 	l.ackedMore(t, 40)
 	point := momentOfDoubt(t, l)
 
-	c.want(t, http.StatusOK, call{method: "POST", path: path + "/approve"}, nil)
-	paid := c.comesTo(t, path, "completed")
-	eventually(t, time.Minute, "orders are placed long after the point", func(context.Context) error {
+	c.Want(t, http.StatusOK, shoptest.Call{Method: "POST", Path: path + "/approve"}, nil)
+	paid := c.Await(t, path, "completed")
+	shoptest.Eventually(t, time.Minute, "orders are placed long after the point", func(context.Context) error {
 		if acks := l.acks(); acks[len(acks)-1].at.Before(point.Add(lateAfter)) {
 			return fmt.Errorf("the last was acknowledged %s after it", acks[len(acks)-1].at.Sub(point))
 		}
@@ -40,12 +42,12 @@ func TestRestore(t *testing.T) {
 	began := time.Now()
 	script(t, "db-restore.sh", "--to", point.UTC().Format("2006-01-02 15:04:05.000000"))
 	t.Logf("the shop was back after %s", time.Since(began).Round(time.Second))
-	eventually(t, 2*time.Minute, "the shop is whole again", func(ctx context.Context) error { return shopIsWhole(ctx, t) })
+	shoptest.Eventually(t, 2*time.Minute, "the shop is whole again", func(ctx context.Context) error { return shopIsWhole(ctx, t) })
 	l.requireBackAt(t, point)
 	requireNothingInDoubt(t)
 	requireLedgerBalanced(t)
 
-	if a := c.do(t, call{method: "GET", path: "/orders/" + paid.OrderID}); a.status != http.StatusNotFound {
+	if a := c.Do(t, shoptest.Call{Method: "GET", Path: "/orders/" + paid.OrderID}); a.Status != http.StatusNotFound {
 		t.Errorf("the order that was paid after the point: %v", a)
 	}
 	requireHeld(t, c, checkedOut.ID, path, item)
@@ -59,7 +61,7 @@ func momentOfDoubt(t *testing.T, l *drillLoad) (point time.Time) {
 	t.Helper()
 	conn := leader(t, "postgres")
 	l.crowd()
-	eventually(t, 30*time.Second, "transactions are prepared", func(ctx context.Context) error {
+	shoptest.Eventually(t, 30*time.Second, "transactions are prepared", func(ctx context.Context) error {
 		var prepared int
 		err := conn.QueryRow(ctx, "select clock_timestamp(), (select count(*) from pg_prepared_xacts)").Scan(&point, &prepared)
 		if err == nil && prepared == 0 {
@@ -77,16 +79,16 @@ func (l *drillLoad) requireBackAt(t *testing.T, point time.Time) {
 	t.Helper()
 	kept, gone := 0, 0
 	for _, acked := range l.acked {
-		a := l.shop.do(t, call{method: "GET", path: acked.path})
+		a := l.shop.Do(t, shoptest.Call{Method: "GET", Path: acked.path})
 		switch {
 		case !acked.at.After(point):
 			kept++
-			if a.status != http.StatusOK || !sameJSON(t, a.body, acked.body) {
+			if a.Status != http.StatusOK || !sameJSON(t, a.Body, acked.body) {
 				t.Errorf("%s is %v, acknowledged was %s", acked.path, a, acked.body)
 			}
 		case acked.at.After(point.Add(lateAfter)):
 			gone++
-			if a.status != http.StatusNotFound {
+			if a.Status != http.StatusNotFound {
 				t.Errorf("%s was placed after the point: %v", acked.path, a)
 			}
 		}
@@ -100,7 +102,7 @@ func (l *drillLoad) requireBackAt(t *testing.T, point time.Time) {
 		sold := number(t, orders, "select coalesce(sum(quantity), 0)::bigint from order_items where book_id = $1", id)
 		stored := number(t, books, "select quantity from stock where book_id = $1", id)
 		// What is cached must not be of a future that never was.
-		if left := l.shop.getBook(t, id).Quantity; left+sold != drillStock || left != stored {
+		if left := l.shop.GetBook(t, id).Quantity; left+sold != drillStock || left != stored {
 			t.Errorf("book %d: %d in stock, %d in its row, %d sold", id, left, stored, sold)
 		}
 	}
@@ -108,20 +110,20 @@ func (l *drillLoad) requireBackAt(t *testing.T, point time.Time) {
 
 // requireHeld: the checkout waits for its approval again, and then for an operator, while others
 // go through.
-func requireHeld(t *testing.T, c *client, id, path string, item orderItem) {
+func requireHeld(t *testing.T, c *shoptest.Client, id, path string, item shoptest.OrderItem) {
 	t.Helper()
-	c.comesTo(t, path, "waiting_approval")
-	c.want(t, http.StatusOK, call{method: "POST", path: path + "/approve"}, nil)
-	_, other := c.begun(t, checkOut("restore", uuid.NewString(), "tok_ok", false, item))
-	c.comesTo(t, other, "completed")
-	var now checkout
-	c.want(t, http.StatusOK, call{method: "GET", path: path}, &now)
-	if s := now.step("capture"); s.State != "running" || s.Attempts != 0 {
-		t.Errorf("the capture of %s was not held: %s", id, now.text())
+	c.Await(t, path, "waiting_approval")
+	c.Want(t, http.StatusOK, shoptest.Call{Method: "POST", Path: path + "/approve"}, nil)
+	_, other := c.Begin(t, shoptest.StartCheckout("restore", uuid.NewString(), "tok_ok", false, item))
+	c.Await(t, other, "completed")
+	var now shoptest.Checkout
+	c.Want(t, http.StatusOK, shoptest.Call{Method: "GET", Path: path}, &now)
+	if s := now.Step("capture"); s.State != "running" || s.Attempts != 0 {
+		t.Errorf("the capture of %s was not held: %s", id, now.Text())
 	}
 	script(t, "db-resume.sh")
-	if done := c.comesTo(t, path, "completed"); done.step("capture").Attempts != 1 {
-		t.Errorf("ended as %s", done.text())
+	if done := c.Await(t, path, "completed"); done.Step("capture").Attempts != 1 {
+		t.Errorf("ended as %s", done.Text())
 	}
 }
 

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"bookstore/services/shoptest"
 )
 
 // drill kills one container of the running shop while customers read and buy. Nomad starts
@@ -104,7 +106,7 @@ func chooseDrills(t *testing.T, wanted string, seed uint64) []drill {
 }
 
 func (d drill) run(t *testing.T, random *rand.Rand) {
-	eventually(t, 2*time.Minute, "the shop is whole before the drill", func(ctx context.Context) error { return shopIsWhole(ctx, t) })
+	shoptest.Eventually(t, 2*time.Minute, "the shop is whole before the drill", func(ctx context.Context) error { return shopIsWhole(ctx, t) })
 	find := d.victim
 	if find == nil {
 		find = func(t *testing.T, random *rand.Rand) string {
@@ -125,7 +127,7 @@ func (d drill) run(t *testing.T, random *rand.Rand) {
 	l.crowd()
 	target.kill(t)
 	after()
-	eventually(t, d.whole, "the shop is whole again", func(ctx context.Context) error {
+	shoptest.Eventually(t, d.whole, "the shop is whole again", func(ctx context.Context) error {
 		if err := target.restarted(ctx); err != nil {
 			return err
 		}
@@ -173,7 +175,7 @@ func watchTakeover(t *testing.T) func() {
 		// Calls that it had sent may still arrive, hence what is prepared shortly after counts too.
 		const orphans = 500 * time.Millisecond
 		var since float64
-		eventually(t, 3*time.Second, "nothing that was prepared when the coordinator died is left", func(ctx context.Context) error {
+		shoptest.Eventually(t, 3*time.Second, "nothing that was prepared when the coordinator died is left", func(ctx context.Context) error {
 			var left int
 			err := conn.QueryRow(ctx, `select count(*), extract(epoch from clock_timestamp() - $1)::float8
 				from pg_prepared_xacts where prepared < $2`, died, died.Add(orphans)).Scan(&left, &since)

@@ -18,6 +18,8 @@ import (
 
 	consul "github.com/hashicorp/consul/api"
 	nomad "github.com/hashicorp/nomad/api"
+
+	"bookstore/services/shoptest"
 )
 
 // victim is the main task of one allocation of the shop; each has its job's name.
@@ -109,12 +111,12 @@ func shopIsWhole(ctx context.Context, t *testing.T) error {
 		return err
 	}
 	// The mesh may shun an instance longer than that is unwell: the front must reach them all.
-	a, err := newClient(t, "").try(ctx, call{method: "GET", path: "/health"})
+	a, err := shoptest.NewClient(t, "").Try(ctx, shoptest.Call{Method: "GET", Path: "/health"})
 	if err != nil {
 		return err
 	}
 	var health struct{ Status string }
-	if err := json.Unmarshal(a.body, &health); err != nil || health.Status != "ok" {
+	if err := json.Unmarshal(a.Body, &health); err != nil || health.Status != "ok" {
 		return fmt.Errorf("the gateway's health is %v", a)
 	}
 	return circuitsAreClosed(ctx, t)
@@ -139,10 +141,10 @@ func circuitsAreClosed(ctx context.Context, t *testing.T) error {
 	if held == 0 {
 		return nil
 	}
-	op := newClient(t, token(t, "BOOKSTORE_OPERATOR_TOKEN"))
+	op := shoptest.NewClient(t, shoptest.Token(t, "BOOKSTORE_OPERATOR_TOKEN"))
 	for _, path := range []string{"/books/1/availability", "/orders?customerId=nobody", "/transactions?limit=1"} {
 		for range 2 * len(all) {
-			if _, err := op.try(ctx, call{method: "GET", path: path}); err != nil {
+			if _, err := op.Try(ctx, shoptest.Call{Method: "GET", Path: path}); err != nil {
 				return err
 			}
 		}

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"bookstore/services/shoptest"
 )
 
 // streamFor is longer than what the mesh ends otherwise: after 15 s an answer, after a minute a
@@ -24,20 +26,20 @@ func TestEventStreamsOutliveAMinute(t *testing.T) {
 	for _, job := range []string{"gateway", "coordinator"} {
 		waitDeployed(t, job) // the old instances end their streams
 	}
-	c := shop(t)
-	b := c.addBook(t, "Long awaited", 3)
-	_, path := c.begun(t, checkOut("waiting", uuid.NewString(), "tok_ok", true, orderItem{BookID: b.ID, Quantity: 1}))
-	c.comesTo(t, path, "waiting_approval")
+	c := shoptest.Shop(t)
+	b := c.AddBook(t, "Long awaited", 3)
+	_, path := c.Begin(t, shoptest.StartCheckout("waiting", uuid.NewString(), "tok_ok", true, shoptest.OrderItem{BookID: b.ID, Quantity: 1}))
+	c.Await(t, path, "waiting_approval")
 	ctx, cancel := context.WithTimeout(t.Context(), 2*streamFor)
 	defer cancel()
 	began := time.Now()
-	lines := c.stream(ctx, t, path+"/events")
+	lines := stream(ctx, t, c, path+"/events")
 
 	wait, signs := time.After(streamFor), 0
 	for approved := false; ; {
 		select {
 		case <-wait:
-			c.want(t, http.StatusOK, call{method: "POST", path: path + "/approve"}, nil)
+			c.Want(t, http.StatusOK, shoptest.Call{Method: "POST", Path: path + "/approve"}, nil)
 			approved = true
 		case line, more := <-lines:
 			switch {
@@ -57,15 +59,15 @@ func TestEventStreamsOutliveAMinute(t *testing.T) {
 }
 
 // stream is what comes on a stream of events, line by line, until it ends.
-func (c *client) stream(ctx context.Context, t *testing.T, path string) <-chan string {
+func stream(ctx context.Context, t *testing.T, c *shoptest.Client, path string) <-chan string {
 	t.Helper()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.base+path, nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.Base+path, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	req.Header.Set("Authorization", "Bearer "+c.token)
+	req.Header.Set("Authorization", "Bearer "+c.Token)
 	req.Header.Set("Accept", "text/event-stream")
-	res, err := (&http.Client{Transport: c.http.Transport}).Do(req)
+	res, err := (&http.Client{Transport: c.HTTP.Transport}).Do(req)
 	if err != nil {
 		t.Fatal(err)
 	}

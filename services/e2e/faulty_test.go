@@ -16,6 +16,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"bookstore/services/shoptest"
 )
 
 // faultyInstance is a second instance of books that fails as it is told, beside one true one.
@@ -32,7 +34,7 @@ func startFaulty(t *testing.T) *faultyInstance {
 	t.Cleanup(func() { removeFaulty(t) })
 	place(t, "faulty/faulty.nomad.hcl")
 	f := &faultyInstance{}
-	eventually(t, time.Minute, "a faulty instance of books", func(ctx context.Context) error {
+	shoptest.Eventually(t, time.Minute, "a faulty instance of books", func(ctx context.Context) error {
 		at, err := faultyAddress(ctx, t)
 		if f.address = at; err == nil && at == "" {
 			err = errors.New("it is not in Consul")
@@ -40,7 +42,7 @@ func startFaulty(t *testing.T) *faultyInstance {
 		return err
 	})
 	tellOfEjections(t, "books")
-	eventually(t, time.Minute, "no gateway keeps an instance of books out", func(ctx context.Context) error {
+	shoptest.Eventually(t, time.Minute, "no gateway keeps an instance of books out", func(ctx context.Context) error {
 		found, err := known(ctx, t, "books")
 		for gateway, k := range found {
 			if k.members != 2 || k.ejected != 0 {
@@ -131,7 +133,7 @@ func (f *faultyInstance) ask(t *testing.T, path string) int64 {
 func (f *faultyInstance) waitShare(t *testing.T, l *steadyReads, within time.Duration, n int64, what string, right func(share float64) bool) {
 	t.Helper()
 	calls, sent := f.calls(t), l.sent.Load()
-	eventually(t, within, what, func(context.Context) error {
+	shoptest.Eventually(t, within, what, func(context.Context) error {
 		if now := l.sent.Load(); now < sent+n {
 			return fmt.Errorf("only %d reads were sent", now-sent)
 		}
@@ -217,7 +219,7 @@ const fewFailures = 8
 func requireEjected(t *testing.T, way string) {
 	t.Helper()
 	waitHealthy(t, 2, services...)
-	b := shop(t).addBook(t, "Faulty "+way, 5)
+	b := shoptest.Shop(t).AddBook(t, "Faulty "+way, 5)
 	f := startFaulty(t)
 	// What is available is never cached: every read comes to an instance of books.
 	l := startReads(t, 60, fmt.Sprintf("/books/%d/availability", b.ID))
@@ -244,12 +246,12 @@ func requireEjected(t *testing.T, way string) {
 // ejected, which takes three calls of each gateway, a call may meet it each time that it is sent again.
 func TestOneDeadInstanceOpensNoCircuit(t *testing.T) {
 	waitHealthy(t, 2, services...)
-	path := fmt.Sprintf("/books/%d/availability", shop(t).addBook(t, "One dead", 5).ID)
+	path := fmt.Sprintf("/books/%d/availability", shoptest.Shop(t).AddBook(t, "One dead", 5).ID)
 	f := startFaulty(t)
 	before := opened(t, "books")
 	f.tell(t, "503")
 	failed, rounds := 0, 0
-	eventually(t, 30*time.Second, "the dead instance is ejected", func(context.Context) error {
+	shoptest.Eventually(t, 30*time.Second, "the dead instance is ejected", func(context.Context) error {
 		calls := f.calls(t)
 		rounds++
 		failed += len(crowdOfReads(t, path))
@@ -277,7 +279,7 @@ const betweenReads = 200 * time.Millisecond
 // crowdOfReads has 32 clients at once read one path, ten times each, and returns how what failed was answered.
 func crowdOfReads(t *testing.T, path string) (failed []string) {
 	t.Helper()
-	c := shop(t)
+	c := shoptest.Shop(t)
 	var mu sync.Mutex
 	var crowd sync.WaitGroup
 	for range 32 {
@@ -285,8 +287,8 @@ func crowdOfReads(t *testing.T, path string) (failed []string) {
 			pace := time.NewTicker(betweenReads)
 			defer pace.Stop()
 			for range 10 {
-				a, err := c.try(t.Context(), call{method: http.MethodGet, path: path})
-				if err != nil || a.status != http.StatusOK {
+				a, err := c.Try(t.Context(), shoptest.Call{Method: http.MethodGet, Path: path})
+				if err != nil || a.Status != http.StatusOK {
 					mu.Lock()
 					failed = append(failed, fmt.Sprintf("%v %v", a, err))
 					mu.Unlock()

@@ -13,6 +13,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"bookstore/services/shoptest"
 )
 
 // limited is a path that any gateway may be asked for, and that costs little.
@@ -22,13 +24,13 @@ const limited = "/books?limit=1"
 type limits struct{ rate, burst int }
 
 // anonymous is a client without a token: one of an address.
-func anonymous(t *testing.T) (*client, limits) {
+func anonymous(t *testing.T) (*shoptest.Client, limits) {
 	t.Helper()
-	c := newClient(t, "")
+	c := shoptest.NewClient(t, "")
 	var l limits
-	a := c.do(t, call{method: "GET", path: limited})
-	if _, err := fmt.Sscanf(a.header.Get("RateLimit-Policy"), "%d;w=1;burst=%d", &l.rate, &l.burst); err != nil {
-		t.Fatalf("RateLimit-Policy is %q: %v", a.header.Get("RateLimit-Policy"), err)
+	a := c.Do(t, shoptest.Call{Method: "GET", Path: limited})
+	if _, err := fmt.Sscanf(a.Header.Get("RateLimit-Policy"), "%d;w=1;burst=%d", &l.rate, &l.burst); err != nil {
+		t.Fatalf("RateLimit-Policy is %q: %v", a.Header.Get("RateLimit-Policy"), err)
 	}
 	// What the test used up is there again for the next one.
 	t.Cleanup(func() { l.restored(t, c) })
@@ -37,13 +39,13 @@ func anonymous(t *testing.T) (*client, limits) {
 }
 
 // restored waits until the client may ask at full rate again.
-func (l limits) restored(t *testing.T, c *client) {
+func (l limits) restored(t *testing.T, c *shoptest.Client) {
 	late := time.Now().Add(time.Duration(float64(l.burst)/float64(l.rate)*float64(time.Second)) + 30*time.Second)
 	tick := time.NewTicker(250 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		a, err := c.try(context.Background(), call{method: "GET", path: limited})
-		if err == nil && a.status == http.StatusOK && a.header.Get("RateLimit-Remaining") == strconv.Itoa(min(l.rate, l.burst)) {
+		a, err := c.Try(context.Background(), shoptest.Call{Method: "GET", Path: limited})
+		if err == nil && a.Status == http.StatusOK && a.Header.Get("RateLimit-Remaining") == strconv.Itoa(min(l.rate, l.burst)) {
 			return
 		}
 		if time.Now().After(late) {
@@ -85,7 +87,7 @@ func TestAnAddressCannotBeForged(t *testing.T) {
 	c, l := anonymous(t)
 	begin := time.Now()
 	found := flood(t, 2*l.burst+4*l.rate, func(i int) (int, error) {
-		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, c.base+limited, http.NoBody)
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, c.Base+limited, http.NoBody)
 		if err != nil {
 			return 0, err
 		}
@@ -95,7 +97,7 @@ func TestAnAddressCannotBeForged(t *testing.T) {
 		req.Header.Set("X-Forwarded-For", address)
 		req.Header.Set("X-Real-Ip", address)
 		req.Header.Set("Forwarded", "for="+address)
-		res, err := c.http.Do(req)
+		res, err := c.HTTP.Do(req)
 		if err != nil {
 			return 0, err
 		}
@@ -109,9 +111,9 @@ func TestAnAddressCannotBeForged(t *testing.T) {
 		t.Errorf("a client that names another address each time gets %v", found)
 	}
 	// Others don't suffer, and what is not a call of the API has no limit.
-	shop(t).want(t, http.StatusOK, call{method: "GET", path: limited}, nil)
+	shoptest.Shop(t).Want(t, http.StatusOK, shoptest.Call{Method: "GET", Path: limited}, nil)
 	for range 20 {
-		c.want(t, http.StatusOK, call{method: "GET", path: "/health"}, nil)
+		c.Want(t, http.StatusOK, shoptest.Call{Method: "GET", Path: "/health"}, nil)
 	}
 }
 
@@ -131,7 +133,7 @@ func TestTheIngressSaysWhenARequestCame(t *testing.T) {
 	}
 	requests, older := seen()
 	for range asked {
-		shop(t).want(t, http.StatusOK, call{method: "GET", path: limited, header: map[string]string{"X-Request-Start": "t=1"}}, nil)
+		shoptest.Shop(t).Want(t, http.StatusOK, shoptest.Call{Method: "GET", Path: limited, Header: map[string]string{"X-Request-Start": "t=1"}}, nil)
 	}
 	requestsNow, olderNow := seen()
 	if requestsNow < requests+asked || olderNow != older {
@@ -142,19 +144,19 @@ func TestTheIngressSaysWhenARequestCame(t *testing.T) {
 // A refusal says why, until when, and what the limit is.
 func TestARefusalTellsTheLimit(t *testing.T) {
 	c, l := anonymous(t)
-	var refusal atomic.Pointer[answer]
+	var refusal atomic.Pointer[shoptest.Answer]
 	flood(t, l.burst+4*l.rate, func(int) (int, error) {
 		if a := refusal.Load(); a != nil {
-			return a.status, nil
+			return a.Status, nil
 		}
-		a, err := c.try(t.Context(), call{method: "GET", path: limited})
+		a, err := c.Try(t.Context(), shoptest.Call{Method: "GET", Path: limited})
 		if err != nil {
 			return 0, err
 		}
-		if a.status == http.StatusTooManyRequests {
+		if a.Status == http.StatusTooManyRequests {
 			refusal.Store(a)
 		}
-		return a.status, nil
+		return a.Status, nil
 	})
 	a := refusal.Load()
 	if a == nil {
@@ -162,11 +164,11 @@ func TestARefusalTellsTheLimit(t *testing.T) {
 	}
 	requireProblem(t, a, http.StatusTooManyRequests, "rate_limited")
 	for name, most := range map[string]int{"RateLimit-Limit": l.rate, "RateLimit-Remaining": 0, "RateLimit-Reset": 5, "Retry-After": 5} {
-		if n, err := strconv.Atoi(a.header.Get(name)); err != nil || n < 0 || n > most {
-			t.Errorf("%s is %q", name, a.header.Get(name))
+		if n, err := strconv.Atoi(a.Header.Get(name)); err != nil || n < 0 || n > most {
+			t.Errorf("%s is %q", name, a.Header.Get(name))
 		}
 	}
-	if got := a.header.Get("Retry-After"); got == "0" {
+	if got := a.Header.Get("Retry-After"); got == "0" {
 		t.Error("Retry-After is 0")
 	}
 }
@@ -175,13 +177,13 @@ func TestARefusalTellsTheLimit(t *testing.T) {
 func TestGuessingTokensIsLimited(t *testing.T) {
 	c, l := anonymous(t)
 	found := flood(t, 2*l.burst+4*l.rate, func(i int) (int, error) {
-		a, err := c.try(t.Context(), call{
-			method: "GET", path: "/transactions", header: map[string]string{"Authorization": fmt.Sprintf("Bearer guess-%d", i)},
+		a, err := c.Try(t.Context(), shoptest.Call{
+			Method: "GET", Path: "/transactions", Header: map[string]string{"Authorization": fmt.Sprintf("Bearer guess-%d", i)},
 		})
 		if err != nil {
 			return 0, err
 		}
-		return a.status, nil
+		return a.Status, nil
 	})
 	if found[http.StatusForbidden] == 0 || found[http.StatusTooManyRequests] == 0 || len(found) > 2 {
 		t.Errorf("guesses got %v", found)
@@ -204,8 +206,8 @@ func TestTheRateIsExact(t *testing.T) {
 				slots <- struct{}{}
 				flying.Go(func() {
 					defer func() { <-slots }()
-					a, err := c.try(t.Context(), call{method: "GET", path: limited})
-					if err == nil && a.status == http.StatusOK {
+					a, err := c.Try(t.Context(), shoptest.Call{Method: "GET", Path: limited})
+					if err == nil && a.Status == http.StatusOK {
 						in.Add(1)
 					}
 				})

@@ -12,13 +12,15 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"bookstore/services/shoptest"
 )
 
 // load sends a steady mix of reads and orders, whatever the answers take, and judges every
 // answer: nothing is tried again but what was answered that it be tried again, for others
 // were changing the same rows.
 type load struct {
-	shop  *client
+	shop  *shoptest.Client
 	books []int64
 	tally counts
 	sent  atomic.Int64
@@ -45,9 +47,9 @@ const (
 // startLoad sends perSecond requests a second until the load is stopped.
 func startLoad(t *testing.T, perSecond int) *load {
 	t.Helper()
-	l := &load{shop: shop(t), done: make(chan struct{})}
+	l := &load{shop: shoptest.Shop(t), done: make(chan struct{})}
 	for i := range 20 {
-		l.books = append(l.books, l.shop.addBook(t, fmt.Sprintf("Load %d", i), 100_000).ID)
+		l.books = append(l.books, l.shop.AddBook(t, fmt.Sprintf("Load %d", i), 100_000).ID)
 	}
 	tellOfMachine(t)
 	ctx, stop := context.WithTimeout(t.Context(), maxLoad)
@@ -85,29 +87,29 @@ func (l *load) run(ctx context.Context, every time.Duration) {
 // judged.
 func (l *load) request(n int64) {
 	book := l.books[n%int64(len(l.books))]
-	k, want := call{method: "GET", path: fmt.Sprintf("/books/%d", book)}, http.StatusOK
+	k, want := shoptest.Call{Method: "GET", Path: fmt.Sprintf("/books/%d", book)}, http.StatusOK
 	switch n % 10 {
 	case 0, 1:
-		k, want = buy("load", "load-"+uuid.NewString(), orderItem{BookID: book, Quantity: 1}), http.StatusCreated
+		k, want = shoptest.Buy("load", "load-"+uuid.NewString(), shoptest.OrderItem{BookID: book, Quantity: 1}), http.StatusCreated
 	case 2:
-		k = call{method: "GET", path: "/books?limit=5"}
+		k = shoptest.Call{Method: "GET", Path: "/books?limit=5"}
 	case 3:
-		k = call{method: "GET", path: fmt.Sprintf("/books/%d/availability", book)}
+		k = shoptest.Call{Method: "GET", Path: fmt.Sprintf("/books/%d/availability", book)}
 	case 4:
-		k = call{method: "GET", path: "/orders?customerId=load&limit=5"}
+		k = shoptest.Call{Method: "GET", Path: "/orders?customerId=load&limit=5"}
 	}
-	a, err := l.shop.try(context.Background(), k)
-	for tries := 1; err == nil && a.status == http.StatusConflict && again(a) && tries < maxTries; tries++ {
-		l.tally.add(k.method + " " + a.problem().Code)
-		a, err = l.shop.try(context.Background(), k)
+	a, err := l.shop.Try(context.Background(), k)
+	for tries := 1; err == nil && a.Status == http.StatusConflict && shoptest.Again(a) && tries < maxTries; tries++ {
+		l.tally.add(k.Method + " " + a.Problem().Code)
+		a, err = l.shop.Try(context.Background(), k)
 	}
 	switch {
 	case err != nil:
-		l.fail(fmt.Sprintf("%s %s: %v", k.method, k.path, err))
-	case a.status != want:
-		l.fail(fmt.Sprintf("%s %s: %v", k.method, k.path, a))
+		l.fail(fmt.Sprintf("%s %s: %v", k.Method, k.Path, err))
+	case a.Status != want:
+		l.fail(fmt.Sprintf("%s %s: %v", k.Method, k.Path, a))
 	default:
-		l.tally.add(fmt.Sprintf("%s %d", k.method, a.status))
+		l.tally.add(fmt.Sprintf("%s %d", k.Method, a.Status))
 	}
 }
 
@@ -124,7 +126,7 @@ func (l *load) fail(what string) {
 func (l *load) more(t *testing.T, n int64) {
 	t.Helper()
 	until := l.sent.Load() + n
-	eventually(t, time.Minute, fmt.Sprintf("%d more requests", n), func(context.Context) error {
+	shoptest.Eventually(t, time.Minute, fmt.Sprintf("%d more requests", n), func(context.Context) error {
 		if now := l.sent.Load(); now < until {
 			return fmt.Errorf("%d to go", until-now)
 		}

@@ -18,6 +18,8 @@ import (
 
 	consul "github.com/hashicorp/consul/api"
 	nomad "github.com/hashicorp/nomad/api"
+
+	"bookstore/services/shoptest"
 )
 
 // sidecar is the address of one instance's mTLS port.
@@ -86,7 +88,7 @@ func TestIntentionsAreEnforced(t *testing.T) {
 				continue
 			}
 			own := certificate(t, caller)
-			eventually(t, 30*time.Second, caller+" calls "+destination, func(ctx context.Context) error {
+			shoptest.Eventually(t, 30*time.Second, caller+" calls "+destination, func(ctx context.Context) error {
 				status, body, err := through(ctx, t, at, "/ready", own)
 				switch denied := status == http.StatusForbidden && strings.Contains(body, "RBAC"); {
 				case err != nil:

@@ -11,6 +11,8 @@ import (
 	"net/url"
 	"testing"
 	"time"
+
+	"bookstore/services/shoptest"
 )
 
 // query asks Prometheus and returns the value of every series by its labels.
@@ -52,7 +54,7 @@ func TestEverythingIsScraped(t *testing.T) {
 			fmt.Sprintf(`up{job=%q}`, service),
 			fmt.Sprintf(`up{job="envoy",service=%q}`, service),
 		} {
-			eventually(t, time.Minute, target, func(ctx context.Context) error {
+			shoptest.Eventually(t, time.Minute, target, func(ctx context.Context) error {
 				series, err := query(ctx, target)
 				if err != nil {
 					return err
@@ -77,7 +79,7 @@ func TestTheDatabaseIsMeasured(t *testing.T) {
 		"patroni_primary", "patroni_postgres_running", "patroni_xlog_location", "patroni_xlog_replayed_location",
 		"patroni_xlog_paused", "patroni_failsafe_mode_is_active",
 	} {
-		eventually(t, time.Minute, name, func(ctx context.Context) error {
+		shoptest.Eventually(t, time.Minute, name, func(ctx context.Context) error {
 			series, err := query(ctx, name)
 			if err == nil && len(series) != 5 {
 				err = fmt.Errorf("%d members tell it", len(series))
@@ -89,7 +91,7 @@ func TestTheDatabaseIsMeasured(t *testing.T) {
 
 // What the rules of jobs/prometheus/rules/batch.yml speak of: the runs of what runs by the clock.
 func TestRunsAreMeasured(t *testing.T) {
-	eventually(t, time.Minute, "a backup that is complete", func(ctx context.Context) error {
+	shoptest.Eventually(t, time.Minute, "a backup that is complete", func(ctx context.Context) error {
 		series, err := query(ctx, `nomad_nomad_job_summary_complete{parent_id="backup"} == 1`)
 		if err == nil && len(series) == 0 {
 			err = errors.New("none is told")

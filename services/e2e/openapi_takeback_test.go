@@ -12,13 +12,15 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+
+	"bookstore/services/shoptest"
 )
 
 // takeBack gives back, when the test ends, what was bought since it began, and withdraws
 // the books that were added.
 func takeBack(t *testing.T) {
 	t.Helper()
-	c := operator(t)
+	c := shoptest.Operator(t)
 	catalogue, orders, sagas := leader(t, "bookdb"), leader(t, "orderdb"), leader(t, "coordinatordb")
 	last := number(t, catalogue, "select coalesce(max(id), 0) from books")
 	began := number(t, orders, "select (extract(epoch from clock_timestamp()) * 1000000)::bigint")
@@ -27,46 +29,46 @@ func takeBack(t *testing.T) {
 		defer cancel()
 		const since = " where created_at >= to_timestamp($1 / 1e6) and "
 		for _, id := range texts(ctx, t, sagas, "select id::text from sagas"+since+"definition = 'checkout' and finished_at is null", began) {
-			c.act(ctx, t, call{method: "POST", path: "/checkouts/" + id + "/cancel"}, http.StatusOK, http.StatusConflict)
-			c.settle(ctx, t, "/checkouts/"+id)
+			undo(ctx, t, c, shoptest.Call{Method: "POST", Path: "/checkouts/" + id + "/cancel"}, http.StatusOK, http.StatusConflict)
+			settle(ctx, t, c, "/checkouts/"+id)
 		}
 		for _, id := range texts(ctx, t, orders, "select id::text from orders"+since+"status = 'placed'", began) {
-			c.act(ctx, t, call{method: "POST", path: "/orders/" + id + "/cancel"}, http.StatusOK)
+			undo(ctx, t, c, shoptest.Call{Method: "POST", Path: "/orders/" + id + "/cancel"}, http.StatusOK)
 		}
 		for _, id := range texts(ctx, t, orders, "select id::text from orders"+since+"status = 'paid'", began) {
-			if a := c.act(ctx, t, giveBack(id, uuid.NewString()), http.StatusAccepted, http.StatusConflict); a.status == http.StatusAccepted {
-				c.settle(ctx, t, a.header.Get("Location"))
+			if a := undo(ctx, t, c, shoptest.StartReturn(id, uuid.NewString()), http.StatusAccepted, http.StatusConflict); a.Status == http.StatusAccepted {
+				settle(ctx, t, c, a.Header.Get("Location"))
 			}
 		}
 		for _, id := range texts(ctx, t, catalogue, "select id::text from books where id > $1 and deleted_at is null", last) {
-			c.act(ctx, t, call{method: "DELETE", path: "/books/" + id}, http.StatusNoContent, http.StatusGone)
+			undo(ctx, t, c, shoptest.Call{Method: "DELETE", Path: "/books/" + id}, http.StatusNoContent, http.StatusGone)
 		}
 	})
 }
 
-// act makes a call of a cleanup, which one of these statuses is the end of.
-func (c *client) act(ctx context.Context, t *testing.T, k call, good ...int) *answer {
+// undo makes a call of a cleanup, which one of these statuses is the end of.
+func undo(ctx context.Context, t *testing.T, c *shoptest.Client, k shoptest.Call, good ...int) *shoptest.Answer {
 	t.Helper()
-	a, err := c.persist(ctx, k)
+	a, err := c.Persist(ctx, k)
 	if err != nil {
-		t.Errorf("%s %s: %v", k.method, k.path, err)
-		return &answer{}
+		t.Errorf("%s %s: %v", k.Method, k.Path, err)
+		return &shoptest.Answer{}
 	}
-	if !slices.Contains(good, a.status) {
-		t.Errorf("%s %s: %v", k.method, k.path, a)
+	if !slices.Contains(good, a.Status) {
+		t.Errorf("%s %s: %v", k.Method, k.Path, a)
 	}
 	return a
 }
 
 // settle waits until a checkout or a return is over.
-func (c *client) settle(ctx context.Context, t *testing.T, path string) {
+func settle(ctx context.Context, t *testing.T, c *shoptest.Client, path string) {
 	t.Helper()
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		var now checkout
-		a, err := c.try(ctx, call{method: "GET", path: path})
-		if err == nil && json.Unmarshal(a.body, &now) == nil && now.over() {
+		var now shoptest.Checkout
+		a, err := c.Try(ctx, shoptest.Call{Method: "GET", Path: path})
+		if err == nil && json.Unmarshal(a.Body, &now) == nil && now.Over() {
 			return
 		}
 		select {

@@ -10,28 +10,30 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/santhosh-tekuri/jsonschema/v6"
+
+	"bookstore/services/shoptest"
 )
 
 // Every answer that the clients of these tests get is held to the document; here are those
 // that no other test asks for.
 
 func TestTheDocumentAndItsPageAreServed(t *testing.T) {
-	kept, err := theContract()
+	kept, err := shoptest.APIContract()
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := newClient(t, "")
-	if a := c.want(t, http.StatusOK, call{method: "GET", path: "/openapi.json"}, nil); !bytes.Equal(a.body, kept.raw) {
-		t.Errorf("the shop serves another document than the repository's, of %d bytes", len(a.body))
+	c := shoptest.NewClient(t, "")
+	if a := c.Want(t, http.StatusOK, shoptest.Call{Method: "GET", Path: "/openapi.json"}, nil); !bytes.Equal(a.Body, kept.Raw) {
+		t.Errorf("the shop serves another document than the repository's, of %d bytes", len(a.Body))
 	}
-	a := c.want(t, http.StatusOK, call{method: "GET", path: "/docs"}, nil)
-	if policy := a.header.Get("Content-Security-Policy"); !strings.Contains(policy, "default-src 'none'") {
+	a := c.Want(t, http.StatusOK, shoptest.Call{Method: "GET", Path: "/docs"}, nil)
+	if policy := a.Header.Get("Content-Security-Policy"); !strings.Contains(policy, "default-src 'none'") {
 		t.Errorf("the page may load anything: %q", policy)
 	}
 	for _, part := range []string{"swagger-ui-bundle.js", "swagger-ui.css", "docs.js", "docs.css", "favicon-32x32.png"} {
-		c.want(t, http.StatusOK, call{method: "GET", path: "/docs/" + part}, nil)
+		c.Want(t, http.StatusOK, shoptest.Call{Method: "GET", Path: "/docs/" + part}, nil)
 	}
-	c.want(t, http.StatusNotFound, call{method: "GET", path: "/docs/docs.html"}, nil)
+	c.Want(t, http.StatusNotFound, shoptest.Call{Method: "GET", Path: "/docs/docs.html"}, nil)
 }
 
 // strangers are values of path parameters that stand for nothing in the shop.
@@ -56,37 +58,37 @@ func strangers(segments []string) string {
 // Whoever makes a documented call, with nothing in it, is answered as documented: it is
 // there, whatever it says.
 func TestEveryDocumentedCallIsThere(t *testing.T) {
-	kept, err := theContract()
+	kept, err := shoptest.APIContract()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(kept.calls) < 40 {
-		t.Fatalf("the document has %d calls", len(kept.calls))
+	if len(kept.Calls) < 40 {
+		t.Fatalf("the document has %d calls", len(kept.Calls))
 	}
-	for name, c := range map[string]*client{"anonymous": newClient(t, ""), "known": shop(t), "unknown": newClient(t, "no-such-token")} {
-		for _, documented := range kept.calls {
-			k := call{method: documented.method, path: strangers(documented.segments)}
-			a := c.do(t, k)
-			if a.status >= http.StatusInternalServerError {
-				t.Errorf("%s: %s %s: %v", name, k.method, k.path, a)
+	for name, c := range map[string]*shoptest.Client{"anonymous": shoptest.NewClient(t, ""), "known": shoptest.Shop(t), "unknown": shoptest.NewClient(t, "no-such-token")} {
+		for _, documented := range kept.Calls {
+			k := shoptest.Call{Method: documented.Method, Path: strangers(documented.Segments)}
+			a := c.Do(t, k)
+			if a.Status >= http.StatusInternalServerError {
+				t.Errorf("%s: %s %s: %v", name, k.Method, k.Path, a)
 			}
 		}
 	}
 }
 
 func TestEventsAreAsDocumented(t *testing.T) {
-	kept, err := theContract()
+	kept, err := shoptest.APIContract()
 	if err != nil {
 		t.Fatal(err)
 	}
-	schema := kept.schema(t, "CheckoutEvent")
-	c := shop(t)
-	b := c.addBook(t, "Events", 5)
+	schema := kept.Schema(t, "CheckoutEvent")
+	c := shoptest.Shop(t)
+	b := c.AddBook(t, "Events", 5)
 	for _, token := range []string{"tok_ok", "tok_decline", "tok_fail_2"} {
-		began, path := c.begun(t, checkOut("events", uuid.NewString(), token, false, orderItem{BookID: b.ID, Quantity: 1}))
-		a := c.want(t, http.StatusOK, call{method: "GET", path: path + "/events", header: map[string]string{"Accept": "text/event-stream"}}, nil)
+		began, path := c.Begin(t, shoptest.StartCheckout("events", uuid.NewString(), token, false, shoptest.OrderItem{BookID: b.ID, Quantity: 1}))
+		a := c.Want(t, http.StatusOK, shoptest.Call{Method: "GET", Path: path + "/events", Header: map[string]string{"Accept": "text/event-stream"}}, nil)
 		seen := 0
-		for line := range strings.Lines(string(a.body)) {
+		for line := range strings.Lines(string(a.Body)) {
 			data, ok := strings.CutPrefix(line, "data: ")
 			if !ok {
 				continue
@@ -101,7 +103,7 @@ func TestEventsAreAsDocumented(t *testing.T) {
 			}
 		}
 		if seen < 3 {
-			t.Errorf("%s: %d events in %s", token, seen, a.body)
+			t.Errorf("%s: %d events in %s", token, seen, a.Body)
 		}
 	}
 }

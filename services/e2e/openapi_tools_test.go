@@ -16,6 +16,8 @@ import (
 	"github.com/google/uuid"
 
 	"bookstore/services/gateway/openapi/openapitest"
+
+	"bookstore/services/shoptest"
 )
 
 // tool is a program that vagrant/provision/36-api-tools.sh installs.
@@ -61,7 +63,7 @@ func TestAPIPostmanStory(t *testing.T) {
 		Value string `json:"value"`
 	}
 	environment, err := json.Marshal(map[string]any{"name": "test", "values": []value{
-		{"baseUrl", baseURL(t)}, {"token", token(t, "BOOKSTORE_TEST_TOKEN")}, {"operatorToken", token(t, "BOOKSTORE_OPERATOR_TOKEN")},
+		{"baseUrl", shoptest.BaseURL(t)}, {"token", shoptest.Token(t, "BOOKSTORE_TEST_TOKEN")}, {"operatorToken", shoptest.Token(t, "BOOKSTORE_OPERATOR_TOKEN")},
 	}})
 	if err != nil {
 		t.Fatal(err)
@@ -87,12 +89,12 @@ func orElse(variable, other string) string {
 // what was bought is given back.
 func TestAPIFuzz(t *testing.T) {
 	t.Parallel() // beside a test that mostly waits
-	c := operator(t)
+	c := shoptest.Operator(t)
 	takeBack(t)
-	kept, doomed := c.addBook(t, "Fuzzed", 1000), c.addBook(t, "Fuzzed away", 1000)
+	kept, doomed := c.AddBook(t, "Fuzzed", 1000), c.AddBook(t, "Fuzzed away", 1000)
 	// A stream has to be of something that is over, or it would last.
-	_, over := c.begun(t, checkOut("fuzzed", uuid.NewString(), "tok_ok", false, orderItem{BookID: kept.ID, Quantity: 1}))
-	ended := c.comesTo(t, over, "completed")
+	_, over := c.Begin(t, shoptest.StartCheckout("fuzzed", uuid.NewString(), "tok_ok", false, shoptest.OrderItem{BookID: kept.ID, Quantity: 1}))
+	ended := c.Await(t, over, "completed")
 	seed := orElse("API_SEED", fmt.Sprint(time.Now().UnixNano()%1_000_000))
 	t.Logf("seed %s: API_SEED=%s plays it again", seed, seed)
 	config := "headers = { Authorization = \"Bearer ${BOOKSTORE_OPERATOR_TOKEN}\" }\n"
@@ -105,24 +107,10 @@ func TestAPIFuzz(t *testing.T) {
 	} {
 		config += fmt.Sprintf("\n[[operations]]\ninclude-operation-id = %q\nparameters = { %s }\n", operation, parameter)
 	}
-	document, err := filepath.Abs(documentFile)
-	if err != nil {
-		t.Fatal(err)
-	}
-	runTool(t, 3*time.Minute, t.TempDir(), "schemathesis", "--config-file", written(t, "schemathesis.toml", config), "run", document,
-		"--url", baseURL(t), "--no-color", "--seed", seed, "--max-time", orElse("API_SECONDS", "60"), "--phases", "examples,coverage,fuzzing",
+	runTool(t, 3*time.Minute, t.TempDir(), "schemathesis", "--config-file", written(t, "schemathesis.toml", config), "run", shoptest.DocumentFile(),
+		"--url", shoptest.BaseURL(t), "--no-color", "--seed", seed, "--max-time", orElse("API_SECONDS", "60"), "--phases", "examples,coverage,fuzzing",
 		"--checks", "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance,response_headers_conformance",
 		"--continue-on-failure", "--max-failures", "20", "--request-timeout", "20", "--generation-database", "none", "--warnings", "off")
-}
-
-// repository is where the tree is.
-func repository(t *testing.T) string {
-	t.Helper()
-	root, err := filepath.Abs("../..")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return root
 }
 
 // requireBought fails unless a program of a customer says that it has bought a book.
@@ -138,11 +126,11 @@ func TestAPIGoClientBuys(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
-	root, dir := repository(t), t.TempDir()
+	root, dir := shoptest.Repository(""), t.TempDir()
 	if err := openapitest.Go(ctx, root, dir, filepath.Join(root, "services/gateway/openapi/openapi.json"), filepath.Join(root, "services/e2e/testdata/clients/buy.go")); err != nil {
 		t.Fatal(err)
 	}
-	said, err := openapitest.Run(ctx, dir, nil, filepath.Join(dir, "program"), baseURL(t), token(t, "BOOKSTORE_TEST_TOKEN"))
+	said, err := openapitest.Run(ctx, dir, nil, filepath.Join(dir, "program"), shoptest.BaseURL(t), shoptest.Token(t, "BOOKSTORE_TEST_TOKEN"))
 	requireBought(t, said, err)
 }
 
@@ -150,11 +138,11 @@ func TestAPIPythonClientBuys(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
-	root, dir := repository(t), t.TempDir()
+	root, dir := shoptest.Repository(""), t.TempDir()
 	if err := openapitest.Py(ctx, dir, filepath.Join(root, "services/gateway/openapi/openapi.json")); err != nil {
 		t.Fatal(err)
 	}
 	said, err := openapitest.Run(ctx, dir, []string{"PYTHONPATH=" + dir}, openapitest.Python,
-		filepath.Join(root, "services/e2e/testdata/clients/buy.py"), baseURL(t), token(t, "BOOKSTORE_TEST_TOKEN"))
+		filepath.Join(root, "services/e2e/testdata/clients/buy.py"), shoptest.BaseURL(t), shoptest.Token(t, "BOOKSTORE_TEST_TOKEN"))
 	requireBought(t, said, err)
 }

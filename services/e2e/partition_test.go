@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	"github.com/google/uuid"
+
+	"bookstore/services/shoptest"
 )
 
 // The size of what is counted, and how many ask at once.
@@ -25,7 +27,7 @@ const (
 func TestPartition(t *testing.T) {
 	waitHealthy(t, 2, services...)
 	waitDeployed(t, "gateway")
-	c := shop(t)
+	c := shoptest.Shop(t)
 	two := owners(t, c, partitionIDs)
 	requireEven(t, "books", two, 2)
 	for id, gateway := range owners(t, c, partitionIDs/20) {
@@ -38,7 +40,7 @@ func TestPartition(t *testing.T) {
 	scaleDuring(t, "gateway", 3, 2)
 	waitHealthy(t, 3, "gateway")
 	// The ingress hears of it a moment after Consul has.
-	eventually(t, openFor, "the third gateway has its part", func(context.Context) error {
+	shoptest.Eventually(t, openFor, "the third gateway has its part", func(context.Context) error {
 		if n := len(shares(owners(t, c, partitionIDs/100))); n != 3 {
 			return fmt.Errorf("%d gateways answer", n)
 		}
@@ -61,25 +63,27 @@ func TestPartition(t *testing.T) {
 }
 
 // owners is which gateway answers the read of each book, whether or not there is one.
-func owners(t *testing.T, c *client, n int) map[int]string {
+func owners(t *testing.T, c *shoptest.Client, n int) map[int]string {
 	t.Helper()
-	return served(t, c, n, func(i int) call { return call{method: http.MethodGet, path: fmt.Sprintf("/books/%d", i)} })
+	return served(t, c, n, func(i int) shoptest.Call {
+		return shoptest.Call{Method: http.MethodGet, Path: fmt.Sprintf("/books/%d", i)}
+	})
 }
 
 // orderTakers is which gateway takes each of n orders.
-func orderTakers(t *testing.T, c *client, n int) map[int]string {
+func orderTakers(t *testing.T, c *shoptest.Client, n int) map[int]string {
 	t.Helper()
 	var ids []int64
 	for i := range partitionAskers { // or they wait for one another
-		ids = append(ids, c.addBook(t, fmt.Sprintf("Partition %d", i), int64(n)).ID)
+		ids = append(ids, c.AddBook(t, fmt.Sprintf("Partition %d", i), int64(n)).ID)
 	}
-	return served(t, c, n, func(i int) call {
-		return buy("partition", "partition-"+uuid.NewString(), orderItem{BookID: ids[i%len(ids)], Quantity: 1})
+	return served(t, c, n, func(i int) shoptest.Call {
+		return shoptest.Buy("partition", "partition-"+uuid.NewString(), shoptest.OrderItem{BookID: ids[i%len(ids)], Quantity: 1})
 	})
 }
 
 // served makes the calls 1 to n, many at once, and tells who answered each.
-func served(t *testing.T, c *client, n int, k func(i int) call) map[int]string {
+func served(t *testing.T, c *shoptest.Client, n int, k func(i int) shoptest.Call) map[int]string {
 	t.Helper()
 	var mu sync.Mutex
 	by, next := map[int]string{}, make(chan int)
@@ -88,14 +92,14 @@ func served(t *testing.T, c *client, n int, k func(i int) call) map[int]string {
 	for range partitionAskers {
 		askers.Go(func() {
 			for i := range next {
-				a, err := c.try(t.Context(), k(i))
-				if err != nil || a.header.Get("X-Served-By") == "" || a.status == http.StatusTooManyRequests {
+				a, err := c.Try(t.Context(), k(i))
+				if err != nil || a.Header.Get("X-Served-By") == "" || a.Status == http.StatusTooManyRequests {
 					failed.Store(true)
 					t.Errorf("call %d: %v %v", i, a, err)
 					continue
 				}
 				mu.Lock()
-				by[i] = a.header.Get("X-Served-By")
+				by[i] = a.Header.Get("X-Served-By")
 				mu.Unlock()
 			}
 		})

@@ -13,6 +13,8 @@ import (
 	consul "github.com/hashicorp/consul/api"
 	nomad "github.com/hashicorp/nomad/api"
 	"github.com/jackc/pgx/v5"
+
+	"bookstore/services/shoptest"
 )
 
 // services are the shop's own, each with two instances.
@@ -64,7 +66,7 @@ func address(e *consul.ServiceEntry) string {
 // waitHealthy polls until exactly n instances of every service are healthy.
 func waitHealthy(t testing.TB, n int, names ...string) {
 	t.Helper()
-	eventually(t, 2*time.Minute, fmt.Sprintf("%d healthy instances of %v", n, names), func(ctx context.Context) error {
+	shoptest.Eventually(t, 2*time.Minute, fmt.Sprintf("%d healthy instances of %v", n, names), func(ctx context.Context) error {
 		for _, name := range names {
 			entries, err := healthy(ctx, t, name, "")
 			if err != nil {
@@ -132,8 +134,8 @@ func number(t testing.TB, conn *pgx.Conn, sql string, args ...any) (n int64) {
 // coordinator still works on, at the latest 3 s after the last answer.
 func requireNothingInDoubt(t testing.TB) {
 	t.Helper()
-	conn, op := leader(t, "postgres"), operator(t)
-	eventually(t, 5*time.Second, "nothing is in doubt", func(ctx context.Context) error {
+	conn, op := leader(t, "postgres"), shoptest.Operator(t)
+	shoptest.Eventually(t, 5*time.Second, "nothing is in doubt", func(ctx context.Context) error {
 		var prepared int
 		if err := conn.QueryRow(ctx, "select count(*) from pg_prepared_xacts").Scan(&prepared); err != nil {
 			return err
@@ -142,8 +144,8 @@ func requireNothingInDoubt(t testing.TB) {
 			return fmt.Errorf("%d prepared transactions", prepared)
 		}
 		for _, state := range []string{"preparing", "committing", "heuristic"} {
-			var list page[struct{ GID string }]
-			op.want(t, 200, call{method: "GET", path: "/transactions?state=" + state}, &list)
+			var list shoptest.Page[struct{ GID string }]
+			op.Want(t, 200, shoptest.Call{Method: "GET", Path: "/transactions?state=" + state}, &list)
 			if len(list.Items) > 0 {
 				return fmt.Errorf("%d transactions are %s, one is %s", len(list.Items), state, list.Items[0].GID)
 			}
@@ -161,5 +163,27 @@ func requireLedgerBalanced(t testing.TB) {
 		where s.quantity <> coalesce(m.moved, 0)`)
 	if wrong > 0 {
 		t.Errorf("the stock of %d books is not the sum of its movements", wrong)
+	}
+}
+
+// money is what a payment's account holds, in the ledger of the payments service.
+func money(t testing.TB, orderID, account string) int64 {
+	t.Helper()
+	return number(t, leader(t, "paymentdb"), `select coalesce(sum(e.cents), 0)::bigint
+		from ledger_entries e join payments p on p.id = e.payment_id where p.order_id::text = $1 and e.account = $2`, orderID, account)
+}
+
+// requireNoMoney: nothing was ever paid for a checkout, or all of it went back.
+func requireNoMoney(t testing.TB, checkoutID string) {
+	t.Helper()
+	var order string
+	err := leader(t, "coordinatordb").QueryRow(t.Context(), "select data->'order'->>'id' from sagas where id = $1", checkoutID).Scan(&order)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, account := range []string{"customer", "held", "merchant"} {
+		if cents := money(t, order, account); cents != 0 {
+			t.Errorf("checkout %s: %d cents are left at the %s", checkoutID, cents, account)
+		}
 	}
 }

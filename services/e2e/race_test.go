@@ -11,25 +11,27 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"bookstore/services/shoptest"
 )
 
 // Two hundred buyers want one copy each of a book with thirty-seven.
 func TestRaceForTheLastCopies(t *testing.T) {
 	const buyers, copies = 200, 37
-	c := shop(t)
-	b := c.addBook(t, "Race", copies)
+	c := shoptest.Shop(t)
+	b := c.AddBook(t, "Race", copies)
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 
-	answers := make([]*answer, buyers)
+	answers := make([]*shoptest.Answer, buyers)
 	errs := make([]error, buyers)
 	start := make(chan struct{})
 	var done sync.WaitGroup
 	for i := range buyers {
 		done.Go(func() {
-			k := buy(fmt.Sprintf("racer-%d", i), "race-"+uuid.NewString(), orderItem{BookID: b.ID, Quantity: 1})
+			k := shoptest.Buy(fmt.Sprintf("racer-%d", i), "race-"+uuid.NewString(), shoptest.OrderItem{BookID: b.ID, Quantity: 1})
 			<-start
-			answers[i], errs[i] = c.persist(ctx, k)
+			answers[i], errs[i] = c.Persist(ctx, k)
 		})
 	}
 	close(start)
@@ -40,9 +42,9 @@ func TestRaceForTheLastCopies(t *testing.T) {
 		switch {
 		case errs[i] != nil:
 			t.Errorf("buyer %d: %v", i, errs[i])
-		case a.status == http.StatusCreated:
+		case a.Status == http.StatusCreated:
 			won++
-		case a.status == http.StatusConflict && a.problem().Code == "out_of_stock":
+		case a.Status == http.StatusConflict && a.Problem().Code == "out_of_stock":
 			lost++
 		default:
 			t.Errorf("buyer %d: %v", i, a)
@@ -51,7 +53,7 @@ func TestRaceForTheLastCopies(t *testing.T) {
 	if won != copies || lost != buyers-copies {
 		t.Errorf("%d orders and %d refusals, want %d and %d", won, lost, copies, buyers-copies)
 	}
-	if left := c.available(t, b.ID); left != 0 {
+	if left := c.Available(t, b.ID); left != 0 {
 		t.Errorf("%d copies left, want 0", left)
 	}
 	if lines := number(t, leader(t, "orderdb"), "select count(*) from order_items where book_id = $1", b.ID); lines != copies {
@@ -65,12 +67,12 @@ func TestRaceForTheLastCopies(t *testing.T) {
 // want a copy at once: each is served or refused for want of copies, at the first try.
 func TestRaceFromOneAddress(t *testing.T) {
 	const buyers = 120
-	c := shop(t)
-	anybody := newClient(t, "")
-	plenty, scarce := c.addBook(t, "Plenty", buyers), c.addBook(t, "Scarce", 37)
-	each := make([]book, buyers)
+	c := shoptest.Shop(t)
+	anybody := shoptest.NewClient(t, "")
+	plenty, scarce := c.AddBook(t, "Plenty", buyers), c.AddBook(t, "Scarce", 37)
+	each := make([]shoptest.Book, buyers)
 	for i := range each {
-		each[i] = c.addBook(t, fmt.Sprint("Crowd ", i), 1)
+		each[i] = c.AddBook(t, fmt.Sprint("Crowd ", i), 1)
 	}
 	for _, race := range []struct {
 		name string
@@ -89,17 +91,17 @@ func TestRaceFromOneAddress(t *testing.T) {
 		var told []time.Time
 		for i := range buyers {
 			done.Go(func() {
-				k := buy(fmt.Sprintf("crowd-%d", i), "crowd-"+uuid.NewString(), orderItem{BookID: race.book(i), Quantity: 1})
+				k := shoptest.Buy(fmt.Sprintf("crowd-%d", i), "crowd-"+uuid.NewString(), shoptest.OrderItem{BookID: race.book(i), Quantity: 1})
 				<-start
-				a, err := anybody.try(ctx, k)
+				a, err := anybody.Try(ctx, k)
 				mu.Lock()
 				defer mu.Unlock()
 				switch {
 				case err != nil:
 					t.Errorf("%s, buyer %d: %v", race.name, i, err)
-				case a.status == http.StatusCreated:
+				case a.Status == http.StatusCreated:
 					won, sold = won+1, time.Now()
-				case a.status == http.StatusConflict && a.problem().Code == "out_of_stock":
+				case a.Status == http.StatusConflict && a.Problem().Code == "out_of_stock":
 					lost, told = lost+1, append(told, time.Now())
 				default:
 					t.Errorf("%s, buyer %d: %v", race.name, i, a)

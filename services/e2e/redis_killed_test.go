@@ -17,6 +17,8 @@ import (
 
 	"github.com/google/uuid"
 	nomad "github.com/hashicorp/nomad/api"
+
+	"bookstore/services/shoptest"
 )
 
 // sample is one request of a watched load: when it was sent, how long it took, which cache
@@ -31,7 +33,7 @@ type sample struct {
 // watched is a load of which every answer's time counts: reads of single books at a steady
 // rate, and orders beside them.
 type watched struct {
-	shop  *client
+	shop  *shoptest.Client
 	books []int64
 	stop  context.CancelFunc
 	done  chan struct{}
@@ -43,9 +45,9 @@ type watched struct {
 
 func startWatched(t *testing.T) *watched {
 	t.Helper()
-	w := &watched{shop: shop(t), done: make(chan struct{})}
+	w := &watched{shop: shoptest.Shop(t), done: make(chan struct{})}
 	for i := range 30 {
-		w.books = append(w.books, w.shop.addBook(t, fmt.Sprintf("Watched %d", i), 100_000).ID)
+		w.books = append(w.books, w.shop.AddBook(t, fmt.Sprintf("Watched %d", i), 100_000).ID)
 	}
 	ctx, stop := context.WithTimeout(t.Context(), maxLoad)
 	w.stop = stop
@@ -69,24 +71,24 @@ func (w *watched) run(ctx context.Context) {
 		}
 		book := w.books[n%len(w.books)]
 		flying.Go(func() {
-			w.send(&w.reads, http.StatusOK, call{method: "GET", path: fmt.Sprintf("/books/%d", book)})
+			w.send(&w.reads, http.StatusOK, shoptest.Call{Method: "GET", Path: fmt.Sprintf("/books/%d", book)})
 		})
 		if n%10 == 0 {
 			flying.Go(func() {
-				w.send(&w.orders, http.StatusCreated, buy("watched", "watched-"+uuid.NewString(), orderItem{BookID: book, Quantity: 1}))
+				w.send(&w.orders, http.StatusCreated, shoptest.Buy("watched", "watched-"+uuid.NewString(), shoptest.OrderItem{BookID: book, Quantity: 1}))
 			})
 		}
 	}
 }
 
 // send is not cancelled when the load ends: what was sent is judged.
-func (w *watched) send(list *[]sample, want int, k call) {
+func (w *watched) send(list *[]sample, want int, k shoptest.Call) {
 	s := sample{at: time.Now()}
-	a, err := w.shop.try(context.Background(), k)
+	a, err := w.shop.Try(context.Background(), k)
 	s.took = time.Since(s.at)
 	if err != nil {
 		s.wrong = err.Error()
-	} else if s.from = a.header.Get("X-Cache"); a.status != want {
+	} else if s.from = a.Header.Get("X-Cache"); a.Status != want {
 		s.wrong = a.String()
 	}
 	w.mu.Lock()
@@ -103,7 +105,7 @@ func (w *watched) more(t *testing.T, n int) {
 		return len(w.reads)
 	}
 	until := answered() + n
-	eventually(t, time.Minute, fmt.Sprintf("%d more reads", n), func(context.Context) error {
+	shoptest.Eventually(t, time.Minute, fmt.Sprintf("%d more reads", n), func(context.Context) error {
 		if now := answered(); now < until {
 			return fmt.Errorf("%d to go", until-now)
 		}
@@ -148,7 +150,7 @@ const (
 )
 
 func TestRedisMasterKilled(t *testing.T) {
-	eventually(t, 2*time.Minute, "the shop is whole", func(ctx context.Context) error { return shopIsWhole(ctx, t) })
+	shoptest.Eventually(t, 2*time.Minute, "the shop is whole", func(ctx context.Context) error { return shopIsWhole(ctx, t) })
 	victim := newVictim(t, "redis", redisMaster(t, rand.New(rand.NewPCG(1, uint64(time.Now().UnixNano())))))
 	died := masterOf(t, victim.id)
 	w := startWatched(t)
@@ -156,9 +158,9 @@ func TestRedisMasterKilled(t *testing.T) {
 
 	killed := time.Now()
 	victim.kill(t)
-	eventually(t, failoverTime, "the replica is promoted", func(ctx context.Context) error { return replaced(ctx, t, died) })
+	shoptest.Eventually(t, failoverTime, "the replica is promoted", func(ctx context.Context) error { return replaced(ctx, t, died) })
 	t.Logf("a replica serves the dead master's slots after %.1f s", time.Since(killed).Seconds())
-	eventually(t, time.Minute, "the dead node is back as a replica", func(ctx context.Context) error {
+	shoptest.Eventually(t, time.Minute, "the dead node is back as a replica", func(ctx context.Context) error {
 		if err := victim.restarted(ctx); err != nil {
 			return err
 		}
@@ -241,13 +243,13 @@ func TestAllRedisGone(t *testing.T) {
 		{"and back on new ports", stopAll},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			eventually(t, 2*time.Minute, "the shop is whole", func(ctx context.Context) error { return shopIsWhole(ctx, t) })
+			shoptest.Eventually(t, 2*time.Minute, "the shop is whole", func(ctx context.Context) error { return shopIsWhole(ctx, t) })
 			waitDeployed(t, "redis")
 			l := startLoad(t, besideOthers)
 			l.more(t, 100)
 			ended := time.Now()
 			c.end(t, runningAllocations(t, "redis"))
-			eventually(t, 2*time.Minute, "Redis is whole again", func(ctx context.Context) error { return redisIsWhole(ctx, t) })
+			shoptest.Eventually(t, 2*time.Minute, "Redis is whole again", func(ctx context.Context) error { return redisIsWhole(ctx, t) })
 			t.Logf("whole after %.1f s", time.Since(ended).Seconds())
 			l.more(t, 150)
 			l.requireNoFailure(t)
@@ -281,10 +283,10 @@ func stopAll(t *testing.T, running []*nomad.AllocationListStub) {
 // requireCached: what was read once comes from a cache.
 func requireCached(t *testing.T, book int64) {
 	t.Helper()
-	c := shop(t)
-	eventually(t, 20*time.Second, "reads are cached", func(context.Context) error {
-		a := c.want(t, http.StatusOK, call{method: "GET", path: fmt.Sprintf("/books/%d", book)}, nil)
-		if from := a.header.Get("X-Cache"); from != "near" && from != "shared" {
+	c := shoptest.Shop(t)
+	shoptest.Eventually(t, 20*time.Second, "reads are cached", func(context.Context) error {
+		a := c.Want(t, http.StatusOK, shoptest.Call{Method: "GET", Path: fmt.Sprintf("/books/%d", book)}, nil)
+		if from := a.Header.Get("X-Cache"); from != "near" && from != "shared" {
 			return fmt.Errorf("X-Cache is %q", from)
 		}
 		return nil

@@ -9,13 +9,15 @@ import (
 	"strconv"
 	"testing"
 	"time"
+
+	"bookstore/services/shoptest"
 )
 
 // A fourth shard is added and removed again while customers read and buy. Nobody notices; the
 // new master gets its part of the keys, and no other key moves.
 func TestOneMoreShard(t *testing.T) {
 	waitHealthy(t, 2, services...)
-	eventually(t, time.Minute, "Redis is whole", func(ctx context.Context) error { return redisIsWhole(ctx, t) })
+	shoptest.Eventually(t, time.Minute, "Redis is whole", func(ctx context.Context) error { return redisIsWhole(ctx, t) })
 	before := keyOwners(t, 10_000)
 	l := startLoad(t, besideOthers)
 	l.more(t, 100)
@@ -27,7 +29,7 @@ func TestOneMoreShard(t *testing.T) {
 		}
 	})
 	scaleRedis(t, 8)
-	eventually(t, time.Minute, "Redis has four shards", func(ctx context.Context) error { return redisHas(ctx, t, 8) })
+	shoptest.Eventually(t, time.Minute, "Redis has four shards", func(ctx context.Context) error { return redisHas(ctx, t, 8) })
 	after := keyOwners(t, 10_000)
 	l.more(t, 100)
 	requireSpread(t, after, 4)
@@ -44,7 +46,7 @@ func TestOneMoreShard(t *testing.T) {
 
 	back = true
 	scaleRedis(t, 6)
-	eventually(t, time.Minute, "Redis has three shards", func(ctx context.Context) error { return redisIsWhole(ctx, t) })
+	shoptest.Eventually(t, time.Minute, "Redis has three shards", func(ctx context.Context) error { return redisIsWhole(ctx, t) })
 	requireSpread(t, keyOwners(t, 10_000), 3)
 	l.more(t, 100)
 	l.requireNoFailure(t)

@@ -16,6 +16,8 @@ import (
 
 	nomad "github.com/hashicorp/nomad/api"
 	goredis "github.com/redis/go-redis/v9"
+
+	"bookstore/services/shoptest"
 )
 
 func redisPassword(ctx context.Context, t testing.TB) (string, error) {
@@ -132,7 +134,7 @@ func requireSpread(t *testing.T, owners []shard, masters int) {
 }
 
 func TestKeysSpreadOverMasters(t *testing.T) {
-	eventually(t, time.Minute, "Redis is whole", func(ctx context.Context) error { return redisIsWhole(ctx, t) })
+	shoptest.Eventually(t, time.Minute, "Redis is whole", func(ctx context.Context) error { return redisIsWhole(ctx, t) })
 	requireSpread(t, keyOwners(t, 10_000), 3)
 }
 

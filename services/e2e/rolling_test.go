@@ -12,6 +12,8 @@ import (
 	"time"
 
 	nomad "github.com/hashicorp/nomad/api"
+
+	"bookstore/services/shoptest"
 )
 
 // restart runs what the task `restart` runs, for one job.
@@ -68,7 +70,7 @@ func scale(ctx context.Context, t *testing.T, job string, count int) {
 func waitDeployed(t *testing.T, job string) {
 	t.Helper()
 	client := nomadClient(t)
-	eventually(t, 2*time.Minute, "deployment of "+job, func(ctx context.Context) error {
+	shoptest.Eventually(t, 2*time.Minute, "deployment of "+job, func(ctx context.Context) error {
 		d, _, err := client.Jobs().LatestDeployment(job, (&nomad.QueryOptions{}).WithContext(ctx))
 		if err != nil {
 			return err
@@ -84,7 +86,7 @@ func waitDeployed(t *testing.T, job string) {
 func waitRunning(t *testing.T, job string, n int) {
 	t.Helper()
 	client := nomadClient(t)
-	eventually(t, 2*time.Minute, fmt.Sprintf("%d running allocations of %s", n, job), func(ctx context.Context) error {
+	shoptest.Eventually(t, 2*time.Minute, fmt.Sprintf("%d running allocations of %s", n, job), func(ctx context.Context) error {
 		allocs, _, err := client.Jobs().Allocations(job, false, (&nomad.QueryOptions{}).WithContext(ctx))
 		if err != nil {
 			return err

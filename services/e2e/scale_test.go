@@ -14,6 +14,8 @@ import (
 	"time"
 
 	nomad "github.com/hashicorp/nomad/api"
+
+	"bookstore/services/shoptest"
 )
 
 // samples are one instance's metrics, each by its name and labels as they stand there.
@@ -147,7 +149,7 @@ func requireShares(t *testing.T, service string, n int, labels ...string) {
 	var last spread
 	var unfair error
 	began := time.Now()
-	eventually(t, 20*time.Second, fmt.Sprintf("each of %d instances of %s has its share", n, service), func(ctx context.Context) error {
+	shoptest.Eventually(t, 20*time.Second, fmt.Sprintf("each of %d instances of %s has its share", n, service), func(ctx context.Context) error {
 		if time.Since(last.at) < time.Second && last.seen != nil {
 			return unfair
 		}
@@ -182,7 +184,7 @@ func TestScalingSpreadsTrafficAndLosesNoRequest(t *testing.T) {
 	waitHealthy(t, 2, services...)
 	waitDeployed(t, "books")
 	tellOfEjections(t, "books")
-	reads := startReads(t, besideOthers, fmt.Sprintf("/books/%d/availability", shop(t).addBook(t, "Spread", 5).ID))
+	reads := startReads(t, besideOthers, fmt.Sprintf("/books/%d/availability", shoptest.Shop(t).AddBook(t, "Spread", 5).ID))
 	mix := startLoad(t, besideOthers)
 	mix.more(t, 100)
 	requireShares(t, "books", 2, route)

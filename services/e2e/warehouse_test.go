@@ -13,20 +13,22 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"bookstore/services/shoptest"
 )
 
 // While customers buy, versions are made: each is the whole shop at one cut, or it would not be
 // published, and nobody who buys is refused for it. What was bought before is in it.
 func TestTheWarehouseIsTheShopAtOneCut(t *testing.T) {
 	waitHealthy(t, 2, services...)
-	c := shop(t)
-	book := c.addBook(t, "In the warehouse", 10)
+	c := shoptest.Shop(t)
+	book := c.AddBook(t, "In the warehouse", 10)
 	l := startLoad(t, besideOthers)
 	l.more(t, 200)
 	var before int
 	for range 2 {
 		var ordered struct{ ID string }
-		c.want(t, http.StatusCreated, buy("warehouse", uuid.NewString(), orderItem{BookID: book.ID, Quantity: 1}), &ordered)
+		c.Want(t, http.StatusCreated, shoptest.Buy("warehouse", uuid.NewString(), shoptest.OrderItem{BookID: book.ID, Quantity: 1}), &ordered)
 		t.Log(warehouse(t, "run"))
 		var found []struct{ Lines, Copies, Orders int }
 		ask(t, &found, fmt.Sprintf(`select (select count(*) from orderdb.order_items where order_id = '%s') as lines,

@@ -1,6 +1,4 @@
-//go:build e2e
-
-package e2e
+package shoptest
 
 import (
 	"bytes"
@@ -21,24 +19,28 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 )
 
-// documentFile is the API's document, which the shop serves at /openapi.json.
-const documentFile = "../gateway/openapi/openapi.json"
+// documentFile is the API's document, below the top of the repository; the shop serves it at
+// /openapi.json.
+const documentFile = "services/gateway/openapi/openapi.json"
 
-// contract is the API's document, ready to judge answers by.
-type contract struct {
-	raw      []byte
+// DocumentFile is the path of the API's document.
+func DocumentFile() string { return Repository(documentFile) }
+
+// Contract is the API's document, compiled, so that answers can be held to it.
+type Contract struct {
+	Raw      []byte
 	root     any
 	compiler *jsonschema.Compiler
 	made     map[string]*documented // responses by the pointer to them
-	calls    []documentedCall
+	Calls    []documentedCall
 	// What is answered where there is no call: by status, like a call's answers.
 	nowhere, otherwise map[string]*documented
 }
 
 // documentedCall is one call and what it may be answered, by status.
 type documentedCall struct {
-	method   string
-	segments []string // of its path; a parameter begins with {
+	Method   string
+	Segments []string // of its path; a parameter begins with {
 	answers  map[string]*documented
 }
 
@@ -56,9 +58,9 @@ type documentedHeader struct {
 	schema           *jsonschema.Schema
 }
 
-// theContract is read and compiled once for all tests.
-var theContract = sync.OnceValues(func() (*contract, error) {
-	raw, err := os.ReadFile(documentFile)
+// APIContract reads and compiles the document, once for all tests.
+var APIContract = sync.OnceValues(func() (*Contract, error) {
+	raw, err := os.ReadFile(DocumentFile())
 	if err != nil {
 		return nil, err
 	}
@@ -66,7 +68,7 @@ var theContract = sync.OnceValues(func() (*contract, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &contract{raw: raw, root: root, compiler: jsonschema.NewCompiler(), made: map[string]*documented{}}
+	c := &Contract{Raw: raw, root: root, compiler: jsonschema.NewCompiler(), made: map[string]*documented{}}
 	c.compiler.AssertFormat()
 	if err := c.compiler.AddResource("openapi.json", root); err != nil {
 		return nil, err
@@ -74,7 +76,7 @@ var theContract = sync.OnceValues(func() (*contract, error) {
 	return c, c.read()
 })
 
-func (c *contract) read() error {
+func (c *Contract) read() error {
 	paths := c.object("#/paths")
 	for _, path := range slices.Sorted(maps.Keys(paths)) {
 		for _, method := range slices.Sorted(maps.Keys(paths[path].(map[string]any))) {
@@ -87,10 +89,10 @@ func (c *contract) read() error {
 				}
 				call.answers[status] = answer
 			}
-			c.calls = append(c.calls, call)
+			c.Calls = append(c.Calls, call)
 			if ok := call.answers["200"]; method == "get" && !ok.streams() { // what is read can be asked for with HEAD too
-				call.method = http.MethodHead
-				c.calls = append(c.calls, call)
+				call.Method = http.MethodHead
+				c.Calls = append(c.Calls, call)
 			}
 		}
 	}
@@ -102,7 +104,7 @@ func (c *contract) read() error {
 }
 
 // answers are a component and what any request may be answered besides.
-func (c *contract) answers(component string) (map[string]*documented, error) {
+func (c *Contract) answers(component string) (map[string]*documented, error) {
 	found := map[string]*documented{}
 	for status, name := range map[string]string{
 		"404": "NotFound", "405": "MethodNotAllowed", "413": "BodyTooLarge", "431": "HeadTooLarge",
@@ -121,7 +123,7 @@ func (c *contract) answers(component string) (map[string]*documented, error) {
 }
 
 // answer compiles the response at a pointer.
-func (c *contract) answer(pointer string) (*documented, error) {
+func (c *Contract) answer(pointer string) (*documented, error) {
 	if ref, ok := c.object(pointer)["$ref"].(string); ok {
 		pointer = ref
 	}
@@ -151,7 +153,7 @@ func (c *contract) answer(pointer string) (*documented, error) {
 	return d, nil
 }
 
-func (c *contract) header(pointer string) (h documentedHeader, err error) {
+func (c *Contract) header(pointer string) (h documentedHeader, err error) {
 	if ref, ok := c.object(pointer)["$ref"].(string); ok {
 		pointer = ref
 	}
@@ -161,8 +163,8 @@ func (c *contract) header(pointer string) (h documentedHeader, err error) {
 	return h, err
 }
 
-// schema compiles one of the document's named schemas.
-func (c *contract) schema(t testing.TB, name string) *jsonschema.Schema {
+// Schema compiles one of the document's named schemas.
+func (c *Contract) Schema(t testing.TB, name string) *jsonschema.Schema {
 	t.Helper()
 	schema, err := c.compiler.Compile("openapi.json#/components/schemas/" + name)
 	if err != nil {
@@ -172,7 +174,7 @@ func (c *contract) schema(t testing.TB, name string) *jsonschema.Schema {
 }
 
 // object is the one at a pointer; nil where there is none.
-func (c *contract) object(pointer string) map[string]any {
+func (c *Contract) object(pointer string) map[string]any {
 	node := c.root
 	for name := range strings.SplitSeq(strings.TrimPrefix(pointer, "#/"), "/") {
 		object, _ := node.(map[string]any)
@@ -185,24 +187,24 @@ func (c *contract) object(pointer string) map[string]any {
 func escaped(name string) string { return strings.NewReplacer("~", "~0", "/", "~1").Replace(name) }
 
 // check tells what about an answer is not as documented.
-func (c *contract) check(method, target string, a *answer) error {
+func (c *Contract) check(method, target string, a *Answer) error {
 	path, _, _ := strings.Cut(target, "?")
-	d, ok := c.find(method, path)[strconv.Itoa(a.status)]
+	d, ok := c.find(method, path)[strconv.Itoa(a.Status)]
 	if !ok {
 		return errors.New("this status is not documented")
 	}
-	return errors.Join(d.judgeHeaders(a.header), d.judgeBody(a, method == http.MethodHead))
+	return errors.Join(d.judgeHeaders(a.Header), d.judgeBody(a, method == http.MethodHead))
 }
 
 // find returns what a request may be answered, by status.
-func (c *contract) find(method, path string) map[string]*documented {
+func (c *Contract) find(method, path string) map[string]*documented {
 	segments := strings.Split(path, "/")
 	answers, literal := c.nowhere, -1
-	for _, call := range c.calls {
-		n, ok := matches(call.segments, segments)
+	for _, call := range c.Calls {
+		n, ok := matches(call.Segments, segments)
 		switch {
 		case !ok:
-		case call.method == method && n > literal:
+		case call.Method == method && n > literal:
 			answers, literal = call.answers, n
 		case literal < 0:
 			answers = c.otherwise
@@ -253,10 +255,10 @@ func (h documentedHeader) judge(text string) error {
 	return h.schema.Validate(text)
 }
 
-func (d *documented) judgeBody(a *answer, head bool) error {
-	given := a.header.Get("Content-Type")
+func (d *documented) judgeBody(a *Answer, head bool) error {
+	given := a.Header.Get("Content-Type")
 	if len(d.bodies) == 0 {
-		if len(a.body) > 0 {
+		if len(a.Body) > 0 {
 			return errors.New("there is a body, and none is documented")
 		}
 		return nil
@@ -272,7 +274,7 @@ func (d *documented) judgeBody(a *answer, head bool) error {
 	case schema == nil || head:
 		return nil
 	}
-	body, err := jsonschema.UnmarshalJSON(bytes.NewReader(a.body))
+	body, err := jsonschema.UnmarshalJSON(bytes.NewReader(a.Body))
 	if err != nil {
 		return err
 	}
@@ -282,31 +284,31 @@ func (d *documented) judgeBody(a *answer, head bool) error {
 // mostViolations is how many a client tells of: more of them say nothing more.
 const mostViolations = 10
 
-// judged is what each client does with each answer it gets: one that is not as
-// documented fails the test.
-func judged(t testing.TB) func(k call, a *answer) {
+// judged returns what each client does with each answer: one that is not as documented
+// fails the test.
+func judged(t testing.TB) func(k Call, a *Answer) {
 	t.Helper()
-	c, err := theContract()
+	c, err := APIContract()
 	if err != nil {
 		t.Fatal(err)
 	}
 	var violations atomic.Int64
-	return func(k call, a *answer) {
+	return func(k Call, a *Answer) {
 		if fromProxy(a) {
 			return
 		}
-		if err := c.check(k.method, k.path, a); err != nil && violations.Add(1) <= mostViolations {
-			t.Errorf("%s %s was not answered as documented: %v\n%d %v %.1000s", k.method, k.path, err, a.status, a.header, a.body)
+		if err := c.check(k.Method, k.Path, a); err != nil && violations.Add(1) <= mostViolations {
+			t.Errorf("%s %s was not answered as documented: %v\n%d %v %.1000s", k.Method, k.Path, err, a.Status, a.Header, a.Body)
 		}
 	}
 }
 
 // fromProxy tells whether the ingress itself answered, having found nobody to
 // ask: that is documented in words, but has none of our headers.
-func fromProxy(a *answer) bool {
-	switch a.status {
+func fromProxy(a *Answer) bool {
+	switch a.Status {
 	case http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
-		return a.header.Get("X-Request-Id") == "" && strings.HasPrefix(a.header.Get("Content-Type"), "text/plain")
+		return a.Header.Get("X-Request-Id") == "" && strings.HasPrefix(a.Header.Get("Content-Type"), "text/plain")
 	}
 	return false
 }

@@ -1,0 +1,234 @@
+package shoptest
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"strings"
+	"testing"
+	"time"
+)
+
+// BaseURL is where the ingress is. Only this machine is ever put under load.
+func BaseURL(t testing.TB) string {
+	t.Helper()
+	base := os.Getenv("BASE_URL")
+	if base == "" {
+		return "http://127.0.0.1:8080"
+	}
+	u, err := url.Parse(base)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if ip := net.ParseIP(u.Hostname()); u.Hostname() != "localhost" && (ip == nil || !ip.IsLoopback()) {
+		t.Fatalf("BASE_URL %q is not on this machine", base)
+	}
+	return strings.TrimRight(base, "/")
+}
+
+// Token reads a token of the API from an environment variable, which the tasks set.
+func Token(t testing.TB, variable string) string {
+	t.Helper()
+	value := os.Getenv(variable)
+	if value == "" {
+		t.Fatalf("%s is not set: the tasks of tests and drills set it from the Nomad Variable nomad/jobs/gateway", variable)
+	}
+	return value
+}
+
+// Client is one caller of the API.
+type Client struct {
+	Base, Token string
+	HTTP        *http.Client
+	Judge       func(Call, *Answer) // of every answer; nil: nobody does
+}
+
+// Shop returns a client that may do what tests do: read, order, and add and change books.
+func Shop(t testing.TB) *Client { t.Helper(); return NewClient(t, Token(t, "BOOKSTORE_TEST_TOKEN")) }
+
+// Operator returns a client that may see transactions and decide on them.
+func Operator(t testing.TB) *Client {
+	t.Helper()
+	return NewClient(t, Token(t, "BOOKSTORE_OPERATOR_TOKEN"))
+}
+
+// NewClient returns a client with a token, or none where that is empty. Every answer is held to
+// the API's document; one that is not documented fails the test.
+func NewClient(t testing.TB, token string) *Client {
+	t.Helper()
+	transport := &http.Transport{MaxIdleConnsPerHost: 256, DialContext: (&net.Dialer{Timeout: 5 * time.Second}).DialContext}
+	t.Cleanup(transport.CloseIdleConnections)
+	return &Client{
+		Base: BaseURL(t), Token: token, Judge: judged(t),
+		HTTP: &http.Client{Transport: transport, Timeout: 20 * time.Second},
+	}
+}
+
+// mostBody bounds the body of an answer, in bytes.
+const mostBody = 8 << 20
+
+// Call is one request. A body that is a string or bytes is sent as it is, anything else as
+// JSON; a header with an empty value is left out.
+type Call struct {
+	Method, Path string
+	Body         any
+	Header       map[string]string
+}
+
+// Answer is a response with its whole body.
+type Answer struct {
+	Status int
+	Header http.Header
+	Body   []byte
+}
+
+func (a *Answer) String() string { return fmt.Sprintf("%d %s", a.Status, a.Body) }
+
+// Problem is an RFC 9457 body.
+type Problem struct {
+	Type, Title, Detail, Code, RequestID string
+	Status                               int
+	Errors                               []struct{ Field, Code, Detail string }
+	Books                                []struct{ BookID, Available, UnitPriceCents int64 }
+}
+
+// Problem decodes the body of a refusal.
+func (a *Answer) Problem() (p Problem) {
+	_ = json.Unmarshal(a.Body, &p) // a body that is no problem has no code, which every caller checks
+	return p
+}
+
+// Try makes a call once. An error means that there was no answer: the outcome is unknown.
+func (c *Client) Try(ctx context.Context, k Call) (*Answer, error) {
+	var body io.Reader
+	switch b := k.Body.(type) {
+	case nil:
+	case string:
+		body = strings.NewReader(b)
+	case []byte:
+		body = bytes.NewReader(b)
+	default:
+		text, err := json.Marshal(b)
+		if err != nil {
+			return nil, err
+		}
+		body = bytes.NewReader(text)
+	}
+	req, err := http.NewRequestWithContext(ctx, k.Method, c.Base+k.Path, body)
+	if err != nil {
+		return nil, err
+	}
+	if body != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	if c.Token != "" {
+		req.Header.Set("Authorization", "Bearer "+c.Token)
+	}
+	for name, value := range k.Header {
+		req.Header.Set(name, value)
+		if value == "" {
+			req.Header.Del(name)
+		}
+	}
+	res, err := c.HTTP.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	defer res.Body.Close()
+	text, err := io.ReadAll(io.LimitReader(res.Body, mostBody))
+	a := &Answer{res.StatusCode, res.Header, text}
+	if err == nil && c.Judge != nil {
+		c.Judge(k, a)
+	}
+	return a, err
+}
+
+// Do makes a call that must be answered.
+func (c *Client) Do(t testing.TB, k Call) *Answer {
+	t.Helper()
+	a, err := c.Try(t.Context(), k)
+	if err != nil {
+		t.Fatalf("%s %s: %v", k.Method, k.Path, err)
+	}
+	return a
+}
+
+// Want makes a call that must be answered with this status, and decodes the answer.
+func (c *Client) Want(t testing.TB, status int, k Call, into any) *Answer {
+	t.Helper()
+	a := c.Do(t, k)
+	if a.Status != status {
+		t.Fatalf("%s %s: %v, want %d", k.Method, k.Path, a, status)
+	}
+	if into != nil {
+		if err := json.Unmarshal(a.Body, into); err != nil {
+			t.Fatalf("%s %s: %v in %s", k.Method, k.Path, err, a.Body)
+		}
+	}
+	return a
+}
+
+// Persist makes a call as a well-behaved client does: what the API says may be tried again
+// is tried again, with the same key, until ctx ends.
+func (c *Client) Persist(ctx context.Context, k Call) (*Answer, error) {
+	for wait := 20 * time.Millisecond; ; wait = min(2*wait, time.Second) {
+		a, err := c.Try(ctx, k)
+		if err == nil && !Again(a) {
+			return a, nil
+		}
+		timer := time.NewTimer(wait)
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return a, fmt.Errorf("gave up, the last answer: %v: %w", a, errors.Join(ctx.Err(), err))
+		case <-timer.C:
+		}
+	}
+}
+
+// Pauses between the tries of one call that Settle makes, each drawn around its mean.
+const (
+	firstPause = 100 * time.Millisecond
+	mostPause  = 4 * time.Second
+)
+
+// Settle makes a call until its outcome is known, always under the same key: no answer, a 5xx
+// and what may be made again say nothing about it. Inconclusive is told of each of those; nil:
+// nobody is. The pauses grow and are drawn at random, as clients do who want the shop back on
+// its feet. An error means that ctx ended first.
+func (c *Client) Settle(ctx context.Context, k Call, inconclusive func(*Answer, error)) (*Answer, error) {
+	for pause := firstPause; ; pause = min(2*pause, mostPause) {
+		a, err := c.Try(ctx, k)
+		if err == nil && a.Status < http.StatusInternalServerError && !Again(a) {
+			return a, nil
+		}
+		if inconclusive != nil {
+			inconclusive(a, err)
+		}
+		select {
+		case <-time.After(pause/2 + rand.N(pause)):
+		case <-ctx.Done():
+			return a, fmt.Errorf("%s %s %v was not settled, the last answer: %v: %w", k.Method, k.Path, k.Header, a, errors.Join(ctx.Err(), err))
+		}
+	}
+}
+
+// Again tells whether the API says of an answer that the call may be made again.
+func Again(a *Answer) bool {
+	switch a.Status {
+	case http.StatusTooManyRequests, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+		return true
+	case http.StatusConflict:
+		code := a.Problem().Code
+		return code == "contended" || code == "in_progress" || code == "price_changed"
+	}
+	return false
+}
