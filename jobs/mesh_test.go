@@ -1,13 +1,17 @@
 package jobs_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
 
 	consul "github.com/hashicorp/consul/api"
 	"github.com/hashicorp/hcl"
+	hcl2 "github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/hashicorp/nomad/api"
+	ctyjson "github.com/zclconf/go-cty/cty/json"
 )
 
 // edge is one direction in which services may call: source → destination.
@@ -60,6 +64,68 @@ func entries(t *testing.T) mesh {
 		all[entry.GetKind()+"/"+entry.GetName()] = entry
 	}
 	return all
+}
+
+// Terraform's decode_tfvars reads the very same files, to the same entries: attributes alone, no blocks, no expressions.
+func TestTerraformReadsTheSameEntries(t *testing.T) {
+	t.Parallel()
+	want := entries(t)
+	for _, file := range append(glob(t, "mesh/*.hcl"), glob(t, "vars/*.hcl")...) {
+		raw := attributes(t, file)
+		if strings.HasPrefix(file, "vars/") {
+			continue
+		}
+		entry, err := consul.DecodeConfigEntry(raw)
+		if err != nil {
+			t.Errorf("%s: %v", file, err)
+			continue
+		}
+		// As JSON: Consul is sent it, and it has one kind of number where the two readers have theirs.
+		here, there := inJSON(t, entry), inJSON(t, want[entry.GetKind()+"/"+entry.GetName()])
+		if here != there {
+			t.Errorf("%s is another entry to Terraform:\n%s\nto Consul:\n%s", file, here, there)
+		}
+	}
+}
+
+// attributes reads a file by the rules of decode_tfvars.
+func attributes(t *testing.T, file string) map[string]any {
+	t.Helper()
+	parsed, problems := hclsyntax.ParseConfig([]byte(read(t, file)), file, hcl2.InitialPos)
+	if problems.HasErrors() {
+		t.Fatal(problems)
+	}
+	found, problems := parsed.Body.JustAttributes()
+	if problems.HasErrors() {
+		t.Errorf("%s has more than attributes: %v", file, problems)
+	}
+	raw := map[string]any{}
+	for name, attribute := range found {
+		value, problems := attribute.Expr.Value(nil)
+		if problems.HasErrors() {
+			t.Errorf("%s: %v", file, problems)
+			continue
+		}
+		text, err := ctyjson.Marshal(value, value.Type())
+		if err != nil {
+			t.Fatal(err)
+		}
+		var plain any
+		if err := json.Unmarshal(text, &plain); err != nil {
+			t.Fatal(err)
+		}
+		raw[name] = plain
+	}
+	return raw
+}
+
+func inJSON(t *testing.T, value any) string {
+	t.Helper()
+	text, err := json.Marshal(value)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
 }
 
 // unwrap undoes what HCL makes of an object that is a value: a list of that one object.

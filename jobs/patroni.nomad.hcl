@@ -39,6 +39,28 @@ variable "distinct_hosts" {
   description = "Whether each member needs a host of its own."
 }
 
+variable "root" {
+  type        = string
+  default     = "."
+  description = "The top of the checkout, where the files are that this job loads."
+
+  validation {
+    condition     = var.root != ""
+    error_message = "The path of a checkout, from where the job is submitted."
+  }
+}
+
+variable "files" {
+  type        = string
+  default     = ""
+  description = "A digest of the loaded files, for tools that notice changes by variables alone. The job does not use it."
+
+  validation {
+    condition     = strlen(var.files) <= 128
+    error_message = "A digest has at most 128 characters."
+  }
+}
+
 job "patroni" {
   datacenters = [var.datacenter]
   type        = "service"
@@ -165,14 +187,14 @@ job "patroni" {
       template {
         destination = "${NOMAD_SECRETS_DIR}/patroni/patroni.yml"
         change_mode = "noop"
-        data        = file("patroni/patroni.yml")
+        data        = file("${var.root}/patroni/patroni.yml")
       }
 
       # Read with each run of pgbackrest.
       template {
         destination = "${NOMAD_TASK_DIR}/pgbackrest.conf"
         change_mode = "noop"
-        data        = file("patroni/backup/pgbackrest.conf")
+        data        = file("${var.root}/patroni/backup/pgbackrest.conf")
       }
 
       # Patroni reads new passwords on SIGHUP; the roles themselves are changed first (README).
@@ -183,7 +205,7 @@ job "patroni" {
         uid           = 10001
         gid           = 10001
         perms         = "0600"
-        data          = file("patroni/passwords.yml.tpl")
+        data          = file("${var.root}/patroni/passwords.yml.tpl")
       }
 
       template {

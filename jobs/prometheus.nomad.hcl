@@ -33,6 +33,28 @@ variable "ui_network" {
   }
 }
 
+variable "root" {
+  type        = string
+  default     = "."
+  description = "The top of the checkout, where the files are that this job loads."
+
+  validation {
+    condition     = var.root != ""
+    error_message = "The path of a checkout, from where the job is submitted."
+  }
+}
+
+variable "files" {
+  type        = string
+  default     = ""
+  description = "A digest of the loaded files, for tools that notice changes by variables alone. The job does not use it."
+
+  validation {
+    condition     = strlen(var.files) <= 128
+    error_message = "A digest has at most 128 characters."
+  }
+}
+
 job "prometheus" {
   datacenters = [var.datacenter]
   type        = "service"
@@ -97,7 +119,7 @@ job "prometheus" {
 
       template {
         destination   = "${NOMAD_TASK_DIR}/prometheus.yml"
-        data          = file("jobs/prometheus/prometheus.yml")
+        data          = file("${var.root}/jobs/prometheus/prometheus.yml")
         change_mode   = "signal"
         change_signal = "SIGHUP"
       }
@@ -105,7 +127,7 @@ job "prometheus" {
       # The rules speak of labels in braces of their own.
       template {
         destination     = "${NOMAD_TASK_DIR}/rules/transactions.yml"
-        data            = file("jobs/prometheus/rules/transactions.yml")
+        data            = file("${var.root}/jobs/prometheus/rules/transactions.yml")
         left_delimiter  = "[["
         right_delimiter = "]]"
         change_mode     = "signal"
@@ -114,7 +136,7 @@ job "prometheus" {
 
       template {
         destination     = "${NOMAD_TASK_DIR}/rules/gateway.yml"
-        data            = file("jobs/prometheus/rules/gateway.yml")
+        data            = file("${var.root}/jobs/prometheus/rules/gateway.yml")
         left_delimiter  = "[["
         right_delimiter = "]]"
         change_mode     = "signal"
@@ -123,7 +145,7 @@ job "prometheus" {
 
       template {
         destination     = "${NOMAD_TASK_DIR}/rules/database.yml"
-        data            = file("jobs/prometheus/rules/database.yml")
+        data            = file("${var.root}/jobs/prometheus/rules/database.yml")
         left_delimiter  = "[["
         right_delimiter = "]]"
         change_mode     = "signal"
@@ -132,7 +154,7 @@ job "prometheus" {
 
       template {
         destination     = "${NOMAD_TASK_DIR}/rules/cache.yml"
-        data            = file("jobs/prometheus/rules/cache.yml")
+        data            = file("${var.root}/jobs/prometheus/rules/cache.yml")
         left_delimiter  = "[["
         right_delimiter = "]]"
         change_mode     = "signal"
@@ -141,7 +163,7 @@ job "prometheus" {
 
       template {
         destination     = "${NOMAD_TASK_DIR}/rules/batch.yml"
-        data            = file("jobs/prometheus/rules/batch.yml")
+        data            = file("${var.root}/jobs/prometheus/rules/batch.yml")
         left_delimiter  = "[["
         right_delimiter = "]]"
         change_mode     = "signal"
@@ -150,7 +172,7 @@ job "prometheus" {
 
       template {
         destination     = "${NOMAD_TASK_DIR}/rules/cleaners.yml"
-        data            = file("jobs/prometheus/rules/cleaners.yml")
+        data            = file("${var.root}/jobs/prometheus/rules/cleaners.yml")
         left_delimiter  = "[["
         right_delimiter = "]]"
         change_mode     = "signal"
@@ -160,7 +182,7 @@ job "prometheus" {
       # The targets, from Consul: Prometheus re-reads a file that changed.
       template {
         destination = "${NOMAD_TASK_DIR}/targets/metrics.yml"
-        data        = replace(file("jobs/prometheus/targets.yml.tpl"), "KIND", "metrics")
+        data        = replace(file("${var.root}/jobs/prometheus/targets.yml.tpl"), "KIND", "metrics")
         change_mode = "noop"
 
         wait {
@@ -171,7 +193,7 @@ job "prometheus" {
 
       template {
         destination = "${NOMAD_TASK_DIR}/targets/envoy.yml"
-        data        = replace(file("jobs/prometheus/targets.yml.tpl"), "KIND", "envoy")
+        data        = replace(file("${var.root}/jobs/prometheus/targets.yml.tpl"), "KIND", "envoy")
         change_mode = "noop"
 
         wait {

@@ -56,7 +56,7 @@ func TestRulesAreLoadedAndTested(t *testing.T) {
 	t.Parallel()
 	job := read(t, "prometheus.nomad.hcl")
 	for _, file := range glob(t, "prometheus/rules/*.yml") {
-		if !strings.Contains(job, `file("jobs/`+file+`")`) {
+		if !strings.Contains(job, `file("${var.root}/jobs/`+file+`")`) {
 			t.Errorf("the job does not load %s", file)
 		}
 		tests := read(t, strings.Replace(file, "/rules/", "/tests/", 1))

@@ -61,6 +61,28 @@ variable "distinct_hosts" {
   description = "Whether each node needs a host of its own."
 }
 
+variable "root" {
+  type        = string
+  default     = "."
+  description = "The top of the checkout, where the files are that this job loads."
+
+  validation {
+    condition     = var.root != ""
+    error_message = "The path of a checkout, from where the job is submitted."
+  }
+}
+
+variable "files" {
+  type        = string
+  default     = ""
+  description = "A digest of the loaded files, for tools that notice changes by variables alone. The job does not use it."
+
+  validation {
+    condition     = strlen(var.files) <= 128
+    error_message = "A digest has at most 128 characters."
+  }
+}
+
 job "redis" {
   datacenters = [var.datacenter]
   type        = "service"
@@ -163,7 +185,7 @@ job "redis" {
       template {
         destination = "${NOMAD_TASK_DIR}/redis.conf"
         change_mode = "restart"
-        data        = file("jobs/redis/redis.conf")
+        data        = file("${var.root}/jobs/redis/redis.conf")
       }
 
       # A new password takes all nodes at once: half of them cannot speak to the other half.

@@ -56,6 +56,28 @@ variable "time" {
   }
 }
 
+variable "root" {
+  type        = string
+  default     = "."
+  description = "The top of the checkout, where the files are that this job loads."
+
+  validation {
+    condition     = var.root != ""
+    error_message = "The path of a checkout, from where the job is submitted."
+  }
+}
+
+variable "files" {
+  type        = string
+  default     = ""
+  description = "A digest of the loaded files, for tools that notice changes by variables alone. The job does not use it."
+
+  validation {
+    condition     = strlen(var.files) <= 128
+    error_message = "A digest has at most 128 characters."
+  }
+}
+
 job "restore" {
   datacenters = [var.datacenter]
   type        = "batch"
@@ -118,7 +140,7 @@ job "restore" {
       template {
         destination = "${NOMAD_TASK_DIR}/pgbackrest.conf"
         change_mode = "noop"
-        data        = file("patroni/backup/pgbackrest.conf")
+        data        = file("${var.root}/patroni/backup/pgbackrest.conf")
       }
 
       resources {

@@ -6,9 +6,9 @@
 # routes on the path as written too, so that no other spelling of an internal call reaches one.
 Kind = "mesh"
 
-HTTP {
-  Incoming {
-    RequestNormalization {
+HTTP = {
+  Incoming = {
+    RequestNormalization = {
       InsecureDisablePathNormalization = true
     }
   }

@@ -2,7 +2,7 @@
 Kind = "proxy-defaults"
 Name = "global"
 
-Config {
+Config = {
   protocol = "http"
 
   # Each sidecar's own metrics; the jobs map the port, Prometheus finds it through Consul.
@@ -20,17 +20,16 @@ EnvoyExtensions = [
     Name = "builtin/property-override"
     Arguments = {
       ProxyType = "connect-proxy"
-      Patches = [
-        {
-          ResourceFilter = {
-            ResourceType     = "cluster"
-            TrafficDirection = "outbound"
-          }
-          Op    = "add"
-          Path  = "/common_lb_config/update_merge_window/seconds"
-          Value = 0
-        },
-      ]
+      # Consul reads a list of one object here as the object, Terraform does not: written so, both read the same.
+      Patches = {
+        ResourceFilter = {
+          ResourceType     = "cluster"
+          TrafficDirection = "outbound"
+        }
+        Op    = "add"
+        Path  = "/common_lb_config/update_merge_window/seconds"
+        Value = 0
+      }
     }
   },
 ]
