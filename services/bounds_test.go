@@ -38,7 +38,7 @@ var (
 )
 
 // testsOnly are folders that only tests use.
-var testsOnly = []string{"services/lab/", "services/e2e/", "services/shoptest/", "services/drills/", "services/platform/pg/", "services/platform/dial/", "services/platform/redis/redistest/"}
+var testsOnly = []string{"services/lab/", "services/e2e/", "services/shoptest/", "services/drills/", "services/platform/pg/", "services/platform/dial/", "services/platform/redis/redistest/", "services/platform/service/servicetest/"}
 
 // production is every Go file that runs in production but those of the two
 // packages that make the bounds.

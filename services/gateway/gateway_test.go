@@ -21,13 +21,11 @@ import (
 	"bookstore/services/gateway/limit"
 	"bookstore/services/platform/redis/redistest"
 	"bookstore/services/platform/web"
+	"bookstore/services/platform/web/webtest"
 )
 
 func TestMain(m *testing.M) {
-	// Fasthttp's goroutines that outlive a server: see platform/lifecycle.
-	goleak.VerifyTestMain(m, redistest.LateDials(),
-		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.updateServerDate.func1"),
-		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.(*workerPool).Start.func2"))
+	goleak.VerifyTestMain(m, append(webtest.Leaks(), redistest.LateDials())...)
 }
 
 const tokenFile = "# name role token\nadmin operator s3cret-operator\n\nbench client s3cret-client\n"

@@ -14,9 +14,9 @@ import (
 
 	"bookstore/services/books/bookspg"
 	"bookstore/services/coordinator/coordinatorpg"
-	"bookstore/services/platform/pg/pgtest"
 	"bookstore/services/orders/orderspg"
 	"bookstore/services/payments/paymentspg"
+	"bookstore/services/platform/pg/pgtest"
 	"bookstore/warehouse/run"
 	"bookstore/warehouse/store"
 )

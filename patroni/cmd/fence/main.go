@@ -5,13 +5,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
+	"log/slog"
 	"net/http"
 	"net/url"
-	"os"
-	"os/signal"
 	"path/filepath"
-	"syscall"
 	"time"
 
 	consul "github.com/hashicorp/consul/api"
@@ -19,7 +16,7 @@ import (
 
 	"bookstore/patroni/fence"
 	"bookstore/services/platform/config"
-	"bookstore/services/platform/telemetry"
+	"bookstore/services/platform/program"
 )
 
 // settings come from the environment: those of the member under their own names, and those
@@ -53,32 +50,18 @@ func (s settings) Validate() error {
 	return errors.Join(problems...)
 }
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := run(ctx, os.Args[1:], os.Getenv, os.Stdout)
-	stop()
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "fence:", err)
-		os.Exit(1)
-	}
-}
+// Logging names the member in the log.
+func (s settings) Logging() (level, instance string) { return s.LogLevel, s.Member }
 
-// run watches until ctx ends. The log goes to stdout.
-func run(ctx context.Context, args []string, getenv func(string) string, stdout io.Writer) error {
-	if len(args) > 0 {
-		return fmt.Errorf("takes no arguments, got %q: the environment configures it", args)
-	}
-	s, err := config.Load[settings](getenv)
-	if err != nil {
-		return err
-	}
-	log := telemetry.NewLogger(stdout, s.LogLevel, "fence", s.Member)
+func main() { program.Task("fence", watch) }
+
+// watch watches the member until ctx ends.
+func watch(ctx context.Context, log *slog.Logger, s settings) error {
 	f, err := s.fence()
 	if err != nil {
 		return err
 	}
 	f.Log = log
-	log.InfoContext(ctx, "watching", "config", config.Masked(s))
 	f.Run(ctx)
 	return nil
 }

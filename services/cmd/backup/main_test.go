@@ -6,11 +6,9 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
-)
 
-func environment(values map[string]string) func(string) string {
-	return func(name string) string { return values[name] }
-}
+	"bookstore/services/platform/program"
+)
 
 func TestRunSaysWhatIsWrong(t *testing.T) {
 	t.Parallel()
@@ -30,7 +28,8 @@ func TestRunSaysWhatIsWrong(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			err := run(t.Context(), test.args, environment(test.values), io.Discard, io.Discard)
+			env := program.Env{Args: test.args, Getenv: func(name string) string { return test.values[name] }, Stdout: io.Discard}
+			err := program.RunTask(t.Context(), "backup", env, makeBackup)
 			for _, want := range test.want {
 				if err == nil || !strings.Contains(err.Error(), want) {
 					t.Errorf("error %v, want one that says %s", err, want)

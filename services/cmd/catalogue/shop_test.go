@@ -16,13 +16,12 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
-
 	"bookstore/services/books"
 	"bookstore/services/books/bookshttp"
 	"bookstore/services/books/bookspg"
 	"bookstore/services/platform/pg/pgtest"
 	"bookstore/services/platform/web"
+	"bookstore/services/platform/web/webtest"
 )
 
 // TestMain is also the command itself, for tests that send it signals.
@@ -31,8 +30,7 @@ func TestMain(m *testing.M) {
 		main()
 		os.Exit(0)
 	}
-	pgtest.Main(m, goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.updateServerDate.func1"),
-		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.(*workerPool).Start.func2")) // sleeps for ten seconds before it sees that it is to end
+	pgtest.Main(m, webtest.Leaks()...)
 }
 
 // realShop is the books service on a database of its own.

@@ -3,15 +3,10 @@
 package main
 
 import (
-	"context"
 	"errors"
-	"fmt"
-	"io"
-	"os"
-	"os/signal"
-	"syscall"
 	"time"
 
+	"github.com/gofiber/fiber/v2"
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5/pgxpool"
 
@@ -20,16 +15,15 @@ import (
 	"bookstore/services/coordinator/coordinatorhttp"
 	"bookstore/services/coordinator/coordinatorpg"
 	"bookstore/services/platform/call"
-	"bookstore/services/platform/clean"
 	"bookstore/services/platform/config"
 	"bookstore/services/platform/lifecycle"
 	"bookstore/services/platform/pg"
-	"bookstore/services/platform/telemetry"
+	"bookstore/services/platform/service"
 	"bookstore/services/platform/web"
 	"bookstore/services/txn/saga"
 )
 
-const name = "coordinator"
+func main() { service.Main("coordinator", build) }
 
 // requestDeadline is below the gateway's time for the same calls, so that the
 // coordinator's own answer arrives.
@@ -37,7 +31,7 @@ const requestDeadline = 8 * time.Second
 
 type settings struct {
 	config.Service
-	pg.Config
+	DB          pg.Config
 	BooksURL    string `env:"BOOKS_URL,required"`
 	OrdersURL   string `env:"ORDERS_URL,required"`
 	PaymentsURL string `env:"PAYMENTS_URL,required"`
@@ -45,58 +39,22 @@ type settings struct {
 
 // Validate reports every problem at once.
 func (s settings) Validate() error {
-	return errors.Join(s.Service.Validate(), s.Config.Validate(), coordinator.DefaultSettings(s.Instance).Validate())
+	return errors.Join(s.Service.Validate(), s.DB.Validate(), coordinator.DefaultSettings(s.Instance).Validate())
 }
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := run(ctx, os.Args[1:], os.Getenv, os.Stdout, os.Stderr)
-	stop()
+func build(d *service.Deps, s settings) (service.App, error) {
+	pool, err := d.Postgres("coordinatordb", s.DB, coordinatorpg.Migrations)
 	if err != nil {
-		fmt.Fprintln(os.Stderr, name+":", err)
-		os.Exit(1)
+		return service.App{}, err
 	}
-}
-
-// run serves until ctx ends. The log goes to stdout.
-func run(ctx context.Context, args []string, getenv func(string) string, stdout, _ io.Writer) error {
-	if len(args) > 0 {
-		return fmt.Errorf("takes no arguments, got %q: the environment configures it", args)
-	}
-	s, err := config.Load[settings](getenv)
+	books, orders := d.Client("books", s.BooksURL), d.Client("orders", s.OrdersURL)
+	payments := d.Client("payments", s.PaymentsURL)
+	sagas, err := newSagas(d, pool, books, orders, payments)
 	if err != nil {
-		return err
-	}
-	log := telemetry.NewLogger(stdout, s.LogLevel, name, s.Instance)
-	log.Info("configuration", "effective", config.Masked(s))
-	registry := telemetry.NewRegistry(name, s.Version)
-	pool, err := pg.Open(context.WithoutCancel(ctx), s.Config, name, registry)
-	if err != nil {
-		return err
-	}
-	defer pool.Close()
-
-	books := call.New(s.BooksURL, call.Options{Destination: "books", Registry: registry})
-	defer books.Close()
-	orders := call.New(s.OrdersURL, call.Options{Destination: "orders", Registry: registry})
-	defer orders.Close()
-	payments := call.New(s.PaymentsURL, call.Options{Destination: "payments", Registry: registry})
-	defer payments.Close()
-	sagas, err := saga.NewEngine(saga.Options{
-		Store:       coordinatorpg.NewSagas(pool),
-		Definitions: coordinator.Sagas(),
-		Participants: map[string]saga.Participant{
-			coordinator.BranchBooks:    coordinatorcall.NewSteps(books),
-			coordinator.BranchOrders:   coordinatorcall.NewSteps(orders),
-			coordinator.BranchPayments: coordinatorcall.NewSteps(payments),
-		},
-		NewID: newID, Metrics: saga.NewMetrics(registry), Log: log, Settings: saga.DefaultSettings(),
-	})
-	if err != nil {
-		return err
+		return service.App{}, err
 	}
 	protocol := coordinator.DefaultSettings(s.Instance)
-	service, err := coordinator.New(coordinator.Dependencies{
+	transactions, err := coordinator.New(coordinator.Dependencies{
 		Store: coordinatorpg.New(pool, protocol),
 		Participants: map[string]coordinator.Participant{
 			coordinator.BranchBooks:  coordinatorcall.NewParticipant(books),
@@ -107,46 +65,41 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 		Clock:   time.Now,
 		Sagas:   sagas,
 		NewID:   newID,
-		Metrics: coordinator.NewMetrics(registry),
-		Log:     log,
+		Metrics: coordinator.NewMetrics(d.Registry),
+		Log:     d.Log,
 	}, protocol)
 	if err != nil {
-		return err
+		return service.App{}, err
 	}
+	d.Part(
+		lifecycle.Part{Name: "transactions", Start: transactions.Start, Stop: transactions.Stop},
+		lifecycle.Part{Name: "sagas", Start: sagas.Start, Stop: sagas.Stop},
+	)
+	d.Clean(pool, coordinatorpg.Cleaners(protocol.Retention, sagas.Settings.KeepFor)...)
+	d.Every("look at the warehouse", coordinatorpg.WarehouseEvery, coordinatorpg.NewWarehouse(pool, d.Registry).Refresh)
 
-	warehouse := coordinatorpg.NewWarehouse(pool, registry)
-	gate := &lifecycle.Gate{}
-	app := web.New(web.Options{
-		Service: name, Version: s.Version, Instance: s.Instance, Log: log, Registry: registry,
-		Ready: gate.Ready, Health: health(pool), Deadline: requestDeadline,
-	})
-	if s.MembersFile != "" { // else there is nothing but a leader to read from
-		app.Use([]string{"/orders", "/checkouts"}, web.TellConsistency(pg.NewTip(pool).Token))
-	}
-	coordinatorhttp.Routes(app, service)
-	return lifecycle.Serve(ctx, lifecycle.Options{
-		App: app, Addr: s.ListenAddr, Log: log, Gate: gate,
-		Startup:    func(ctx context.Context) error { return pg.Startup(ctx, pool, coordinatorpg.Migrations) },
-		DrainDelay: s.DrainDelay, ShutdownTimeout: s.ShutdownTimeout,
-		Parts: []lifecycle.Part{
-			{Name: "transactions", Start: service.Start, Stop: service.Stop},
-			{Name: "sagas", Start: sagas.Start, Stop: sagas.Stop},
-			lifecycle.Every("delete what is old", clean.Every, log, clean.New(pool, log, registry,
-				coordinatorpg.Cleaners(protocol.Retention, sagas.Settings.KeepFor)...).Round),
-			lifecycle.Every("look at the warehouse", coordinatorpg.WarehouseEvery, log, warehouse.Refresh),
+	return service.App{Web: web.Options{Deadline: requestDeadline}, Routes: func(app *fiber.App) {
+		if s.DB.MembersFile != "" { // else there is nothing but a leader to read from
+			app.Use([]string{"/orders", "/checkouts"}, web.TellConsistency(pg.NewTip(pool).Token))
+		}
+		coordinatorhttp.Routes(app, transactions)
+	}}, nil
+}
+
+func newSagas(d *service.Deps, pool *pgxpool.Pool, books, orders, payments *call.Client) (*saga.Engine, error) {
+	return saga.NewEngine(saga.Options{
+		Store:       coordinatorpg.NewSagas(pool),
+		Definitions: coordinator.Sagas(),
+		Participants: map[string]saga.Participant{
+			coordinator.BranchBooks:    coordinatorcall.NewSteps(books),
+			coordinator.BranchOrders:   coordinatorcall.NewSteps(orders),
+			coordinator.BranchPayments: coordinatorcall.NewSteps(payments),
 		},
+		NewID: newID, Metrics: saga.NewMetrics(d.Registry), Log: d.Log, Settings: saga.DefaultSettings(),
 	})
 }
 
 func newID() (string, error) {
 	id, err := uuid.NewV7()
 	return id.String(), err
-}
-
-func health(pool *pgxpool.Pool) func(context.Context) map[string]error {
-	return func(ctx context.Context) map[string]error {
-		ctx, cancel := context.WithTimeout(ctx, time.Second)
-		defer cancel()
-		return map[string]error{"coordinatordb": pool.Ping(ctx)}
-	}
 }

@@ -3,27 +3,23 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/url"
-	"os"
-	"os/signal"
-	"syscall"
 	"time"
+
+	"github.com/gofiber/fiber/v2"
 
 	"bookstore/services/gateway"
 	"bookstore/services/gateway/limit"
 	"bookstore/services/gateway/openapi"
 	"bookstore/services/platform/config"
-	"bookstore/services/platform/lifecycle"
 	"bookstore/services/platform/redis"
-	"bookstore/services/platform/telemetry"
+	"bookstore/services/platform/service"
 	"bookstore/services/platform/web"
 )
 
-const name = "gateway"
+func main() { service.Main("gateway", build) }
 
 // requestDeadline is above the longest of the routes' own.
 const requestDeadline = 12 * time.Second
@@ -66,84 +62,38 @@ func (s settings) upstreams() (map[gateway.Upstream]*url.URL, error) {
 	return upstreams, errors.Join(problems...)
 }
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := run(ctx, os.Args[1:], os.Getenv, os.Stdout, os.Stderr)
-	stop()
-	if err != nil {
-		fmt.Fprintln(os.Stderr, name+":", err)
-		os.Exit(1)
-	}
-}
-
-// run serves until ctx ends. The log goes to stdout.
-func run(ctx context.Context, args []string, getenv func(string) string, stdout, _ io.Writer) error {
-	if len(args) > 0 {
-		return fmt.Errorf("takes no arguments, got %q: the environment configures it", args)
-	}
-	s, err := config.Load[settings](getenv)
-	if err != nil {
-		return err
-	}
-	log := telemetry.NewLogger(stdout, s.LogLevel, name, s.Instance)
-	log.Info("configuration", "effective", config.Masked(s))
-	registry := telemetry.NewRegistry(name, s.Version)
+func build(d *service.Deps, s settings) (service.App, error) {
 	tokens, err := gateway.NewTokens(s.TokensFile)
 	if err != nil {
-		return err
+		return service.App{}, err
 	}
 	upstreams, err := s.upstreams()
 	if err != nil {
-		return err
+		return service.App{}, err
 	}
-	store, err := openRedis(s.Redis)
+	shared, err := d.Redis(s.Redis)
 	if err != nil {
-		return err
-	}
-	if store != nil {
-		defer store.Close() //nolint:errcheck // the process is ending
+		return service.App{}, err
 	}
 	front, err := gateway.New(gateway.Options{
 		Upstreams: upstreams, Tokens: tokens, OperatorForCatalogue: s.OperatorForCatalogue,
-		Redis: store, Instance: s.Instance, CacheBytes: s.CacheBytes, Limits: s.Limits, Resilience: s.Resilience,
-		Registry: registry, Log: log,
+		Redis: shared, Instance: s.Instance, CacheBytes: s.CacheBytes, Limits: s.Limits, Resilience: s.Resilience,
+		Registry: d.Registry, Log: d.Log,
 	})
 	if err != nil {
-		return err
+		return service.App{}, err
 	}
-	defer front.Close()
-
-	gate := &lifecycle.Gate{}
-	app := web.New(web.Options{
-		Service: name, Version: s.Version, Instance: s.Instance, Log: log, Registry: registry,
-		Ready: gate.Ready, Health: health(front, store), Circuits: front.Circuits, Deadline: requestDeadline,
-		Door: true, ServedBy: s.Instance[:min(servedBy, len(s.Instance))], Express: front.Express,
-	})
-	front.Register(app)
-	openapi.Routes(app)
-	return lifecycle.Serve(ctx, lifecycle.Options{
-		App: app, Addr: s.ListenAddr, Log: log, Gate: gate, Parts: front.Parts(),
-		DrainDelay: s.DrainDelay, ShutdownTimeout: s.ShutdownTimeout,
-	})
-}
-
-// openRedis returns nil where no members are configured: the shop serves
-// without Redis.
-func openRedis(c redis.Config) (*redis.Client, error) {
-	if c.MembersFile == "" {
-		return nil, nil
-	}
-	return redis.Open(c)
-}
-
-func health(front *gateway.Gateway, store *redis.Client) func(context.Context) map[string]error {
-	return func(ctx context.Context) map[string]error {
-		found := front.Health(ctx)
-		if store != nil {
-			ctx, cancel := context.WithTimeout(ctx, time.Second)
-			defer cancel()
-			found["redis"] = store.Ping(ctx)
-		}
-		return found
-	}
+	d.OnClose(front.Close)
+	d.Part(front.Parts()...)
+	d.Checks(front.Health)
+	return service.App{
+		Web: web.Options{
+			Deadline: requestDeadline, Circuits: front.Circuits, Express: front.Express,
+			Door: true, ServedBy: s.Instance[:min(servedBy, len(s.Instance))],
+		},
+		Routes: func(app *fiber.App) {
+			front.Register(app)
+			openapi.Routes(app)
+		},
+	}, nil
 }

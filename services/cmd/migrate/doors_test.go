@@ -35,7 +35,7 @@ func hostRules(t *testing.T) (rules []string) {
 func TestOnlyWhoIsDeclaredComesIn(t *testing.T) {
 	t.Parallel()
 	server := pgtest.Start(t, pgtest.Options{})
-	if err := run(context.Background(), nil, environment(t, server, allLogins()), io.Discard, io.Discard); err != nil {
+	if err := run(context.Background(), environment(t, server, allLogins()), io.Discard); err != nil {
 		t.Fatal(err)
 	}
 	server.Admit(t, hostRules(t)...)
@@ -64,7 +64,7 @@ func TestGuestsDoTheirWorkAndNothingElse(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
 	server := pgtest.Start(t, pgtest.Options{})
-	if err := run(ctx, nil, environment(t, server, allLogins()), io.Discard, io.Discard); err != nil {
+	if err := run(ctx, environment(t, server, allLogins()), io.Discard); err != nil {
 		t.Fatal(err)
 	}
 	const refused, noStandby = "42501", "55000"

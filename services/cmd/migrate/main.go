@@ -6,13 +6,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"log/slog"
 	"os"
-	"os/signal"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -24,17 +21,20 @@ import (
 	"bookstore/services/payments/paymentspg"
 	"bookstore/services/platform/config"
 	"bookstore/services/platform/pg"
-	"bookstore/services/platform/telemetry"
+	"bookstore/services/platform/program"
 )
 
 // settings come from the environment. DB_DSN is a superuser's, of the database
 // postgres; LOGINS_FILE has one line `<login> <password>` for each login role.
 type settings struct {
-	pg.Config
+	config.Log
+	DB            pg.Config
 	LoginsFile    string        `env:"LOGINS_FILE,required"`
 	LeaderTimeout time.Duration `env:"LEADER_TIMEOUT" envDefault:"120s"`
-	LogLevel      string        `env:"LOG_LEVEL" envDefault:"info"`
 }
+
+// Validate reports every problem at once.
+func (s settings) Validate() error { return errors.Join(s.Log.Validate(), s.DB.Validate()) }
 
 // schemas are the migrations of each database.
 func schemas() map[string]fs.FS {
@@ -46,26 +46,10 @@ func schemas() map[string]fs.FS {
 	}
 }
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := run(ctx, os.Args[1:], os.Getenv, os.Stdout, os.Stderr)
-	stop()
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "migrate:", err)
-		os.Exit(1)
-	}
-}
+func main() { program.Task("migrate", migrateAll) }
 
-// run does everything once. The log goes to stdout.
-func run(ctx context.Context, args []string, getenv func(string) string, stdout, _ io.Writer) error {
-	if len(args) > 0 {
-		return fmt.Errorf("takes no arguments, got %q: the environment configures it", args)
-	}
-	s, err := config.Load[settings](getenv)
-	if err != nil {
-		return err
-	}
-	log := telemetry.NewLogger(stdout, s.LogLevel, "migrate", "")
+// migrateAll does everything once.
+func migrateAll(ctx context.Context, log *slog.Logger, s settings) error {
 	passwords, err := readLogins(s.LoginsFile)
 	if err != nil {
 		return err
@@ -101,7 +85,7 @@ func declare(ctx context.Context, s settings, passwords map[string]string) ([]st
 
 // connect opens a superuser's connection to the named database on the leader.
 func (s settings) connect(ctx context.Context, database string) (*pgx.Conn, error) {
-	cfg, err := s.ConnConfig()
+	cfg, err := s.DB.ConnConfig()
 	if err != nil {
 		return nil, err
 	}
@@ -117,7 +101,7 @@ func migrate(ctx context.Context, s settings, database patroni.Database) (applie
 	if !ok {
 		return 0, fmt.Errorf("database %s has no migrations", database.Name)
 	}
-	cfg, err := s.ConnConfig()
+	cfg, err := s.DB.ConnConfig()
 	if err != nil {
 		return 0, err
 	}

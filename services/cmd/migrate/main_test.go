@@ -14,6 +14,7 @@ import (
 	"bookstore/patroni"
 	"bookstore/services/platform/pg"
 	"bookstore/services/platform/pg/pgtest"
+	"bookstore/services/platform/program"
 )
 
 func TestMain(m *testing.M) { pgtest.Main(m) }
@@ -31,6 +32,10 @@ func environment(t *testing.T, server *pgtest.Instance, logins string, more ...s
 		values[name] = value
 	}
 	return func(name string) string { return values[name] }
+}
+
+func run(ctx context.Context, getenv func(string) string, log io.Writer) error {
+	return program.RunTask(ctx, "migrate", program.Env{Getenv: getenv, Stdout: log}, migrateAll)
 }
 
 func allLogins() string {
@@ -64,10 +69,10 @@ func TestEverythingIsDeclaredOnceAndIsolated(t *testing.T) {
 	server := pgtest.Server(t)
 	env := environment(t, server, allLogins())
 	var first, second strings.Builder
-	if err := run(ctx, nil, env, &first, io.Discard); err != nil {
+	if err := run(ctx, env, &first); err != nil {
 		t.Fatal(err)
 	}
-	if err := run(ctx, nil, env, &second, io.Discard); err != nil {
+	if err := run(ctx, env, &second); err != nil {
 		t.Fatal(err)
 	}
 	if strings.Contains(second.String(), `"declared"`) || strings.Contains(second.String(), `"applied":1`) {
@@ -138,7 +143,7 @@ func worksAsOwner(t *testing.T, server *pgtest.Instance, login string, d patroni
 func TestOneLoginFinishesWhatTheOtherPrepared(t *testing.T) {
 	ctx := context.Background()
 	server := pgtest.Server(t)
-	if err := run(ctx, nil, environment(t, server, allLogins()), io.Discard, io.Discard); err != nil {
+	if err := run(ctx, environment(t, server, allLogins()), io.Discard); err != nil {
 		t.Fatal(err)
 	}
 	d := patroni.Databases()[1]
@@ -162,12 +167,12 @@ func TestOneLoginFinishesWhatTheOtherPrepared(t *testing.T) {
 func TestAPasswordThatChangedIsSet(t *testing.T) {
 	ctx := context.Background()
 	server := pgtest.Server(t)
-	if err := run(ctx, nil, environment(t, server, allLogins()), io.Discard, io.Discard); err != nil {
+	if err := run(ctx, environment(t, server, allLogins()), io.Discard); err != nil {
 		t.Fatal(err)
 	}
 	rotated := strings.Replace(allLogins(), "secret-of-orderdb_a", "another", 1)
 	var log strings.Builder
-	if err := run(ctx, nil, environment(t, server, rotated), &log, io.Discard); err != nil {
+	if err := run(ctx, environment(t, server, rotated), &log); err != nil {
 		t.Fatal(err)
 	}
 	if strings.Count(log.String(), `"declared"`) != 1 || !strings.Contains(log.String(), "set the password of orderdb_a") {
@@ -179,7 +184,7 @@ func TestAPasswordThatChangedIsSet(t *testing.T) {
 func TestPasswordsOpenTheDoorUnderSCRAM(t *testing.T) {
 	ctx := context.Background()
 	server := pgtest.Server(t)
-	if err := run(ctx, nil, environment(t, server, allLogins()), io.Discard, io.Discard); err != nil {
+	if err := run(ctx, environment(t, server, allLogins()), io.Discard); err != nil {
 		t.Fatal(err)
 	}
 	server.RequirePasswords(t, "paymentdb_a")
@@ -199,7 +204,7 @@ func TestPasswordsOpenTheDoorUnderSCRAM(t *testing.T) {
 func TestAnUnfitServerIsRefusedClearly(t *testing.T) {
 	t.Parallel()
 	server := pgtest.Start(t, pgtest.Options{Settings: []string{"max_prepared_transactions=0", "synchronous_commit=off"}})
-	err := run(context.Background(), nil, environment(t, server, allLogins()), io.Discard, io.Discard)
+	err := run(context.Background(), environment(t, server, allLogins()), io.Discard)
 	if err == nil || !strings.Contains(err.Error(), "max_prepared_transactions is 0") || !strings.Contains(err.Error(), "synchronous_commit is off") {
 		t.Errorf("got %v", err)
 	}
@@ -208,7 +213,7 @@ func TestAnUnfitServerIsRefusedClearly(t *testing.T) {
 func TestNoLeaderInTimeIsOneClearError(t *testing.T) {
 	t.Parallel()
 	env := environment(t, pgtest.Server(t), allLogins(), "DB_DSN=postgres://u@127.0.0.1:1/postgres?sslmode=disable", "LEADER_TIMEOUT=600ms")
-	err := run(context.Background(), nil, env, io.Discard, io.Discard)
+	err := run(context.Background(), env, io.Discard)
 	if err == nil || !strings.Contains(err.Error(), "no database member took writes within 600ms") {
 		t.Errorf("got %v", err)
 	}
@@ -217,7 +222,7 @@ func TestNoLeaderInTimeIsOneClearError(t *testing.T) {
 func TestBadLoginsFileIsRefusedWithoutShowingIt(t *testing.T) {
 	t.Parallel()
 	for name, text := range map[string]string{"missing": "bookdb_a x\n", "malformed": "bookdb_a\n", "spaces": "bookdb_a hunter2 hunter3\n"} {
-		err := run(context.Background(), nil, environment(t, pgtest.Server(t), text), io.Discard, io.Discard)
+		err := run(context.Background(), environment(t, pgtest.Server(t), text), io.Discard)
 		if err == nil || strings.Contains(err.Error(), "hunter") {
 			t.Errorf("%s: %v", name, err)
 		}

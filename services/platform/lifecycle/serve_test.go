@@ -17,16 +17,10 @@ import (
 
 	"bookstore/services/platform/lifecycle"
 	"bookstore/services/platform/web"
+	"bookstore/services/platform/web/webtest"
 )
 
-// Fasthttp has two kinds of goroutine that outlive a server: one for the whole
-// process that renews the Date header, and each worker pool's cleaner, which
-// notices the end only after its next pause.
-func TestMain(m *testing.M) {
-	goleak.VerifyTestMain(m,
-		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.updateServerDate.func1"),
-		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.(*workerPool).Start.func2"))
-}
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m, webtest.Leaks()...) }
 
 // discard is a log that nobody reads.
 var discard = slog.New(slog.DiscardHandler)

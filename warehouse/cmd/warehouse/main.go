@@ -8,17 +8,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"os"
-	"os/signal"
+	"log/slog"
 	"slices"
-	"syscall"
 	"time"
 
 	"bookstore/patroni"
 	"bookstore/services/platform/config"
 	"bookstore/services/platform/pg"
-	"bookstore/services/platform/telemetry"
+	"bookstore/services/platform/program"
 	"bookstore/warehouse/cut"
 	"bookstore/warehouse/equations"
 	duckdb "bookstore/warehouse/export"
@@ -30,18 +27,18 @@ import (
 // settings come from the environment; DB_* are those of a login that reads all
 // databases, of which DB_DSN need not name one.
 type settings struct {
-	pg.Config
+	config.Log
+	DB        pg.Config
 	Dir       string        `env:"WAREHOUSE_DIR,required"`
 	FullEvery time.Duration `env:"FULL_EVERY" envDefault:"24h"`
 	Keep      time.Duration `env:"KEEP" envDefault:"168h"`
 	Timeout   time.Duration `env:"TIMEOUT" envDefault:"1h"`
 	Threads   int           `env:"THREADS" envDefault:"2"`
-	LogLevel  string        `env:"LOG_LEVEL" envDefault:"info"`
 }
 
 // Validate reports every problem at once.
 func (s settings) Validate() error {
-	errs := []error{s.Config.Validate()}
+	errs := []error{s.Log.Validate(), s.DB.Validate()}
 	for name, d := range map[string]time.Duration{"FULL_EVERY": s.FullEvery, "KEEP": s.Keep, "TIMEOUT": s.Timeout} {
 		if d <= 0 {
 			errs = append(errs, fmt.Errorf("%s is %s, it has to be positive", name, d))
@@ -57,45 +54,35 @@ func (s settings) Validate() error {
 	return errors.Join(errs...)
 }
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := begin(ctx, os.Args[1:], os.Getenv, os.Stdin, os.Stdout, os.Stderr)
-	stop()
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "warehouse:", err)
-		os.Exit(1)
-	}
-}
+func main() { program.Main("warehouse", begin) }
 
 const usage = `usage: warehouse run [--full]
 ` + report.Usage
 
-func begin(ctx context.Context, args []string, getenv func(string) string, stdin io.Reader, stdout, stderr io.Writer) error {
-	full := slices.Equal(args, []string{"run", "--full"})
+func begin(ctx context.Context, env program.Env) error {
+	args, full := env.Args, slices.Equal(env.Args, []string{"run", "--full"})
 	switch {
 	case full || slices.Equal(args, []string{"run"}):
-		return export(ctx, getenv, stdout, full)
+		env.Args = nil
+		return program.RunTask(ctx, "warehouse", env, func(ctx context.Context, log *slog.Logger, s settings) error {
+			return export(ctx, log, s, full)
+		})
 	case len(args) > 0 && slices.Contains([]string{"report", "sql", "dictionary"}, args[0]):
-		return report.Main(ctx, args, getenv("WAREHOUSE_DIR"), stdin, stdout, stderr)
+		return report.Main(ctx, args, env.Getenv("WAREHOUSE_DIR"), env.Stdin, env.Stdout, env.Stderr)
 	}
 	return errors.New(usage)
 }
 
 func (s settings) source() cut.Source {
-	source := cut.Source{Config: s.Config, Coordinator: "coordinatordb"}
+	source := cut.Source{Config: s.DB, Coordinator: "coordinatordb"}
 	for _, d := range patroni.Databases() {
 		source.Databases = append(source.Databases, d.Name)
 	}
 	return source
 }
 
-// export makes and publishes a version. The log goes to stdout.
-func export(ctx context.Context, getenv func(string) string, stdout io.Writer, full bool) (err error) {
-	s, err := config.Load[settings](getenv)
-	if err != nil {
-		return err
-	}
-	log := telemetry.NewLogger(stdout, s.LogLevel, "warehouse", "")
+// export makes and publishes a version.
+func export(ctx context.Context, log *slog.Logger, s settings, full bool) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, s.Timeout)
 	defer cancel()
 	to, err := store.Open(s.Dir)

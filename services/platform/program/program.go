@@ -1,0 +1,73 @@
+// Package program runs a program from its command line to its exit code. It does what is the same in all of them: the
+// context that signals end, the settings, the log, and how an error is reported. Servers use package service, which
+// builds on it.
+package program
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"bookstore/services/platform/config"
+	"bookstore/services/platform/telemetry"
+)
+
+// Env is what a program is given by its process. Tests make their own.
+type Env struct {
+	Args           []string // without the program's name
+	Getenv         func(name string) string
+	Stdin          io.Reader
+	Stdout, Stderr io.Writer // servers and tasks write their log to Stdout
+}
+
+// Main calls run with the process's arguments, environment and streams, and a context that SIGINT and SIGTERM end.
+// An error is printed with the program's name, and the exit code is 1.
+func Main(name string, run func(ctx context.Context, env Env) error) {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := run(ctx, Env{Args: os.Args[1:], Getenv: os.Getenv, Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr})
+	stop()
+	if err != nil {
+		_, _ = fmt.Fprintln(os.Stderr, name+":", err)
+		os.Exit(1)
+	}
+}
+
+// Settings are a struct that embeds config.Log or config.Service.
+type Settings interface {
+	Logging() (level, instance string)
+}
+
+// Task runs a program that does one thing and ends.
+func Task[S Settings](name string, do func(ctx context.Context, log *slog.Logger, settings S) error) {
+	Main(name, func(ctx context.Context, env Env) error { return RunTask(ctx, name, env, do) })
+}
+
+// RunTask is Task within env.
+func RunTask[S Settings](ctx context.Context, name string, env Env, do func(context.Context, *slog.Logger, S) error) error {
+	settings, log, err := Prepare[S](name, env)
+	if err != nil {
+		return err
+	}
+	return do(ctx, log, settings)
+}
+
+// Prepare reads the settings from the environment and logs them once, with secrets masked. It fails when there are
+// arguments, and names every setting that is invalid.
+func Prepare[S Settings](name string, env Env) (S, *slog.Logger, error) {
+	if len(env.Args) > 0 {
+		var none S
+		return none, nil, fmt.Errorf("takes no arguments, got %q: the environment configures it", env.Args)
+	}
+	settings, err := config.Load[S](env.Getenv)
+	if err != nil {
+		return settings, nil, err
+	}
+	level, instance := settings.Logging()
+	log := telemetry.NewLogger(env.Stdout, level, name, instance)
+	log.Info("configuration", "config", config.Masked(settings))
+	return settings, log, nil
+}
