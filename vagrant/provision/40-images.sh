@@ -61,6 +61,7 @@ service_images() {
 	progress "compile the services" env CGO_ENABLED=0 go -C "$ROOT" build -trimpath -buildvcs=false -ldflags '-s -w' -o "$bin/" ./services/cmd/...
 	for command in "$ROOT"/services/cmd/*/; do
 		name=$(basename "$command")
+		[ "$name" != shop ] || continue # the operator's command runs beside the cluster, not on it
 		mkdir -p "$work/$name"
 		cp "$bin/$name" "$work/$name/service"
 		cp "$ROOT/services/Dockerfile" "$work/$name/"

@@ -1,0 +1,73 @@
+// Package cluster is the shop's Nomad and Consul as an operator reaches them: from outside, through their APIs.
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+
+	consul "github.com/hashicorp/consul/api"
+	nomad "github.com/hashicorp/nomad/api"
+)
+
+// ErrDown says that Nomad or Consul does not answer, and what to do.
+var ErrDown = errors.New("the shop is down: 'go tool task up' brings it up")
+
+// Cluster is both of them.
+type Cluster struct {
+	Nomad  *nomad.Client
+	Consul *consul.Client
+}
+
+// Open reads NOMAD_ADDR and CONSUL_HTTP_ADDR, and asks nobody yet.
+func Open() (*Cluster, error) {
+	n, err := nomad.NewClient(nomad.DefaultConfig())
+	if err != nil {
+		return nil, fmt.Errorf("NOMAD_ADDR: %w", err)
+	}
+	c, err := consul.NewClient(consul.DefaultConfig())
+	if err != nil {
+		return nil, fmt.Errorf("CONSUL_HTTP_ADDR: %w", err)
+	}
+	return &Cluster{Nomad: n, Consul: c}, nil
+}
+
+// Ready returns ErrDown unless Consul has a leader and Nomad a node that takes work.
+func (c *Cluster) Ready(ctx context.Context) error {
+	leader, err := c.Consul.Status().LeaderWithQueryOptions(Seen(ctx))
+	if err != nil || leader == "" {
+		return ErrDown
+	}
+	nodes, err := c.Nodes(ctx)
+	if err != nil || len(nodes) == 0 {
+		return ErrDown
+	}
+	return nil
+}
+
+// Query is how Nomad is asked; it ends with ctx.
+func Query(ctx context.Context) *nomad.QueryOptions {
+	return (&nomad.QueryOptions{}).WithContext(ctx)
+}
+
+// Write is how Nomad is told; it ends with ctx.
+func Write(ctx context.Context) *nomad.WriteOptions {
+	return (&nomad.WriteOptions{}).WithContext(ctx)
+}
+
+// Seen is how Consul is asked; it ends with ctx.
+func Seen(ctx context.Context) *consul.QueryOptions {
+	return (&consul.QueryOptions{}).WithContext(ctx)
+}
+
+// Told is how Consul is told; it ends with ctx.
+func Told(ctx context.Context) *consul.WriteOptions {
+	return (&consul.WriteOptions{}).WithContext(ctx)
+}
+
+// missing tells whether Nomad answered that there is no such thing.
+func missing(err error) bool {
+	answer, ok := errors.AsType[nomad.UnexpectedResponseError](err)
+	return ok && answer.StatusCode() == http.StatusNotFound
+}

@@ -1,0 +1,119 @@
+package cluster
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	nomad "github.com/hashicorp/nomad/api"
+)
+
+// ErrNoJob says that Nomad has no job of that name.
+var ErrNoJob = errors.New("there is no such job")
+
+// Nodes are the IDs of the nodes that take work, in the order of their IDs.
+func (c *Cluster) Nodes(ctx context.Context) ([]string, error) {
+	all, _, err := c.Nomad.Nodes().List(Query(ctx))
+	if err != nil {
+		return nil, fmt.Errorf("list the nodes: %w", err)
+	}
+	var ready []string
+	for _, node := range all {
+		if node.Status == "ready" {
+			ready = append(ready, node.ID)
+		}
+	}
+	slices.Sort(ready)
+	return ready, nil
+}
+
+// Job is a job as Nomad has it, or ErrNoJob.
+func (c *Cluster) Job(ctx context.Context, name string) (*nomad.Job, error) {
+	job, _, err := c.Nomad.Jobs().Info(name, Query(ctx))
+	switch {
+	case missing(err):
+		return nil, fmt.Errorf("job %s: %w", name, ErrNoJob)
+	case err != nil:
+		return nil, fmt.Errorf("read the job %s: %w", name, err)
+	}
+	return job, nil
+}
+
+// Jobs are the jobs of the shop, without the runs of those that run by the clock.
+func (c *Cluster) Jobs(ctx context.Context) ([]*nomad.JobListStub, error) {
+	all, _, err := c.Nomad.Jobs().List(Query(ctx))
+	if err != nil {
+		return nil, fmt.Errorf("list the jobs: %w", err)
+	}
+	return slices.DeleteFunc(all, func(j *nomad.JobListStub) bool { return j.ParentID != "" }), nil
+}
+
+// Runs are the runs of a job that runs by the clock, the newest last.
+func (c *Cluster) Runs(ctx context.Context, job string) ([]*nomad.JobListStub, error) {
+	options := Query(ctx)
+	options.Prefix = job + "/"
+	runs, _, err := c.Nomad.Jobs().List(options)
+	if err != nil {
+		return nil, fmt.Errorf("list the runs of %s: %w", job, err)
+	}
+	slices.SortFunc(runs, func(a, b *nomad.JobListStub) int { return cmp.Compare(a.SubmitTime, b.SubmitTime) })
+	return runs, nil
+}
+
+// Allocations are a job's, the newest last.
+func (c *Cluster) Allocations(ctx context.Context, job string) ([]*nomad.AllocationListStub, error) {
+	all, _, err := c.Nomad.Jobs().Allocations(job, false, Query(ctx))
+	if err != nil {
+		return nil, fmt.Errorf("list the allocations of %s: %w", job, err)
+	}
+	slices.SortFunc(all, func(a, b *nomad.AllocationListStub) int { return cmp.Compare(a.CreateIndex, b.CreateIndex) })
+	return all, nil
+}
+
+// Running are those of a job's allocations that run and are to, the oldest first.
+func (c *Cluster) Running(ctx context.Context, job string) ([]*nomad.AllocationListStub, error) {
+	all, err := c.Allocations(ctx, job)
+	return slices.DeleteFunc(all, func(a *nomad.AllocationListStub) bool {
+		return a.ClientStatus != nomad.AllocClientStatusRunning || a.DesiredStatus != nomad.AllocDesiredStatusRun
+	}), err
+}
+
+// Exec runs a command in a task and returns what it says on its standard output.
+func (c *Cluster) Exec(ctx context.Context, allocation, task string, command ...string) (string, error) {
+	var stdout, stderr strings.Builder
+	stub := &nomad.Allocation{ID: allocation}
+	code, err := c.Nomad.Allocations().Exec(ctx, stub, task, false, command, strings.NewReader(""), &stdout, &stderr, nil, Query(ctx))
+	if err == nil && code != 0 {
+		err = fmt.Errorf("status %d: %s", code, strings.TrimSpace(stderr.String()))
+	}
+	if err != nil {
+		return "", fmt.Errorf("run %s in %s: %w", command[0], task, err)
+	}
+	return stdout.String(), nil
+}
+
+// Output copies the last lines of what a task has said on "stdout" or "stderr".
+func (c *Cluster) Output(ctx context.Context, into io.Writer, allocation, task, stream string, lines int) error {
+	const lineLength = 200 // on average, and generously: what is too much is cut off
+	options := Query(ctx)
+	frames, errs := c.Nomad.AllocFS().Logs(&nomad.Allocation{ID: allocation}, false, task, stream, nomad.OriginEnd, int64(lines*lineLength), ctx.Done(), options)
+	var text strings.Builder
+	for {
+		select {
+		case err := <-errs:
+			return err
+		case frame, more := <-frames:
+			if more {
+				text.Write(frame.Data)
+				continue
+			}
+			all := strings.SplitAfter(text.String(), "\n")
+			_, err := io.WriteString(into, strings.Join(all[max(0, len(all)-1-lines):], ""))
+			return err
+		}
+	}
+}

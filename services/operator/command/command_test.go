@@ -1,0 +1,100 @@
+package command_test
+
+import (
+	"encoding/json"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+
+	nomad "github.com/hashicorp/nomad/api"
+
+	"bookstore/services/operator/cluster"
+	"bookstore/services/operator/command"
+	"bookstore/services/operator/operatortest"
+)
+
+// run runs the command and returns what it printed.
+func run(t *testing.T, args ...string) (string, error) {
+	t.Helper()
+	var out strings.Builder
+	cmd := command.New()
+	cmd.SetArgs(args)
+	cmd.SetOut(&out)
+	err := cmd.ExecuteContext(t.Context())
+	return out.String(), err
+}
+
+// use has the command talk to a test's own agents.
+func use(t *testing.T, c *cluster.Cluster, consul string) {
+	t.Helper()
+	t.Setenv("NOMAD_ADDR", c.Nomad.Address())
+	t.Setenv("CONSUL_HTTP_ADDR", consul)
+}
+
+func TestLooking(t *testing.T) {
+	c := operatortest.Start(t)
+	use(t, c, "127.0.0.1:1")
+
+	for name, args := range map[string][]string{
+		"status": {"status"}, "logs": {"logs", "books"},
+	} {
+		if out, err := run(t, args...); err == nil || out != "" || !strings.Contains(err.Error(), "'go tool task up'") {
+			t.Errorf("%s of a shop that is down: %q, %v", name, out, err)
+		}
+	}
+	if out, err := run(t, "token"); err == nil || out != "" || !strings.Contains(err.Error(), "'go tool task up'") {
+		t.Errorf("token without tokens: %q, %v", out, err)
+	}
+	tokens := nomad.VariableItems{"operator_token": "of operators", "test_token": "of tests"}
+	if _, err := c.Change(t.Context(), "gateway", func(items nomad.VariableItems) { maps.Copy(items, tokens) }); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []struct {
+		args []string
+		out  string
+		fail bool
+	}{
+		{[]string{"token"}, "of operators\n", false},
+		{[]string{"token", "test"}, "of tests\n", false},
+		{[]string{"token", "nix"}, "", true},
+	} {
+		if out, err := run(t, want.args...); out != want.out || (err != nil) != want.fail {
+			t.Errorf("%q: %q, %v", want.args, out, err)
+		}
+	}
+}
+
+// Whatever is asked of a cluster that is not there says what to do.
+func TestNothingIsThere(t *testing.T) {
+	t.Setenv("NOMAD_ADDR", "http://127.0.0.1:1")
+	t.Setenv("CONSUL_HTTP_ADDR", "127.0.0.1:1")
+	for _, args := range [][]string{{"status"}, {"status", "--json"}, {"logs", "books"}, {"token"}} {
+		if out, err := run(t, args...); err == nil || out != "" || !strings.Contains(err.Error(), "'go tool task up'") {
+			t.Errorf("%q: %q, %v", args, out, err)
+		}
+	}
+}
+
+// A shell completes the names of commands and of what they take.
+func TestCompletion(t *testing.T) {
+	out, err := run(t, "__complete", "token", "")
+	if words := strings.Fields(out); err != nil || !slices.Contains(words, "operator") || !slices.Contains(words, "bench") {
+		t.Errorf("%q, %v", out, err)
+	}
+}
+
+// The images that this machine has are printed for programs, too.
+func TestImages(t *testing.T) {
+	out, err := run(t, "images", "--json")
+	if err != nil {
+		if !strings.Contains(err.Error(), "'go tool task up'") && !strings.Contains(err.Error(), "docker") {
+			t.Errorf("%v", err) // a machine without Docker or images
+		}
+		return
+	}
+	var tags map[string]string
+	if err := json.Unmarshal([]byte(out), &tags); err != nil || len(tags) == 0 {
+		t.Errorf("%q, %v", out, err)
+	}
+}

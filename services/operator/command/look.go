@@ -1,0 +1,205 @@
+package command
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	nomad "github.com/hashicorp/nomad/api"
+	"github.com/spf13/cobra"
+
+	"bookstore/services/operator/cluster"
+	"bookstore/services/operator/machine"
+)
+
+// jobStatus is a line of the status.
+type jobStatus struct {
+	Job     string `json:"job"`
+	Type    string `json:"type"`
+	Status  string `json:"status"`
+	Running int    `json:"running"`
+}
+
+func status() *cobra.Command {
+	return withJSON(&cobra.Command{
+		Use:   "status",
+		Short: "Show what runs, and how well: jobs, and services as Consul sees them",
+		Args:  cobra.NoArgs,
+		RunE: onCluster(func(cmd *cobra.Command, c *cluster.Cluster, _ []string) error {
+			ctx, out := cmd.Context(), speak(cmd)
+			if err := c.Ready(ctx); err != nil {
+				return err
+			}
+			stubs, err := c.Jobs(ctx)
+			if err != nil {
+				return err
+			}
+			healths, err := c.Healths(ctx)
+			if err != nil {
+				return err
+			}
+			jobs := make([]jobStatus, 0, len(stubs))
+			for _, stub := range stubs {
+				jobs = append(jobs, statusOf(stub))
+			}
+			if wantsJSON(cmd) {
+				return out.JSON(map[string]any{"jobs": jobs, "services": healths})
+			}
+			rows := [][]any{{"JOB", "TYPE", "STATUS", "RUNNING"}}
+			for _, job := range jobs {
+				rows = append(rows, []any{job.Job, job.Type, job.Status, job.Running})
+			}
+			out.Table(rows...)
+			out.Linef("")
+			rows = [][]any{{"SERVICE", "CHECKS PASSING"}}
+			for _, h := range healths {
+				rows = append(rows, []any{h.Service, fmt.Sprintf("%d of %d", h.Passing, h.Checks)})
+			}
+			out.Table(rows...)
+			return nil
+		}),
+	})
+}
+
+func statusOf(stub *nomad.JobListStub) jobStatus {
+	s := jobStatus{Job: stub.ID, Type: stub.Type, Status: stub.Status}
+	switch {
+	case stub.Stop:
+		s.Status += " (stopped)"
+	case stub.Periodic:
+		s.Status += " (by the clock)"
+	}
+	if stub.JobSummary != nil {
+		for _, group := range stub.JobSummary.Summary {
+			s.Running += group.Running
+		}
+	}
+	return s
+}
+
+func logs() *cobra.Command {
+	return &cobra.Command{
+		Use:               "logs JOB [TASK]",
+		Short:             "Show the last lines of every allocation of a job, the newest allocation last",
+		ValidArgsFunction: jobNames,
+		RunE: onCluster(func(cmd *cobra.Command, c *cluster.Cluster, args []string) error {
+			if err := c.Ready(cmd.Context()); err != nil {
+				return err
+			}
+			if len(args) == 0 || len(args) > 2 {
+				names, err := namesOfJobs(cmd.Context(), c)
+				if err != nil {
+					return err
+				}
+				return fmt.Errorf("name a job, and a task of it if need be: %s", strings.Join(names, ", "))
+			}
+			task := ""
+			if len(args) == 2 {
+				task = args[1]
+			}
+			return showLogs(cmd, c, args[0], task)
+		}),
+	}
+}
+
+func showLogs(cmd *cobra.Command, c *cluster.Cluster, job, task string) error {
+	const newest, lines = 8, 40
+	ctx, out := cmd.Context(), speak(cmd)
+	runs, err := c.Runs(ctx, job)
+	if err != nil {
+		return err
+	}
+	if len(runs) > 0 {
+		job = runs[len(runs)-1].ID // the job itself only starts them
+	} else if _, err := c.Job(ctx, job); err != nil {
+		return fmt.Errorf("%w: 'go tool task status' lists what there is", err)
+	}
+	allocations, err := c.Allocations(ctx, job)
+	if err != nil {
+		return err
+	}
+	for _, a := range allocations[max(0, len(allocations)-newest):] {
+		out.Stagef("%s %s (%s)", job, a.ID[:8], a.ClientStatus)
+		for _, stream := range []string{"stdout", "stderr"} {
+			// A task that never started has no output, and one that is long gone none any more.
+			_ = c.Output(ctx, out.Out, a.ID, taskOf(a, task), stream, lines)
+		}
+		for _, state := range a.TaskStates {
+			for _, event := range state.Events {
+				if event.FailsTask || strings.Contains(event.Type, "Fail") {
+					out.Linef("%s", event.DisplayMessage)
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// taskOf is the task that is asked for, else the one that is named as its job, else the first.
+func taskOf(a *nomad.AllocationListStub, asked string) string {
+	var names []string
+	for name := range a.TaskStates {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	job, _, _ := strings.Cut(a.JobID, "/")
+	switch {
+	case asked != "":
+		return asked
+	case slices.Contains(names, job) || len(names) == 0:
+		return job
+	default:
+		return names[0]
+	}
+}
+
+func token() *cobra.Command {
+	kinds := []string{"operator", "import", "test", "bench"}
+	return &cobra.Command{
+		Use:       "token [" + strings.Join(kinds, "|") + "]",
+		Short:     "Print a token that the gateway accepts: the operator's, or another",
+		Args:      cobra.MatchAll(cobra.MaximumNArgs(1)),
+		ValidArgs: kinds,
+		RunE: onCluster(func(cmd *cobra.Command, c *cluster.Cluster, args []string) error {
+			kind := kinds[0]
+			if len(args) == 1 {
+				kind = args[0]
+			}
+			items, err := c.Items(cmd.Context(), "gateway")
+			if err != nil || len(items) == 0 {
+				return errors.New("Nomad has no tokens: 'go tool task up' makes them") //nolint:staticcheck // a name
+			}
+			value, ok := items[kind+"_token"]
+			if !ok {
+				return fmt.Errorf("there is no token %q: %s", kind, strings.Join(kinds, ", "))
+			}
+			speak(cmd).Linef("%s", value)
+			return nil
+		}),
+	}
+}
+
+func images() *cobra.Command {
+	return withJSON(&cobra.Command{
+		Use:   "images",
+		Short: "Print the tags of the images that are built on this machine",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			tags, err := machine.Images(cmd.Context())
+			if err != nil {
+				return err
+			}
+			if wantsJSON(cmd) {
+				return speak(cmd).JSON(tags)
+			}
+			var rows [][]any
+			for name, tag := range tags {
+				rows = append(rows, []any{"bookstore/" + name + ":" + tag})
+			}
+			slices.SortFunc(rows, func(a, b []any) int { return strings.Compare(fmt.Sprint(a[0]), fmt.Sprint(b[0])) })
+			speak(cmd).Table(rows...)
+			return nil
+		},
+	})
+}
