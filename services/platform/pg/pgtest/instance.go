@@ -94,9 +94,10 @@ func (i *Instance) prepare() error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
 	defer cancel()
-	// The password-less superuser is reachable from this machine alone.
+	// The password-less superuser is reachable from this machine alone. The locale is that of the real cluster
+	// (patroni/patroni.yml): in another, classes of regular expressions have other characters.
 	program, args := "initdb", []string{
-		"--pgdata", i.data(), "--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync",
+		"--pgdata", i.data(), "--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync",
 	}
 	if i.leader != nil {
 		program, args = "pg_basebackup", []string{
