@@ -175,6 +175,10 @@ job "redis" {
         REDIS_PORT          = "${NOMAD_PORT_redis}"
         REDIS_BUS_PORT      = "${NOMAD_PORT_bus}"
         REDIS_PASSWORD_FILE = "${NOMAD_SECRETS_DIR}/redis/password"
+
+        # What runs beside the server has the rest of the memory, and little to do.
+        GOMAXPROCS = "1"
+        GOMEMLIMIT = "8MiB"
       }
 
       volume_mount {
@@ -218,7 +222,8 @@ job "redis" {
         data        = "{{ range caRoots }}{{ .RootCertPEM }}{{ end }}"
 
         change_script {
-          command       = "/usr/local/bin/reload.sh"
+          command       = "/usr/local/bin/redis-care"
+          args          = ["reload"]
           timeout       = "10s"
           fail_on_error = false
         }
@@ -233,7 +238,8 @@ job "redis" {
         data        = "{{ with caLeaf \"redis\" }}{{ .CertPEM }}{{ .PrivateKeyPEM }}{{ end }}"
 
         change_script {
-          command       = "/usr/local/bin/reload.sh"
+          command       = "/usr/local/bin/redis-care"
+          args          = ["reload"]
           timeout       = "10s"
           fail_on_error = false
         }

@@ -1,5 +1,5 @@
-// Package redis_test runs what the image of Redis runs, without containers: the entrypoint, its
-// loops and redis.conf, a few nodes of them beside a Consul that knows only these.
+// Package redis_test runs what the image of Redis runs, without containers: redis-care and
+// redis.conf, a few nodes of them beside a Consul that knows only these.
 package redis_test
 
 import (
@@ -33,9 +33,11 @@ type cluster struct {
 	files  redistest.PEM
 	consul *httptest.Server
 
-	mu    sync.Mutex
-	nodes []*node
-	count int // Consul's key redis/count; 0: there is none
+	mu      sync.Mutex
+	nodes   []*node
+	count   int           // Consul's key redis/count; 0: there is none
+	index   uint64        // of Consul's state: it grows with each change
+	changed chan struct{} // closed by the next one
 }
 
 type node struct {
@@ -48,15 +50,30 @@ type node struct {
 
 func newCluster(t *testing.T) *cluster {
 	t.Helper()
-	c := &cluster{t: t, dir: t.TempDir(), files: redistest.Certificates(t, "redis")}
+	c := &cluster{t: t, dir: t.TempDir(), files: redistest.Certificates(t, "redis"), index: 1, changed: make(chan struct{})}
 	c.consul = httptest.NewServer(http.HandlerFunc(c.serveConsul))
 	t.Cleanup(c.consul.Close)
 	return c
 }
 
+// serveConsul answers at once where the caller knows less than Consul, else after the next change.
 func (c *cluster) serveConsul(w http.ResponseWriter, r *http.Request) {
+	if known, err := strconv.ParseUint(r.URL.Query().Get("index"), 10, 64); err == nil {
+		c.mu.Lock()
+		news := known != c.index
+		changed := c.changed
+		c.mu.Unlock()
+		if !news {
+			select {
+			case <-changed:
+			case <-r.Context().Done():
+				return
+			}
+		}
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	w.Header().Set("X-Consul-Index", strconv.FormatUint(c.index, 10))
 	switch {
 	case strings.HasPrefix(r.URL.Path, "/v1/catalog/"):
 		services := []map[string]any{}
@@ -70,16 +87,22 @@ func (c *cluster) serveConsul(w http.ResponseWriter, r *http.Request) {
 	case c.count == 0:
 		w.WriteHeader(http.StatusNotFound)
 	default:
-		fmt.Fprint(w, c.count)
+		_ = json.NewEncoder(w).Encode([]map[string]any{{"Key": "redis/count", "Value": []byte(strconv.Itoa(c.count))}})
 	}
 }
 
-// want sets the key redis/count.
-func (c *cluster) want(count int) {
+// change changes what Consul knows.
+func (c *cluster) change(how func()) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.count = count
+	how()
+	c.index++
+	close(c.changed)
+	c.changed = make(chan struct{})
 }
+
+// want sets the key redis/count.
+func (c *cluster) want(count int) { c.change(func() { c.count = count }) }
 
 // grow adds nodes until there are so many.
 func (c *cluster) grow(count int) {
@@ -96,9 +119,7 @@ func (c *cluster) grow(count int) {
 		})
 		c.prepare(n)
 		c.start(n)
-		c.mu.Lock()
-		c.nodes = append(c.nodes, n)
-		c.mu.Unlock()
+		c.change(func() { c.nodes = append(c.nodes, n) })
 	}
 }
 
@@ -132,21 +153,17 @@ func (c *cluster) prepare(n *node) {
 // start runs a node as its container does, with its own group of processes to be killed at once.
 func (c *cluster) start(n *node) {
 	c.t.Helper()
-	scripts, err := filepath.Abs("../images/redis")
-	if err != nil {
-		c.t.Fatal(err)
-	}
 	_ = os.Remove(filepath.Join(n.dir, "redis.sock")) // a container that starts has none
 	log, err := os.OpenFile(filepath.Join(n.dir, "log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		c.t.Fatal(err)
 	}
 	defer log.Close()
-	n.process = exec.CommandContext(context.WithoutCancel(c.t.Context()), filepath.Join(scripts, "entrypoint.sh"), "--maxmemory", "32mb")
-	n.process.Env = append(os.Environ(), "PATH="+scripts+":"+os.Getenv("PATH"),
+	n.process = exec.CommandContext(context.WithoutCancel(c.t.Context()), program, "--maxmemory", "32mb")
+	n.process.Env = append(os.Environ(),
 		"CONSUL_HTTP_ADDR="+c.consul.URL, "REDIS_CONF="+n.dir+"/redis.conf", "REDIS_DATA="+n.dir+"/data",
 		"REDIS_SOCKET="+n.dir+"/redis.sock", "REDIS_PASSWORD_FILE="+n.dir+"/password",
-		"REDIS_TLS=--tls --cacert "+n.dir+"/secrets/tls/ca.pem", "REDIS_COUNT=6", "REDIS_INDEX="+strconv.Itoa(n.index),
+		"REDIS_TLS_DIR="+n.dir+"/secrets/tls", "REDIS_COUNT=6", "REDIS_INDEX="+strconv.Itoa(n.index),
 		"REDIS_ADDRESS=127.0.0.1", "REDIS_PORT="+strconv.Itoa(n.port), "REDIS_BUS_PORT="+strconv.Itoa(n.bus))
 	n.process.Stdout, n.process.Stderr = log, log
 	n.process.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
@@ -167,10 +184,8 @@ func (n *node) kill() {
 
 // remove ends the last nodes for good, down to so many.
 func (c *cluster) remove(count int) {
-	c.mu.Lock()
 	gone := c.nodes[count:]
-	c.nodes = c.nodes[:count]
-	c.mu.Unlock()
+	c.change(func() { c.nodes = c.nodes[:count] })
 	for _, n := range gone {
 		n.kill()
 	}

@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"sync"
 	"testing"
 	"time"
@@ -13,7 +16,25 @@ import (
 	"bookstore/services/platform/redis"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// program is redis-care, as it is built for the image.
+var program string
+
+func TestMain(m *testing.M) {
+	dir, err := os.MkdirTemp("", "redis-care")
+	if err != nil {
+		panic(err)
+	}
+	program = filepath.Join(dir, "redis-care")
+	build := exec.CommandContext(context.Background(), "go", "build", "-o", program, "./cmd/redis-care")
+	build.Stderr = os.Stderr
+	if err := build.Run(); err != nil {
+		panic(err)
+	}
+	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
+		_ = os.RemoveAll(dir)
+		os.Exit(code)
+	}))
+}
 
 // A cluster comes to be, loses a master, grows by a shard under load and shrinks again.
 func TestTheNodesMendTheirCluster(t *testing.T) {

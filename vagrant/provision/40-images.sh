@@ -99,8 +99,10 @@ progress "compile the warehouse" go -C "$ROOT" build -trimpath -buildvcs=false -
 cp "$CACHE/warehouse" "$ROOT/warehouse/image/Dockerfile" "$work/warehouse/"
 image warehouse "$work/warehouse"
 
-for name in redis prometheus; do
-	image "$name" "$ROOT/jobs/images/$name" base
-done
+mkdir -p "$work/redis"
+cp "$ROOT/jobs/images/redis/Dockerfile" "$work/redis/"
+CGO_ENABLED=0 go -C "$ROOT" build -trimpath -buildvcs=false -ldflags '-s -w' -o "$work/redis/redis-care" ./jobs/redis/cmd/redis-care
+image redis "$work/redis" base
+image prometheus "$ROOT/jobs/images/prometheus" base
 service_images
 [ "$built" = 0 ] || say "  $built images built"

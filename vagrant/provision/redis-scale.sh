@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # redis-scale.sh COUNT: makes the Redis cluster one of so many nodes, half of them masters, while it serves.
-# The nodes do it themselves (jobs/images/redis/cluster.sh): here they are told, made or removed, and watched.
+# The nodes do it themselves (jobs/redis/care): here they are told, made or removed, and watched.
 # shellcheck source=lib.sh
 . "$(dirname "$0")/lib.sh"
 become_root "$@"
@@ -16,7 +16,7 @@ want() { curl -fsS -X PUT --data "$1" "$CONSUL_HTTP_ADDR/v1/kv/redis/count" >/de
 view() {
 	local alloc
 	alloc=$(running | jq -r '.[0].ID')
-	nomad alloc exec -i=false -t=false -task redis "$alloc" cluster.sh show 2>/dev/null
+	nomad alloc exec -i=false -t=false -task redis "$alloc" redis-care show 2>/dev/null
 }
 
 # left prints what there is to do until the cluster is as it should be; "go": until nodes beyond the target may go.
