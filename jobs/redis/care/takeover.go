@@ -79,7 +79,7 @@ func (n *Node) link(ctx context.Context) (link, error) {
 
 // refused tells whether nobody listens at an address.
 func refused(ctx context.Context, addr string) bool {
-	conn, err := dial.Dialer(callTimeout / 2).DialContext(ctx, "tcp", addr)
+	conn, err := dial.Dialer(callTimeout/2).DialContext(ctx, "tcp", addr)
 	if err == nil {
 		_ = conn.Close()
 	}
