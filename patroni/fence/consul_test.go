@@ -1,6 +1,7 @@
 package fence_test
 
 import (
+	"context"
 	"errors"
 	"net"
 	"os/exec"
@@ -11,6 +12,7 @@ import (
 	"github.com/hashicorp/consul/api"
 
 	"bookstore/patroni/fence"
+	"bookstore/services/platform/wait/waittest"
 )
 
 // startConsul runs a Consul of the test's own, without anything that it might share.
@@ -33,7 +35,7 @@ func startConsul(t *testing.T) *api.Client {
 	if err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, func() error {
+	waittest.EventuallyNil(t, "Consul has a leader", func(context.Context) error {
 		leader, err := client.Status().Leader()
 		if err == nil && leader == "" {
 			err = errors.New("Consul has no leader")
@@ -59,7 +61,7 @@ func consul(t *testing.T) string {
 func session(t *testing.T, client *api.Client, name string) (id string) {
 	t.Helper()
 	// Consul knows its own node a moment after it has a leader.
-	eventually(t, func() (err error) {
+	waittest.EventuallyNil(t, "Consul makes a session", func(context.Context) (err error) {
 		id, _, err = client.Session().CreateNoChecks(&api.SessionEntry{Name: name, TTL: "10s", LockDelay: time.Millisecond, Behavior: api.SessionBehaviorDelete}, nil)
 		return err
 	})
@@ -70,9 +72,14 @@ func session(t *testing.T, client *api.Client, name string) (id string) {
 func lead(t *testing.T, client *api.Client, member, session string) {
 	t.Helper()
 	pair := &api.KVPair{Key: "service/patroni/leader", Value: []byte(member), Session: session}
-	if got, _, err := client.KV().Acquire(pair, nil); err != nil || !got {
-		t.Fatalf("%s does not get the leader's key: %v", member, err)
-	}
+	// Consul holds a key back for the lock delay of the session that had it.
+	waittest.EventuallyNil(t, member+" gets the leader's key", func(context.Context) error {
+		got, _, err := client.KV().Acquire(pair, nil)
+		if err == nil && !got {
+			err = errors.New("somebody else has it")
+		}
+		return err
+	})
 }
 
 func leader(t *testing.T, client *api.Client) string {

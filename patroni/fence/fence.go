@@ -9,6 +9,8 @@ import (
 	"log/slog"
 	"sync"
 	"time"
+
+	"bookstore/services/platform/wait"
 )
 
 // Fence watches over one member.
@@ -63,7 +65,7 @@ func (f *Fence) watchDeath(ctx context.Context) {
 		held, err := f.Lock.Wait(ctx)
 		if err != nil {
 			f.problem(ctx, "the member's locks cannot be waited for", err)
-			pause(ctx, f.Every)
+			wait.For(ctx, f.Every)
 			continue
 		}
 		f.release(ctx)
@@ -94,7 +96,7 @@ func (f *Fence) watchSilence(ctx context.Context) {
 	silence := Silence{Slack: f.Every / 4}
 	var pulse pulse
 	due := time.Now()
-	for pause(ctx, time.Until(due)) {
+	for wait.For(ctx, time.Until(due)) {
 		asked := Question{Due: due, Began: time.Now(), Patience: f.Every}
 		answer := f.Member.Ask(ctx, f.Every)
 		asked.Ended, asked.Answered = time.Now(), answer != None
@@ -142,18 +144,6 @@ func (f *Fence) kill(ctx context.Context) bool {
 func (f *Fence) problem(ctx context.Context, what string, err error) {
 	if ctx.Err() == nil {
 		f.Log.ErrorContext(ctx, what, "error", err.Error())
-	}
-}
-
-// pause is false when ctx ended first.
-func pause(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-timer.C:
-		return true
 	}
 }
 

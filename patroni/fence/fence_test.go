@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"bookstore/patroni/fence"
+	"bookstore/services/platform/wait/waittest"
 )
 
 // processes kills a life as Nomad kills a container: the first process, then the others.
@@ -46,7 +47,7 @@ func TestAFrozenLeaderIsDeposed(t *testing.T) {
 	})
 	deposed := func(what string) {
 		t.Helper()
-		eventually(t, func() error {
+		waittest.EventuallyNil(t, what+" is deposed", func(context.Context) error {
 			if leader(t, client) != "" {
 				return errors.New(what + " still leads")
 			}

@@ -2,6 +2,7 @@ package fence_test
 
 import (
 	"bufio"
+	"context"
 	"fmt"
 	"os"
 	"os/exec"
@@ -10,6 +11,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"bookstore/services/platform/wait/waittest"
 )
 
 // life is a member's as the locks know it: a first process with the member's lock, and a
@@ -64,29 +67,13 @@ func awaited(t *testing.T, volume string) {
 		t.Fatal(err)
 	}
 	waiter := regexp.MustCompile(fmt.Sprintf(`(?m)-> FLOCK .*:%d 0 EOF$`, info.Sys().(*syscall.Stat_t).Ino))
-	eventually(t, func() error {
+	waittest.EventuallyNil(t, "somebody waits for the lock", func(context.Context) error {
 		locks, err := os.ReadFile("/proc/locks")
 		if err == nil && !waiter.Match(locks) {
 			err = fmt.Errorf("nobody waits for the lock on %s:\n%s", volume, locks)
 		}
 		return err
 	})
-}
-
-// eventually polls until check is nil, for as long as soon.
-func eventually(t *testing.T, check func() error) {
-	t.Helper()
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for deadline := time.Now().Add(soon); ; <-tick.C {
-		err := check()
-		if err == nil {
-			return
-		}
-		if time.Now().After(deadline) {
-			t.Fatal(err)
-		}
-	}
 }
 
 // soon is how long a test waits for what should come at once; a busy machine takes its time.

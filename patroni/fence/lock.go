@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"syscall"
 	"time"
+
+	"bookstore/services/platform/wait"
 )
 
 // Lock stands for a member's life: two files on its volume, locked (flock) by its processes.
@@ -71,7 +73,7 @@ func (l Lock) AwaitLife(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("lock %s: %w", file.Name(), err)
 		}
-		if !pause(ctx, lookEvery) {
+		if !wait.For(ctx, lookEvery) {
 			return ctx.Err()
 		}
 	}

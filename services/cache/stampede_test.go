@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -16,6 +15,7 @@ import (
 	"bookstore/services/cache/coherence"
 	"bookstore/services/platform/fault"
 	"bookstore/services/platform/pg/pgtest"
+	"bookstore/services/platform/wait/waittest"
 	"bookstore/services/shop/kinds"
 )
 
@@ -97,20 +97,15 @@ func (l *library) all(readers int, id func(reader int) int64, want string) {
 func (l *library) looks() (n int64) {
 	l.Helper()
 	l.settle()
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	for {
+	waittest.Eventually(l, "every other connection has ended", func() bool {
 		var others int
 		err := l.observer.QueryRow(l.Context(),
 			`select count(*) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid() and backend_type = 'client backend'`).Scan(&others)
 		if err != nil {
 			l.Fatal(err)
 		}
-		if others == 0 {
-			break
-		}
-		<-tick.C
-	}
+		return others == 0
+	})
 	err := l.observer.QueryRow(l.Context(),
 		`select coalesce(seq_scan, 0) + coalesce(idx_scan, 0) from pg_stat_user_tables where relname = 'books'`).Scan(&n)
 	if err != nil {

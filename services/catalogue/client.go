@@ -7,12 +7,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"net/http"
 	"net/url"
 	"strconv"
 	"strings"
 	"time"
+
+	"bookstore/services/platform/wait"
 )
 
 // Outcome is what became of one entry.
@@ -40,14 +41,13 @@ type Client struct {
 	base     string
 	token    string
 	http     *http.Client
-	attempts int           // tries of one call before giving up
-	backoff  time.Duration // wait after the first failed try; doubles up to maxBackoff
+	attempts int // tries of one call before giving up
+	backoff  wait.Backoff
 }
 
 // The bounds of one call.
 const (
 	callTimeout   = 10 * time.Second
-	maxBackoff    = 5 * time.Second
 	maxRetryAfter = time.Minute // a shop that wants longer is as good as away
 	maxAnswer     = 1 << 20
 )
@@ -60,7 +60,7 @@ func NewClient(base, token string, connections int) (*Client, error) {
 	}
 	transport := &http.Transport{Proxy: http.ProxyFromEnvironment, MaxIdleConnsPerHost: connections}
 	return &Client{
-		base: strings.TrimRight(base, "/"), token: token, attempts: 8, backoff: 100 * time.Millisecond,
+		base: strings.TrimRight(base, "/"), token: token, attempts: 8, backoff: wait.Backoff{First: 200 * time.Millisecond, Most: 5 * time.Second},
 		http: &http.Client{Timeout: callTimeout, Transport: transport},
 	}, nil
 }
@@ -137,7 +137,6 @@ func (c *Client) Put(ctx context.Context, e Entry) (Result, error) {
 	if err != nil {
 		return Result{}, fmt.Errorf("encode the book: %w", err)
 	}
-	wait := c.backoff
 	for attempt := 1; ; attempt++ {
 		result, retryAfter, err := c.once(context.WithoutCancel(ctx), e.SourceID, body)
 		var p *Problem
@@ -148,10 +147,9 @@ func (c *Client) Put(ctx context.Context, e Entry) (Result, error) {
 			// Hide the problem's type: a shop that is too busy has not refused the book.
 			return Result{}, fmt.Errorf("no answer in %d attempts, the last: %s", attempt, err.Error())
 		}
-		if err := sleep(ctx, max(wait/2+rand.N(wait), retryAfter)); err != nil {
-			return Result{}, err
+		if !wait.For(ctx, max(c.backoff.Spread(attempt), retryAfter)) {
+			return Result{}, ctx.Err()
 		}
-		wait = min(2*wait, maxBackoff)
 	}
 }
 
@@ -220,15 +218,4 @@ func retryAfter(header string, now time.Time) time.Duration {
 		return max(0, at.Sub(now))
 	}
 	return 0
-}
-
-func sleep(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-t.C:
-		return nil
-	}
 }

@@ -30,7 +30,7 @@ func newShop(t *testing.T) (*shop, *Client) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.backoff = time.Millisecond
+	c.backoff.First = time.Millisecond
 	return s, c
 }
 

@@ -5,9 +5,9 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
-	"time"
 
 	"bookstore/services/gateway"
+	"bookstore/services/platform/wait/waittest"
 )
 
 const (
@@ -105,18 +105,10 @@ func TestTokensFollowTheirFile(t *testing.T) {
 		t.Fatal("the token is not known")
 	}
 	write("a client two-is-longer\n")
-	deadline, tick := time.After(10*time.Second), time.NewTicker(50*time.Millisecond)
-	defer tick.Stop()
-	for {
-		if _, ok := tokens.Identify("two-is-longer"); ok {
-			break
-		}
-		select {
-		case <-deadline:
-			t.Fatal("the new token was not read")
-		case <-tick.C:
-		}
-	}
+	waittest.Eventually(t, "the new token is read", func() bool {
+		_, ok := tokens.Identify("two-is-longer")
+		return ok
+	})
 	if _, ok := tokens.Identify("one"); ok {
 		t.Error("the old token still opens")
 	}

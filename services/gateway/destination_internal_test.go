@@ -20,6 +20,7 @@ import (
 
 	"bookstore/services/platform/config"
 	"bookstore/services/platform/fault"
+	"bookstore/services/platform/wait/waittest"
 )
 
 // guard is a gateway without its front, whose destinations are one handler.
@@ -247,7 +248,7 @@ func TestACircuitOpensAndClosesByItself(t *testing.T) {
 		t.Errorf("another destination: %v", err)
 	}
 	// A trial that fails is told what all are told.
-	until(t, "a trial fails", func() bool {
+	waittest.Eventually(t, "a trial fails", func() bool {
 		err := g.read(t.Context())
 		return fault.KindOf(err) == fault.CircuitOpen && calls.Load() > sent
 	})
@@ -255,7 +256,7 @@ func TestACircuitOpensAndClosesByItself(t *testing.T) {
 		t.Errorf("after a trial that failed: %v", err)
 	}
 	well.Store(true)
-	until(t, "a trial is answered", func() bool { return g.read(t.Context()) == nil })
+	waittest.Eventually(t, "a trial is answered", func() bool { return g.read(t.Context()) == nil })
 	if state, opened := g.Circuits()["books"], testutil.ToFloat64(g.metrics.opened.WithLabelValues("books")); state != "closed" || opened != 2 {
 		t.Errorf("in the end it is %s, and has opened %v times", state, opened)
 	}
@@ -285,20 +286,6 @@ func TestAServiceThatLacksItsDatabaseIsAskedAgainSoon(t *testing.T) {
 				t.Errorf("then: %+v", f)
 			}
 		})
-	}
-}
-
-// until calls done, again and again, until it says so.
-func until(t *testing.T, what string, done func() bool) {
-	t.Helper()
-	tick, deadline := time.NewTicker(5*time.Millisecond), time.After(5*time.Second)
-	defer tick.Stop()
-	for !done() {
-		select {
-		case <-tick.C:
-		case <-deadline:
-			t.Fatalf("not within 5 s: %s", what)
-		}
 	}
 }
 
@@ -424,7 +411,7 @@ func TestADestinationThatHangsDoesNotTakeTheOthersAlong(t *testing.T) {
 			}
 		})
 	}
-	until(t, "all but two are refused", func() bool { return testutil.ToFloat64(g.metrics.shed.WithLabelValues("books")) == 8 })
+	waittest.Eventually(t, "all but two are refused", func() bool { return testutil.ToFloat64(g.metrics.shed.WithLabelValues("books")) == 8 })
 	if _, err := g.call(t.Context(), http.MethodGet, "/orders/:id"); err != nil {
 		t.Errorf("another destination: %v", err)
 	}

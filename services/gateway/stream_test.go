@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"bookstore/services/gateway/limit"
+	"bookstore/services/platform/wait/waittest"
 )
 
 // listen serves the shop on a port of its own: streams need a network. stop
@@ -226,15 +227,10 @@ func TestAClientHasFourStreams(t *testing.T) {
 		}
 	}
 	leaves[0]()
-	tick, limit := time.NewTicker(10*time.Millisecond), time.After(5*time.Second)
-	defer tick.Stop()
-	for status := 0; status != http.StatusOK; status, _ = opened("192.0.2.1") {
-		select {
-		case <-tick.C:
-		case <-limit:
-			t.Fatal("no room after a stream was closed")
-		}
-	}
+	waittest.Eventually(t, "there is room after a stream was closed", func() bool {
+		status, _ := opened("192.0.2.1")
+		return status == http.StatusOK
+	})
 }
 
 // hold is a stream that says nothing.

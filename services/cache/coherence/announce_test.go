@@ -11,6 +11,7 @@ import (
 	"bookstore/services/cache/coherence"
 	"bookstore/services/platform/fault"
 	"bookstore/services/platform/redis/redistest"
+	"bookstore/services/platform/wait/waittest"
 )
 
 func announce(t *testing.T, a *coherence.Announcer, floors ...coherence.Floor) {
@@ -90,7 +91,7 @@ func TestAFrozenGatewayIsWaitedFor(t *testing.T) {
 		t.Error("no lease was ended")
 	}
 	release()
-	eventually(t, "the gateway is back", frozen.Live)
+	waittest.Eventually(t, "the gateway is back", frozen.Live)
 	if _, ok := frozen.near.get(1); ok {
 		t.Error("what it kept before is still there")
 	}
@@ -130,7 +131,7 @@ func TestTheNextRegistryDoesNotEndTheLeasesOfTheLast(t *testing.T) {
 		announce(t, a, floor(1, 1, 2))
 		frozen.requireNotBelow(t, floor(1, 1, 2))
 	})
-	eventually(t, "it is told", frozen.near.waits)
+	waittest.Eventually(t, "it is told", frozen.near.waits)
 	if err := c.Cluster().FlushAll(t.Context()).Err(); err != nil {
 		t.Fatal(err)
 	}
@@ -150,7 +151,7 @@ func TestALostRegistryIsNotAnEmptyOne(t *testing.T) {
 		}
 		announce(t, a, floor(1, 1, 2+i))
 		g.requireNotBelow(t, floor(1, 1, 2+i))
-		eventually(t, "the gateway is back", g.Live)
+		waittest.Eventually(t, "the gateway is back", g.Live)
 	}
 }
 
@@ -184,7 +185,7 @@ func TestALostMessageEndsTheLease(t *testing.T) {
 	if n := count(t, reg, "cache_announcements_total", "lapsed"); n != 1 {
 		t.Errorf("%v leases were ended", n)
 	}
-	eventually(t, "the gateway is back", g.Live)
+	waittest.Eventually(t, "the gateway is back", g.Live)
 	if _, ok := g.near.get(1); ok {
 		t.Error("what it was not told to forget is still there")
 	}
@@ -234,8 +235,8 @@ func TestRedisAway(t *testing.T) {
 		t.Errorf("20 announcements to nobody took %s", took)
 	}
 	nodes.Restart(0)
-	eventually(t, "the gateway is back", g.Live)
-	eventually(t, "an announcement is confirmed", func() bool { return a.Announce(t.Context(), floor(1, 1, 3)) == nil })
+	waittest.Eventually(t, "the gateway is back", g.Live)
+	waittest.Eventually(t, "an announcement is confirmed", func() bool { return a.Announce(t.Context(), floor(1, 1, 3)) == nil })
 	g.requireNotBelow(t, floor(1, 1, 3))
 }
 

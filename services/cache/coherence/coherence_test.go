@@ -15,6 +15,7 @@ import (
 	"bookstore/services/cache/coherence"
 	"bookstore/services/platform/redis"
 	"bookstore/services/platform/redis/redistest"
+	"bookstore/services/platform/wait/waittest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m, redistest.LateDials()) }
@@ -29,7 +30,7 @@ func open(t testing.TB, c redis.Config) *redis.Client {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = client.Close() })
-	eventually(t, "the cluster answers", func() bool { return client.Ping(t.Context()) == nil })
+	waittest.Eventually(t, "the cluster answers", func() bool { return client.Ping(t.Context()) == nil })
 	return client
 }
 
@@ -44,17 +45,6 @@ func shared(c *redis.Client) *coherence.Shared {
 	s := coherence.NewShared(c, nil)
 	s.Patience = 2 * time.Second
 	return s
-}
-
-func eventually(t testing.TB, what string, is func() bool) {
-	t.Helper()
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	for begin := time.Now(); !is(); <-tick.C {
-		if time.Since(begin) > 20*time.Second {
-			t.Fatalf("never: %s", what)
-		}
-	}
 }
 
 // book is an answer with these versions.
@@ -186,14 +176,14 @@ func join(t *testing.T, c *redis.Client, name string) *gateway {
 		}
 	})
 	t.Cleanup(g.stop)
-	eventually(t, name+" has a lease", g.Live)
+	waittest.Eventually(t, name+" has a lease", g.Live)
 	return g
 }
 
 // has keeps a version of a book near, as a fill would.
 func (g *gateway) has(t *testing.T, id, version int64) {
 	t.Helper()
-	eventually(t, "a version is kept under a lease", func() bool {
+	waittest.Eventually(t, "a version is kept under a lease", func() bool {
 		began := g.near.begin(id)
 		if !g.Live() {
 			return false

@@ -10,6 +10,7 @@ import (
 
 	"bookstore/services/platform/lifecycle"
 	"bookstore/services/platform/redis"
+	"bookstore/services/platform/wait"
 )
 
 const (
@@ -73,7 +74,7 @@ func (f *Follower) follow(ctx context.Context) {
 			err = s.turn(ctx)
 		}
 		s.lapse(ctx, err)
-		if !pause(ctx, joinAgain) {
+		if !wait.For(ctx, joinAgain) {
 			s.leave(context.WithoutCancel(ctx))
 			return
 		}

@@ -11,6 +11,7 @@ import (
 	"bookstore/services/cache/coherence"
 	"bookstore/services/platform/redis"
 	"bookstore/services/platform/redis/redistest"
+	"bookstore/services/platform/wait/waittest"
 )
 
 const (
@@ -114,7 +115,7 @@ func trouble(ctx context.Context, t *testing.T, c *redis.Client, nodes *redistes
 	for step := 0; ctx.Err() == nil; step++ {
 		switch step % 4 {
 		case 0: // a replica takes over without what its master has not sent it
-			eventually(t, "there is a replica", func() bool { return len(nodes.ReplicasOf(key)) > 0 })
+			waittest.Eventually(t, "there is a replica", func() bool { return len(nodes.ReplicasOf(key)) > 0 })
 			nodes.Promote(nodes.ReplicasOf(key)[0])
 			nodes.Settle()
 		case 1: // keys are evicted

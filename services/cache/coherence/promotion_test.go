@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"bookstore/services/platform/redis/redistest"
+	"bookstore/services/platform/wait/waittest"
 )
 
 // A replica that missed a floor takes over: it has the old copy, and the token of who fills it.
@@ -16,9 +17,9 @@ func TestAPromotedReplicaAnswersNothingOld(t *testing.T) {
 	s.requireStored(true, s.token(1), book(1, 1, 1))
 	s.raise(floor(1, 1, 2))
 	before := s.token(1)
-	eventually(t, "there is a replica", func() bool { return len(nodes.ReplicasOf(key)) == 1 })
+	waittest.Eventually(t, "there is a replica", func() bool { return len(nodes.ReplicasOf(key)) == 1 })
 	master, replica := nodes.MasterOf(key), nodes.ReplicasOf(key)[0]
-	eventually(t, "the replica has the copy", func() bool {
+	waittest.Eventually(t, "the replica has the copy", func() bool {
 		return nodes.Node(master).Wait(t.Context(), 1, 0).Val() == 1
 	})
 
@@ -29,7 +30,7 @@ func TestAPromotedReplicaAnswersNothingOld(t *testing.T) {
 	if err := nodes.Node(master).Do(t.Context(), "client", "kill", "type", "replica").Err(); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the replica is cut off", func() bool {
+	waittest.Eventually(t, "the replica is cut off", func() bool {
 		info := nodes.Node(replica).Info(t.Context(), "replication").Val()
 		return strings.Contains(info, "master_link_status:down")
 	})
@@ -37,8 +38,8 @@ func TestAPromotedReplicaAnswersNothingOld(t *testing.T) {
 	if err := nodes.Node(replica).Do(t.Context(), "cluster", "failover", "takeover").Err(); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the replica has taken over", func() bool { return nodes.MasterOf(key) == replica })
-	eventually(t, "its word is asked for", func() bool {
+	waittest.Eventually(t, "the replica has taken over", func() bool { return nodes.MasterOf(key) == replica })
+	waittest.Eventually(t, "its word is asked for", func() bool {
 		stored, err := s.Store(t.Context(), before, book(1, 1, 2))
 		if stored {
 			t.Error("a fill of before the floor was stored")

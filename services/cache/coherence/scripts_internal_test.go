@@ -8,6 +8,7 @@ import (
 	goredis "github.com/redis/go-redis/v9"
 
 	"bookstore/services/platform/redis/redistest"
+	"bookstore/services/platform/wait/waittest"
 )
 
 func TestSlotsAreTheClusters(t *testing.T) {
@@ -35,15 +36,7 @@ func deposed(t *testing.T, key string) (nodes *redistest.Fleet, frozen int) {
 	nodes.Freeze(frozen)
 	// As long as it takes in the shop, where a master is thought dead after 2 s.
 	enough := time.After(2500 * time.Millisecond)
-	limit, tick := time.After(20*time.Second), time.NewTicker(20*time.Millisecond)
-	defer tick.Stop()
-	for nodes.MasterOf(key) == frozen {
-		select {
-		case <-limit:
-			t.Fatal("the frozen master was not replaced")
-		case <-tick.C:
-		}
-	}
+	waittest.Eventually(t, "the frozen master is replaced", func() bool { return nodes.MasterOf(key) != frozen })
 	<-enough
 	return nodes, frozen
 }

@@ -10,6 +10,7 @@ import (
 	"bookstore/services/platform/fault"
 	"bookstore/services/platform/redis"
 	"bookstore/services/platform/redis/redistest"
+	"bookstore/services/platform/wait/waittest"
 )
 
 // tier is a shared tier with calls that must succeed.
@@ -202,9 +203,9 @@ func TestCopiesDoNotLastForEver(t *testing.T) {
 	s.requireStored(true, s.token(3), aged(3, http.StatusOK, 10*time.Minute-500*time.Millisecond))
 	s.requireStored(true, s.token(4), aged(4, http.StatusNotFound, 10*time.Second-500*time.Millisecond))
 	for _, id := range []int64{3, 4} {
-		eventually(t, "the copy is too old", func() bool { e, _ := s.look(id); return e == nil })
+		waittest.Eventually(t, "the copy is too old", func() bool { e, _ := s.look(id); return e == nil })
 	}
-	eventually(t, "the copy is too old to be stale", func() bool {
+	waittest.Eventually(t, "the copy is too old to be stale", func() bool {
 		old, err := s.Stale(t.Context(), 3)
 		return old == nil && err == nil
 	})

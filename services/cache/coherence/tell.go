@@ -12,6 +12,7 @@ import (
 	goredis "github.com/redis/go-redis/v9"
 
 	"bookstore/services/platform/fault"
+	"bookstore/services/platform/wait"
 )
 
 // retryEvery is the pause between tries while the registry is away.
@@ -87,23 +88,11 @@ func (o *outage) wait(ctx context.Context) bool {
 	o.last = now
 	over := now.Sub(o.since) >= lease
 	o.mu.Unlock()
-	return !over && pause(ctx, retryEvery)
+	return !over && wait.For(ctx, retryEvery)
 }
 
 func (o *outage) end() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.last = time.Time{}
-}
-
-// pause reports false when ctx ended first.
-func pause(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-timer.C:
-		return true
-	}
 }

@@ -6,7 +6,6 @@ import (
 	"slices"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -17,6 +16,7 @@ import (
 	"bookstore/services/cache/outbox"
 	"bookstore/services/platform/fault"
 	"bookstore/services/platform/pg/pgtest"
+	"bookstore/services/platform/wait/waittest"
 )
 
 // both are the books that every change below is about.
@@ -347,11 +347,7 @@ func TestWithoutTheDatabaseTheAnswerIsLeftOpen(t *testing.T) {
 		t.Error("announced what is not known")
 	}
 	server.Restart(t)
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for alive.relay.Committed(ctx, "g") != nil {
-		<-tick.C
-	}
+	waittest.EventuallyNil(t, "the change is announced", func(ctx context.Context) error { return alive.relay.Committed(ctx, "g") })
 	s.covered(s.stockOf(1))
 }
 

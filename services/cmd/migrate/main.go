@@ -22,6 +22,7 @@ import (
 	"bookstore/services/platform/config"
 	"bookstore/services/platform/pg"
 	"bookstore/services/platform/program"
+	"bookstore/services/platform/wait"
 )
 
 // settings come from the environment. DB_DSN is a superuser's, of the database
@@ -122,23 +123,23 @@ func migrate(ctx context.Context, s settings, database patroni.Database) (applie
 func awaitLeader(ctx context.Context, s settings, log *slog.Logger) error {
 	ctx, cancel := context.WithTimeout(ctx, s.LeaderTimeout)
 	defer cancel()
-	tick := time.NewTicker(500 * time.Millisecond)
-	defer tick.Stop()
-	for tries := 0; ; tries++ {
+	tries, unfit := 0, error(nil)
+	err := wait.Until(ctx, 500*time.Millisecond, func(ctx context.Context) error {
 		conn, err := s.connect(ctx, "postgres")
 		if err == nil {
-			err = checkServer(ctx, conn)
-			return errors.Join(err, conn.Close(context.WithoutCancel(ctx)))
+			unfit = errors.Join(checkServer(ctx, conn), conn.Close(context.WithoutCancel(ctx)))
+			return nil
 		}
 		if tries%10 == 0 {
 			log.Info("waiting for a database member that takes writes", "error", firstLine(err))
 		}
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("no database member took writes within %s: %w", s.LeaderTimeout, err)
-		case <-tick.C:
-		}
+		tries++
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("no database member took writes within %s: %w", s.LeaderTimeout, err)
 	}
+	return unfit
 }
 
 // checkServer refuses a server on which the shop's promises would not hold.

@@ -18,6 +18,7 @@ import (
 
 	"bookstore/services/platform/fault"
 	"bookstore/services/platform/pg"
+	"bookstore/services/platform/wait"
 )
 
 // Every is the pause between two rounds.
@@ -90,7 +91,7 @@ func (c *Cleaner) Round(ctx context.Context) error {
 				err = c.finish(ctx, t)
 			}
 			failed = errors.Join(failed, err)
-			wait(ctx, time.Since(began))
+			wait.For(ctx, time.Since(began))
 			return !more || err != nil
 		})
 		if ctx.Err() != nil {
@@ -182,13 +183,4 @@ func (c *Cleaner) send(ctx context.Context, add func(*pgx.Batch)) error {
 		statementLimit.String())
 	add(batch)
 	return pg.Fault("send", c.pool.SendBatch(ctx, batch).Close())
-}
-
-func wait(ctx context.Context, d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
-	}
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"log/slog"
 	"time"
+
+	"bookstore/services/platform/wait"
 )
 
 // Every makes a part that does something again and again, with a pause between.
@@ -12,7 +14,7 @@ import (
 // be the last.
 func Every(name string, pause time.Duration, log *slog.Logger, do func(ctx context.Context) error) Part {
 	return Throughout(name, func(ctx context.Context) {
-		for wait(ctx, pause) {
+		for wait.For(ctx, pause) {
 			if err := do(ctx); err != nil && ctx.Err() == nil {
 				log.Warn("failed, again after a pause", "part", name, "error", err.Error())
 			}

@@ -15,14 +15,15 @@ import (
 	"time"
 
 	"github.com/gofiber/fiber/v2"
+
+	"bookstore/services/platform/wait"
 )
 
-const (
-	firstBackoff = 100 * time.Millisecond
-	lastBackoff  = 2 * time.Second
-	// startupTimeout is of one try of Startup: what it asks may be gone.
-	startupTimeout = 10 * time.Second
-)
+// startupTimeout bounds one try of Startup: what it asks may be gone.
+const startupTimeout = 10 * time.Second
+
+// startupPauses are those between two tries.
+var startupPauses = wait.Backoff{First: 100 * time.Millisecond, Most: 2 * time.Second}
 
 // Part is something that works beside the requests, such as a scanner. Start
 // returns at once and must be safe to follow with Stop; the context it gets
@@ -112,13 +113,14 @@ func (r *run) startup(ctx context.Context) bool {
 	if r.Startup == nil {
 		return ctx.Err() == nil
 	}
-	for pause := firstBackoff; ; pause = min(2*pause, lastBackoff) {
+	for failures := 1; ; failures++ {
 		err := r.tryStartup(ctx)
 		if err == nil {
 			return ctx.Err() == nil
 		}
+		pause := startupPauses.After(failures)
 		r.Log.Warn("not started yet", "error", err.Error(), "again_in", pause.String())
-		if !wait(ctx, pause) {
+		if !wait.For(ctx, pause) {
 			return false
 		}
 	}
@@ -136,7 +138,7 @@ func (r *run) stop(ctx context.Context) error {
 	r.Gate.Close()
 	r.Log.Info("draining", "for", r.DrainDelay.String())
 	free := context.WithoutCancel(ctx)
-	wait(free, r.DrainDelay)
+	wait.For(free, r.DrainDelay)
 
 	limit, cancel := context.WithTimeout(free, r.ShutdownTimeout)
 	defer cancel()
@@ -164,17 +166,5 @@ func (r *run) endRequests(limit context.Context) error {
 		return err
 	case <-limit.Done():
 		return errors.Join(err, limit.Err())
-	}
-}
-
-// wait pauses; it reports false when ctx ended first.
-func wait(ctx context.Context, pause time.Duration) bool {
-	timer := time.NewTimer(pause)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-timer.C:
-		return true
 	}
 }

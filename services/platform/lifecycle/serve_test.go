@@ -3,6 +3,7 @@ package lifecycle_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -16,6 +17,7 @@ import (
 	"go.uber.org/goleak"
 
 	"bookstore/services/platform/lifecycle"
+	"bookstore/services/platform/wait/waittest"
 	"bookstore/services/platform/web"
 	"bookstore/services/platform/web/webtest"
 )
@@ -62,17 +64,7 @@ func (s *service) status(path string) int {
 // until polls for a status.
 func (s *service) until(t *testing.T, path string, want int) {
 	t.Helper()
-	limit := time.NewTimer(10 * time.Second)
-	defer limit.Stop()
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	for s.status(path) != want {
-		select {
-		case <-limit.C:
-			t.Fatalf("%s never answered %d", path, want)
-		case <-tick.C:
-		}
-	}
+	waittest.Eventually(t, fmt.Sprintf("%s answers %d", path, want), func() bool { return s.status(path) == want })
 }
 
 func TestReadinessFollowsStartupAndDrain(t *testing.T) {

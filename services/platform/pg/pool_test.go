@@ -18,6 +18,7 @@ import (
 	"bookstore/services/platform/fault"
 	"bookstore/services/platform/pg"
 	"bookstore/services/platform/pg/pgtest"
+	"bookstore/services/platform/wait/waittest"
 )
 
 // open opens a pool over a member list that the test may rewrite.
@@ -39,22 +40,6 @@ func write(t *testing.T, file string, lines ...string) {
 	t.Helper()
 	if err := os.WriteFile(file, []byte(strings.Join(lines, "\n")+"\n"), 0o600); err != nil {
 		t.Fatal(err)
-	}
-}
-
-// eventually polls until check holds.
-func eventually(t *testing.T, what string, check func() bool) {
-	t.Helper()
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	limit := time.NewTimer(10 * time.Second)
-	defer limit.Stop()
-	for !check() {
-		select {
-		case <-tick.C:
-		case <-limit.C:
-			t.Fatal("not in time: " + what)
-		}
 	}
 }
 
@@ -95,14 +80,14 @@ func TestThePoolFollowsTheLeader(t *testing.T) {
 	set(t, first, "default_transaction_read_only = on")
 	write(t, members, "127.0.0.1:1", standby.Addr(), first.Addr(), second.Addr())
 	var err error
-	eventually(t, "the connection's backend hears of it", func() bool {
+	waittest.Eventually(t, "the connection's backend hears of it", func() bool {
 		_, err = pool.Exec(ctx, "create table if not exists refused (id int)")
 		return err != nil
 	})
 	if pg.Code(err) != "25006" || fault.KindOf(pg.Fault("write", err)) != fault.Unavailable {
 		t.Fatalf("got %v", err)
 	}
-	eventually(t, "the new leader", func() bool { return strings.HasSuffix(second.Addr(), port(t, pool)) })
+	waittest.Eventually(t, "the new leader", func() bool { return strings.HasSuffix(second.Addr(), port(t, pool)) })
 }
 
 // set changes a setting of a running server.
@@ -140,7 +125,7 @@ func TestARestartedServerIsFoundAgain(t *testing.T) {
 	server.Kill(t)
 	server.Restart(t)
 	// Connections of before are broken; each is thrown away on its first use.
-	eventually(t, "a new connection", func() bool {
+	waittest.Eventually(t, "a new connection", func() bool {
 		_, err := pool.Exec(context.Background(), "select 1")
 		return err == nil
 	})
@@ -216,7 +201,7 @@ func TestAClientThatGivesUpSendsNoCancelRequest(t *testing.T) {
 	}
 	// The server notices by itself that the client is gone.
 	watcher := pgtest.Pool(t, pgtest.Server(t).URL("postgres"))
-	eventually(t, "the backend ends", func() bool {
+	waittest.Eventually(t, "the backend ends", func() bool {
 		var left int
 		err := watcher.QueryRow(context.Background(), "select count(*) from pg_stat_activity where query like '/* given up */%'").Scan(&left)
 		return err == nil && left == 0
@@ -300,7 +285,7 @@ func TestWithoutALeaderAPoolAsksOnceForAll(t *testing.T) {
 		t.Errorf("%d connections for 50 who waited", n)
 	}
 	write(t, members, pgtest.Server(t).Addr())
-	eventually(t, "the leader", func() bool {
+	waittest.Eventually(t, "the leader", func() bool {
 		_, err := pool.Exec(context.Background(), "select 1")
 		return err == nil
 	})
@@ -327,7 +312,7 @@ func TestAPoolWaitsForTheNextLeaderOnConnectionsItHas(t *testing.T) {
 		t.Errorf("%d connections", n)
 	}
 	set(t, standby, "default_transaction_read_only = off")
-	eventually(t, "the leader", func() bool { return ask() == nil })
+	waittest.Eventually(t, "the leader", func() bool { return ask() == nil })
 	if n := front.seen.Load(); n != 3 {
 		t.Errorf("%d connections with the leader's", n)
 	}

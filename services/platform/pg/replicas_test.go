@@ -16,6 +16,7 @@ import (
 	"bookstore/services/platform/fault"
 	"bookstore/services/platform/pg"
 	"bookstore/services/platform/pg/pgtest"
+	"bookstore/services/platform/wait/waittest"
 )
 
 // cluster is a leader with its standbys, and a service's two pools.
@@ -112,7 +113,7 @@ func (c *cluster) write(id int) (token string) {
 // token asks again where the leader was too busy to say at once how far it is.
 func (c *cluster) token() (token string) {
 	c.Helper()
-	eventually(c.T, "a token that replicas reach", func() bool {
+	waittest.Eventually(c.T, "a token that replicas reach", func() bool {
 		token = c.tip.Token(context.Background())
 		at, err := pg.ParsePosition(token)
 		return err == nil && at.System != 0
@@ -127,7 +128,7 @@ func (c *cluster) is(port string, i *pgtest.Instance) bool {
 // serves waits until reads come from a server.
 func (c *cluster) serves(i *pgtest.Instance) {
 	c.Helper()
-	eventually(c.T, "reads from "+i.Addr(), func() bool {
+	waittest.Eventually(c.T, "reads from "+i.Addr(), func() bool {
 		port, _, err := c.read("", 0)
 		return err == nil && c.is(port, i)
 	})
@@ -164,7 +165,7 @@ func TestAReplicaThatFallsBehindIsLeftOut(t *testing.T) {
 	if port, found, err := c.read(token, 1); err != nil || !found || !c.is(port, c.leader) {
 		t.Errorf("with a token: found %t at %s, %v", found, port, err)
 	}
-	eventually(t, "the leader is read from", func() bool {
+	waittest.Eventually(t, "the leader is read from", func() bool {
 		port, found, err := c.read("", 1)
 		return err == nil && found && c.is(port, c.leader)
 	})
@@ -205,7 +206,7 @@ func TestReadsGoOnWithoutALeaderAndFollowTheNext(t *testing.T) {
 	before := c.write(1)
 	c.serves(c.standbys[0])
 	c.serves(c.standbys[1])
-	eventually(t, "both have the row", func() bool {
+	waittest.Eventually(t, "both have the row", func() bool {
 		port, found, err := c.read(before, 1)
 		return err == nil && found && !c.is(port, c.leader)
 	})
@@ -221,7 +222,7 @@ func TestReadsGoOnWithoutALeaderAndFollowTheNext(t *testing.T) {
 	if _, err := c.standbys[0].Conn(t, "postgres").Exec(context.Background(), "select pg_promote()"); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "a write", func() bool {
+	waittest.Eventually(t, "a write", func() bool {
 		_, err := c.pool.Exec(context.Background(), "insert into writes values (2)")
 		return err == nil
 	})

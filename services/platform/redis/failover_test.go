@@ -8,26 +8,19 @@ import (
 
 	"bookstore/services/platform/redis"
 	"bookstore/services/platform/redis/redistest"
+	"bookstore/services/platform/wait/waittest"
 )
 
 // until tries often, as many short calls do, and says how long it took.
 func until(t *testing.T, what string, try func(context.Context) error) time.Duration {
 	t.Helper()
 	begin := time.Now()
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
-		err := try(ctx)
-		cancel()
-		if err == nil {
-			return time.Since(begin)
-		}
-		if time.Since(begin) > 15*time.Second {
-			t.Fatalf("%s: %v", what, err)
-		}
-		<-tick.C
-	}
+	waittest.EventuallyNil(t, what, func(ctx context.Context) error {
+		ctx, cancel := context.WithTimeout(ctx, 50*time.Millisecond)
+		defer cancel()
+		return try(ctx)
+	})
+	return time.Since(begin)
 }
 
 func set(client *redis.Client, key string) func(context.Context) error {

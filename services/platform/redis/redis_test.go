@@ -11,6 +11,7 @@ import (
 	"bookstore/services/platform/dial/blackhole"
 	"bookstore/services/platform/redis"
 	"bookstore/services/platform/redis/redistest"
+	"bookstore/services/platform/wait/waittest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m, redistest.LateDials()) }
@@ -65,16 +66,7 @@ func TestMembersThatMovedAreFoundWithoutARestart(t *testing.T) {
 		t.Fatal("nobody should be there yet")
 	}
 	write(t, c.MembersFile, redistest.Cluster(t)+"\n")
-	deadline := time.After(10 * time.Second)
-	tick := time.NewTicker(50 * time.Millisecond)
-	defer tick.Stop()
-	for client.Ping(t.Context()) != nil {
-		select {
-		case <-deadline:
-			t.Fatal("the new member was not found")
-		case <-tick.C:
-		}
-	}
+	waittest.EventuallyNil(t, "the new member is found", client.Ping)
 }
 
 func TestAMissingMemberFileIsAnError(t *testing.T) {

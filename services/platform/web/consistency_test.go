@@ -34,7 +34,7 @@ func TestEveryWriteThatSucceedsGivesAToken(t *testing.T) {
 	}
 	ask("POST", "/things", 201, "T")
 	ask("GET", "/things", 200, "")
-	ask("POST", "/things/refused", 409, "")
+	ask("POST", "/things/refused", 412, "")
 	ask("POST", "/others", 201, "")
 	ask("PUT", "/things", 405, "")
 	ask("POST", "/things/nowhere", 404, "")

@@ -3,6 +3,8 @@ package saga
 import (
 	"context"
 	"time"
+
+	"bookstore/services/platform/wait"
 )
 
 // reading is the database's clock as it was read once, and when that was by the
@@ -54,7 +56,7 @@ func (e *Engine) readClock(ctx context.Context) error {
 // answer, the last reading stands.
 func (e *Engine) watchClock(ctx context.Context) {
 	failing := false
-	for ok := true; ok; ok = pause(ctx, e.Settings.ClockEvery) {
+	for ok := true; ok; ok = wait.For(ctx, e.Settings.ClockEvery) {
 		err := e.readClock(ctx)
 		if err != nil && !failing && ctx.Err() == nil {
 			e.Log.WarnContext(ctx, "the database's clock cannot be read; trying on", "error", err)

@@ -131,15 +131,3 @@ func newsOf(before, after Saga) News {
 	}
 	return n
 }
-
-// pause waits for d and reports whether ctx was still alive then.
-func pause(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return ctx.Err() == nil
-	case <-ctx.Done():
-		return false
-	}
-}

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"bookstore/services/platform/fault"
+	"bookstore/services/platform/wait"
 )
 
 // Op is what a saga needs next.
@@ -57,17 +58,14 @@ func (d Definition) Due(s Saga, now time.Time) Due {
 	return due
 }
 
-// backoff doubles from 50 ms to 15 s; what is stuck is tried once a minute, for
-// nothing is ever dropped.
+// pauses of a saga whose calls fail; what is stuck is tried once a minute, for nothing is ever dropped.
+var pauses = wait.Backoff{First: 50 * time.Millisecond, Most: 15 * time.Second}
+
 func backoff(s Saga) time.Duration {
-	const lowest, highest, stuck = 50 * time.Millisecond, 15 * time.Second, time.Minute
-	switch {
-	case s.State == Stuck:
-		return stuck
-	case s.Failures > 8:
-		return highest
+	if s.State == Stuck {
+		return time.Minute
 	}
-	return min(highest, lowest<<(s.Failures-1))
+	return pauses.After(s.Failures)
 }
 
 // event reads a participant's answer. Only a refusal that speaks about the step

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"bookstore/services/platform/fault"
+	"bookstore/services/platform/wait"
 )
 
 // Options are what an engine works with.
@@ -96,7 +97,7 @@ func (e *Engine) Stop(ctx context.Context) error {
 // there is room.
 func (e *Engine) claimDue(ctx context.Context) {
 	failing := false
-	for pause(ctx, e.Settings.ClaimEvery) {
+	for wait.For(ctx, e.Settings.ClaimEvery) {
 		more, err := e.claim(ctx)
 		for err == nil && more && e.crew.waitForRoom(ctx, e.Settings.ClaimEvery) {
 			more, err = e.claim(ctx)
@@ -162,7 +163,7 @@ func (e *Engine) countOnce(ctx context.Context) error {
 
 // countUnfinished counts what is not finished.
 func (e *Engine) countUnfinished(ctx context.Context) {
-	for pause(ctx, e.Settings.CountEvery) {
+	for wait.For(ctx, e.Settings.CountEvery) {
 		if err := e.countOnce(ctx); err != nil && ctx.Err() == nil {
 			e.Log.WarnContext(ctx, "sagas not counted", "error", err)
 		}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"sync/atomic"
 	"time"
+
+	"bookstore/services/platform/wait"
 )
 
 // hold keeps sagas from calling outside the shop after its databases were
@@ -61,7 +63,7 @@ func (e *Engine) held(ctx context.Context) bool {
 
 // watchHold returns once there is no hold.
 func (e *Engine) watchHold(ctx context.Context) {
-	for pause(ctx, e.Settings.HoldEvery) {
+	for wait.For(ctx, e.Settings.HoldEvery) {
 		if !e.held(ctx) {
 			e.Log.InfoContext(ctx, "no saga is held")
 			return

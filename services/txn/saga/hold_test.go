@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"bookstore/services/platform/wait/waittest"
 )
 
 // heldStore has one saga, given out again and again, and a hold that a test changes.
@@ -144,11 +146,12 @@ func drive(t *testing.T, s Store, settings Settings) (*Engine, Definition) {
 
 func (s *heldStore) eventually(t *testing.T, done func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); !done(); time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("the saga stands at %+v", s.saga)
+	waittest.EventuallyNil(t, "the saga comes to where it should", func(context.Context) error {
+		if !done() {
+			return fmt.Errorf("the saga stands at %+v", s.saga)
 		}
-	}
+		return nil
+	})
 }
 
 // stays looks for long enough for many claims.

@@ -12,6 +12,7 @@ import (
 	goredis "github.com/redis/go-redis/v9"
 
 	"bookstore/services/platform/redis"
+	"bookstore/services/platform/wait/waittest"
 )
 
 // lastSlot is the highest of the slots that a cluster divides among its masters.
@@ -154,7 +155,7 @@ func (f *Fleet) ofKey(key string) []int {
 // is served by living ones, and each replica has its master's copy.
 func (f *Fleet) Settle() {
 	f.t.Helper()
-	poll(f.t, "settle the cluster", f.settled)
+	waittest.EventuallyNil(f.t, "settle the cluster", f.settled)
 }
 
 func (f *Fleet) settled(ctx context.Context) error {

@@ -2,7 +2,6 @@
 package redistest
 
 import (
-	"context"
 	"crypto/tls"
 	"os"
 	"path/filepath"
@@ -50,28 +49,4 @@ func Config(t testing.TB, addrs ...string) redis.Config {
 		}
 	}
 	return c
-}
-
-// waitTime bounds how long a server or cluster takes for anything.
-const waitTime = 20 * time.Second
-
-// poll waits until done returns nil.
-func poll(t testing.TB, what string, done func(context.Context) error) {
-	t.Helper()
-	// A test's context has ended when its cleanups run, which may wait too.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), waitTime)
-	defer cancel()
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		err := done(ctx)
-		if err == nil {
-			return
-		}
-		select {
-		case <-ctx.Done():
-			t.Fatalf("redistest: %s: %v", what, err)
-		case <-tick.C:
-		}
-	}
 }

@@ -18,6 +18,8 @@ import (
 	"time"
 
 	goredis "github.com/redis/go-redis/v9"
+
+	"bookstore/services/platform/wait/waittest"
 )
 
 // callTimeout bounds one call to a server, which may be frozen.
@@ -79,7 +81,7 @@ func (s *server) start(t testing.TB) {
 		s.process = process
 	}
 	s.mu.Unlock()
-	poll(t, "start a server", func(ctx context.Context) error {
+	waittest.EventuallyNil(t, "start a server", func(ctx context.Context) error {
 		err := s.client.Ping(ctx).Err()
 		if err != nil {
 			log, _ := os.ReadFile(s.log)
@@ -118,7 +120,7 @@ func (s *server) alive() bool {
 // do sends a command that must succeed in the end.
 func (s *server) do(t testing.TB, args ...any) {
 	t.Helper()
-	poll(t, strings.TrimSpace(goredis.NewCmd(t.Context(), args...).String()), func(ctx context.Context) error {
+	waittest.EventuallyNil(t, strings.TrimSpace(goredis.NewCmd(t.Context(), args...).String()), func(ctx context.Context) error {
 		return s.client.Do(ctx, args...).Err()
 	})
 }
@@ -127,7 +129,7 @@ func (s *server) do(t testing.TB, args ...any) {
 func (s *server) serveAlone(t testing.TB) (addr string) {
 	t.Helper()
 	s.do(t, "cluster", "addslotsrange", 0, lastSlot)
-	poll(t, "serve all slots", func(ctx context.Context) error {
+	waittest.EventuallyNil(t, "serve all slots", func(ctx context.Context) error {
 		info, err := s.client.ClusterInfo(ctx).Result()
 		if err == nil && !strings.Contains(info, "cluster_state:ok") {
 			err = errors.New(info)

@@ -5,6 +5,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"testing"
@@ -12,10 +13,8 @@ import (
 
 	"bookstore/services/platform/program"
 	"bookstore/services/platform/service"
+	"bookstore/services/platform/wait/waittest"
 )
-
-// patience is how long Await waits.
-const patience = 20 * time.Second
 
 // Environment is an Env with these variables and no streams.
 func Environment(variables map[string]string) program.Env {
@@ -97,19 +96,16 @@ func (s *Server) Await(path string, want int) string {
 // AwaitBody is Await that also requires of the body what fits says.
 func (s *Server) AwaitBody(path string, want int, fits func(body string) bool) string {
 	s.t.Helper()
-	limit, tick := time.After(patience), time.NewTicker(20*time.Millisecond)
-	defer tick.Stop()
-	for {
+	var answer string
+	waittest.EventuallyNil(s.t, path, func(context.Context) error {
 		status, body := s.Send(http.MethodGet, path, "", http.NoBody)
-		if status == want && fits(body) {
-			return body
+		if status != want || !fits(body) {
+			return fmt.Errorf("%d %s, want %d", status, body, want)
 		}
-		select {
-		case <-limit:
-			s.t.Fatalf("%s: still %d %s, want %d", path, status, body, want)
-		case <-tick.C:
-		}
-	}
+		answer = body
+		return nil
+	})
+	return answer
 }
 
 // Stop tells the server to stop and returns at once.
