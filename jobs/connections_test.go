@@ -8,7 +8,7 @@ import (
 
 	"github.com/hashicorp/nomad/api"
 
-	"bookstore/services/coordinator"
+	"bookstore/services/txn/twophase"
 )
 
 // others are the connections of a member's that no service has: three that PostgreSQL keeps for
@@ -63,7 +63,7 @@ func setting(t *testing.T, name string) int {
 func TestTheMembersHoldWhatThePoolsAskFor(t *testing.T) {
 	t.Parallel()
 	connections, prepared := setting(t, "max_connections"), setting(t, "max_prepared_transactions")
-	inFlight := coordinator.DefaultSettings("any").MaxInFlight
+	inFlight := twophase.DefaultSettings("any").MaxInFlight
 	needed, branches := map[string]int{}, map[string]int{}
 	for _, p := range load(t) {
 		if p.vars == "" || *p.full.Type != "service" {

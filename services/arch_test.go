@@ -15,7 +15,7 @@ const module = "bookstore/services/"
 
 // domains are the packages that hold rules and know no technology; their adapters live in
 // folders beside them.
-var domains = []string{"books", "orders", "payments", "coordinator", "catalogue"}
+var domains = []string{"books", "orders", "payments", "checkout", "catalogue", "txn/twophase", "txn/saga"}
 
 // technology must not reach into a domain, not even through another package. A path that
 // ends in a slash stands for all below it.

@@ -8,8 +8,8 @@ import (
 
 	"bookstore/services/books/bookshttp"
 	"bookstore/services/books/bookspg"
-	"bookstore/services/coordinator"
-	"bookstore/services/coordinator/coordinatorhttp"
+	"bookstore/services/checkout"
+	"bookstore/services/checkout/checkouthttp"
 	"bookstore/services/gateway"
 	"bookstore/services/orders/ordershttp"
 	"bookstore/services/orders/orderspg"
@@ -62,7 +62,7 @@ func internalCalls(service string) []Call {
 		paymentshttp.Routes(app, nil)
 		paymentshttp.Participate(app, struct{ paymentshttp.Steps }{})
 	case "coordinator":
-		coordinatorhttp.Routes(app, &coordinator.Service{})
+		checkouthttp.Routes(app, &checkout.Service{})
 	}
 	var calls []Call
 	for _, r := range app.GetRoutes(true) {

@@ -31,7 +31,7 @@ func TestProfile(t *testing.T) {
 	s := lab.Start(t, lab.Options{
 		Postgres: pgtest.Options{Fsync: true, Settings: postgres}, Books: bookCount, Stock: 1_000_000,
 		Pprof:   os.Getenv("PROFILES") != "",
-		Sources: map[string]string{"services/coordinator/purchase.go": purchase},
+		Sources: map[string]string{"services/checkout/purchase.go": purchase},
 	})
 	copyDatabases(t, s)
 	direct := newBuyer(strings.TrimPrefix(s.URL(lab.Coordinator), "http://"), "")

@@ -19,7 +19,7 @@ import (
 
 // purchase makes the checkout a saga of two steps: those that do what the two
 // branches of an order do. Everything else is the shop's own.
-const purchase = `package coordinator
+const purchase = `package checkout
 
 import "bookstore/services/txn/saga"
 

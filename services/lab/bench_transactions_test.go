@@ -36,12 +36,12 @@ var levels = []int{1, 8, most}
 
 // TestTransactions measures orders and sagas against the same statements as
 // local transactions, all in one run and on one PostgreSQL that waits for its
-// disk. README.md of services/coordinator has the figures.
+// disk. README.md of services/txn has the figures.
 func TestTransactions(t *testing.T) {
 	s := lab.Start(t, lab.Options{
 		Postgres: pgtest.Options{Fsync: true, Settings: postgres},
 		Books:    bookCount, Stock: 1_000_000,
-		Sources: map[string]string{"services/coordinator/purchase.go": purchase},
+		Sources: map[string]string{"services/checkout/purchase.go": purchase},
 	})
 	copyDatabases(t, s)
 	heard := listen(t, s)

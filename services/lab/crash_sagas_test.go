@@ -12,44 +12,44 @@ import (
 var sagaScenarios = []scenario{
 	{
 		name: "check out", stock: 5,
-		when: []act{checkout("tok_ok", "completed")},
+		when: []act{checkOut("tok_ok", "completed")},
 		then: []act{paid, bought("paid"), money(1)},
 	},
 	{
 		name: "check out after an approval", stock: 5,
-		when: []act{checkout("tok_ok", "waiting_approval"), tell("approve", "completed")},
+		when: []act{checkOut("tok_ok", "waiting_approval"), tell("approve", "completed")},
 		then: []act{paid, bought("paid"), money(1)},
 	},
 	{
 		name: "cancel a checkout that waits for approval", stock: 5,
-		when: []act{checkout("tok_ok", "waiting_approval"), tell("cancel", "cancelled")},
+		when: []act{checkOut("tok_ok", "waiting_approval"), tell("cancel", "cancelled")},
 		then: []act{nothing, money(0)},
 	},
 	{
 		name: "cancel a checkout whose payment hangs", stock: 5,
-		when: []act{checkout("tok_hang", "running"), reach("authorise"), tell("cancel", "cancelled")},
+		when: []act{checkOut("tok_hang", "running"), reach("authorise"), tell("cancel", "cancelled")},
 		then: []act{nothing, money(0)},
 	},
 	{
 		name: "check out with a card that is declined in the end", stock: 5,
-		when: []act{checkout("tok_decline_capture", "failed")},
+		when: []act{checkOut("tok_decline_capture", "failed")},
 		then: []act{nothing, money(0)},
 	},
 	{
 		name: "check out more than there is", stock: 1,
-		when: []act{checkout("tok_ok", "failed")},
+		when: []act{checkOut("tok_ok", "failed")},
 		then: []act{nothing, money(0)},
 	},
 	{
 		name: "return an order", stock: 5,
-		given: []act{checkout("tok_ok", "completed"), paid},
+		given: []act{checkOut("tok_ok", "completed"), paid},
 		when:  []act{giveBack},
 		then:  []act{undone("returned"), money(0)},
 	},
 }
 
-// checkout starts a checkout and waits for it to come to a state.
-func checkout(token, state string) act {
+// checkOut starts a checkout and waits for it to come to a state.
+func checkOut(token, state string) act {
 	return func(ctx context.Context, v *visit) error {
 		body := v.request()
 		body["payment"] = map[string]string{"method": "card", "token": token}

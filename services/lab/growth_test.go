@@ -12,14 +12,15 @@ import (
 
 	"bookstore/patroni"
 	"bookstore/services/books/bookspg"
-	"bookstore/services/coordinator"
-	"bookstore/services/coordinator/coordinatorpg"
+	"bookstore/services/checkout"
 	"bookstore/services/lab"
 	"bookstore/services/orders/orderspg"
 	"bookstore/services/payments/paymentspg"
 	"bookstore/services/platform/clean"
 	"bookstore/services/platform/pg/pgtest"
 	"bookstore/services/txn/saga"
+	"bookstore/services/txn/twophase"
+	"bookstore/services/txn/txnpg"
 )
 
 // database says of every table of a database how it is kept small, or why it need not be.
@@ -75,7 +76,7 @@ func databases() map[string]database {
 			"provider_attempts": cleaned("provider_attempts"),
 			"warehouse_gone":    cleaned("warehouse_gone"),
 		}},
-		lab.CoordinatorDB: {coordinatorpg.Migrations, coordinatorCleaners(), map[string]fate{
+		lab.CoordinatorDB: {txnpg.Migrations, coordinatorCleaners(), map[string]fate{
 			"goose_db_version": schemaVersions,
 			"transactions":     cleaned("transactions"),
 			"sagas":            cleaned("sagas"),
@@ -88,7 +89,7 @@ func databases() map[string]database {
 }
 
 func coordinatorCleaners() []clean.Job {
-	return coordinatorpg.Cleaners(coordinator.DefaultSettings("test").Retention, saga.DefaultSettings().KeepFor)
+	return txnpg.Cleaners(twophase.DefaultSettings("test").Retention, saga.DefaultSettings().KeepFor)
 }
 
 const allTables = `
@@ -243,7 +244,7 @@ func explain(t *testing.T, conn *pgx.Conn, sql string, args ...any) string {
 // What participants know must outlast who may ask them.
 func TestWhatIsKeptOutlastsWhoAsksForIt(t *testing.T) {
 	t.Parallel()
-	settings := coordinator.DefaultSettings("test")
+	settings := checkout.DefaultSettings()
 	for _, d := range databases() {
 		for _, j := range d.cleaners {
 			if j.Name == "step_markers" && j.Keep < settings.ApprovalTime+saga.DefaultSettings().KeepFor {

@@ -17,11 +17,12 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"bookstore/patroni"
-	"bookstore/services/coordinator"
-	"bookstore/services/coordinator/coordinatorpg"
+	"bookstore/services/checkout"
 	"bookstore/services/platform/config"
 	"bookstore/services/platform/pg"
 	"bookstore/services/platform/pg/pgtest"
+	"bookstore/services/txn/twophase"
+	"bookstore/services/txn/txnpg"
 	"bookstore/warehouse/cut"
 )
 
@@ -34,7 +35,7 @@ type shop struct {
 	leader   *pgtest.Instance
 	standbys []standby
 	source   cut.Source
-	store    *coordinatorpg.Store
+	store    *txnpg.Store
 	parts    []*pgxpool.Pool // of the two
 	next     atomic.Int64
 }
@@ -80,12 +81,12 @@ func newShop(t *testing.T) *shop {
 	}
 	owner, err := pgx.ParseConfig(s.leader.URL("coordinatordb"))
 	if err == nil {
-		_, err = pg.Migrate(t.Context(), owner, coordinatorpg.Migrations)
+		_, err = pg.Migrate(t.Context(), owner, txnpg.Migrations)
 	}
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.store = coordinatorpg.New(s.pool("coordinatordb"), coordinator.DefaultSettings("test"))
+	s.store = txnpg.New(s.pool("coordinatordb"), twophase.DefaultSettings("test"))
 	for _, name := range names {
 		pool := s.pool(name)
 		if _, err := pool.Exec(t.Context(), "create table changes (gid text primary key)"); err != nil {
@@ -139,9 +140,9 @@ func (s *shop) pool(name string) *pgxpool.Pool {
 // transact makes one change in both databases, in two phases; unfinished
 // leaves it decided.
 func (s *shop) transact(ctx context.Context, unfinished bool) error {
-	tx, _, err := s.store.Claim(ctx, coordinator.Claim{
-		Kind: coordinator.KindPlace, Caller: "c", Key: fmt.Sprint(s.next.Add(1)), RequestHash: []byte{1},
-		Branches: names, Payload: coordinator.Payload{OrderID: "o"},
+	tx, _, err := s.store.Claim(ctx, twophase.Claim{
+		Kind: checkout.KindPlace, Caller: "c", Key: fmt.Sprint(s.next.Add(1)), RequestHash: []byte{1},
+		Branches: names, Payload: []byte(`{"orderId":"o"}`),
 	}, 1, "me")
 	if err != nil {
 		return err
@@ -152,9 +153,9 @@ func (s *shop) transact(ctx context.Context, unfinished bool) error {
 			return err
 		}
 	}
-	committed := &coordinator.Outcome{Status: 201, Body: []byte("{}")}
-	decision := coordinator.Decision{State: coordinator.Committing, Outcome: committed}
-	if state, _, err := s.store.Decide(ctx, tx.GID, "me", decision); err != nil || state != coordinator.Committing || unfinished {
+	committed := &twophase.Outcome{Status: 201, Body: []byte("{}")}
+	decision := twophase.Decision{State: twophase.Committing, Outcome: committed}
+	if state, _, err := s.store.Decide(ctx, tx.GID, "me", decision); err != nil || state != twophase.Committing || unfinished {
 		return err
 	}
 	for i, part := range s.parts {
@@ -162,7 +163,7 @@ func (s *shop) transact(ctx context.Context, unfinished bool) error {
 			return err
 		}
 	}
-	return s.store.Finish(ctx, []coordinator.Finished{{GID: tx.GID, State: coordinator.Committed}})
+	return s.store.Finish(ctx, []twophase.Finished{{GID: tx.GID, State: twophase.Committed}})
 }
 
 func (s *shop) open() *cut.Cut {

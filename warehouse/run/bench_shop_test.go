@@ -13,10 +13,10 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"bookstore/services/books/bookspg"
-	"bookstore/services/coordinator/coordinatorpg"
 	"bookstore/services/orders/orderspg"
 	"bookstore/services/payments/paymentspg"
 	"bookstore/services/platform/pg/pgtest"
+	"bookstore/services/txn/txnpg"
 	"bookstore/warehouse/run"
 	"bookstore/warehouse/store"
 )
@@ -44,7 +44,7 @@ func newLargeShop(t *testing.T, most int) *largeShop {
 		{"bookdb", bookspg.Migrations},
 		{"orderdb", orderspg.Migrations},
 		{"paymentdb", paymentspg.Migrations},
-		{"coordinatordb", coordinatorpg.Migrations},
+		{"coordinatordb", txnpg.Migrations},
 	} {
 		s.databases = append(s.databases, database{d.name, server.DSN(t, d.migrations)})
 		conn, err := pgx.Connect(t.Context(), s.databases[len(s.databases)-1].dsn)

@@ -10,10 +10,8 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"bookstore/services/coordinator"
-	"bookstore/services/coordinator/coordinatorcall"
-	"bookstore/services/coordinator/coordinatorhttp"
-	"bookstore/services/coordinator/coordinatorpg"
+	"bookstore/services/checkout"
+	"bookstore/services/checkout/checkouthttp"
 	"bookstore/services/platform/call"
 	"bookstore/services/platform/config"
 	"bookstore/services/platform/lifecycle"
@@ -21,6 +19,9 @@ import (
 	"bookstore/services/platform/service"
 	"bookstore/services/platform/web"
 	"bookstore/services/txn/saga"
+	"bookstore/services/txn/twophase"
+	"bookstore/services/txn/txnhttp"
+	"bookstore/services/txn/txnpg"
 )
 
 func main() { service.Main("coordinator", build) }
@@ -39,11 +40,11 @@ type settings struct {
 
 // Validate reports every problem at once.
 func (s settings) Validate() error {
-	return errors.Join(s.Service.Validate(), s.DB.Validate(), coordinator.DefaultSettings(s.Instance).Validate())
+	return errors.Join(s.Service.Validate(), s.DB.Validate(), twophase.DefaultSettings(s.Instance).Validate())
 }
 
 func build(d *service.Deps, s settings) (service.App, error) {
-	pool, err := d.Postgres("coordinatordb", s.DB, coordinatorpg.Migrations)
+	pool, err := d.Postgres("coordinatordb", s.DB, txnpg.Migrations)
 	if err != nil {
 		return service.App{}, err
 	}
@@ -53,21 +54,22 @@ func build(d *service.Deps, s settings) (service.App, error) {
 	if err != nil {
 		return service.App{}, err
 	}
-	protocol := coordinator.DefaultSettings(s.Instance)
-	transactions, err := coordinator.New(coordinator.Dependencies{
-		Store: coordinatorpg.New(pool, protocol),
-		Participants: map[string]coordinator.Participant{
-			coordinator.BranchBooks:  coordinatorcall.NewParticipant(books),
-			coordinator.BranchOrders: coordinatorcall.NewParticipant(orders),
+	protocol := twophase.DefaultSettings(s.Instance)
+	transactions, err := twophase.New(twophase.Dependencies{
+		Store: txnpg.New(pool, protocol),
+		Participants: map[string]twophase.Participant{
+			checkout.BranchBooks:  txnhttp.NewParticipant(books),
+			checkout.BranchOrders: txnhttp.NewParticipant(orders),
 		},
-		Quotes:  coordinatorcall.NewQuotes(books),
-		Orders:  coordinatorcall.NewOrders(orders),
-		Clock:   time.Now,
-		Sagas:   sagas,
-		NewID:   newID,
-		Metrics: coordinator.NewMetrics(d.Registry),
-		Log:     d.Log,
+		Metrics: twophase.NewMetrics(d.Registry), Log: d.Log,
 	}, protocol)
+	if err != nil {
+		return service.App{}, err
+	}
+	shop, err := checkout.New(checkout.Dependencies{
+		Transactions: transactions, Sagas: sagas, Quotes: checkouthttp.NewQuotes(books), Orders: checkouthttp.NewOrders(orders),
+		Clock: time.Now, NewID: newID,
+	}, checkout.DefaultSettings())
 	if err != nil {
 		return service.App{}, err
 	}
@@ -75,25 +77,25 @@ func build(d *service.Deps, s settings) (service.App, error) {
 		lifecycle.Part{Name: "transactions", Start: transactions.Start, Stop: transactions.Stop},
 		lifecycle.Part{Name: "sagas", Start: sagas.Start, Stop: sagas.Stop},
 	)
-	d.Clean(pool, coordinatorpg.Cleaners(protocol.Retention, sagas.Settings.KeepFor)...)
-	d.Every("look at the warehouse", coordinatorpg.WarehouseEvery, coordinatorpg.NewWarehouse(pool, d.Registry).Refresh)
+	d.Clean(pool, txnpg.Cleaners(protocol.Retention, sagas.Settings.KeepFor)...)
+	d.Every("look at the warehouse", txnpg.WarehouseEvery, txnpg.NewWarehouse(pool, d.Registry).Refresh)
 
 	return service.App{Web: web.Options{Deadline: requestDeadline}, Routes: func(app *fiber.App) {
 		if s.DB.MembersFile != "" { // else there is nothing but a leader to read from
 			app.Use([]string{"/orders", "/checkouts"}, web.TellConsistency(pg.NewTip(pool).Token))
 		}
-		coordinatorhttp.Routes(app, transactions)
+		checkouthttp.Routes(app, shop)
 	}}, nil
 }
 
 func newSagas(d *service.Deps, pool *pgxpool.Pool, books, orders, payments *call.Client) (*saga.Engine, error) {
 	return saga.NewEngine(saga.Options{
-		Store:       coordinatorpg.NewSagas(pool),
-		Definitions: coordinator.Sagas(),
+		Store:       txnpg.NewSagas(pool),
+		Definitions: checkout.Sagas(),
 		Participants: map[string]saga.Participant{
-			coordinator.BranchBooks:    coordinatorcall.NewSteps(books),
-			coordinator.BranchOrders:   coordinatorcall.NewSteps(orders),
-			coordinator.BranchPayments: coordinatorcall.NewSteps(payments),
+			checkout.BranchBooks:    txnhttp.NewSteps(books),
+			checkout.BranchOrders:   txnhttp.NewSteps(orders),
+			checkout.BranchPayments: txnhttp.NewSteps(payments),
 		},
 		NewID: newID, Metrics: saga.NewMetrics(d.Registry), Log: d.Log, Settings: saga.DefaultSettings(),
 	})

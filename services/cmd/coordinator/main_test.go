@@ -5,11 +5,11 @@ import (
 	"strings"
 	"testing"
 
-	"bookstore/services/coordinator/coordinatorpg"
 	"bookstore/services/platform/pg/pgtest"
 	"bookstore/services/platform/service"
 	"bookstore/services/platform/service/servicetest"
 	"bookstore/services/platform/web/webtest"
+	"bookstore/services/txn/txnpg"
 )
 
 func TestMain(m *testing.M) { pgtest.Main(m, webtest.Leaks()...) }
@@ -17,7 +17,7 @@ func TestMain(m *testing.M) { pgtest.Main(m, webtest.Leaks()...) }
 func TestFromStartToDrain(t *testing.T) {
 	t.Parallel()
 	s := servicetest.Start(t, "coordinator", build, map[string]string{
-		"DRAIN_DELAY": "300ms", "DB_DSN": pgtest.DSN(t, coordinatorpg.Migrations),
+		"DRAIN_DELAY": "300ms", "DB_DSN": pgtest.DSN(t, txnpg.Migrations),
 		"BOOKS_URL": "http://127.0.0.1:1", "ORDERS_URL": "http://127.0.0.1:1", "PAYMENTS_URL": "http://127.0.0.1:1",
 	})
 	s.Await("/ready", http.StatusOK)

@@ -16,13 +16,13 @@ import (
 
 	"bookstore/patroni"
 	"bookstore/services/books/bookspg"
-	"bookstore/services/coordinator/coordinatorpg"
 	"bookstore/services/orders/orderspg"
 	"bookstore/services/payments/paymentspg"
 	"bookstore/services/platform/config"
 	"bookstore/services/platform/pg"
 	"bookstore/services/platform/program"
 	"bookstore/services/platform/wait"
+	"bookstore/services/txn/txnpg"
 )
 
 // settings come from the environment. DB_DSN is a superuser's, of the database
@@ -43,7 +43,7 @@ func schemas() map[string]fs.FS {
 		"bookdb":        bookspg.Migrations,
 		"orderdb":       orderspg.Migrations,
 		"paymentdb":     paymentspg.Migrations,
-		"coordinatordb": coordinatorpg.Migrations,
+		"coordinatordb": txnpg.Migrations,
 	}
 }
 

@@ -1,0 +1,165 @@
+package twophase
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"encoding/json"
+	"regexp"
+	"strconv"
+	"time"
+
+	"bookstore/services/platform/fault"
+)
+
+const gidLength = 32
+
+var validGID = regexp.MustCompile(`^[a-z0-9]{1,64}$`)
+
+// GID names an attempt: 32 hexadecimal digits derived from whose key it is,
+// the key, and the number of the attempt, so that whoever repeats the request
+// arrives at the same name without asking anyone. Each part is preceded by
+// its length: no two different triples can run into one another.
+func GID(caller, key string, attempt int) string {
+	h := sha256.New()
+	for _, part := range []string{caller, key, strconv.Itoa(attempt)} {
+		var size [8]byte
+		binary.BigEndian.PutUint64(size[:], uint64(len(part)))
+		h.Write(size[:])
+		h.Write([]byte(part))
+	}
+	return hex.EncodeToString(h.Sum(nil))[:gidLength]
+}
+
+// IsGID tells whether text could name a transaction.
+func IsGID(text string) bool { return validGID.MatchString(text) }
+
+// HashRequest tells two requests under one Idempotency-Key apart. It is taken
+// over what the request means (kind and decoded fields), not over its bytes:
+// white space and the order of members do not make another request.
+//
+// This is version 1 of the hash. Stored hashes are compared with those of
+// requests repeated up to 24 hours later, to coordinators that may be newer: a
+// body that was valid before must keep its hash. So a new member of a request
+// goes behind the others, with omitempty. A version 2 would have to be longer
+// than 32 bytes, and Look would have to compare each hash by its version.
+func HashRequest(kind Kind, request any) []byte {
+	body, err := json.Marshal(request)
+	if err != nil {
+		panic("twophase: a request that was decoded from JSON does not encode: " + err.Error())
+	}
+	sum := sha256.Sum256(append([]byte(string(kind)+"\n"), body...))
+	return sum[:]
+}
+
+// Action is what a request does about an attempt it finds under its key.
+type Action string
+
+// The actions.
+const (
+	ActAgain    Action = "again"     // begin a new attempt
+	ActReplay   Action = "replay"    // answer with the outcome that stands
+	ActReused   Action = "reused"    // refuse: the key belongs to another request
+	ActWait     Action = "wait"      // it is running: look again soon
+	ActTakeOver Action = "take_over" // its owner is gone: drive it to its end, then look again
+	ActDoubt    Action = "doubt"     // it ended in a heuristic outcome, which only people can settle
+)
+
+// Look decides what a request with this hash does about the latest attempt
+// under its key. A commit is replayed only when it is finished: the answer
+// promises that what was committed can be read.
+func Look(l Latest, requestHash []byte) Action {
+	unfinished := l.State == Preparing || l.State == Committing
+	switch {
+	case l.Expired && !unfinished:
+		return ActAgain
+	case !bytes.Equal(l.RequestHash, requestHash):
+		return ActReused
+	case unfinished && l.Lapsed:
+		return ActTakeOver
+	case unfinished:
+		return ActWait
+	case l.State == Heuristic:
+		return ActDoubt
+	case l.Outcome != nil:
+		return ActReplay
+	}
+	return ActAgain
+}
+
+// lookUp finds what stands under a request's key: an earlier outcome, or nothing
+// that keeps it from claiming attempt n. While another request with the same key
+// is running it waits for that one, until ctx ends. n is the attempt to claim
+// first; refused tells that it has been tried, and was taken.
+func (e *Engine) lookUp(ctx context.Context, c Claim, n int, refused bool) (earlier *Latest, next int, err error) {
+	for waits := 0; ; waits++ {
+		latest, err := e.Store.Latest(ctx, c.Caller, c.Key)
+		switch {
+		case err != nil && waits > 0 && ctx.Err() != nil:
+			return nil, 0, stillRunning() // wherever in its wait the request ran out of time
+		case err != nil:
+			return nil, 0, err
+		case latest == nil && !refused:
+			return nil, n, nil
+		case latest == nil:
+			// Either nobody's: a participant was told about this gid (ask.go),
+			// and the next one is free. Or pruned this moment, and the first is.
+			if n++; n > 2 {
+				n = 1
+			}
+			return nil, n, e.await(ctx, waits, ActWait, "")
+		}
+		switch action := Look(*latest, c.RequestHash); action {
+		case ActAgain:
+			return nil, max(n, latest.Attempt) + 1, nil // past the one tried last: that may be nobody's too
+		case ActReplay:
+			return latest, 0, nil
+		case ActReused:
+			return nil, 0, fault.New(fault.IdempotencyKeyReused, "this Idempotency-Key belongs to another request")
+		case ActDoubt:
+			return nil, 0, fault.New(fault.OutcomeUnknown, "the outcome of this request needs an operator")
+		case ActTakeOver, ActWait:
+			if waits == 0 {
+				select {
+				case e.waiting <- struct{}{}:
+					defer func() { <-e.waiting }()
+				default:
+					return nil, 0, stillRunning()
+				}
+			}
+			if err := e.await(ctx, waits, action, latest.GID); err != nil {
+				return nil, 0, err
+			}
+		}
+	}
+}
+
+// longestPoll is the most that PollEvery is doubled.
+const longestPoll = 3
+
+// await lets a little time pass, the longer the more often it was called before,
+// first seeing to it that an attempt whose owner is gone gets to its end.
+func (e *Engine) await(ctx context.Context, waits int, action Action, gid string) error {
+	if action == ActTakeOver {
+		err := e.takeOver(ctx, gid)
+		switch {
+		case err != nil && ctx.Err() != nil:
+			return stillRunning()
+		case err != nil:
+			return err
+		}
+	}
+	if pause(ctx, e.settings.PollEvery<<min(waits, longestPoll)) {
+		return nil
+	}
+	return stillRunning()
+}
+
+func stillRunning() error {
+	return &fault.Error{
+		Kind: fault.InProgress, RetryAfter: time.Second,
+		Message: "a request with this Idempotency-Key is still running",
+	}
+}

@@ -1,0 +1,166 @@
+package twophase
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+)
+
+// recoverLapsed takes attempts over whose owner fell silent and drives them to
+// their end. Every coordinator does so; the store gives each row to one.
+func (e *Engine) recoverLapsed(ctx context.Context) {
+	const countEvery = 10 // rounds
+	failing := false
+	for round := 0; pause(ctx, e.settings.TakeOverEvery); round++ {
+		err := e.takeOver(ctx, "")
+		if err == nil && round%countEvery == 0 {
+			err = e.countUnfinished(ctx)
+		}
+		if err != nil && !failing && ctx.Err() == nil {
+			e.Log.WarnContext(ctx, "recovery cannot read the transactions; trying on", "error", err)
+		}
+		failing = err != nil
+	}
+}
+
+// takeOver claims lapsed attempts, or only gid's, and hands them to the
+// finisher.
+func (e *Engine) takeOver(ctx context.Context, gid string) error {
+	if gid == "" && e.leases.count() >= e.settings.TakeOverLimit {
+		return nil
+	}
+	claimed, err := e.lapsed(ctx, gid)
+	if err != nil {
+		return err
+	}
+	for _, tx := range claimed {
+		if e.leases.holds(tx.GID) {
+			continue // in hand, and without an answer for long: the others come to it when it lapses again
+		}
+		e.Log.WarnContext(ctx, "taking over a transaction", "gid", tx.GID, "state", tx.State, "kind", tx.Kind)
+		e.Metrics.takenOver.Inc()
+		e.leases.hold(tx.GID)
+		e.finisher.finish(ctx, tx)
+	}
+	return nil
+}
+
+// lapsed claims lapsed attempts. Those that are claimed by a call without an
+// answer lapse again.
+func (e *Engine) lapsed(ctx context.Context, gid string) ([]Transaction, error) {
+	ctx, cancel := context.WithTimeout(ctx, e.settings.StoreTimeout)
+	defer cancel()
+	return e.Store.TakeOver(ctx, e.settings.Owner, gid, e.settings.TakeOverBatch)
+}
+
+func (e *Engine) countUnfinished(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, e.settings.StoreTimeout)
+	defer cancel()
+	counts, err := e.Store.Unfinished(ctx)
+	if err == nil {
+		e.Metrics.showUnfinished(counts)
+	}
+	return err
+}
+
+// renew keeps the leases of what is in hand and makes progress. Most attempts
+// are over before their lease needs it.
+func (e *Engine) renew(ctx context.Context) {
+	for pause(ctx, e.settings.RenewEvery) {
+		e.Metrics.inHand.Set(float64(e.leases.count()))
+		gids, stalled := e.leases.due(e.settings.RenewEvery/2, e.settings.Stall)
+		e.Metrics.stalled.Set(float64(stalled))
+		if len(gids) == 0 {
+			continue
+		}
+		if err := e.renewOnce(ctx, gids); err != nil && ctx.Err() == nil {
+			e.Log.WarnContext(ctx, "leases not renewed", "count", len(gids), "error", err)
+		}
+	}
+}
+
+func (e *Engine) renewOnce(ctx context.Context, gids []string) error {
+	ctx, cancel := context.WithTimeout(ctx, e.settings.Lease/2)
+	defer cancel()
+	return e.Store.Renew(ctx, e.settings.Owner, gids)
+}
+
+// leases are the attempts that this instance has in hand. They are renewed
+// together; most attempts are over before they need to be. One that makes no
+// progress is not renewed: its call may hang, and another instance, with
+// connections of its own, may get through.
+type leases struct {
+	mu   sync.Mutex
+	held map[string]lease
+}
+
+type lease struct {
+	since    time.Time // when it came into hand
+	progress time.Time // when it was last answered: by the store at all, by a participant with what is certain
+}
+
+func newLeases() *leases { return &leases{held: map[string]lease{}} }
+
+func (l *leases) hold(gid string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now := time.Now()
+	l.held[gid] = lease{since: now, progress: now}
+}
+
+// progress notes that a call about an attempt was answered.
+func (l *leases) progress(gid string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if one, ok := l.held[gid]; ok {
+		one.progress = time.Now()
+		l.held[gid] = one
+	}
+}
+
+func (l *leases) holds(gid string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	_, ok := l.held[gid]
+	return ok
+}
+
+func (l *leases) drop(gids ...string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, gid := range gids {
+		delete(l.held, gid)
+	}
+}
+
+// due returns the attempts in hand for at least age, and how many of those are
+// left out because they have made no progress for stall.
+func (l *leases) due(age, stall time.Duration) (gids []string, stalled int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for gid, one := range l.held {
+		switch {
+		case time.Since(one.since) < age:
+		case time.Since(one.progress) >= stall:
+			stalled++
+		default:
+			gids = append(gids, gid)
+		}
+	}
+	return gids, stalled
+}
+
+// all returns every attempt in hand.
+func (l *leases) all() []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Collect(maps.Keys(l.held))
+}
+
+func (l *leases) count() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.held)
+}

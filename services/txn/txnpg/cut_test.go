@@ -1,0 +1,110 @@
+package txnpg_test
+
+import (
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"bookstore/services/txn/twophase"
+)
+
+// hold holds decisions back for the longest time there is.
+func (f fixture) hold(who string) {
+	f.t.Helper()
+	if held := f.tell("select cut_hold($1, interval '500 ms')", who); !held {
+		f.t.Fatalf("%s could not hold decisions back", who)
+	}
+}
+
+func (f fixture) tell(sql string, args ...any) (is bool) {
+	f.t.Helper()
+	if err := f.pool.QueryRow(f.t.Context(), sql, args...).Scan(&is); err != nil {
+		f.t.Fatalf("%s: %v", sql, err)
+	}
+	return is
+}
+
+func TestADecisionIsHeldBackUntilTheCutIsReleased(t *testing.T) {
+	t.Parallel()
+	f := open(t)
+	tx := f.claim("k")
+	f.hold("one")
+	if f.tell("select cut_hold('two', interval '500 ms')") {
+		t.Error("two hold decisions back")
+	}
+	var released atomic.Bool
+	var deciding sync.WaitGroup
+	deciding.Go(func() {
+		state, _, err := f.Decide(t.Context(), tx.GID, "a", commit)
+		if err != nil || state != twophase.Committing {
+			t.Errorf("decide: %s, %v", state, err)
+		}
+		if !released.Load() {
+			t.Error("a decision was made while it was to be held back")
+		}
+	})
+	<-time.After(100 * time.Millisecond)
+	if f.tell("select exists (select from transactions where state = 'committing')") {
+		t.Error("decided")
+	}
+	released.Store(true)
+	if f.tell("select cut_release('two')") {
+		t.Error("released by somebody else")
+	}
+	f.tell("select cut_release('one')") // false where this machine took more than half a second
+	deciding.Wait()
+}
+
+// What a cut cannot do is to hold decisions back for long, whoever has died meanwhile.
+func TestAHoldExpires(t *testing.T) {
+	t.Parallel()
+	f := open(t)
+	tx := f.claim("k")
+	f.hold("one")
+	if state, _, err := f.Decide(t.Context(), tx.GID, "a", commit); err != nil || state != twophase.Committing {
+		t.Errorf("decide: %s, %v", state, err)
+	}
+	if f.tell("select cut_release('one')") {
+		t.Error("the lease had run out, and it says that it held")
+	}
+	if _, err := f.pool.Exec(t.Context(), "select cut_hold('one', interval '501 ms')"); err == nil {
+		t.Error("decisions may be held back for longer than half a second")
+	}
+}
+
+// Under decisions without a pause: what is decided when a hold begins can be seen then, and nothing follows.
+func TestAHoldComesBetweenDecisions(t *testing.T) {
+	t.Parallel()
+	f := open(t)
+	var stop atomic.Bool
+	var deciding sync.WaitGroup
+	for i := range 8 {
+		deciding.Go(func() {
+			for n := 0; !stop.Load(); n++ {
+				tx := f.claim(fmt.Sprint(i, "-", n))
+				if _, _, err := f.Decide(t.Context(), tx.GID, "a", commit); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	const decided = "select count(*) from transactions where state = 'committing'"
+	for range 20 {
+		var before, after int
+		f.hold("one")
+		err := f.pool.QueryRow(t.Context(), decided).Scan(&before)
+		if err == nil {
+			err = f.pool.QueryRow(t.Context(), decided).Scan(&after)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if f.tell("select cut_release('one')") && before != after {
+			t.Errorf("%d were decided when the hold began and %d later", before, after)
+		}
+	}
+	stop.Store(true)
+	deciding.Wait()
+}

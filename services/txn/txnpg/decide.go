@@ -1,0 +1,95 @@
+package txnpg
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"bookstore/services/platform/fault"
+	"bookstore/services/platform/pg"
+	"bookstore/services/txn/twophase"
+)
+
+// lookAgain is how often a decision that a cut holds back is tried.
+const lookAgain = 5 * time.Millisecond
+
+// Decide implements twophase.Store. The first statement is the decision;
+// the second is needed only where the first changed nothing.
+func (s *Store) Decide(ctx context.Context, gid, owner string, d twophase.Decision) (twophase.State, bool, error) {
+	changed, err := s.compareAndSet(ctx, gid, d)
+	if err != nil {
+		return "", false, pg.Fault("decide attempt", err)
+	}
+	if changed {
+		return d.State, d.Outcome != nil, nil
+	}
+	var (
+		state twophase.State
+		bound bool
+	)
+	err = s.pool.QueryRow(ctx, settleSQL, gid, owner).Scan(&state, &bound)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return "", false, fault.New(fault.TransactionNotFound, "there is no such transaction")
+	}
+	return state, bound, pg.Fault("settle attempt", err)
+}
+
+func (s *Store) compareAndSet(ctx context.Context, gid string, d twophase.Decision) (changed bool, err error) {
+	var (
+		status *int
+		body   []byte
+	)
+	if d.Outcome != nil {
+		status, body = &d.Outcome.Status, d.Outcome.Body
+	}
+	if d.State == twophase.Committing {
+		return s.commit(ctx, gid, status, body)
+	}
+	var n int64
+	err = s.decisions.write(ctx, gid, func(b *pgx.Batch) {
+		b.Queue(abortSQL, gid, status, body, d.Unsent).Exec(func(tag pgconn.CommandTag) error {
+			n = tag.RowsAffected()
+			return nil
+		})
+	})
+	if err != nil {
+		return false, err
+	}
+	return n == 1, nil
+}
+
+// commit decides to, as soon as no cut holds decisions back: each does for half
+// a second at most.
+func (s *Store) commit(ctx context.Context, gid string, status *int, body []byte) (bool, error) {
+	again := time.NewTicker(lookAgain)
+	defer again.Stop()
+	for {
+		var held, changed bool
+		err := s.decisions.write(ctx, gid, func(b *pgx.Batch) {
+			b.Queue(commitSQL, gid, status, body).QueryRow(func(row pgx.Row) error { return row.Scan(&held, &changed) })
+		})
+		if err != nil {
+			return false, err
+		}
+		if !held {
+			return changed, nil
+		}
+		select {
+		case <-ctx.Done():
+			return false, ctx.Err()
+		case <-again.C:
+		}
+	}
+}
+
+// Ask implements twophase.Store.
+func (s *Store) Ask(ctx context.Context, gid, branch, owner string) (twophase.Standing, error) {
+	var standing twophase.Standing
+	err := s.pool.QueryRow(ctx, askSQL, gid, branch, owner).
+		Scan(&standing.State, &standing.Commits, &standing.Branches, &standing.Deadline)
+	standing.Deadline = standing.Deadline.UTC()
+	return standing, pg.Fault("ask about attempt", err)
+}

@@ -1,0 +1,172 @@
+package txnpg
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"bookstore/services/platform/fault"
+	"bookstore/services/platform/pg"
+	"bookstore/services/txn/saga"
+)
+
+// Sagas is saga.Store over coordinatordb.
+type Sagas struct{ pool *pgxpool.Pool }
+
+var _ saga.Store = Sagas{}
+
+// NewSagas makes a store.
+func NewSagas(pool *pgxpool.Pool) Sagas { return Sagas{pool} }
+
+// Now implements saga.Store.
+func (s Sagas) Now(ctx context.Context) (time.Time, error) {
+	var now time.Time
+	err := s.pool.QueryRow(ctx, "SELECT clock_timestamp()").Scan(&now)
+	return now.UTC(), pg.Fault("read the database's clock", err)
+}
+
+// Create implements saga.Store.
+func (s Sagas) Create(ctx context.Context, n saga.New) (bool, error) {
+	for range 2 {
+		tag, err := s.pool.Exec(ctx, createSagaSQL, n.ID, n.Definition, n.Caller, n.Key, n.Hash, n.State, n.Steps, n.Data,
+			n.Cause, n.Deadline, micros(n.Wake), n.Answer.Status, n.Answer.Body, n.CreatedAt, n.UpdatedAt, unlessZero(n.FinishedAt),
+			saga.News{State: n.State, Steps: n.Steps, Cause: n.Cause})
+		if err != nil {
+			return false, pg.Fault("store a saga", err)
+		}
+		if tag.RowsAffected() == 1 {
+			return true, nil
+		}
+		if tag, err = s.pool.Exec(ctx, freeKeySQL, n.Caller, n.Key); err != nil || tag.RowsAffected() == 0 {
+			return false, pg.Fault("free an old key", err)
+		}
+	}
+	return false, nil
+}
+
+// Find implements saga.Store.
+func (s Sagas) Find(ctx context.Context, caller, key string) (*saga.Earlier, error) {
+	var (
+		r sagaRow
+		e saga.Earlier
+	)
+	err := s.pool.QueryRow(ctx, findSagaSQL, caller, key).Scan(r.targets(&e.Hash, &e.Answer.Status, &e.Answer.Body)...)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil, nil
+	}
+	e.Saga = r.read()
+	return &e, pg.Fault("find a saga", err)
+}
+
+// Get implements saga.Store.
+func (s Sagas) Get(ctx context.Context, definition, id string) (saga.Saga, error) {
+	var r sagaRow
+	err := s.pool.QueryRow(ctx, oneSagaSQL, definition, id).Scan(r.targets()...)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return saga.Saga{}, noSaga(definition)
+	}
+	return r.read(), pg.Fault("read a saga", err)
+}
+
+func noSaga(definition string) error {
+	return fault.New(fault.NotFound, "there is no such "+definition)
+}
+
+// Claim implements saga.Store.
+func (s Sagas) Claim(ctx context.Context, limit int, lease time.Duration) ([]saga.Saga, error) {
+	rows, err := s.pool.Query(ctx, claimSagasSQL, limit, lease.Microseconds())
+	if err != nil {
+		return nil, pg.Fault("claim sagas", err)
+	}
+	claimed, err := pgx.CollectRows(rows, func(cr pgx.CollectableRow) (saga.Saga, error) {
+		var r sagaRow
+		err := cr.Scan(r.targets()...)
+		return r.read(), err
+	})
+	return claimed, pg.Fault("claim sagas", err)
+}
+
+// Postpone implements saga.Store.
+func (s Sagas) Postpone(ctx context.Context, sagas []saga.Saga, wake time.Duration) error {
+	ids, versions := make([]string, len(sagas)), make([]int64, len(sagas))
+	for i, one := range sagas {
+		ids[i], versions[i] = one.ID, one.Version
+	}
+	_, err := s.pool.Exec(ctx, postponeSagasSQL, ids, versions, wake.Microseconds())
+	return pg.Fault("postpone sagas", err)
+}
+
+// News implements saga.Store.
+func (s Sagas) News(ctx context.Context, definition, id string, seq int64) (news []saga.Logged, more bool, err error) {
+	rows, err := s.pool.Query(ctx, newsSQL, definition, id, seq)
+	if err != nil {
+		return nil, false, pg.Fault("read a saga's news", err)
+	}
+	var (
+		found bool
+		n     *int64
+		at    *time.Time
+		what  *saga.News
+	)
+	_, err = pgx.ForEachRow(rows, []any{&more, &n, &at, &what}, func() error {
+		found = true
+		if n != nil {
+			news = append(news, saga.Logged{Seq: *n, At: at.UTC(), News: *what})
+		}
+		return nil
+	})
+	if err == nil && !found {
+		err = noSaga(definition)
+	}
+	return news, more || len(news) == 100, pg.Fault("read a saga's news", err)
+}
+
+// Unfinished implements saga.Store.
+func (s Sagas) Unfinished(ctx context.Context) (map[string]map[saga.State]int, error) {
+	rows, err := s.pool.Query(ctx, unfinishedSagasSQL)
+	if err != nil {
+		return nil, pg.Fault("count sagas", err)
+	}
+	counts := map[string]map[saga.State]int{}
+	var (
+		definition string
+		state      saga.State
+		count      int
+	)
+	_, err = pgx.ForEachRow(rows, []any{&definition, &state, &count}, func() error {
+		if counts[definition] == nil {
+			counts[definition] = map[saga.State]int{}
+		}
+		counts[definition][state] = count
+		return nil
+	})
+	return counts, pg.Fault("count sagas", err)
+}
+
+// Hold implements saga.Store.
+func (s Sagas) Hold(ctx context.Context) (time.Time, error) {
+	var before time.Time
+	err := s.pool.QueryRow(ctx, "SELECT before FROM saga_hold").Scan(&before)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return time.Time{}, nil
+	}
+	return before, pg.Fault("read the hold of sagas", err)
+}
+
+func micros(w saga.Wake) *int64 {
+	if w == saga.Never {
+		return nil
+	}
+	n := time.Duration(w).Microseconds()
+	return &n
+}
+
+func unlessZero(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	return &t
+}
