@@ -3,6 +3,7 @@ package bookspg
 import (
 	"context"
 	"fmt"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -14,31 +15,31 @@ import (
 	"bookstore/services/platform/pg/pgtest"
 )
 
-// unspaced are titles and authors in scripts that are written without spaces
-// between words, with searches that must find them.
-var unspaced = []struct {
-	title    string
-	authors  []string
-	searches []string
-}{
-	// Vowel and tone marks that stand between two letters.
-	{"เจ้าชายน้อย", []string{"อองตวน เดอ แซงแตกซูเปรี"}, []string{"เจ้าชายน้อย", "น้อย", "เจ้าชาย", "ชาย", "อองตวน"}},
-	{"ສູ່ຂວັນເດັກນ້ອຍ", []string{"ລາວ"}, []string{"ສູ່ຂວັນ", "ເດັກນ້ອຍ", "ນ້ອຍ"}},
-	{"ព្រះអង្គម្ចាស់តូច", []string{"ខ្មែរ"}, []string{"ព្រះអង្គម្ចាស់តូច", "ម្ចាស់", "តូច"}},
-	{"မင်းသားလေး", []string{"မြန်မာ"}, []string{"မင်းသားလေး", "သားလေး"}},
-	{"རྒྱལ་སྲས་ཆུང་ངུ", []string{"བོད་ཡིག"}, []string{"རྒྱལ་སྲས", "ཆུང་ངུ", "ཡིག"}},
-	// What begins after the first sixty characters.
-	{
-		strings.Repeat("異世界転生", 14) + "魔術師の物語", []string{"長谷川"}, []string{"魔術師", "物語", "異世界"},
-	},
-	{"選集", append(strings.Fields(strings.Repeat("王小明 ", 40)), "黃美麗", "歐陽修"), []string{"歐陽修", "黃美麗 選集"}},
-	// What stands between words there is no bound of them.
-	{"三体：黑暗森林", []string{"刘慈欣"}, []string{"三体 黑暗", "三体：黑暗森林", "体黑"}},
+// unspacedBook is a book in a script that is written without spaces between words,
+// with searches that must find it.
+type unspacedBook struct {
+	title             string
+	authors, searches []string
+}
+
+// unspaced reads them: marks between two letters, words behind the first sixty
+// characters of a title or of all authors, colons that separate nothing.
+func unspaced(t *testing.T) (all []unspacedBook) {
+	t.Helper()
+	text, err := os.ReadFile("testdata/unspaced.tsv")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(text)) {
+		cells := strings.Split(strings.TrimSpace(line), "\t")
+		all = append(all, unspacedBook{cells[0], strings.Split(cells[1], "|"), strings.Split(cells[2], "|")})
+	}
+	return all
 }
 
 func addUnspaced(t *testing.T, store *Store) {
 	t.Helper()
-	for _, u := range unspaced {
+	for _, u := range unspaced(t) {
 		draft := books.Draft{Entry: books.Entry{Title: u.title, Authors: u.authors, PriceCents: 1, Currency: "EUR"}}
 		if _, err := store.Create(context.Background(), draft); err != nil {
 			t.Fatal(err)
@@ -48,7 +49,7 @@ func addUnspaced(t *testing.T, store *Store) {
 
 func findUnspaced(t *testing.T, store *Store) {
 	t.Helper()
-	for _, u := range unspaced {
+	for _, u := range unspaced(t) {
 		for _, search := range u.searches {
 			page := mustList(t, store, books.Filter{Text: search}, 5)
 			if len(page.Books) != 1 || page.Near != 0 || page.Books[0].Title != u.title {
