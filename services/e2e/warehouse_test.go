@@ -56,6 +56,17 @@ func ask(t *testing.T, into any, args ...string) {
 	}
 }
 
+// TestReportIsNotWrittenWhereItWouldBeLost: only the folder where one is outlives
+// the container that answers.
+func TestReportIsNotWrittenWhereItWouldBeLost(t *testing.T) {
+	for _, args := range [][]string{{"--out", "../x.csv"}, {"-out", "/tmp/x.csv"}, {"--out=a/../../x.csv"}} {
+		_, err := tryWarehouse(t.Context(), append([]string{"report", "best-sellers", "--format", "csv"}, args...)...)
+		if err == nil || !strings.Contains(err.Error(), "--out is a file in the folder where you are") {
+			t.Errorf("%q: %v", args, err)
+		}
+	}
+}
+
 // warehouse runs what the tasks of the warehouse run.
 func warehouse(t *testing.T, args ...string) string {
 	t.Helper()

@@ -20,6 +20,14 @@ if [ "${1:-}" = run ]; then
 	exit 0
 fi
 
+# What is written outside this folder would be gone with the container.
+previous=''
+for word in "$@"; do
+	[[ ! "$previous" =~ ^--?out$ ]] || word=--out=$word
+	[[ ! "$word" =~ ^--?out=(/|\.\./|.*/\.\./) ]] || die "--out is a file in the folder where you are, or below it, not ${word#*=}"
+	previous=$word
+done
+
 become_root "$@"
 volume=$(curl -fsS "$NOMAD_ADDR/v1/volumes?type=host" 2>/dev/null | jq -r '.[] | select(.Name == "warehouse").ID' || true)
 [ -n "$volume" ] || die "there is no warehouse: 'go tool task up' makes one"

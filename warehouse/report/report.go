@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"strconv"
 	"strings"
 )
 
@@ -67,7 +68,12 @@ func parse(command string, args []string, stderr io.Writer) (o options, words []
 	if command == "report" {
 		f.StringVar(&o.since, "since", "", "")
 		f.StringVar(&o.until, "until", "", "")
-		f.IntVar(&o.limit, "limit", -1, "")
+		o.limit = -1
+		f.Func("limit", "", func(text string) error {
+			n, err := strconv.ParseUint(text, 10, 31)
+			o.limit = int(n)
+			return err
+		})
 	}
 	for len(args) > 0 && err == nil {
 		if err = f.Parse(args); err == nil && f.NArg() > 0 {

@@ -56,6 +56,8 @@ func TestMistakes(t *testing.T) {
 		"dictionary --format csv":          "none of markdown, html",
 		"report best-sellers --since 3x":   "the time asked for (3x",
 		"report best-sellers --zone Mars":  "Mars",
+		"report best-sellers --limit -1":   "usage:",
+		"report best-sellers --limit 1e3":  "usage:",
 	} {
 		if got := refused(t, dir, "", strings.Fields(args)...); !strings.Contains(got, want) {
 			t.Errorf("%q: %q does not say %q", args, got, want)
