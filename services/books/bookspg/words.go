@@ -18,9 +18,9 @@ const (
 	mostParts = 24
 	// mostJoins is up to how many chunks neighbours are also looked for as one word.
 	mostJoins = 8
-	// shortestNear is how long a word must be to have near ones.
-	shortestNear = 4
-	// mostNear bounds the near words of a word.
+	// shortestNear is how long a word must be to have near ones: shorter ones have too many.
+	shortestNear = 3
+	// mostNear bounds the near words of a word; those of the likeliest mistakes come first.
 	mostNear = 40
 )
 
@@ -335,7 +335,8 @@ func likeWords(ctx context.Context, db pg.Querier, word string) ([]string, error
 	if n < shortestNear || strings.ContainsFunc(word, unicode.IsDigit) {
 		return nil, nil
 	}
-	known, err := vocabulary(ctx, db, variants([]rune(word)))
+	possible := variants([]rune(word))
+	known, err := vocabulary(ctx, db, possible)
 	if err != nil {
 		return nil, err
 	}
@@ -348,36 +349,40 @@ func likeWords(ctx context.Context, db pg.Querier, word string) ([]string, error
 		found, err := pgx.CollectRows(rows, pgx.RowTo[string])
 		return found, pg.Fault("look for like words", err)
 	}
-	found := make([]string, 0, len(known))
-	for w := range known {
-		found = append(found, w)
+	var found []string
+	for _, w := range possible {
+		if known[w] && len(found) < mostNear {
+			found = append(found, w)
+			delete(known, w) // letters that repeat lead to it again
+		}
 	}
-	slices.Sort(found)
-	return found[:min(len(found), mostNear)], nil
+	return found, nil
 }
 
-// variants are all that a word becomes by one mistake.
-func variants(word []rune) (all []string) {
+// variants are all that a word becomes by one mistake, the likeliest first: letters
+// swapped, one left out, one too many, one taken for another.
+func variants(word []rune) []string {
 	letters := alphabets[0]
 	for _, a := range alphabets {
 		if strings.ContainsRune(a, word[0]) {
 			letters = a
 		}
 	}
+	var swapped, added, removed, replaced []string
 	for i := range len(word) + 1 {
 		head, tail := string(word[:i]), word[i:]
-		for _, letter := range letters {
-			all = append(all, head+string(letter)+string(tail))
-			if len(tail) > 0 {
-				all = append(all, head+string(letter)+string(tail[1:]))
-			}
-		}
 		if len(tail) > 0 {
-			all = append(all, head+string(tail[1:]))
+			removed = append(removed, head+string(tail[1:]))
 		}
 		if len(tail) > 1 {
-			all = append(all, head+string(tail[1])+string(tail[0])+string(tail[2:]))
+			swapped = append(swapped, head+string(tail[1])+string(tail[0])+string(tail[2:]))
+		}
+		for _, letter := range letters {
+			added = append(added, head+string(letter)+string(tail))
+			if len(tail) > 0 {
+				replaced = append(replaced, head+string(letter)+string(tail[1:]))
+			}
 		}
 	}
-	return all
+	return slices.Concat(swapped, added, removed, replaced)
 }
