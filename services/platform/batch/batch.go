@@ -1,7 +1,5 @@
-// Package together makes one call of what several callers ask for at the same
-// moment: those that ask while calls are on their way share the next one. Where
-// nobody else asks, nobody waits; under load, one round trip and one flush to
-// the disk serve many.
+// Package batch coalesces concurrent calls: requests that arrive while batches are in flight form the next one. A
+// request that arrives alone is sent at once; under load, one round trip and one flush to disk serve many.
 package batch
 
 import (
@@ -12,127 +10,125 @@ import (
 )
 
 const (
-	// lanes are the calls on their way at once: one is made while another's
-	// answer is read.
-	lanes = 2
-	most  = 64 // questions in a call
-	// patience is how long a question waits for the calls before it. They may
-	// hang on a server that says nothing any more, while another connection
-	// would find the new one.
+	// inFlight is the number of batches in flight at once: one is sent while another's answer is read.
+	inFlight = 2
+	// maxSize is the number of requests in a batch.
+	maxSize = 64
+	// patience is how long a request waits for a batch in flight to end. Then it is sent in a batch beyond inFlight:
+	// those in flight may hang on a server that died, while another connection would reach its successor.
 	patience = 100 * time.Millisecond
 )
 
-// Group brings questions together.
-type Group[Q, A any] struct {
-	call  func(context.Context, []Q) ([]A, error)
-	apart func(error) bool
-	turns chan struct{} // holds one for each call on its way
+// Group coalesces calls of one function.
+type Group[Req, Res any] struct {
+	send      func(context.Context, []Req) ([]Res, error)
+	divisible func(error) bool
+	slots     chan struct{} // holds one for each batch in flight
 
 	mu    sync.Mutex
-	queue []*asked[Q, A]
+	queue []*call[Req, Res]
 }
 
-type asked[Q, A any] struct {
-	question Q
-	answered chan struct{}
+// call is one caller's.
+type call[Req, Res any] struct {
+	request Req
+	done    chan struct{}
 
-	// Readable once answered is closed.
-	answer A
+	// Readable once done is closed.
+	result Res
 	err    error
 }
 
-// New makes a group. call answers all questions in their order, or none. Its
-// context carries what the first caller's does, but not its end. apart tells an
-// error that one of the questions may be to blame for: the call is made for each
-// half of them then, at once, until only who is to blame is left with it.
-func New[Q, A any](call func(context.Context, []Q) ([]A, error), apart func(error) bool) *Group[Q, A] {
-	return &Group[Q, A]{call: call, apart: apart, turns: make(chan struct{}, lanes)}
+// New makes a group. send returns a result for each request, in their order, or an error for all of them. Its context
+// has the values of the first caller's context, but does not end with it. divisible tells whether a single request
+// may have caused an error: the batch is then sent again in two halves at the same time, and so on until the error is
+// left to the requests that cause it.
+func New[Req, Res any](send func(context.Context, []Req) ([]Res, error), divisible func(error) bool) *Group[Req, Res] {
+	return &Group[Req, Res]{send: send, divisible: divisible, slots: make(chan struct{}, inFlight)}
 }
 
-// Do asks a question. When ctx ends it returns, and the call may still be made:
-// it is others' too.
-func (g *Group[Q, A]) Do(ctx context.Context, question Q) (A, error) {
-	one := &asked[Q, A]{question: question, answered: make(chan struct{})}
+// Do sends a request in a batch and returns its result. When ctx ends first, Do returns its error, and the request may
+// be sent all the same.
+func (g *Group[Req, Res]) Do(ctx context.Context, request Req) (Res, error) {
+	c := &call[Req, Res]{request: request, done: make(chan struct{})}
 	g.mu.Lock()
-	g.queue = append(g.queue, one)
+	g.queue = append(g.queue, c)
 	g.mu.Unlock()
-	g.see(context.WithoutCancel(ctx), one)
+	g.dispatch(context.WithoutCancel(ctx), c)
 	select {
-	case <-one.answered:
-		return one.answer, one.err
+	case <-c.done:
+		return c.result, c.err
 	case <-ctx.Done():
-		var none A
+		var none Res
 		return none, ctx.Err()
 	}
 }
 
-// see returns when a question is on its way: in the call of another, or in one
-// that begins here, because it is its turn or no turn comes.
-func (g *Group[Q, A]) see(ctx context.Context, one *asked[Q, A]) {
+// dispatch returns once c is in flight: in another caller's batch, or in one that it starts itself when a slot is free
+// or patience is over.
+func (g *Group[Req, Res]) dispatch(ctx context.Context, c *call[Req, Res]) {
 	select {
-	case g.turns <- struct{}{}:
-		go g.inTurn(ctx)
+	case g.slots <- struct{}{}:
+		go g.flushInSlot(ctx)
 		return
 	default:
 	}
 	late := time.NewTimer(patience)
 	defer late.Stop()
 	select {
-	case g.turns <- struct{}{}:
-		go g.inTurn(ctx)
+	case g.slots <- struct{}{}:
+		go g.flushInSlot(ctx)
 	case <-late.C:
-		go g.send(ctx)
-	case <-one.answered:
+		go g.flush(ctx)
+	case <-c.done:
 	}
 }
 
-func (g *Group[Q, A]) inTurn(ctx context.Context) {
-	g.send(ctx)
-	<-g.turns
+func (g *Group[Req, Res]) flushInSlot(ctx context.Context) {
+	g.flush(ctx)
+	<-g.slots
 }
 
-// send makes the call for those who are waiting.
-func (g *Group[Q, A]) send(ctx context.Context) {
+// flush sends the calls that are queued.
+func (g *Group[Req, Res]) flush(ctx context.Context) {
 	g.mu.Lock()
-	n := min(len(g.queue), most)
-	all := slices.Clone(g.queue[:n])
+	n := min(len(g.queue), maxSize)
+	calls := slices.Clone(g.queue[:n])
 	g.queue = slices.Delete(g.queue, 0, n)
 	g.mu.Unlock()
-	if n == 0 {
-		return
+	if n > 0 {
+		g.complete(ctx, calls)
 	}
-	g.answer(ctx, all)
 }
 
-// answer makes the call, and where it fails for what may be in one question, for
-// both halves: one bad question costs the others two calls more on average, and
-// a few in a row at most.
-func (g *Group[Q, A]) answer(ctx context.Context, all []*asked[Q, A]) {
-	err := g.ask(ctx, all)
-	if err != nil && len(all) > 1 && g.apart(err) {
+// complete sends calls and sets their results. By halving, a bad request costs the others two more calls on average,
+// and a few in a row at most.
+func (g *Group[Req, Res]) complete(ctx context.Context, calls []*call[Req, Res]) {
+	err := g.try(ctx, calls)
+	if err != nil && len(calls) > 1 && g.divisible(err) {
 		var half sync.WaitGroup
-		half.Go(func() { g.answer(ctx, all[len(all)/2:]) })
-		g.answer(ctx, all[:len(all)/2])
+		half.Go(func() { g.complete(ctx, calls[len(calls)/2:]) })
+		g.complete(ctx, calls[:len(calls)/2])
 		half.Wait()
 		return
 	}
-	for _, one := range all {
-		one.err = err
-		close(one.answered)
+	for _, c := range calls {
+		c.err = err
+		close(c.done)
 	}
 }
 
-func (g *Group[Q, A]) ask(ctx context.Context, all []*asked[Q, A]) error {
-	questions := make([]Q, len(all))
-	for i, one := range all {
-		questions[i] = one.question
+func (g *Group[Req, Res]) try(ctx context.Context, calls []*call[Req, Res]) error {
+	requests := make([]Req, len(calls))
+	for i, c := range calls {
+		requests[i] = c.request
 	}
-	answers, err := g.call(ctx, questions)
+	results, err := g.send(ctx, requests)
 	if err != nil {
 		return err
 	}
-	for i, one := range all {
-		one.answer = answers[i]
+	for i, c := range calls {
+		c.result = results[i]
 	}
 	return nil
 }

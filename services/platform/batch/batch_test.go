@@ -52,7 +52,7 @@ func (c *counter) group() *batch.Group[int, int] {
 	return batch.New(c.double, func(err error) bool { return errors.Is(err, errBad) })
 }
 
-func TestEachGetsTheAnswerToItsOwnQuestion(t *testing.T) {
+func TestEachCallerGetsItsOwnResult(t *testing.T) {
 	t.Parallel()
 	c := &counter{open: make(chan struct{})}
 	g := c.group()
@@ -73,9 +73,8 @@ func TestEachGetsTheAnswerToItsOwnQuestion(t *testing.T) {
 	asking.Wait()
 }
 
-// While two calls hang, what is asked meanwhile shares the next one, and soon
-// no longer waits for them.
-func TestAHangingCallHoldsUpNobodyForLong(t *testing.T) {
+// While two batches hang, requests form one more batch and wait for its start no longer than patience.
+func TestABatchThatHangsDelaysOthersBriefly(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		c := &counter{open: make(chan struct{})}
@@ -113,9 +112,8 @@ func TestAHangingCallHoldsUpNobodyForLong(t *testing.T) {
 	})
 }
 
-// A bad question among many costs the others a few calls in a row, not one for
-// each of them.
-func TestABadQuestionDelaysNobodyForLong(t *testing.T) {
+// A bad request among many costs the others a few calls in a row, not one for each of them.
+func TestABadRequestDelaysOthersBriefly(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		const took = 5 * time.Millisecond
@@ -148,7 +146,7 @@ func TestABadQuestionDelaysNobodyForLong(t *testing.T) {
 		ask(0)
 		synctest.Wait()
 		began := time.Now()
-		ask(1) // the other lane
+		ask(1) // the second batch in flight
 		for n := 10; n < 10+64; n++ {
 			ask(n)
 		}
