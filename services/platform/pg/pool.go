@@ -23,7 +23,7 @@ func Open(ctx context.Context, c Config, name string, reg *prometheus.Registry, 
 	if cfg.MaxConns < 1 {
 		cfg.MaxConns = 8
 	}
-	w := &watch{config: c, turn: newTurn(), bounds: newBounds(name, reg)}
+	w := &watch{config: c, gate: newConnectGate(), bounds: newBounds(name, reg)}
 	for _, o := range opts {
 		o(w)
 	}

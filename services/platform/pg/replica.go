@@ -11,35 +11,34 @@ import (
 )
 
 const (
-	// lookPatience is how long a member may take to say where it is. A frozen one
-	// is given no reads from then on.
-	lookPatience = 500 * time.Millisecond
-	// catchUp is how long a read waits for a replica to get to its position, and
-	// catchUpPause the time between two looks.
+	// probeReplicaTimeout is how long a member may take to report its position. One that takes longer, because it is
+	// frozen for example, gets no reads until it answers again.
+	probeReplicaTimeout = 500 * time.Millisecond
+	// catchUp is how long a read waits for a replica to replay its position; it checks every catchUpPause.
 	catchUp      = 50 * time.Millisecond
 	catchUpPause = 5 * time.Millisecond
 )
 
 var (
-	errBehind = errors.New("the replica has not got that far")
-	errBusy   = errors.New("the replica has all the reads that it gets from here")
+	errBehind = errors.New("the replica has not replayed the position")
+	errBusy   = errors.New("the replica has as many reads as it gets from here")
 )
 
-// replica is one member: where it was when it was last looked at, and a small
-// pool of connections to it. It may well be the leader; nothing is read there then.
+// replica is one member: the last report of its position, and a small pool of connections to it. It may be the leader;
+// then nothing is read there.
 type replica struct {
 	pool    *pgxpool.Pool
-	slots   chan struct{} // reads on their way; one connection more is for looking
-	looking atomic.Bool
-	seen    atomic.Pointer[sighting]
-	// timeline is the last one it was seen to follow. It stays what it is while no
+	slots   chan struct{} // reads in flight; one connection more is for probes
+	probing atomic.Bool
+	last    atomic.Pointer[report]
+	// timeline is the last one that it reported. It stays what it is while no
 	// log reaches it, as when the leader has just died.
 	timeline atomic.Uint32
 }
 
-// sighting is what a member said. It was at least so far at that time; of a
-// leader, what was acknowledged before that time is within the position.
-type sighting struct {
+// report is a member's own of its position. At that time it had replayed at least that much; for a leader, the position
+// covers everything that was acknowledged before that time.
+type report struct {
 	at       time.Time
 	position Position
 	leading  bool
@@ -55,7 +54,7 @@ func openReplica(c Config, m member, name string, b *bounds) (*replica, error) {
 	cfg.ConnConfig.RuntimeParams["default_transaction_read_only"] = "on"
 	cfg.MaxConns = c.ReadConns + 1
 	c.MembersFile = "" // it is this member, whatever the list says
-	w := &watch{config: c, turn: newTurn(), bounds: b, only: &m}
+	w := &watch{config: c, gate: newConnectGate(), bounds: b, only: &m}
 	w.keep(cfg)
 	pool, err := pgxpool.NewWithConfig(context.Background(), cfg)
 	if err != nil {
@@ -65,27 +64,27 @@ func openReplica(c Config, m member, name string, b *bounds) (*replica, error) {
 	return &replica{pool: pool, slots: make(chan struct{}, c.ReadConns)}, nil
 }
 
-// look asks the member where it is. One that does not say is not read from.
-func (r *replica) look(ctx context.Context) *sighting {
-	ctx, cancel := context.WithTimeout(ctx, lookPatience)
+// probe asks the member for its position. A member that does not answer gets no reads.
+func (r *replica) probe(ctx context.Context) *report {
+	ctx, cancel := context.WithTimeout(ctx, probeReplicaTimeout)
 	defer cancel()
 	began := time.Now()
 	position, leading, err := r.position(ctx, r.pool)
 	if err != nil {
-		r.seen.Store(nil)
+		r.last.Store(nil)
 		return nil
 	}
-	s := &sighting{at: began, position: position, leading: leading}
-	r.seen.Store(s)
+	s := &report{at: began, position: position, leading: leading}
+	r.last.Store(s)
 	return s
 }
 
-// position asks where the member is.
+// position asks the member for its position, and whether it leads.
 func (r *replica) position(ctx context.Context, db Querier) (p Position, leading bool, err error) {
 	p, leading, err = scanPosition(db.QueryRow(ctx, positionQuery))
 	switch {
 	case err != nil:
-		return p, leading, Fault("look where a member is", err)
+		return p, leading, Fault("read a member's position", err)
 	case p.Timeline != 0:
 		r.timeline.Store(p.Timeline)
 	default:
@@ -94,7 +93,7 @@ func (r *replica) position(ctx context.Context, db Querier) (p Position, leading
 	return p, leading, nil
 }
 
-// read runs fn on a connection to the member once that has reached the position.
+// read runs fn on a connection to the member once it has replayed the position.
 func (r *replica) read(ctx context.Context, after Position, fn func(context.Context, Querier) error) error {
 	select {
 	case r.slots <- struct{}{}:
@@ -115,7 +114,7 @@ func (r *replica) read(ctx context.Context, after Position, fn func(context.Cont
 	return fn(ctx, conn)
 }
 
-// reach returns once the member has replayed the position, or gives up on it.
+// reach waits until the member has replayed the position, up to catchUp.
 func (r *replica) reach(ctx context.Context, db Querier, after Position) error {
 	tick := time.NewTicker(catchUpPause)
 	defer tick.Stop()

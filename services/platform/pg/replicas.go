@@ -12,41 +12,39 @@ import (
 	"bookstore/services/platform/fault"
 )
 
-// LookEvery is the pause between two rounds in which every member is asked how
-// far it is.
-const LookEvery = 500 * time.Millisecond
+// ProbeEvery is the pause between two rounds that ask every member for its position.
+const ProbeEvery = 500 * time.Millisecond
 
 const (
 	// maxLag is how far a replica may be behind the leader to be read from.
 	maxLag = time.Second
-	// replicaPatience is what one replica may cost a read. Two are tried, then the
-	// leader is, so that a frozen member costs less than a second.
+	// replicaPatience bounds a read on one replica. Two replicas are tried, then the leader, so that a frozen member
+	// costs a read less than a second.
 	replicaPatience = 400 * time.Millisecond
 	replicaTries    = 2
 	// samplesKept reach back beyond maxLag.
 	samplesKept = 16
 )
 
-// Replicas is the read pool: it spreads reads that may lag over the members
-// that follow closely enough, and goes to the leader where there are none.
+// Replicas is the read pool. It spreads reads that may lag over the replicas whose lag is small enough, and reads from
+// the leader when there are none.
 //
-// How far a replica is behind is measured by the leader's own positions: it has
-// all that was acknowledged before the moment of the latest one that it covers.
-// While no leader answers, nothing is acknowledged: replicas that were close to
-// the last one go on serving, and the age that Read returns tells since when.
+// Lag is measured against samples of the leader's position: a replica that has replayed a sample has every commit that
+// was acknowledged before the sample was taken. While no leader answers, nothing is acknowledged. Replicas that were
+// close to the last sample then go on serving, and the age that Read returns grows.
 type Replicas struct {
 	config Config
 	name   string
 	leader *pgxpool.Pool
 	reads  *prometheus.CounterVec
 	bounds *bounds
-	looks  sync.WaitGroup
+	probes sync.WaitGroup
 
 	mu      sync.Mutex
 	members map[member]*replica
 	order   []member
-	next    int        // whose turn it is
-	samples []sighting // the leader's, the newest last
+	next    int      // the index of the next read's member
+	samples []report // of leaders, the newest last
 }
 
 // OpenReplicas makes the read pool that goes with a write pool. It reads nothing
@@ -68,12 +66,12 @@ func OpenReplicas(c Config, leader *pgxpool.Pool, name string, reg *prometheus.R
 // Close closes all connections but the leader's. The last Round has returned by
 // then, and its context ended.
 func (r *Replicas) Close() {
-	r.looks.Wait()
+	r.probes.Wait()
 	_ = r.follow(nil) // opens nothing
 }
 
-// Round looks at every member of the current list. It does not wait for them:
-// one that does not answer must not hold up what is known of the others.
+// Round probes every member of the current list. It does not wait for the answers: a member that is silent must not
+// delay what is known of the others.
 func (r *Replicas) Round(ctx context.Context) error {
 	if r.config.MembersFile == "" {
 		return nil
@@ -86,10 +84,10 @@ func (r *Replicas) Round(ctx context.Context) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, m := range r.members {
-		if m.looking.CompareAndSwap(false, true) {
-			r.looks.Go(func() {
-				defer m.looking.Store(false)
-				if s := m.look(ctx); s != nil && s.leading {
+		if m.probing.CompareAndSwap(false, true) {
+			r.probes.Go(func() {
+				defer m.probing.Store(false)
+				if s := m.probe(ctx); s != nil && s.leading {
 					r.sample(*s)
 				}
 			})
@@ -128,8 +126,8 @@ func (r *Replicas) follow(list []member) error {
 	return nil
 }
 
-// sample keeps a leader's position, unless a later leader has been heard of.
-func (r *Replicas) sample(s sighting) {
+// sample keeps a leader's report, unless a later leader has reported already.
+func (r *Replicas) sample(s report) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if n := len(r.samples); n > 0 {
@@ -144,9 +142,9 @@ func (r *Replicas) sample(s sighting) {
 	r.samples = slices.Delete(r.samples, 0, max(0, len(r.samples)-samplesKept))
 }
 
-// Read runs fn on a replica that lags by no more than a second and has reached
-// the position; else on the leader. fn may be run again elsewhere and must leave
-// nothing behind when it fails. age is how old what it read may be.
+// Read runs fn on a replica that lags by a second at most and has replayed the position after; else on the leader. When
+// fn fails, it may be run again on another member, so it must have no effect then. age bounds how old the data is that
+// fn read; 0 for the leader's.
 func (r *Replicas) Read(ctx context.Context, after Position, fn func(context.Context, Querier) error) (age time.Duration, err error) {
 	tried := map[*replica]bool{}
 	for len(tried) < replicaTries {
@@ -167,14 +165,14 @@ func (r *Replicas) Read(ctx context.Context, after Position, fn func(context.Con
 			return 0, Fault("read", ctx.Err())
 		}
 		if kind := fault.KindOf(Fault("read", err)); kind == fault.Unavailable || kind == fault.DeadlineExceeded {
-			m.seen.Store(nil) // until it answers again
+			m.last.Store(nil) // until it answers again
 		}
 	}
 	r.reads.WithLabelValues("leader").Inc()
 	return 0, fn(ctx, r.leader)
 }
 
-// pick returns the next replica that is close enough, and how far behind it may be.
+// pick returns the next replica whose lag is small enough, and its lag.
 func (r *Replicas) pick(tried map[*replica]bool) (*replica, time.Duration) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -185,16 +183,15 @@ func (r *Replicas) pick(tried map[*replica]bool) (*replica, time.Duration) {
 		if m == nil || tried[m] {
 			continue
 		}
-		if lag, ok := r.lag(m.seen.Load(), now); ok {
+		if lag, ok := r.lag(m.last.Load(), now); ok {
 			return m, lag
 		}
 	}
 	return nil, 0
 }
 
-// lag tells how old what a member has may be, and whether it was close enough to
-// the leader when that was last heard of.
-func (r *Replicas) lag(s *sighting, now time.Time) (time.Duration, bool) {
+// lag bounds how old a member's data is. ok tells whether the member was close enough to the leader's last sample.
+func (r *Replicas) lag(s *report, now time.Time) (time.Duration, bool) {
 	if s == nil || s.leading || now.Sub(s.at) > maxLag {
 		return 0, false
 	}

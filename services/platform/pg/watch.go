@@ -19,27 +19,26 @@ import (
 	"bookstore/services/platform/fault"
 )
 
-// watch keeps a pool on the leader, or on one member. When a connection shows
-// that its server is gone or no longer the leader, all connections made before
-// are dropped, once.
+// watch keeps a pool on the leader, or on one member. When a connection shows that its server is gone or no longer leads,
+// watch drops all connections that the pool has, once.
 type watch struct {
 	config     Config
-	only       *member                // nil: whichever leads
+	only       *member                // nil: the leader
 	generation atomic.Int64           // grows with every reset
 	reset      atomic.Pointer[func()] // the pool's Reset
-	leader     atomic.Pointer[string] // the member that took the last connection: asked first
-	turn       *turn
+	leader     atomic.Pointer[string] // the member of the last connection: tried first
+	gate       *connectGate
 	bounds     *bounds
-	scouts     scouts // look for the leader once it is lost
+	probe      leaderProbe // finds the leader once it is lost
 
-	looked      atomic.Int64           // when the credentials were last looked at, Unix milliseconds
-	credentials atomic.Pointer[[]byte] // what they were then
+	credentialsRead atomic.Int64           // when the credentials were last read, Unix milliseconds
+	credentials     atomic.Pointer[[]byte] // as last read
 }
 
-// guardKey is where a connection keeps its guard.
-const guardKey = "bookstore.guard"
+// guardKey is the key of a connection's cancelGuard in its custom data.
+const guardKey = "platform/pg.cancelGuard"
 
-// keep has a pool make and hold its connections as the watch wants them.
+// keep sets in cfg how the pool makes and keeps connections.
 func (w *watch) keep(cfg *pgxpool.Config) {
 	cfg.HealthCheckPeriod = 2 * time.Second
 	cfg.MaxConnLifetime = 10 * time.Minute
@@ -54,7 +53,7 @@ func (w *watch) keep(cfg *pgxpool.Config) {
 }
 
 func (w *watch) beforeConnect(ctx context.Context, cfg *pgx.ConnConfig) error {
-	lost, err := w.turn.take(ctx)
+	lost, err := w.gate.enter(ctx)
 	if err != nil {
 		return unreachable(err)
 	}
@@ -63,22 +62,22 @@ func (w *watch) beforeConnect(ctx context.Context, cfg *pgx.ConnConfig) error {
 		first = *last
 	}
 	if err := w.config.refresh(cfg, first); err != nil {
-		w.turn.give(err, pauseAfterFailure)
+		w.gate.leave(err, pauseAfterFailure)
 		return unreachable(err)
 	}
 	switch {
 	case w.only != nil:
 		setMembers(cfg, []member{*w.only}, "")
 	case lost:
-		leader, err := w.scouts.find(ctx, cfg)
+		leader, err := w.probe.find(ctx, cfg)
 		if err != nil {
-			w.turn.give(err, scoutsPause)
+			w.gate.leave(err, probePause)
 			return unreachable(err)
 		}
 		setMembers(cfg, hosts(cfg), leader)
 	}
-	cfg.Tracer = attempt{w.bounds, w.turn}
-	g := &guard{generation: w.generation.Load(), watch: w}
+	cfg.Tracer = attempt{w.bounds, w.gate}
+	g := &cancelGuard{generation: w.generation.Load(), watch: w}
 	cfg.DialFunc = g.dial
 	cfg.AfterConnect = g.connected
 	cfg.OnPgError = g.failed
@@ -92,28 +91,28 @@ func unreachable(cause error) error {
 	}
 }
 
-// expire resets the pool unless that has been done since the connection of
-// this generation was made. The next connection is made with the scouts' help.
+// expire resets the pool, unless that has been done since the connection of this generation was made. The next
+// connection is made to the leader that the probe finds.
 func (w *watch) expire(generation int64) {
 	if !w.generation.CompareAndSwap(generation, generation+1) {
 		return
 	}
-	w.turn.lose()
+	w.gate.lose()
 	if reset := w.reset.Load(); reset != nil {
 		go (*reset)()
 	}
 }
 
-// heedCredentials drops the connections of a login that is not to be used any
-// more, as soon as each is free. It looks once a second at most.
-func (w *watch) heedCredentials() {
-	now, last := time.Now().UnixMilli(), w.looked.Load()
-	if w.config.CredentialsFile == "" || now-last < 1000 || !w.looked.CompareAndSwap(last, now) {
+// followCredentials drops the connections of the former login, as soon as each is free, when the credentials file
+// changes. It reads the file once a second at most.
+func (w *watch) followCredentials() {
+	now, last := time.Now().UnixMilli(), w.credentialsRead.Load()
+	if w.config.CredentialsFile == "" || now-last < 1000 || !w.credentialsRead.CompareAndSwap(last, now) {
 		return
 	}
 	text, err := os.ReadFile(w.config.CredentialsFile)
 	if err != nil {
-		return // a new connection will say so
+		return // a new connection will fail for it
 	}
 	if before := w.credentials.Swap(&text); before != nil && !bytes.Equal(*before, text) {
 		w.expire(w.generation.Load())
@@ -122,9 +121,9 @@ func (w *watch) heedCredentials() {
 
 // shouldPing has a connection that was idle for a second pinged before use.
 func (w *watch) shouldPing(ctx context.Context, p pgxpool.ShouldPingParams) bool {
-	w.heedCredentials()
+	w.followCredentials()
 	ping := p.IdleDuration > time.Second
-	if g, ok := p.Conn.PgConn().CustomData()[guardKey].(*guard); ok {
+	if g, ok := p.Conn.PgConn().CustomData()[guardKey].(*cancelGuard); ok {
 		patience, _ := ctx.Deadline() // the zero time: as long as a ping takes
 		g.patience.Store(&patience)
 		g.pinging.Store(ping)
@@ -133,24 +132,23 @@ func (w *watch) shouldPing(ctx context.Context, p pgxpool.ShouldPingParams) bool
 }
 
 func (w *watch) acquired(_ context.Context, conn *pgx.Conn) (bool, error) {
-	if g, ok := conn.PgConn().CustomData()[guardKey].(*guard); ok {
+	if g, ok := conn.PgConn().CustomData()[guardKey].(*cancelGuard); ok {
 		g.pinging.Store(false)
 	}
 	return true, nil
 }
 
-// guard is one connection's. It replaces the dial function so that pgx never
-// sends a cancel request: pgx dials anew, for a cancel request, whenever a
+// cancelGuard keeps pgx from sending cancel requests for one connection. It replaces the dial function: pgx dials anew, for a cancel request, whenever a
 // connection breaks or a context ends, and a backend cancelled while it waits
 // for the synchronous acknowledgement leaves a commit that is visible and not
 // replicated. Instead the socket is closed at once, which also frees the pool's
 // slot at once when the server is frozen; the server's own
 // client_connection_check_interval and time-outs end what is left running.
-type guard struct {
+type cancelGuard struct {
 	watch      *watch
 	generation int64
 	pinging    atomic.Bool
-	patience   atomic.Pointer[time.Time] // when who waits for the ping gives up
+	patience   atomic.Pointer[time.Time] // deadline of the caller that waits for the ping
 
 	mu   sync.Mutex
 	conn net.Conn // the socket, until the connection is given up
@@ -159,12 +157,12 @@ type guard struct {
 
 var errNoCancel = errors.New("cancel requests are never sent")
 
-func (g *guard) dial(ctx context.Context, network, address string) (net.Conn, error) {
+func (g *cancelGuard) dial(ctx context.Context, network, address string) (net.Conn, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.live {
 		_ = g.conn.Close() // broken or given up already
-		if g.pinging.Load() && !g.hasty() {
+		if g.pinging.Load() && !g.callerLeft() {
 			g.watch.expire(g.generation)
 		}
 		return nil, errNoCancel
@@ -177,17 +175,16 @@ func (g *guard) dial(ctx context.Context, network, address string) (net.Conn, er
 	return conn, nil
 }
 
-// hasty tells whether the ping ended because its caller's time was up. That
-// says little about the server: somebody with 50 ms left must not cost all the
-// others their connections.
-func (g *guard) hasty() bool {
+// callerLeft tells whether the ping ended because its caller's deadline passed. That says little about the server: a
+// caller with 50 ms left must not cost all others their connections.
+func (g *cancelGuard) callerLeft() bool {
 	patience := g.patience.Load()
 	return patience != nil && !patience.IsZero() && !time.Now().Before(*patience)
 }
 
 // connected runs once the leader has been found.
-func (g *guard) connected(ctx context.Context, conn *pgconn.PgConn) error {
-	g.settle()
+func (g *cancelGuard) connected(ctx context.Context, conn *pgconn.PgConn) error {
+	g.established()
 	address := conn.Conn().RemoteAddr().String()
 	g.watch.leader.Store(&address)
 	conn.CustomData()[guardKey] = g
@@ -199,15 +196,15 @@ func (g *guard) connected(ctx context.Context, conn *pgconn.PgConn) error {
 	return err
 }
 
-// settle notes that the connection is made: no other is from here on.
-func (g *guard) settle() {
+// established notes that the connection is made: every further dial is a cancel request.
+func (g *cancelGuard) established() {
 	g.mu.Lock()
 	g.live = true
 	g.mu.Unlock()
 }
 
-// failed sees every error the server sends; false closes the connection.
-func (g *guard) failed(_ *pgconn.PgConn, err *pgconn.PgError) bool {
+// failed is called for every error that the server sends; false closes the connection.
+func (g *cancelGuard) failed(_ *pgconn.PgConn, err *pgconn.PgError) bool {
 	switch err.Code {
 	case codeReadOnly, codeAdminShutdown, codeCrashShutdown:
 		if g.isLive() {
@@ -219,7 +216,7 @@ func (g *guard) failed(_ *pgconn.PgConn, err *pgconn.PgError) bool {
 	}
 }
 
-func (g *guard) isLive() bool {
+func (g *cancelGuard) isLive() bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.live

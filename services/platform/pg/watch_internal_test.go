@@ -6,24 +6,23 @@ import (
 	"time"
 )
 
-// A ping that is not answered in its whole second means that the server is
-// gone, and all connections with it. One that its caller cut short means
-// nothing, and neither does a statement.
+// A ping that is not answered within its second means that the server is gone, and all connections with it. A ping that
+// its caller's deadline ended means nothing, nor does a statement that breaks.
 func TestOnlyAWholePingCostsAllConnections(t *testing.T) {
 	for name, c := range map[string]struct {
 		pinging bool
 		left    time.Duration // of the caller's time; 0: it has all the time
 		expires bool
 	}{
-		"a whole ping":           {true, 0, true},
-		"a caller with patience": {true, time.Minute, true},
-		"a hasty caller":         {true, -time.Millisecond, false},
-		"a statement":            {false, -time.Millisecond, false},
+		"a whole ping":                   {true, 0, true},
+		"a caller whose deadline is far": {true, time.Minute, true},
+		"a caller whose deadline passed": {true, -time.Millisecond, false},
+		"a statement":                    {false, -time.Millisecond, false},
 	} {
 		socket, other := net.Pipe()
 		_ = other.Close()
-		w := &watch{turn: newTurn()}
-		g := &guard{watch: w, live: true, conn: socket}
+		w := &watch{gate: newConnectGate()}
+		g := &cancelGuard{watch: w, live: true, conn: socket}
 		g.pinging.Store(c.pinging)
 		patience := time.Time{}
 		if c.left != 0 {

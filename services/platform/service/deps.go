@@ -50,7 +50,7 @@ func (d *Deps) Postgres(database string, c pg.Config, migrations fs.FS) (*pgxpoo
 func (d *Deps) Replicas(c pg.Config, pool *pgxpool.Pool) *pg.Replicas {
 	replicas := pg.OpenReplicas(c, pool, d.Name, d.Registry)
 	d.OnClose(replicas.Close)
-	d.Every("look at replicas", pg.LookEvery, replicas.Round)
+	d.Every("probe replicas", pg.ProbeEvery, replicas.Round)
 	return replicas
 }
 

@@ -75,7 +75,7 @@ func (p *Participant) commit(ctx context.Context, m Message) error {
 	case err != nil:
 		return err
 	case s.state == statePrepared:
-		return pg.Settle(ctx, conn)
+		return pg.AwaitReplication(ctx, conn)
 	case s.prepared:
 		return fault.New(fault.OutcomeUnknown, "the branch has only just been prepared")
 	case s.state == stateAborted:

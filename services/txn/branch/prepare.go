@@ -117,7 +117,7 @@ func (p *Participant) begin(ctx context.Context, conn *pgxpool.Conn, m Message) 
 		rollback(ctx, conn)
 		switch {
 		case s.prepared, s.state == statePrepared:
-			return false, pg.Settle(ctx, conn)
+			return false, pg.AwaitReplication(ctx, conn)
 		case s.state == stateAborted:
 			return false, fault.New(fault.Aborted, "the transaction has been aborted")
 		case s.late:
@@ -144,7 +144,7 @@ func (p *Participant) lookAgain(ctx context.Context, conn *pgxpool.Conn, m Messa
 	case err != nil:
 		return err
 	case s.prepared, s.state == statePrepared:
-		return pg.Settle(ctx, conn)
+		return pg.AwaitReplication(ctx, conn)
 	case s.state == stateAborted:
 		return fault.New(fault.Aborted, "the transaction has been aborted")
 	default:

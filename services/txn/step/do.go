@@ -111,7 +111,7 @@ func replay(ctx context.Context, c *pgxpool.Conn, k Key) (json.RawMessage, error
 		rollback(ctx, c)
 		return nil, err
 	}
-	if err := pg.Settle(ctx, c); err != nil {
+	if err := pg.AwaitReplication(ctx, c); err != nil {
 		return nil, err
 	}
 	return outcome(state, result)

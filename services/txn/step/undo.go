@@ -49,7 +49,7 @@ func (p *Participant) undo(ctx context.Context, k Key, r Reversal) error {
 		return commit(ctx, c, "")
 	case s.state == stateUndone:
 		rollback(ctx, c)
-		return pg.Settle(ctx, c)
+		return pg.AwaitReplication(ctx, c)
 	case s.state == stateDone && r != nil:
 		if err := r(ctx, transaction{c.Conn()}, s.result); err != nil {
 			rollback(ctx, c)

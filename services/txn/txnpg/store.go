@@ -90,7 +90,7 @@ func (s *Store) Latest(ctx context.Context, caller, key string) (*twophase.Lates
 		// A refusal may have been decided this moment. (A commit is told of once
 		// it has ended, and it ends only after its decision is safe.) The same
 		// connection, for it is the same leader's.
-		err = pg.Settle(ctx, conn)
+		err = pg.AwaitReplication(ctx, conn)
 	}
 	return &l, err
 }

@@ -11,13 +11,13 @@ import (
 	"bookstore/services/platform/pg/pgtest"
 )
 
-// What is visible on a leader whose standby is away must not be told of.
-func TestSettleWaitsForTheStandby(t *testing.T) {
+// What is visible on a leader whose standby is away must not be reported.
+func TestAwaitReplicationWaitsForTheStandby(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
 	server := pgtest.Start(t, pgtest.Options{})
 	pool := pgtest.Pool(t, server.DSN(t, fstest.MapFS{"00001_nothing.sql": {Data: []byte("-- +goose Up\nselect 1;\n")}}))
-	if err := pg.Settle(ctx, pool); err != nil {
+	if err := pg.AwaitReplication(ctx, pool); err != nil {
 		t.Fatal(err)
 	}
 	admin := server.Conn(t, "postgres")
@@ -34,7 +34,7 @@ func TestSettleWaitsForTheStandby(t *testing.T) {
 	held := false
 	for range 100 { // a reload takes effect a moment after it was asked for
 		short, cancel := context.WithTimeout(ctx, 200*time.Millisecond)
-		err := pg.Settle(short, pool)
+		err := pg.AwaitReplication(short, pool)
 		cancel()
 		if held = fault.Unknown(err); held {
 			break
