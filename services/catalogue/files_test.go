@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"golang.org/x/text/encoding"
 	"golang.org/x/text/encoding/charmap"
 	"golang.org/x/text/encoding/unicode"
 )
@@ -46,6 +47,8 @@ func TestAStrayQuoteCostsItsLine(t *testing.T) {
 		"before the id":                 {header + "\"1,,A,2001,Unclosed,eng,,\n2,,B,2002,Fine,eng,,\n", "2 bad|3 2"},
 		"inside a field":                {header + "1,,A,2001,Half \" open,eng,,\n2,,B,2002,Fine,eng,,\n", "2 bad|3 2"},
 		"in a narrow file":              {narrow + "1,\"Unclosed,A\n2,Fine,B\n3,5\",C\n4,Fine,D\n", "2 bad|3 2|4 bad|5 4"},
+		"over a row of too many cells":  {header + "1,,\"C,2001,Unclosed,eng,,\n2,,,B,2002,Wide,eng,,\n3,,Ann, Bea\",2003,5,eng,,\n4,,D,2004,Fine,eng,,\n", "2 bad|3 bad|4 bad|5 4"},
+		"closed by one of too many":     {header + "1,,\"C,2001,Unclosed,eng,,\n2,,Ann, Bea\",2002,5,eng,,\n3,,C,2003,Fine,eng,,\n", "2 bad|3 bad|4 3"},
 		"twice":                         {narrow + "1,\"Unclosed,A\n2,\"Unclosed,B\n3,Fine,C\n", "2 bad|3 bad|4 3"},
 		"doubled":                       {narrow + "1,\"Unclosed \"\"so\"\",A\n2,Fine,B\n", "2 bad|3 2"},
 	} {
@@ -78,9 +81,10 @@ func TestQuotedFieldsMayHaveLines(t *testing.T) {
 		"1,\"One\ntwo, three\n\nfour\",A\n" + // 2 to 5
 		"2,\"Berlin, Paris,\nRome, Oslo, and a \"\"city\"\"\",B\n" + // 6 and 7
 		"3,\"With\rCR\r\nand CR LF\",C\r\n" + // 8 to 10
-		"4,Last,D" // 11
+		"4,\"Oslo,\none, two, three, four, and 1,000 more\",D\n" + // 11 and 12
+		"5,Last,E" // 13
 	got, bad := account(t, file)
-	if want := "2 1|6 2|8 3|11 4"; strings.Join(got, "|") != want {
+	if want := "2 1|6 2|8 3|11 4|13 5"; strings.Join(got, "|") != want {
 		t.Errorf("got %v, want %s: %v", got, want, bad)
 	}
 }
@@ -109,6 +113,18 @@ func TestEncodings(t *testing.T) {
 		if len(bad) != 0 || len(entries) != 2 || entries[0].Title != "Émile \u66f8\u7c4d 😀" || entries[0].Authors[0] != "Zoë" || entries[1].Line != 3 {
 			t.Errorf("%s: %+v, bad %v", name, entries, bad)
 		}
+	}
+	// What comes behind the header has no NUL bytes, and a byte that is a line end in ASCII.
+	dense := "\n\nbook_id,title,authors\n" + strings.Repeat("1,\u4e0a\u5b57"+strings.Repeat("\u66f8\u7c4d", 100)+",\u4e0a\n", 2)
+	for _, form := range []*encoding.Encoder{little.NewEncoder(), big.NewEncoder()} {
+		raw, _ := form.String(dense)
+		if entries, bad := readAll(t, strings.NewReader(raw)); len(entries) != 1 || len(bad) != 1 || bad[0].Line != 5 {
+			t.Errorf("%d entries, bad %v", len(entries), bad)
+		}
+	}
+	unsure, _ := little.NewEncoder().String(strings.Repeat("\u66f8", 90) + ",book_id,title,authors\n1,1,T,A\n")
+	if _, err := NewReader(strings.NewReader(unsure), ""); err == nil || !strings.Contains(err.Error(), "-encoding utf-16le") {
+		t.Errorf("not sure that it is UTF-16: %v", err)
 	}
 	damaged := strings.Replace(le, "P\x00l\x00", "\x00\xd8l\x00", 1) // half a surrogate pair
 	if entries, bad := readAll(t, strings.NewReader(damaged)); len(entries) != 1 || len(bad) != 1 || bad[0].Line != 3 {

@@ -31,20 +31,30 @@ func (s *shape) closesAnother(first, last string, sep byte) bool {
 	if s == nil {
 		return false
 	}
-	sentence := func(cells []string) bool {
-		return slices.ContainsFunc(cells[1:], func(c string) bool { return strings.HasPrefix(c, " ") })
-	}
-	opens, closes := looseCells(first, sep), looseCells(last, sep)
-	return s.fits(opens) && s.fits(closes) && !sentence(opens) && !sentence(closes)
+	row := func(cells []string) bool { return s.fits(cells) && (len(cells) > s.width || blanks(cells) == 0) }
+	return row(looseCells(first, sep)) && row(looseCells(last, sep))
 }
 
+// fits tells whether the cells can be those of a row. One with more cells than
+// the header is broken itself and a row all the same, unless most of them begin
+// with a blank.
 func (s *shape) fits(cells []string) bool {
-	if len(cells) > s.width {
+	if len(cells) > s.width && 2*blanks(cells) >= len(cells) {
 		return false
 	}
 	return !slices.ContainsFunc(s.required, func(column int) bool {
 		return column >= len(cells) || strings.TrimSpace(cells[column]) == ""
 	})
+}
+
+// blanks counts the cells behind the first that begin with a blank.
+func blanks(cells []string) (n int) {
+	for _, c := range cells[1:] {
+		if strings.HasPrefix(c, " ") {
+			n++
+		}
+	}
+	return n
 }
 
 // looseCells splits a line by itself. A quote that cannot be paired on it is a
