@@ -56,17 +56,26 @@ func sniff(head []byte) (mark int, form encoding.Encoding) {
 	case bytes.HasPrefix(head, []byte("\xfe\xff")):
 		return 2, big
 	}
-	// A header is mostly ASCII, of which UTF-16 has every other byte NUL.
+	// A header is mostly ASCII, of which UTF-16 has every other byte NUL; what
+	// comes behind it may be of any script.
+	begin := bytes.IndexFunc(head, func(r rune) bool { return r > ' ' })
+	if begin < 0 {
+		return 0, nil
+	}
+	header := head[begin:]
+	if end := bytes.IndexAny(header, "\r\n"); end >= 0 {
+		header = header[:end]
+	}
 	var nul [2]int
-	for i, c := range head {
+	for i, c := range header {
 		if c == 0 {
-			nul[i%2]++
+			nul[(begin+i)%2]++
 		}
 	}
-	switch quarter := len(head) / 4; {
-	case nul[0] > quarter && nul[1] <= len(head)/16:
+	switch quarter, few := len(header)/4, len(header)/16; {
+	case nul[0] > quarter && nul[1] <= few:
 		return 0, big
-	case nul[1] > quarter && nul[0] <= len(head)/16:
+	case nul[1] > quarter && nul[0] <= few:
 		return 0, little
 	}
 	return 0, nil

@@ -4,6 +4,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"unicode"
 
 	"golang.org/x/text/language"
 
@@ -40,18 +41,24 @@ func (e *Entry) mend(column func(string) string) {
 	note(LanguageDropped, dropped)
 }
 
+// dress is what programs put around an ISBN: Excel's ="…" and '…, which keep zeros,
+// the decimals of a column of numbers, and its name. "ISBN 10…" may begin the number.
+var dress = regexp.MustCompile(`(?i)^[='"\s]*(?:isbn(?:[ -]?1[03])?:|isbn)?|(?:\.0+)?["'\s]*$`)
+
 // mendISBN restores up to three leading zeros, which programs that take an ISBN-10 for a
 // number lose. More than three would leave a number so short that the check digit, right
 // by chance once in eleven, is no proof. What does not check is dropped, never guessed.
 func mendISBN(raw string) (number string, zeros, dropped bool) {
-	if raw = strings.TrimSpace(raw); raw == "" {
+	if strings.TrimSpace(raw) == "" {
 		return "", false, false
 	}
+	raw = dress.ReplaceAllString(raw, "")
 	number, ok := isbn.Normalise(raw)
 	if !ok {
 		return "", false, true
 	}
-	return number, len(number) > len(strings.NewReplacer("-", "", " ", "").Replace(raw)), false
+	given := strings.IndexFunc(raw, unicode.IsDigit) // where the number begins, or the zeros that it lost did
+	return number, strings.HasPrefix(number, "0") && raw[given] != '0', false
 }
 
 // decimalYear is a year as people and spreadsheets write it: 2008, 2008.0, -750.

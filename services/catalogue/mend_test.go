@@ -17,6 +17,17 @@ func TestMendISBN(t *testing.T) {
 		{"0-306-40615-2", "0306406152", false, false},
 		{" 9780306406157 ", "9780306406157", false, false},
 		{"080442957x", "080442957X", false, false},
+		{`="0439023483"`, "0439023483", false, false}, // Excel's, which keeps the zeros
+		{"'0439023483", "0439023483", false, false},
+		{"439023483.0", "0439023483", true, false}, // a column of numbers
+		{"9780306406157.00", "9780306406157", false, false},
+		{"ISBN 0-306-40615-2", "0306406152", false, false},
+		{"isbn-13: 978-0-306-40615-7", "9780306406157", false, false},
+		{"ISBN10:0306406152", "0306406152", false, false},
+		{"978\u20130306406157", "9780306406157", false, false},
+		{"ISBN 10", "", false, true},
+		{`=""`, "", false, true},
+		{"0306406152 (pbk.)", "", false, true},
 		{"439023484", "", false, true},  // wrong check digit
 		{"9380658798", "", false, true}, // ten digits, wrong check digit
 		{"0000000000", "", false, true}, // checks, and is no ISBN

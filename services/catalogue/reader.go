@@ -63,6 +63,9 @@ func NewReader(in io.Reader, encoding string) (*Reader, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the header: %w", err)
 	}
+	if strings.ContainsRune(strings.Join(header, ""), 0) {
+		return nil, errors.New("the header has NUL characters, as in UTF-16: name the encoding if it is one, such as -encoding utf-16le")
+	}
 	r.names = columnNames(header)
 	for i, name := range r.names {
 		switch name {

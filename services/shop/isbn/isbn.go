@@ -1,7 +1,10 @@
 // Package isbn is the shop's one check of ISBNs (ISO 2108).
 package isbn
 
-import "strings"
+import (
+	"strings"
+	"unicode"
+)
 
 // The lengths of the two forms, and the shortest ISBN-10 that is still taken
 // for one whose leading zeros a spreadsheet ate.
@@ -11,13 +14,13 @@ const (
 	shortest = 7
 )
 
-// Normalise strips hyphens and spaces, restores the leading zeros of an
+// Normalise strips what stands between digits, restores the leading zeros of an
 // ISBN-10 that lost them, and verifies the check digit. ok is false when what
 // is left is no ISBN, or one digit over and over: people type 0000000000 or
 // 1111111111 where there is no number, and the check digit of all these is
 // right, whichever the form.
 func Normalise(text string) (number string, ok bool) {
-	number = strings.ToUpper(strings.NewReplacer("-", "", " ", "").Replace(text))
+	number = strings.ToUpper(strings.Map(bare, text))
 	if len(number) >= shortest && len(number) < ten {
 		number = strings.Repeat("0", ten-len(number)) + number
 	}
@@ -29,6 +32,15 @@ func Normalise(text string) (number string, ok bool) {
 	default:
 		return number, false
 	}
+}
+
+// bare drops dashes, blanks, and the invisible marks that come along when a number
+// is copied from a page.
+func bare(r rune) rune {
+	if unicode.In(r, unicode.Pd, unicode.Zs, unicode.Cf) || r == '\u2212' {
+		return -1
+	}
+	return r
 }
 
 // oneDigit reports that all the digits between prefix and check digit are the same.
