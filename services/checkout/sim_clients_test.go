@@ -36,7 +36,7 @@ func (w *world) boot(name string, life int) *node {
 			"books":  remote{p, w.books.database, w.books.apply},
 			"orders": remote{p, w.orders.database, w.orders.apply},
 		},
-		Metrics: metricsOfAll, Log: w.log(p.name), Jitter: byTheClock,
+		Metrics: metricsOfAll, Log: w.log(p.name),
 	}, twophase.DefaultSettings(owner))
 	if err != nil {
 		panic(err)

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"bookstore/services/checkout"
+	"bookstore/services/platform/wait"
 )
 
 // The simulation runs real coordinators over a database and participants in
@@ -48,6 +49,7 @@ const (
 )
 
 func TestOrdersSurviveAnyInterleaving(t *testing.T) {
+	defer repeatable()()
 	if text := os.Getenv("SIM_SEED"); text != "" {
 		seed, err := strconv.ParseUint(text, 10, 64)
 		if err != nil {
@@ -77,6 +79,7 @@ func TestOrdersSurviveAnyInterleaving(t *testing.T) {
 
 // A simulation that notices nothing proves nothing.
 func TestTheSimulationNoticesWhatIsBroken(t *testing.T) {
+	defer repeatable()()
 	for name, d := range map[string]defect{
 		"no tombstone": noTombstone, "no marker": forgetful, "42704 is success": trusting,
 		"unknown is yes": hopeful, "unknown is acknowledged": careless, "settled by reading": byReading,
@@ -108,6 +111,13 @@ func shared(t *testing.T, runs int, do func(*testing.T, int) bool) {
 			})
 		}
 	})
+}
+
+// repeatable makes pauses the same in each run of a seed, until restore is called.
+func repeatable() (restore func()) {
+	before := wait.Jitter
+	wait.Jitter = byTheClock
+	return func() { wait.Jitter = before }
 }
 
 // byTheClock is jitter that a run's own time decides.

@@ -2,7 +2,7 @@ package pg
 
 // A statement that is meant to fail, because that ends a pipeline without
 // another round trip, is no error for people: PostgreSQL logs it with its text
-// all the same, once for each order that is refused. These expressions keep it
+// all the same, once for each request that is refused. These expressions keep it
 // out of the server's log. Where the role may not set log_min_messages they do
 // without, and it is logged: the right is granted in patroni/databases.go.
 const (

@@ -1,5 +1,5 @@
 -- What tells the warehouse which rows have changed since its last cut (warehouse/README.md). Migrations call
--- warehouse_track('books') for each of their tables that grows; the others are read anew each time. Old tombstones are
+-- warehouse_track('things') for each of their tables that grows; the others are read anew each time. Old tombstones are
 -- deleted by clean.Tombstones.
 create table if not exists warehouse_gone (
     id          bigint      generated always as identity primary key,

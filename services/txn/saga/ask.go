@@ -28,7 +28,7 @@ func (e *Engine) Begin(ctx context.Context, d Definition, r Request, show func(S
 	if err != nil {
 		return Begun{}, err
 	}
-	room := e.crew.book()
+	room := e.crew.reserve()
 	begun, err := e.create(ctx, s, r, e.soon(room), show)
 	mine := err == nil && !begun.Replayed
 	if mine {
@@ -47,7 +47,7 @@ func (e *Engine) soon(room bool) Wake {
 	return 0
 }
 
-// goOn uses the room that was booked for a saga, if it is to be driven here.
+// goOn uses the room that was reserved for a saga, if it is to be driven here.
 func (e *Engine) goOn(ctx context.Context, s Saga, room, mine bool) {
 	switch {
 	case room && mine:
@@ -164,7 +164,7 @@ func (e *Engine) change(ctx context.Context, d Definition, id string, next func(
 		if !changed {
 			return after, err
 		}
-		room := e.crew.book()
+		room := e.crew.reserve()
 		change := Change{Saga: after, Wake: e.soon(room), News: newsOf(before, after)}
 		if after.State.Final() {
 			change.Wake = Never

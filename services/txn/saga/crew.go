@@ -16,12 +16,12 @@ type crew struct {
 	patient time.Duration // of one that waits: then whoever claims it drives it
 	roomy   chan struct{} // has one when sagas may be claimed
 
-	mu      sync.Mutex
-	closed  bool
-	booked  int // in hand, waiting, or about to be
-	driving int
-	waiting []inLine
-	working sync.WaitGroup
+	mu       sync.Mutex
+	closed   bool
+	reserved int // in hand, waiting, or about to be
+	driving  int
+	waiting  []inLine
+	working  sync.WaitGroup
 }
 
 // inLine is a saga that waits for its turn.
@@ -38,29 +38,29 @@ func newCrew(alive context.Context, s Settings, do func(context.Context, Saga)) 
 	}
 }
 
-// book keeps room for a saga that is about to be stored. Whoever has booked
+// reserve keeps room for a saga that is about to be stored. Whoever has reserved
 // drives or cancels.
-func (c *crew) book() bool {
+func (c *crew) reserve() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.closed || c.booked >= c.most {
+	if c.closed || c.reserved >= c.most {
 		return false
 	}
-	c.booked++
+	c.reserved++
 	return true
 }
 
-// bookForClaims keeps room for as many as would not have to wait, up to batch,
+// reserveForClaims keeps room for as many as would not have to wait, up to batch,
 // or for a few of them: those in the store get their turn too where those begun
 // here would take all.
-func (c *crew) bookForClaims(batch int) int {
+func (c *crew) reserveForClaims(batch int) int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.closed {
 		return 0
 	}
-	n := min(batch, max(c.atOnce-c.booked, batch/4), c.most-c.booked)
-	c.booked += n
+	n := min(batch, max(c.atOnce-c.reserved, batch/4), c.most-c.reserved)
+	c.reserved += n
 	return n
 }
 
@@ -72,8 +72,8 @@ func (c *crew) cancel(n int) {
 }
 
 func (c *crew) free(n int) {
-	c.booked -= n
-	if c.booked <= c.atOnce/2 {
+	c.reserved -= n
+	if c.reserved <= c.atOnce/2 {
 		select {
 		case c.roomy <- struct{}{}:
 		default:
@@ -85,7 +85,7 @@ func (c *crew) free(n int) {
 // some time has passed; false is that ctx has ended.
 func (c *crew) waitForRoom(ctx context.Context, most time.Duration) bool {
 	c.mu.Lock()
-	roomy := c.booked <= c.atOnce/2
+	roomy := c.reserved <= c.atOnce/2
 	c.mu.Unlock()
 	if roomy {
 		return ctx.Err() == nil

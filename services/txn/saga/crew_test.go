@@ -30,16 +30,16 @@ func TestASagaWithoutASlotIsNext(t *testing.T) {
 			<-time.After(100 * time.Millisecond)
 		})
 		for i := range 5 {
-			if !c.book() {
+			if !c.reserve() {
 				t.Fatalf("no room for %d", i)
 			}
 			c.drive(t.Context(), Saga{ID: strconv.Itoa(i)})
 			synctest.Wait()
 		}
-		if c.book() {
+		if c.reserve() {
 			t.Error("room beyond the bound")
 		}
-		if n := c.bookForClaims(2); n != 0 {
+		if n := c.reserveForClaims(2); n != 0 {
 			t.Errorf("room for %d claims", n)
 		}
 		began := time.Now()
@@ -50,7 +50,7 @@ func TestASagaWithoutASlotIsNext(t *testing.T) {
 		if fmt.Sprint(begun) != "[0 1 2 3 4]" {
 			t.Errorf("driven in the order %v", begun)
 		}
-		if c.booked != 0 || c.driving != 0 || len(c.waiting) != 0 {
+		if c.reserved != 0 || c.driving != 0 || len(c.waiting) != 0 {
 			t.Errorf("left: %+v", c)
 		}
 	})
@@ -70,12 +70,12 @@ func TestASagaWaitsForLessThanItsLease(t *testing.T) {
 			<-time.After(3 * time.Second)
 		})
 		for range 3 {
-			c.book()
+			c.reserve()
 			c.drive(t.Context(), Saga{})
 		}
 		c.working.Wait()
-		if driven != 2 || c.booked != 0 {
-			t.Errorf("%d driven, %d left", driven, c.booked)
+		if driven != 2 || c.reserved != 0 {
+			t.Errorf("%d driven, %d left", driven, c.reserved)
 		}
 	})
 }
@@ -93,14 +93,14 @@ func TestAStoppedCrewBeginsNothing(t *testing.T) {
 			<-time.After(time.Second)
 		})
 		for range 4 {
-			c.book()
+			c.reserve()
 			c.drive(t.Context(), Saga{})
 		}
 		synctest.Wait()
 		c.stop()
 		c.drive(t.Context(), Saga{})
 		synctest.Wait()
-		if driven != 2 || c.book() || c.bookForClaims(2) != 0 {
+		if driven != 2 || c.reserve() || c.reserveForClaims(2) != 0 {
 			t.Errorf("%d driven", driven)
 		}
 	})

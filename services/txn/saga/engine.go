@@ -115,7 +115,7 @@ func (e *Engine) claim(ctx context.Context) (more bool, err error) {
 	if err := e.ensureClock(ctx); err != nil {
 		return false, err
 	}
-	room := e.crew.bookForClaims(e.Settings.ClaimBatch)
+	room := e.crew.reserveForClaims(e.Settings.ClaimBatch)
 	if room == 0 {
 		return true, nil
 	}

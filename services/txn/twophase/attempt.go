@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"bookstore/services/platform/fault"
+	"bookstore/services/platform/wait"
 )
 
 // attempt drives one attempt to its decision; again means that another one
@@ -93,7 +94,7 @@ func (e *Engine) prepareBranch(ctx context.Context, tx Transaction, branch strin
 		err := e.askAgain(ctx, prepareTries, func(ctx context.Context) error {
 			return participant.Prepare(ctx, m, payload)
 		})
-		if fault.KindOf(err) != fault.Contended || !worthAnother(ctx) || !pause(ctx, e.backoff(tries)) {
+		if fault.KindOf(err) != fault.Contended || !worthAnother(ctx) || !wait.For(ctx, retry.Spread(tries)) {
 			return err
 		}
 		e.Metrics.contended.WithLabelValues(branch).Inc()
@@ -112,7 +113,7 @@ func worthAnother(ctx context.Context) bool {
 func (e *Engine) askAgain(ctx context.Context, most int, call func(context.Context) error) error {
 	for tries := 1; ; tries++ {
 		err := e.callOnce(ctx, call)
-		if tries == most || ctx.Err() != nil || !mayHaveBroken(err) || !pause(ctx, e.backoff(tries)) {
+		if tries == most || ctx.Err() != nil || !mayHaveBroken(err) || !wait.For(ctx, retry.Spread(tries)) {
 			return err
 		}
 		e.Log.DebugContext(ctx, "asking again", "tries", tries, "error", err)

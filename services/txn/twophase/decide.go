@@ -5,6 +5,7 @@ import (
 	"sync"
 
 	"bookstore/services/platform/fault"
+	"bookstore/services/platform/wait"
 )
 
 // finisher owns every attempt from its decision to its end. It works in the
@@ -131,7 +132,7 @@ func (f *finisher) settle(ctx context.Context, tx Transaction, d Decision, r *ru
 			return
 		}
 		f.Log.WarnContext(ctx, "decision not known yet", "gid", tx.GID, "want", d.State, "tries", tries, "error", err)
-		if !pause(ctx, f.backoff(tries)) {
+		if !wait.For(ctx, retry.Spread(tries)) {
 			return
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"bookstore/services/platform/fault"
+	"bookstore/services/platform/wait"
 )
 
 // carryOut tells every branch the decision until each has acknowledged, and
@@ -86,7 +87,7 @@ func (f *finisher) tell(ctx context.Context, tx Transaction, branch string, stat
 		}
 		f.Log.WarnContext(ctx, "branch has not acknowledged", "gid", tx.GID, "branch", branch, "decision", state, "tries", tries, "error", err)
 		f.annotate(ctx, tx.GID, branch, tries, err)
-		if !pause(ctx, f.backoff(tries)) {
+		if !wait.For(ctx, retry.Spread(tries)) {
 			return err
 		}
 	}
@@ -183,7 +184,7 @@ func (f *finisher) recordAll(batch []Finished) {
 			break
 		}
 		f.Log.Warn("finished transactions not recorded", "count", len(batch), "tries", tries, "error", err)
-		if !pause(f.alive, f.backoff(tries)) {
+		if !wait.For(f.alive, retry.Spread(tries)) {
 			return
 		}
 	}

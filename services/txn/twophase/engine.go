@@ -10,11 +10,11 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	"sync"
 	"time"
 
 	"bookstore/services/platform/fault"
+	"bookstore/services/platform/wait"
 )
 
 // Dependencies are what an engine works with.
@@ -23,9 +23,6 @@ type Dependencies struct {
 	Participants map[string]Participant // by branch name
 	Metrics      *Metrics
 	Log          *slog.Logger
-	// Jitter spreads repetitions: a time from 0 to below most. Nil is a random
-	// one; simulations bring one that repeats.
-	Jitter func(most time.Duration) time.Duration
 }
 
 // Engine brings requests to their outcome, each as a two-phase commit.
@@ -49,9 +46,6 @@ type Engine struct {
 func New(d Dependencies, s Settings) (*Engine, error) {
 	if err := s.Validate(); err != nil {
 		return nil, fault.Wrap("check the settings of transactions", err)
-	}
-	if d.Jitter == nil {
-		d.Jitter = rand.N[time.Duration]
 	}
 	held := newLeases()
 	return &Engine{
@@ -108,25 +102,5 @@ func (e *Engine) Read(ctx context.Context, read func(context.Context) error) err
 	return e.askAgain(ctx, readTries, read)
 }
 
-// pause waits for d and reports whether ctx was still alive then.
-func pause(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return ctx.Err() == nil
-	case <-ctx.Done():
-		return false
-	}
-}
-
-// backoff doubles from 20 ms to half a second, with jitter, so that many who
-// wait for the same thing do not come back at once.
-func (d Dependencies) backoff(tries int) time.Duration {
-	const lowest, highest = 20 * time.Millisecond, 500 * time.Millisecond
-	most := highest
-	if tries < 5 {
-		most = min(highest, lowest<<tries)
-	}
-	return most/2 + d.Jitter(most/2)
-}
+// retry is the pause before a call is made again, less a random part.
+var retry = wait.Backoff{First: 40 * time.Millisecond, Most: 500 * time.Millisecond}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"bookstore/services/platform/fault"
+	"bookstore/services/platform/wait"
 )
 
 const gidLength = 32
@@ -151,7 +152,7 @@ func (e *Engine) await(ctx context.Context, waits int, action Action, gid string
 			return err
 		}
 	}
-	if pause(ctx, e.settings.PollEvery<<min(waits, longestPoll)) {
+	if wait.For(ctx, e.settings.PollEvery<<min(waits, longestPoll)) {
 		return nil
 	}
 	return stillRunning()

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"bookstore/services/platform/wait"
 )
 
 // recoverLapsed takes attempts over whose owner fell silent and drives them to
@@ -13,7 +15,7 @@ import (
 func (e *Engine) recoverLapsed(ctx context.Context) {
 	const countEvery = 10 // rounds
 	failing := false
-	for round := 0; pause(ctx, e.settings.TakeOverEvery); round++ {
+	for round := 0; wait.For(ctx, e.settings.TakeOverEvery); round++ {
 		err := e.takeOver(ctx, "")
 		if err == nil && round%countEvery == 0 {
 			err = e.countUnfinished(ctx)
@@ -68,7 +70,7 @@ func (e *Engine) countUnfinished(ctx context.Context) error {
 // renew keeps the leases of what is in hand and makes progress. Most attempts
 // are over before their lease needs it.
 func (e *Engine) renew(ctx context.Context) {
-	for pause(ctx, e.settings.RenewEvery) {
+	for wait.For(ctx, e.settings.RenewEvery) {
 		e.Metrics.inHand.Set(float64(e.leases.count()))
 		gids, stalled := e.leases.due(e.settings.RenewEvery/2, e.settings.Stall)
 		e.Metrics.stalled.Set(float64(stalled))

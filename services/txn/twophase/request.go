@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"bookstore/services/platform/fault"
+	"bookstore/services/platform/wait"
 )
 
 // Request is what a use case asks the engine for: a claim under a key, and how
@@ -140,7 +141,7 @@ func (e *Engine) admit(ctx context.Context, r *running) (Result, error) {
 		}
 		tries++
 		result, again, err := e.attempt(ctx, tx, r)
-		if !again || tries == e.settings.MaxAttempts || !worthAnother(ctx) || !pause(ctx, e.backoff(tries)) {
+		if !again || tries == e.settings.MaxAttempts || !worthAnother(ctx) || !wait.For(ctx, retry.Spread(tries)) {
 			return result, retryable(err)
 		}
 		n = tx.Attempt + 1

@@ -120,7 +120,7 @@ const annotateSQL = `
 UPDATE transactions SET notes = coalesce(notes, '{}') || $2 WHERE gid = $1 AND finished_at IS NULL`
 
 // renewSQL passes over rows that another statement holds: they are being
-// decided or finished at this moment, and waiting in two orders would be a
+// decided or finished at this moment, and two statements that wait for each other's would be a
 // deadlock.
 const renewSQL = `
 UPDATE transactions t

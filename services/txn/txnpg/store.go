@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"bookstore/services/platform/fault"
 	"bookstore/services/platform/pg"
 	"bookstore/services/txn/twophase"
 )
@@ -130,4 +131,87 @@ func (s *Store) Release(ctx context.Context, owner string, gids []string) error 
 // TakeOver implements twophase.Store.
 func (s *Store) TakeOver(ctx context.Context, owner, gid string, limit int) ([]twophase.Transaction, error) {
 	return s.many(ctx, "take attempts over", takeOverSQL, owner, gid, limit, s.lease.Microseconds())
+}
+
+// row reads the columns of a transaction, some of which may be null.
+type row struct {
+	tx                twophase.Transaction
+	decided, finished *time.Time
+}
+
+// targets are where the columns go, followed by those of the caller.
+func (r *row) targets(more ...any) []any {
+	t := &r.tx
+	return append([]any{
+		&t.GID, &t.Kind, &t.State, &t.Commits, &t.Caller, &t.Key, &t.Attempt, &t.Branches, &t.Payload, &t.Owner,
+		&t.Deadline, &t.CreatedAt, &r.decided, &r.finished, &t.Notes,
+	}, more...)
+}
+
+func (r *row) transaction() twophase.Transaction {
+	t := r.tx
+	t.Deadline, t.CreatedAt = t.Deadline.UTC(), t.CreatedAt.UTC()
+	if r.decided != nil {
+		t.DecidedAt = r.decided.UTC()
+	}
+	if r.finished != nil {
+		t.FinishedAt = r.finished.UTC()
+	}
+	return t
+}
+
+func (s *Store) many(ctx context.Context, op, sql string, args ...any) ([]twophase.Transaction, error) {
+	rows, err := s.pool.Query(ctx, sql, args...)
+	if err != nil {
+		return nil, pg.Fault(op, err)
+	}
+	found, err := pgx.CollectRows(rows, func(cr pgx.CollectableRow) (twophase.Transaction, error) {
+		var r row
+		err := cr.Scan(r.targets()...)
+		return r.transaction(), err
+	})
+	return found, pg.Fault(op, err)
+}
+
+// Unfinished implements twophase.Records.
+func (s *Store) Unfinished(ctx context.Context) (map[twophase.State]twophase.Backlog, error) {
+	rows, err := s.pool.Query(ctx, unfinishedSQL)
+	if err != nil {
+		return nil, pg.Fault("count unfinished attempts", err)
+	}
+	counts := map[twophase.State]twophase.Backlog{}
+	var (
+		state  twophase.State
+		count  int
+		oldest float64
+	)
+	_, err = pgx.ForEachRow(rows, []any{&state, &count, &oldest}, func() error {
+		counts[state] = twophase.Backlog{Count: count, Oldest: time.Duration(oldest * float64(time.Second))}
+		return nil
+	})
+	return counts, pg.Fault("count unfinished attempts", err)
+}
+
+// Transaction implements twophase.Records.
+func (s *Store) Transaction(ctx context.Context, gid string) (twophase.Transaction, error) {
+	found, err := s.many(ctx, "read attempt", oneSQL, gid)
+	if err == nil && len(found) == 0 {
+		err = fault.New(fault.TransactionNotFound, "there is no such transaction")
+	}
+	if err != nil {
+		return twophase.Transaction{}, err
+	}
+	return found[0], nil
+}
+
+// Transactions implements twophase.Records.
+func (s *Store) Transactions(ctx context.Context, f twophase.Filter) ([]twophase.Transaction, error) {
+	var (
+		at  *time.Time
+		gid string
+	)
+	if f.After != nil {
+		at, gid = &f.After.CreatedAt, f.After.GID
+	}
+	return s.many(ctx, "list attempts", listSQL, f.State, at, gid, f.Limit)
 }
