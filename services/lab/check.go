@@ -41,7 +41,7 @@ const prepared = `select gid from pg_prepared_xacts where database = current_dat
 func (s *Shop) Always(ctx context.Context) error { return s.judge(ctx, always) }
 
 // Check returns what breaks an equation of the shop at rest, and an error too
-// while something is still under way. All of protocols.md's equations are in it.
+// while something is still under way. All equations of services/checkout/README.md are in it.
 func (s *Shop) Check(ctx context.Context) error {
 	if err := s.judge(ctx, settled); err != nil {
 		return err // the books cannot be balanced yet

@@ -1,5 +1,5 @@
 // Package cut opens a snapshot of every database at one instant, at which no
-// distributed transaction is half done (protocols: "The cut").
+// distributed transaction is half done (services/txn/PROTOCOL.md, "The cut").
 //
 //	leader    hold ─ none committing ─ position ───────────── release ─ … ─ prove
 //	replica                              └► replayed ─ pause ─ snapshots ─ … ─ resume

@@ -1,5 +1,5 @@
 // Package equations holds what must be true of the shop at any cut, whatever is under way
-// (protocols: "Stock ledger"). A version of the warehouse of which one is not true is not published.
+// (services/checkout/README.md, "What balances"). A version of the warehouse of which one is not true is not published.
 package equations
 
 import (
