@@ -6,27 +6,25 @@ import (
 	"time"
 )
 
-// absence says that no book has an id above some id: one entry answers for all
-// the ids that anybody may think of.
+// absence says that no book has an id above some id. One entry answers for all ids that do not exist (a negative cache).
 type absence struct {
 	above      int64
-	generation uint64 // of the fill that found out
+	generation uint64 // of the fill that found it
 	since      time.Time
 }
 
-// absences holds the absence that is known, if any.
+// absences holds the current absence, if there is one.
 type absences struct {
 	known atomic.Pointer[absence]
-	// raised is the highest id that a floor was ever raised for: whoever has
-	// not seen that book yet has asked too early to know what is above.
+	// raised is the highest id that a floor was ever raised for. A fill that found a lower highest id read too early.
 	raised atomic.Int64
 	mu     sync.Mutex // held to change either
 }
 
-// raise says that there is a book with this id.
+// raise drops the absence if it denies this id, which is in use.
 func (a *absences) raise(id int64) {
 	if id <= a.raised.Load() {
-		return // what is known was learnt with that id in sight
+		return // every absence since then has taken that id into account
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()

@@ -17,13 +17,11 @@ type Books struct {
 	tier   *tier[int64]
 	absent absences
 
-	// current is the generation of now. Flush begins another one, and what
-	// belongs to an earlier one is never fresh again.
+	// current is the current generation. Flush starts the next one; copies of an earlier one are never fresh again.
 	current atomic.Uint64
 }
 
-// NewBooks makes a cache; Close ends its fills. Until it is told whose lease
-// counts (Follow) it answers nothing from near.
+// NewBooks makes a cache; Close cancels its fills. Before Follow it answers nothing from the near tier.
 func NewBooks(o Options) *Books {
 	o = o.withDefaults()
 	b := &Books{shared: o.Shared}
@@ -32,15 +30,13 @@ func NewBooks(o Options) *Books {
 	return b
 }
 
-// Follow tells whose lease counts, before the first read.
+// Follow sets the lease under which the near tier may answer. It must be called before the first read.
 func (b *Books) Follow(lease Lease) { b.lease = lease }
 
-// Close ends the fills on their way and waits for them. Later reads that would
-// need one fail.
-func (b *Books) Close() { b.tier.crew.close() }
+// Close cancels the fills in flight and waits for them. Later reads that need a fill fail.
+func (b *Books) Close() { b.tier.workers.close() }
 
-// Near returns a copy that needs nothing done about it: no fill, no refresh.
-// It allocates nothing.
+// Near returns a copy from the near tier, if there is a fresh one that is not due for a refresh. It allocates nothing.
 func (b *Books) Near(id int64) (*Copy, bool) {
 	c, ok := b.tier.get(id)
 	if !ok || c.due() {
@@ -50,8 +46,8 @@ func (b *Books) Near(id int64) (*Copy, bool) {
 	return c, true
 }
 
-// Get returns what is to be answered about a book, asking origin if neither
-// tier knows. Many readers of a book that is not near share one question.
+// Get returns the answer about a book: from the near tier, else the shared tier, else the origin. Concurrent readers of
+// a book that is not in the near tier share one fill.
 func (b *Books) Get(ctx context.Context, id int64, origin Origin) (*Copy, Source, error) {
 	c, source, err := b.get(ctx, id, origin)
 	b.tier.metrics.read(source, err)
@@ -61,37 +57,36 @@ func (b *Books) Get(ctx context.Context, id int64, origin Origin) (*Copy, Source
 func (b *Books) get(ctx context.Context, id int64, origin Origin) (*Copy, Source, error) {
 	if c, ok := b.tier.get(id); ok {
 		if c.claim() {
-			b.tier.refresh(ctx, id, func(ctx context.Context, f *flight) error { return b.ask(ctx, id, origin, f) })
+			b.tier.refresh(ctx, id, func(ctx context.Context, f *fill) error { return b.fetch(ctx, id, origin, f) })
 		}
 		return c, Near, nil
 	}
 	if c, ok := b.beyond(id); ok {
 		return c, Near, nil
 	}
-	return b.tier.fetch(ctx, id, func(ctx context.Context, f *flight) error { return b.look(ctx, id, origin, f) })
+	return b.tier.await(ctx, id, func(ctx context.Context, f *fill) error { return b.load(ctx, id, origin, f) })
 }
 
-// look fills from the shared tier, else from the origin. A shared tier that is
-// away is passed over.
-func (b *Books) look(ctx context.Context, id int64, origin Origin, f *flight) error {
+// load fills from the shared tier, else from the origin. A shared tier that is unavailable is skipped.
+func (b *Books) load(ctx context.Context, id int64, origin Origin, f *fill) error {
 	if b.shared == nil {
-		return b.ask(ctx, id, origin, f)
+		return b.fetch(ctx, id, origin, f)
 	}
-	entry, token, err := b.shared.Look(ctx, id)
+	entry, token, err := b.shared.Lookup(ctx, id)
 	if err == nil && entry != nil {
-		f.bring(entry, Shared)
+		f.set(entry, Shared)
 		return nil
 	}
-	if err := b.ask(ctx, id, origin, f); err != nil || f.source == Stale || token == "" {
+	if err := b.fetch(ctx, id, origin, f); err != nil || f.source == Stale || token == "" {
 		return err
 	}
-	// A copy that cannot be shared is one more question later.
+	// A copy that cannot be stored costs another fill later, no more.
 	f.after = func(ctx context.Context) { _, _ = b.shared.Store(ctx, token, f.copy.Entry) }
 	return nil
 }
 
-// ask fills from the origin, or with a stale copy while its circuit is open.
-func (b *Books) ask(ctx context.Context, id int64, origin Origin, f *flight) error {
+// fetch fills from the origin, or with a stale copy while the origin's circuit is open.
+func (b *Books) fetch(ctx context.Context, id int64, origin Origin, f *fill) error {
 	filled, err := origin(ctx, id)
 	if err != nil {
 		if fault.KindOf(err) == fault.CircuitOpen && b.stale(ctx, id, f) {
@@ -99,15 +94,15 @@ func (b *Books) ask(ctx context.Context, id int64, origin Origin, f *flight) err
 		}
 		return err
 	}
-	f.bring(filled.Entry, Miss)
+	f.set(filled.Entry, Miss)
 	if filled.Highest > 0 {
 		b.absent.learn(absence{above: filled.Highest, generation: f.generation, since: f.begun})
 	}
 	return nil
 }
 
-// stale finds the last that was known of a book.
-func (b *Books) stale(ctx context.Context, id int64, f *flight) bool {
+// stale fills with the last copy of a book, however outdated, up to staleLife.
+func (b *Books) stale(ctx context.Context, id int64, f *fill) bool {
 	if c, ok := b.tier.last(id); ok && c.lasts() {
 		f.copy, f.source = c, Stale
 		return true
@@ -127,7 +122,7 @@ func (b *Books) stale(ctx context.Context, id int64, f *flight) bool {
 	return true
 }
 
-// beyond answers for ids above the highest.
+// beyond answers for ids above the highest one in use.
 func (b *Books) beyond(id int64) (*Copy, bool) {
 	a := b.absent.known.Load()
 	if a == nil || id <= a.above || time.Since(a.since) >= missingLife || !b.now(a.generation) {
@@ -136,8 +131,7 @@ func (b *Books) beyond(id int64) (*Copy, bool) {
 	return notThere(id, a.since), true
 }
 
-// Raise makes copies below the floors outdated; after it, nobody is answered
-// below them from near.
+// Raise makes copies below the floors outdated. After it returns, the near tier answers nothing below them.
 func (b *Books) Raise(floors []coherence.Floor) {
 	for _, floor := range floors {
 		b.absent.raise(floor.BookID)
@@ -145,20 +139,17 @@ func (b *Books) Raise(floors []coherence.Floor) {
 	}
 }
 
-// Flush makes all copies outdated, and the fills on their way useless for
-// later readers.
+// Flush makes all copies outdated, and the fills in flight useless to later readers.
 func (b *Books) Flush() { b.current.Add(1) }
 
 func (b *Books) live() bool { return b.lease != nil && b.lease.Live() }
 
-// now tells whether the lease has lived on from the time of a generation. The
-// lease is asked first: one that ended and began anew in between has moved the
-// generation.
+// now tells whether the lease has been live since the start of a generation. It checks the lease first: a lease that
+// lapsed and was taken anew in between has changed the generation.
 func (b *Books) now(generation uint64) bool { return b.live() && generation == b.current.Load() }
 
-// generation of a fill that begins now. The lease is asked last, for the same
-// reason: were it alive only before the generation moved, a fill without a
-// lease would pass for one with.
+// generation of a fill that starts now. It checks the lease last, for the same reason: a lease that was live only before
+// the generation changed does not cover the fill.
 func (b *Books) generation() uint64 {
 	generation := b.current.Load()
 	if !b.live() {
@@ -171,6 +162,6 @@ func (b *Books) fresh(c *Copy) bool {
 	return b.now(c.generation) && !c.outdated.Load() && !c.over()
 }
 
-// shares: without a lease a fill that has begun may have read what was changed,
-// and acknowledged, before this reader came.
-func (b *Books) shares(f *flight) bool { return b.now(f.generation) }
+// shares: without a lease, a fill in flight may have read the book before a change that was acknowledged before this
+// reader came.
+func (b *Books) shares(f *fill) bool { return b.now(f.generation) }

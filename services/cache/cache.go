@@ -1,20 +1,19 @@
-// Package cache keeps answers of the books service near: in the memory of one
-// gateway, in front of the tier that all gateways share.
+// Package cache keeps answers of the books service in two tiers: near, in the memory of one gateway, and shared, in Redis,
+// for all gateways.
 //
-// A copy of a book is given from near only while the gateway's lease lives,
-// which is how long whoever changes a book waits for the gateway to confirm:
-// cache/coherence. What keeps a slow fill from bringing back what was changed
-// meanwhile:
+// A copy of a book is served from the near tier only while the gateway holds a lease. Whoever changes a book waits until
+// every gateway has confirmed the change or its lease has ended (package coherence). A slow fill must not bring back what
+// was changed meanwhile:
 //
 //	            no copy                     done, still attached
-//	(nothing) ───────────► fill on its way ──────────────────────► copy
-//	                            │ Raise: detached, its answer is       │ Raise: outdated
-//	                            │ for those who wait for it alone      │ Flush: of another generation
+//	(nothing) ───────────► fill in flight ───────────────────────► copy
+//	                            │ Raise: detached, its result is       │ Raise: outdated
+//	                            │ given to its readers, not kept       │ Flush: of another generation
 //	                            ▼                                      ▼
 //	                        (nothing)                             stale copy: while
 //	                                                              the circuit is open
 //
-// Lists promise less (they may lag by 2 s), live for a second, and need no lease.
+// Lists need no lease: they may lag by 2 s, so a copy is fresh for a second.
 package cache
 
 import (
@@ -26,7 +25,7 @@ import (
 	"bookstore/services/cache/coherence"
 )
 
-// Source is where an answer came from, in the words of the header X-Cache.
+// Source is where an answer came from: the value of the header X-Cache.
 type Source string
 
 // The sources.
@@ -34,55 +33,53 @@ const (
 	Near   Source = "near"   // this gateway's memory
 	Shared Source = "shared" // the tier of all gateways
 	Miss   Source = "miss"   // the service
-	Stale  Source = "stale"  // an old copy, since the service's circuit is open
+	Stale  Source = "stale"  // an old copy, because the service's circuit is open
 )
 
 const (
-	// A copy of a book is right for as long as the lease lives. It is renewed
-	// all the same: what is read often is never older than a minute, come what may.
+	// refreshAfter is the age from which a copy is refreshed in the background. Coherence does not need it: it bounds
+	// what a mistake costs to a minute.
 	refreshAfter = 48 * time.Second
-	// refreshPause is between tries to renew a copy while they fail.
+	// refreshPause is the time between two refreshes of a copy while they fail.
 	refreshPause = time.Second
-	// missingLife is how long it is held that a book is not there.
+	// missingLife is how long a 404 is fresh.
 	missingLife = 10 * time.Second
-	// listLife is half of what a list may lag by.
+	// listLife is how long a list is fresh: half of what it may lag by.
 	listLife = time.Second
-	// staleLife is how old an answer may be that is given while the circuit is open.
+	// staleLife is the greatest age of an answer that is served while the circuit is open.
 	staleLife = 10 * time.Minute
-	// fillTimeout bounds a fill, however long its readers would wait.
+	// fillTimeout bounds a fill.
 	fillTimeout = 5 * time.Second
 
 	defaultBytes = 32 << 20
 )
 
-// Origin asks the service once. A fault.CircuitOpen lets stale copies be given.
+// Origin gets a book from the service. When it fails with fault.CircuitOpen, a stale copy is served.
 type Origin func(ctx context.Context, id int64) (Filled, error)
 
-// Filled is what the service answered: a book, or that it is not there or gone.
+// Filled is the service's answer: a book (200), or that it does not exist (404) or was withdrawn (410).
 type Filled struct {
-	Entry *coherence.Entry // FilledAt may be left out: when the fill began
-	// Highest is the highest id that any book has, as the service says with a
-	// book that is not there; 0: it has not said.
+	Entry *coherence.Entry // FilledAt may be zero: it is then the start of the fill
+	// Highest is the highest id in use, which the service states with a 404; 0: not stated.
 	Highest int64
 }
 
-// ListOrigin asks the service for a list. The entry has a body and status 200;
-// FilledAt may be left out.
+// ListOrigin gets a list from the service. The entry has a body and status 200; FilledAt may be zero.
 type ListOrigin func(ctx context.Context, query string) (*coherence.Entry, error)
 
-// Lease tells whether this gateway is told of changes: coherence.Follower.
+// Lease tells whether changes are announced to this gateway: coherence.Follower.
 type Lease interface{ Live() bool }
 
-// SharedTier is the tier of all gateways: coherence.Shared.
+// SharedTier is the tier that all gateways share: coherence.Shared.
 type SharedTier interface {
-	Look(ctx context.Context, id int64) (entry *coherence.Entry, token string, err error)
+	Lookup(ctx context.Context, id int64) (entry *coherence.Entry, token string, err error)
 	Store(ctx context.Context, token string, entry *coherence.Entry) (stored bool, err error)
 	Stale(ctx context.Context, id int64) (*coherence.Entry, error)
 }
 
 // Options of a cache.
 type Options struct {
-	Bytes    uint64     // what the copies may take; 0 means 32 MiB
+	Bytes    uint64     // memory for copies; 0 means 32 MiB
 	Shared   SharedTier // of books; nil: there is none
 	Registry prometheus.Registerer
 }

@@ -158,7 +158,7 @@ type tier struct {
 
 var errAway = errors.New("away")
 
-func (s *tier) Look(context.Context, int64) (*coherence.Entry, string, error) {
+func (s *tier) Lookup(context.Context, int64) (*coherence.Entry, string, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.away {

@@ -7,10 +7,10 @@ import (
 	"bookstore/services/platform/fault"
 )
 
-// Lists caches lists of books by what was asked for.
+// Lists caches lists of books by their query.
 type Lists struct{ tier *tier[string] }
 
-// NewLists makes a cache; Close ends its fills.
+// NewLists makes a cache; Close cancels its fills.
 func NewLists(o Options) *Lists {
 	o = o.withDefaults()
 	l := &Lists{}
@@ -18,12 +18,11 @@ func NewLists(o Options) *Lists {
 	return l
 }
 
-// Close ends the fills on their way and waits for them. Later reads that would
-// need one fail.
-func (l *Lists) Close() { l.tier.crew.close() }
+// Close cancels the fills in flight and waits for them. Later reads that need a fill fail.
+func (l *Lists) Close() { l.tier.workers.close() }
 
-// Get returns a list that is no older than two seconds, but for those given
-// while the circuit is open. query is kept.
+// Get returns a list that is at most two seconds old, or an older one while the origin's circuit is open. query must
+// not be changed afterwards.
 func (l *Lists) Get(ctx context.Context, query string, origin ListOrigin) (*Copy, Source, error) {
 	c, source, err := l.get(ctx, query, origin)
 	l.tier.metrics.read(source, err)
@@ -34,10 +33,10 @@ func (l *Lists) get(ctx context.Context, query string, origin ListOrigin) (*Copy
 	if c, ok := l.tier.get(query); ok {
 		return c, Near, nil
 	}
-	return l.tier.fetch(ctx, query, func(ctx context.Context, f *flight) error {
+	return l.tier.await(ctx, query, func(ctx context.Context, f *fill) error {
 		entry, err := origin(ctx, query)
 		if err == nil {
-			f.bring(entry, Miss)
+			f.set(entry, Miss)
 			return nil
 		}
 		if c, ok := l.tier.last(query); ok && fault.KindOf(err) == fault.CircuitOpen && c.lasts() {
@@ -52,4 +51,4 @@ func (*Lists) generation() uint64 { return 1 }
 
 func (*Lists) fresh(c *Copy) bool { return time.Since(c.begun) < listLife }
 
-func (*Lists) shares(f *flight) bool { return time.Since(f.begun) < listLife }
+func (*Lists) shares(f *fill) bool { return time.Since(f.begun) < listLife }

@@ -12,50 +12,47 @@ import (
 	"bookstore/services/platform/fault"
 )
 
-// rules are what books and lists differ in.
+// rules are the differences between books and lists.
 type rules interface {
-	// generation of a fill that begins now; 0: its copy is for nobody but those
-	// who wait for it.
+	// generation of a fill that starts now; 0: its copy is given to its readers and not kept.
 	generation() uint64
-	// fresh tells whether a copy may be given to a reader of now.
+	// fresh tells whether a copy may be given to a reader who comes now.
 	fresh(c *Copy) bool
-	// shares tells whether a reader of now may wait for a fill that began before.
-	shares(f *flight) bool
+	// shares tells whether a reader who comes now may wait for a fill that started earlier.
+	shares(f *fill) bool
 }
 
-// tier is memory for copies, bounded in bytes, and the fills on their way: one
-// for each key, and one that is to begin after it.
+// tier is memory for copies, bounded in bytes, and the fills in flight: one for each key, and one that starts after it.
 //
-// A copy is stored, marked as outdated, and a fill begun, ended or detached,
-// under the lock of the key's shard, so that no fill slips a copy in behind
-// the back of whoever marks. Reading takes no lock.
+// Storing a copy, marking it as outdated, and starting, ending or detaching a fill all hold the lock of the key's
+// shard. So no fill can store a copy that invalidate has missed. Reads take no lock.
 type tier[K comparable] struct {
 	rules   rules
 	copies  *otter.Cache[K, *Copy]
-	crew    *crew
+	workers *workers
 	metrics *metrics
 	seed    maphash.Seed
 	shards  [64]shard[K]
 }
 
 type shard[K comparable] struct {
-	mu      sync.Mutex
-	flights map[K]*flight
+	mu    sync.Mutex
+	fills map[K]*fill
 }
 
 func newTier[K comparable](r rules, bytes uint64, size func(K) int, registry prometheus.Registerer, of string) *tier[K] {
-	t := &tier[K]{rules: r, crew: newCrew(), seed: maphash.MakeSeed()}
+	t := &tier[K]{rules: r, workers: newWorkers(), seed: maphash.MakeSeed()}
 	t.copies = otter.Must(&otter.Options[K, *Copy]{
 		MaximumWeight: bytes,
 		Weigher:       func(key K, c *Copy) uint32 { return c.weight(size(key)) },
-		// The housekeeping is short, and in nobody's goroutine it would be a leak.
+		// Maintenance runs in the caller's goroutine: it is short, and a goroutine of its own would outlive the cache.
 		Executor: func(work func()) { work() },
 	})
 	t.metrics = newMetrics(registry, of,
 		func() float64 { return float64(t.copies.EstimatedSize()) },
 		func() float64 { return float64(t.copies.WeightedSize()) })
 	for i := range t.shards {
-		t.shards[i].flights = map[K]*flight{}
+		t.shards[i].fills = map[K]*fill{}
 	}
 	return t
 }
@@ -70,15 +67,15 @@ func (t *tier[K]) get(key K) (*Copy, bool) {
 	return c, ok && t.rules.fresh(c)
 }
 
-// last returns the copy of key, whatever it is.
+// last returns the copy of key, fresh or not.
 func (t *tier[K]) last(key K) (*Copy, bool) {
 	held, ok := t.copies.GetEntryQuietly(key)
 	return held.Value, ok
 }
 
-// fetch answers a reader for whom there is no copy, by a fill.
-func (t *tier[K]) fetch(ctx context.Context, key K, fill func(context.Context, *flight) error) (*Copy, Source, error) {
-	f, c := t.board(ctx, key, fill)
+// await returns a fill's result to a reader for whom there is no copy.
+func (t *tier[K]) await(ctx context.Context, key K, load func(context.Context, *fill) error) (*Copy, Source, error) {
+	f, c := t.join(ctx, key, load)
 	if c != nil {
 		return c, Near, nil
 	}
@@ -90,66 +87,66 @@ func (t *tier[K]) fetch(ctx context.Context, key K, fill func(context.Context, *
 	}
 }
 
-// board finds the reader's flight, or the copy that one has just brought.
-func (t *tier[K]) board(ctx context.Context, key K, fill func(context.Context, *flight) error) (*flight, *Copy) {
+// join finds or starts the reader's fill, or returns the copy that one has just stored.
+func (t *tier[K]) join(ctx context.Context, key K, load func(context.Context, *fill) error) (*fill, *Copy) {
 	s := t.shard(key)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if c, ok := t.get(key); ok {
 		return nil, c
 	}
-	f := s.flights[key]
+	f := s.fills[key]
 	switch {
 	case f == nil:
-		f = newFlight(ctx, fill)
+		f = newFill(ctx, load)
 		t.begin(s, key, f)
 	case !t.rules.shares(f):
 		if f.next == nil {
-			f.next = newFlight(ctx, fill)
+			f.next = newFill(ctx, load)
 		}
 		f = f.next
 	}
 	return f, nil
 }
 
-// refresh begins a fill, unless there is one, and waits for none.
-func (t *tier[K]) refresh(ctx context.Context, key K, fill func(context.Context, *flight) error) {
+// refresh starts a fill, unless one is in flight, and does not wait for it.
+func (t *tier[K]) refresh(ctx context.Context, key K, load func(context.Context, *fill) error) {
 	s := t.shard(key)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.flights[key] == nil {
-		t.begin(s, key, newFlight(ctx, fill))
+	if s.fills[key] == nil {
+		t.begin(s, key, newFill(ctx, load))
 	}
 }
 
-// begin lets a flight take off; the caller holds the shard.
-func (t *tier[K]) begin(s *shard[K], key K, f *flight) {
-	s.flights[key] = f
+// begin starts a fill; the caller holds the shard's lock.
+func (t *tier[K]) begin(s *shard[K], key K, f *fill) {
+	s.fills[key] = f
 	f.begun, f.generation = time.Now(), t.rules.generation()
-	if t.crew.run(f.ctx, func(ctx context.Context) { t.fly(ctx, s, key, f) }) {
+	if t.workers.run(f.ctx, func(ctx context.Context) { t.run(ctx, s, key, f) }) {
 		return
 	}
-	delete(s.flights, key)
+	delete(s.fills, key)
 	f.err = fault.New(fault.Unavailable, "the gateway is stopping")
 	close(f.done)
 }
 
-func (t *tier[K]) fly(ctx context.Context, s *shard[K], key K, f *flight) {
-	f.fly(ctx)
-	t.metrics.filled(t.land(s, key, f))
+func (t *tier[K]) run(ctx context.Context, s *shard[K], key K, f *fill) {
+	f.run(ctx)
+	t.metrics.filled(t.finish(s, key, f))
 	close(f.done)
 	if f.after != nil {
 		f.after(ctx)
 	}
 }
 
-// land stores what a flight brought, if it is still attached.
-func (t *tier[K]) land(s *shard[K], key K, f *flight) (result string) {
+// finish stores the result of a fill, if the fill is still attached.
+func (t *tier[K]) finish(s *shard[K], key K, f *fill) (result string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	attached := s.flights[key] == f
+	attached := s.fills[key] == f
 	if attached {
-		defer t.advance(s, key)
+		defer t.startNext(s, key)
 	}
 	switch {
 	case f.err != nil || f.source == Stale:
@@ -161,18 +158,17 @@ func (t *tier[K]) land(s *shard[K], key K, f *flight) (result string) {
 	return fillKept
 }
 
-// advance takes a key's flight off and begins the one after it; the caller
-// holds the shard.
-func (t *tier[K]) advance(s *shard[K], key K) {
-	f := s.flights[key]
-	delete(s.flights, key)
+// startNext detaches a key's fill and starts the one that waits for it; the caller holds the shard's lock.
+func (t *tier[K]) startNext(s *shard[K], key K) {
+	f := s.fills[key]
+	delete(s.fills, key)
 	if f != nil && f.next != nil {
 		t.begin(s, key, f.next)
 	}
 }
 
-// invalidate marks the copy of key where outdated says so, and detaches the
-// fill on its way: nobody knows what it has read.
+// invalidate marks the copy of key if outdated says so, and detaches the fill in flight: what it has read may be from
+// before the change.
 func (t *tier[K]) invalidate(key K, outdated func(*Copy) bool) {
 	s := t.shard(key)
 	s.mu.Lock()
@@ -180,5 +176,5 @@ func (t *tier[K]) invalidate(key K, outdated func(*Copy) bool) {
 	if c, ok := t.last(key); ok && outdated(c) {
 		c.outdated.Store(true)
 	}
-	t.advance(s, key)
+	t.startNext(s, key)
 }

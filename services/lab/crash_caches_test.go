@@ -106,7 +106,7 @@ func (c *readers) buy(ctx context.Context, book int64, n int) {
 // none, it stores one as a gateway does.
 func (c *readers) look(ctx context.Context, book int64) {
 	version := c.version(ctx, book)
-	e, token, err := c.shared.Look(ctx, book)
+	e, token, err := c.shared.Lookup(ctx, book)
 	switch {
 	case err != nil:
 	case e != nil && e.StockVersion < version:

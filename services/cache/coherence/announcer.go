@@ -13,35 +13,33 @@ import (
 	"bookstore/services/platform/redis"
 )
 
-// announceLimit bounds an announcement: what a gateway that says nothing any
-// more costs (its lease and the time to find out) and a little.
+// announceLimit bounds an announcement: a little more than a gateway that died costs, which is confirmWithin and its lease.
 const announceLimit = 1300 * time.Millisecond
 
-// Announcer tells the caches that books have changed.
+// Announcer announces changes of books to the caches.
 type Announcer struct {
 	redis  *redis.Client
 	shared *Shared
 	group  *batch.Group[[]Floor, struct{}]
 	log    *slog.Logger
 
-	fuse   fuse // of the registry's shard
+	cutoff cutoff // of the registry's shard
 	outage outage
 
 	count *prometheus.CounterVec
 	took  prometheus.Histogram
 }
 
-// NewAnnouncer makes an announcer. Without a client, nil, there is nobody to
-// tell. reg may be nil.
+// NewAnnouncer makes an announcer. When c is nil there are no caches, and announcements do nothing. reg may be nil.
 func NewAnnouncer(c *redis.Client, log *slog.Logger, reg prometheus.Registerer) *Announcer {
 	a := &Announcer{
 		redis: c, shared: NewShared(c, reg), log: log,
 		count: registered(reg, prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "cache_announcements_total",
-			Help: "Announcements by result: confirmed by all gateways, lapsed (one's lease had to end), failed.",
+			Help: "Announcements of changes to the caches, by result: confirmed (by all gateways), lapsed (a gateway did not confirm, and its lease ended), failed.",
 		}, []string{"result"})),
 		took: registered(reg, prometheus.NewHistogram(prometheus.HistogramOpts{
-			Name: "cache_announce_seconds", Help: "Time from a commit known to its announcement's end.",
+			Name: "cache_announce_seconds", Help: "Duration of an announcement of changes to the caches.",
 			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 1.5},
 		})),
 	}
@@ -49,14 +47,12 @@ func NewAnnouncer(c *redis.Client, log *slog.Logger, reg prometheus.Registerer) 
 	return a
 }
 
-// Announce says that changes are committed, and returns when no gateway
-// answers with less any more: the shared tier has the floors, and each near
-// tier has confirmed or may answer nothing. Then whoever made the changes can
-// be told. Calls at the same moment share one announcement.
+// Announce announces committed changes. When it returns nil, no gateway answers below the floors any more: the shared
+// tier has them, and each near tier has confirmed them or may not answer. The change may then be acknowledged.
+// Concurrent calls share one announcement.
 //
-// An error leaves it open: the caller answers all the same, and announces
-// again until it succeeds. It comes after all that had a near tier when Redis
-// was reachable last have lost the right to answer from it.
+// An error means that this is not certain. The caller acknowledges the change all the same, and announces it again
+// until that succeeds. By the time of the error, the leases of all near tiers have lapsed.
 func (a *Announcer) Announce(ctx context.Context, floors ...Floor) error {
 	if a.redis == nil || len(floors) == 0 {
 		return nil
@@ -80,8 +76,8 @@ func (a *Announcer) ClearAll(ctx context.Context) error {
 	return fault.Wrap("clear the near caches", a.finish(began, lapsed, err))
 }
 
-// announce makes one announcement of several. The floors come before the near
-// tiers, which fill from the shared one.
+// announce makes one announcement of a batch of calls. It raises the floors in the shared tier first, because the near
+// tiers fill from there.
 func (a *Announcer) announce(ctx context.Context, calls [][]Floor) ([]struct{}, error) {
 	ctx, cancel := context.WithTimeout(ctx, announceLimit)
 	defer cancel()
@@ -94,7 +90,7 @@ func (a *Announcer) announce(ctx context.Context, calls [][]Floor) ([]struct{}, 
 	return make([]struct{}, len(calls)), nil
 }
 
-// finish counts an announcement.
+// finish counts an announcement by its result.
 func (a *Announcer) finish(began time.Time, lapsed bool, err error) error {
 	a.took.Observe(time.Since(began).Seconds())
 	switch {
@@ -110,7 +106,7 @@ func (a *Announcer) finish(began time.Time, lapsed bool, err error) error {
 	return nil
 }
 
-// highest is one floor for each book.
+// highest merges floors: one for each book.
 func highest(calls [][]Floor) []Floor {
 	place := map[int64]int{}
 	var all []Floor

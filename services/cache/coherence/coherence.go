@@ -1,5 +1,5 @@
-// Package coherence keeps what the gateways' caches show of a book from going
-// back behind what its writers were told.
+// Package coherence keeps the gateways' caches coherent: a read that starts after a change was acknowledged never
+// returns an older version.
 //
 //	                 commit ─► Announce ─► answer to the writer
 //	                              │
@@ -8,11 +8,10 @@
 //	Shared: floors, values  ◄─────┴─────►  registry {near}: leases, inboxes
 //	in Redis Cluster, a key                   ▲ renew, pop, confirm
 //	per book                                  │
-//	   ▲ Look, Store                       Follower ─► Near.Raise, Near.Flush
+//	   ▲ Lookup, Store                      Follower ─► Near.Raise, Near.Flush
 //	   └────────────── a gateway's cache ──────┘
 //
-// Shared is the tier in Redis, Follower is what a gateway with a near tier
-// runs, Announcer is what writers call. README.md says why it is safe.
+// Shared is the tier in Redis, a gateway runs a Follower, writers call an Announcer. README.md says why it is safe.
 package coherence
 
 import (
@@ -20,10 +19,10 @@ import (
 	"time"
 )
 
-// Gone is both versions of a deleted book: nothing is above it.
+// Gone is the value of both versions of a withdrawn book: no version is higher.
 const Gone int64 = math.MaxInt64
 
-// Floor says that no answer about the book may show less than these versions.
+// Floor is the lowest versions of a book that an answer may have.
 type Floor struct {
 	BookID       int64 `json:"b"`
 	Version      int64 `json:"v"`
@@ -47,11 +46,9 @@ func (e *Entry) Below(f Floor) bool {
 	return e.Version < f.Version || e.StockVersion < f.StockVersion
 }
 
-// Near is a gateway's near tier as its Follower sees it. Both methods hold for
-// whatever is kept and for whatever is being filled: a reader who comes after
-// their return must not be given, nor wait for, a fill that began before it.
-// Both are called from one goroutine, and writers wait for Raise: it must be
-// quick.
+// Near is a gateway's near tier, as its Follower uses it. Both methods apply to copies and to fills in flight: a reader
+// who comes after they return must not get the result of a fill that started before. They are called from one
+// goroutine. Raise must be quick, because writers wait for it.
 type Near interface {
 	// Raise makes the tier forget what it has below the floors.
 	Raise(floors []Floor)
@@ -60,19 +57,17 @@ type Near interface {
 }
 
 const (
-	// lease is how long a gateway may answer from its near tier after it asked
-	// Redis for the right to.
+	// lease is how long a gateway may answer from its near tier after it sent a renewal to Redis.
 	lease = time.Second
-	// fresh is how long a copy is served as what is. Coherence does not need
-	// it: it bounds what a mistake costs.
+	// fresh is how long a copy in the shared tier is served. Coherence does not need it: it bounds what a mistake costs.
 	fresh = 10 * time.Minute
 	// freshMissing is the same of a 404.
 	freshMissing = 10 * time.Second
-	// stale is how old a copy may be that is served for want of anything better.
+	// stale is the greatest age of a copy that is served while the circuit of books is open.
 	stale = 10 * time.Minute
-	// tokenLife is longer than any fill: whoever has not stored by then will not.
+	// tokenLife is longer than any fill.
 	tokenLife = 6 * time.Second
-	// keyLife is how long a book nobody writes or fills is remembered: at
-	// least as long as a copy is fresh, which needs its floor.
+	// keyLife is how long a book's key stays after its last write or fill: at least as long as a copy is fresh, since
+	// the copy needs its floor.
 	keyLife = 10 * time.Minute
 )

@@ -14,14 +14,13 @@ import (
 )
 
 const (
-	// leaseMargin is what a lease is shorter here than Redis thinks: clocks
-	// there have milliseconds.
+	// leaseMargin shortens a lease here against Redis, whose clock counts whole milliseconds.
 	leaseMargin = 10 * time.Millisecond
-	// joinAgain is the pause before the next session after one has ended.
+	// joinAgain is the pause between two sessions.
 	joinAgain = 100 * time.Millisecond
 )
 
-// Follower keeps a gateway's near tier true as long as it holds a lease.
+// Follower holds a gateway's lease and applies announcements to its near tier.
 type Follower struct {
 	redis    *redis.Client
 	instance string
@@ -34,15 +33,15 @@ type Follower struct {
 	flushes *prometheus.CounterVec
 }
 
-// NewFollower makes the follower of a near tier. instance names the gateway in
-// Redis. Without a client, nil, it is never live. reg may be nil.
+// NewFollower makes the follower of a near tier. instance names the gateway in Redis. When c is nil, it is never live.
+// reg may be nil.
 func NewFollower(c *redis.Client, instance string, near Near, log *slog.Logger, reg prometheus.Registerer) *Follower {
 	f := &Follower{redis: c, instance: instance, near: near, log: log, born: time.Now()}
 	f.flushes = registered(reg, prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "cache_flushes_total", Help: "Times the whole near cache was forgotten, by reason: joined, lapsed, cleared.",
+		Name: "cache_flushes_total", Help: "Times that the whole near tier was emptied, by reason: joined (a session began), lapsed (the lease ended), cleared (DELETE /cache).",
 	}, []string{"reason"}))
 	registered(reg, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-		Name: "cache_lease_live", Help: "Whether the near cache may answer: 1 while it holds a lease.",
+		Name: "cache_lease_live", Help: "1 while the gateway holds a lease and may answer from its near tier, else 0.",
 	}, func() float64 {
 		if f.Live() {
 			return 1
@@ -52,17 +51,17 @@ func NewFollower(c *redis.Client, instance string, near Near, log *slog.Logger, 
 	return f
 }
 
-// Live reports whether the near tier may answer a reader who is there by now.
-// While it is false nothing is known of what was changed: readers must not be
-// given what is kept, nor a fill that began before them. Nil is never live.
+// Live reports whether the near tier may answer a reader who has come by now. While it is false, changes may go
+// unannounced: readers must not get a copy, nor the result of a fill that started before they came. A nil Follower is
+// never live.
 func (f *Follower) Live() bool {
 	return f != nil && time.Since(f.born) < time.Duration(f.until.Load())
 }
 
-// Part follows from its start to its stop.
+// Part runs the follower.
 func (f *Follower) Part() lifecycle.Part { return lifecycle.Throughout("near cache", f.follow) }
 
-// follow runs one session after the other until ctx ends.
+// follow runs one session after another until ctx ends.
 func (f *Follower) follow(ctx context.Context) {
 	if f.redis == nil {
 		return
@@ -71,7 +70,7 @@ func (f *Follower) follow(ctx context.Context) {
 	for {
 		err := s.join(ctx)
 		for err == nil && ctx.Err() == nil {
-			err = s.turn(ctx)
+			err = s.round(ctx)
 		}
 		s.lapse(ctx, err)
 		if !wait.For(ctx, joinAgain) {
@@ -81,7 +80,7 @@ func (f *Follower) follow(ctx context.Context) {
 	}
 }
 
-// flush forgets the near tier.
+// flush empties the near tier.
 func (f *Follower) flush(reason string) {
 	f.near.Flush()
 	f.flushes.WithLabelValues(reason).Inc()

@@ -49,7 +49,7 @@ func (w *world) read(ctx context.Context, g *gateway, id int64) (version int64) 
 		return version
 	}
 	began, live := g.near.begin(id), g.Live()
-	e, token, err := w.shared.Look(ctx, id)
+	e, token, err := w.shared.Lookup(ctx, id)
 	if err != nil || e == nil {
 		e = book(id, 1, w.books[id].Load())
 		<-time.After(rand.N(3 * time.Millisecond))

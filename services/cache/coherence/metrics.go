@@ -6,11 +6,10 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// sharedCounts are one for all tiers of a registry: a gateway has one to read
-// and one inside its announcer.
+// sharedCounts returns the registry's one counter: a gateway has a tier for reads and another in its announcer.
 func sharedCounts(reg prometheus.Registerer) *prometheus.CounterVec {
 	return registered(reg, prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "cache_shared_total", Help: "Calls to the shared cache by operation and result.",
+		Name: "cache_shared_total", Help: "Calls to the shared cache in Redis, by operation (lookup, store, raise, stale) and result; skipped: not made because the shard had just failed.",
 	}, []string{"op", "result"}))
 }
 

@@ -10,16 +10,16 @@ import (
 )
 
 const (
-	// raisePatience bounds one try of Raise: its caller has committed already
-	// and would rather wait than leave old copies behind.
+	// raisePatience bounds one try of Raise. It is longer than a reader's: the change is committed, and an old copy that
+	// stays costs more than waiting.
 	raisePatience = 250 * time.Millisecond
 	raiseTries    = 2
-	// clearBatch is how many keys are looked through at a time.
+	// clearBatch is how many keys Clear scans at a time.
 	clearBatch = 1000
 )
 
-// Raise sets the floors of books. They only rise, and a copy below its floor
-// is not answered any more. An error: not all of them are certain.
+// Raise raises the floors of books. Floors never sink, and a copy below its floor is not served any more. After an error
+// some floors may not be raised.
 func (s *Shared) Raise(ctx context.Context, floors []Floor) error {
 	if s.redis == nil {
 		return fault.New(fault.Unavailable, "the shared cache is away")
@@ -34,25 +34,25 @@ func (s *Shared) Raise(ctx context.Context, floors []Floor) error {
 	return err
 }
 
-// raise tries once and returns those that are left.
+// raise tries once and returns the floors that failed.
 func (s *Shared) raise(ctx context.Context, floors []Floor) (left []Floor, err error) {
 	ctx, cancel := context.WithTimeout(ctx, raisePatience)
 	defer cancel()
 	cluster := s.redis.Cluster()
 	pipe := cluster.Pipeline()
 	sent := map[*goredis.Cmd]Floor{}
-	allowed, tried := map[*fuse]bool{}, map[*fuse]error{}
+	allowed, tried := map[*cutoff]bool{}, map[*cutoff]error{}
 	for _, f := range floors {
-		fuse := s.fuses.of(f.BookID)
-		if _, asked := allowed[fuse]; !asked {
-			allowed[fuse] = fuse.allow()
+		cutoff := s.cutoffs.of(f.BookID)
+		if _, known := allowed[cutoff]; !known {
+			allowed[cutoff] = cutoff.allow()
 		}
-		if !allowed[fuse] {
+		if !allowed[cutoff] {
 			left, err = append(left, f), fault.New(fault.Unavailable, "the shared cache is away")
 			s.counts.WithLabelValues("raise", "skipped").Inc()
 			continue
 		}
-		tried[fuse] = nil
+		tried[cutoff] = nil
 		sent[raiseScript.Eval(ctx, pipe, []string{bookKey(f.BookID)}, f.Version, f.StockVersion, keyLife.Milliseconds())] = f
 	}
 	_, _ = pipe.Exec(ctx) // each command has its own error
@@ -61,20 +61,19 @@ func (s *Shared) raise(ctx context.Context, floors []Floor) (left []Floor, err e
 			s.counts.WithLabelValues("raise", "raised").Inc()
 			continue
 		}
-		tried[s.fuses.of(f.BookID)] = cmd.Err()
+		tried[s.cutoffs.of(f.BookID)] = cmd.Err()
 		left, err = append(left, f), away("raise a floor", cmd.Err())
 		s.counts.WithLabelValues("raise", "failed").Inc()
 		cluster.ReloadState(ctx)
 	}
-	for fuse, err := range tried {
-		fuse.done(err)
+	for cutoff, err := range tried {
+		cutoff.done(err)
 	}
 	return left, err
 }
 
-// Clear forgets all books. It takes their keys one by one rather than flushing
-// the databases, which hold the registry of near tiers and clients' limits too.
-// A floor may go with its key: what was being filled goes as well.
+// Clear removes all books. It deletes their keys one by one rather than flushing the databases, which also hold the
+// registry of sessions and the clients' limits. A floor may go with its key because the token of a fill in flight goes too.
 func (s *Shared) Clear(ctx context.Context) error {
 	if s.redis == nil {
 		return fault.New(fault.Unavailable, "the shared cache is away")

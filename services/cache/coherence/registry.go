@@ -26,8 +26,8 @@ func inboxKey(session string) string { return "{near}:inbox:" + session }
 
 func replyKey(announcement string) string { return "{near}:reply:" + announcement }
 
-// askRegistry runs a script on the registry.
-func askRegistry(ctx context.Context, c *goredis.ClusterClient, script *goredis.Script, args ...any) (any, error) {
+// callRegistry runs a script on the registry, within registryPatience.
+func callRegistry(ctx context.Context, c *goredis.ClusterClient, script *goredis.Script, args ...any) (any, error) {
 	ctx, cancel := context.WithTimeout(ctx, registryPatience)
 	defer cancel()
 	reply, err := script.Run(ctx, c, []string{registryKey}, args...).Result()
@@ -37,8 +37,8 @@ func askRegistry(ctx context.Context, c *goredis.ClusterClient, script *goredis.
 	return reply, err
 }
 
-// pop takes what a list has, or what comes first within wait. What it took is
-// lost when the answer is: nobody confirms it then.
+// pop takes the elements of a list, or waits for the first one. When its answer is lost, what it took is lost: nobody
+// confirms it then.
 func pop(ctx context.Context, c *goredis.ClusterClient, list string, wait time.Duration) ([]string, error) {
 	wait = max(time.Millisecond, min(wait, popWait))
 	ctx, cancel := context.WithTimeout(ctx, wait+registryPatience)

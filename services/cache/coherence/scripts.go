@@ -23,9 +23,9 @@ func script(parts ...string) *goredis.Script {
 }
 
 var (
-	lookScript  = script("incarnation", "book", "look")
-	storeScript = script("incarnation", "book", "store")
-	raiseScript = script("incarnation", "book", "raise")
+	lookupScript = script("incarnation", "book", "lookup")
+	storeScript  = script("incarnation", "book", "store")
+	raiseScript  = script("incarnation", "book", "raise")
 
 	joinScript    = script("incarnation", "registry", "join")
 	renewScript   = script("incarnation", "registry", "renew")

@@ -9,29 +9,28 @@ import (
 	"time"
 )
 
-// renewEvery leaves room in a lease for a renewal that hangs.
+// renewEvery is short enough that a renewal may hang and another still succeed within the lease.
 const renewEvery = 300 * time.Millisecond
 
 var errEnded = errors.New("the lease was not renewed in time, or not everything was confirmed")
 
-// session is one time of holding leases. It ends with the first error: a
-// message may have been lost with an answer.
+// session is a span of time in which a gateway holds its lease without a gap. It ends with the first error, because a
+// message may have been lost with the answer.
 type session struct {
 	*Follower
 
 	name    string
 	renewed time.Time // before the last renewal was sent
-	warned  bool      // that there is no lease
+	warned  bool      // about the end of the lease
 }
 
-// join begins a session. The near tier is forgotten after Redis knows the
-// session and before it answers: what was filled earlier may miss what was
-// announced until then.
+// join starts a session. It empties the near tier after Redis knows the session and before the near tier answers:
+// what was filled earlier may miss changes that were announced until then.
 func (s *session) join(ctx context.Context) error {
 	before := s.name
 	s.name = s.instance + "-" + strconv.FormatUint(rand.Uint64(), 36)
 	sent := time.Now()
-	if _, err := askRegistry(ctx, s.redis.Cluster(), joinScript, s.name, lease.Milliseconds(), before); err != nil {
+	if _, err := callRegistry(ctx, s.redis.Cluster(), joinScript, s.name, lease.Milliseconds(), before); err != nil {
 		return err
 	}
 	s.flush("joined")
@@ -41,15 +40,14 @@ func (s *session) join(ctx context.Context) error {
 	return nil
 }
 
-// live has the lease that was asked for at sent.
+// live sets the end of a lease whose renewal was sent at sent.
 func (s *session) live(sent time.Time) {
 	s.renewed = sent
 	s.until.Store(int64(sent.Add(lease - leaseMargin).Sub(s.born)))
 }
 
-// turn renews the lease if it is time and takes what is announced until the
-// next time.
-func (s *session) turn(ctx context.Context) error {
+// round renews the lease when it is due, and applies announcements until the next renewal.
+func (s *session) round(ctx context.Context) error {
 	if time.Since(s.renewed) >= renewEvery {
 		if err := s.renew(ctx); err != nil {
 			return err
@@ -64,7 +62,7 @@ func (s *session) turn(ctx context.Context) error {
 
 func (s *session) renew(ctx context.Context) error {
 	sent := time.Now()
-	reply, err := askRegistry(ctx, s.redis.Cluster(), renewScript, s.name, lease.Milliseconds())
+	reply, err := callRegistry(ctx, s.redis.Cluster(), renewScript, s.name, lease.Milliseconds())
 	if err != nil {
 		return err
 	}
@@ -75,7 +73,7 @@ func (s *session) renew(ctx context.Context) error {
 	return nil
 }
 
-// apply does what the messages say, then confirms them.
+// apply applies announcements to the near tier, then confirms them.
 func (s *session) apply(ctx context.Context, messages []string) error {
 	if len(messages) == 0 {
 		return nil
@@ -99,7 +97,7 @@ func (s *session) apply(ctx context.Context, messages []string) error {
 	return err
 }
 
-// lapse ends the session here; Redis hears of it from the next, or never.
+// lapse ends the session in this process. Redis learns of it from the next join, or by the lease's end.
 func (s *session) lapse(ctx context.Context, err error) {
 	if s.until.Swap(0) != 0 {
 		s.flush("lapsed")
@@ -110,9 +108,9 @@ func (s *session) lapse(ctx context.Context, err error) {
 	}
 }
 
-// leave spares the writers the wait for a lease that nobody uses.
+// leave removes the session from the registry, so that writers do not wait for its lease to end.
 func (s *session) leave(ctx context.Context) {
-	_, err := askRegistry(ctx, s.redis.Cluster(), leaveScript, s.name)
+	_, err := callRegistry(ctx, s.redis.Cluster(), leaveScript, s.name)
 	if err != nil {
 		s.log.Warn("the near cache's lease ends by itself", "error", err.Error())
 	}

@@ -15,63 +15,58 @@ import (
 )
 
 const (
-	// readPatience bounds a call that a reader waits for. A machine that has much
-	// to do lets an answer wait so long now and then, and then it lets the
-	// service's wait longer.
+	// readPatience bounds a call that a reader waits for. On a busy machine an answer now and then takes that long, and
+	// the service's answer would take longer.
 	readPatience = 100 * time.Millisecond
-	// doubts is the part of it that is left after a failure, until a call
-	// succeeds: a shard that is dead or frozen is not to cost many readers much.
-	doubts = 5
+	// doubtedPart divides readPatience after a failure, until a call succeeds: a shard that is dead or frozen must not
+	// delay many readers.
+	doubtedPart = 5
 )
 
-// Shared is the tier in Redis Cluster: a hash per book with its floor and the
-// copy that was stored last. Errors are fault.Unavailable: the reader does
-// without.
+// Shared is the shared tier, in Redis Cluster: one hash per book, with its floor and the copy that was stored last. All
+// errors are fault.Unavailable; readers go on without the tier.
 type Shared struct {
-	// Patience bounds a call of Look, Store and Stale; set it before use.
+	// Patience bounds a call of Lookup, Store and Stale; set it before use.
 	Patience time.Duration
 
-	redis  *redis.Client
-	looks  looks
-	fuses  ranges
-	counts *prometheus.CounterVec
+	redis   *redis.Client
+	lookups lookups
+	cutoffs ranges
+	counts  *prometheus.CounterVec
 }
 
-// NewShared makes the tier. Without a client, nil, nothing is ever there. reg
-// may be nil.
+// NewShared makes the tier. When c is nil, every call fails with fault.Unavailable. reg may be nil.
 func NewShared(c *redis.Client, reg prometheus.Registerer) *Shared {
 	return &Shared{Patience: readPatience, redis: c, counts: sharedCounts(reg)}
 }
 
 func bookKey(id int64) string { return "book:{" + strconv.FormatInt(id, 10) + "}" }
 
-// Look returns the copy of a book if it is fresh and not below the floor. Else
-// it leaves a token, under which what is filled from now on may be stored; ""
-// when somebody else is filling just now: fill for yourself then, and don't
+// Lookup returns the copy of a book if it is fresh and not below the floor. Otherwise it returns a token, with which
+// Store may store what is filled from now on. The token is "" while another reader holds one: fill then, and do not
 // store.
-func (s *Shared) Look(ctx context.Context, id int64) (e *Entry, token string, err error) {
+func (s *Shared) Lookup(ctx context.Context, id int64) (e *Entry, token string, err error) {
 	token = strconv.FormatUint(rand.Uint64(), 36)
-	reply, err := s.ask(ctx, "look", id, func(ctx context.Context, c *goredis.ClusterClient) *goredis.Cmd {
-		return s.looks.ask(ctx, c, bookKey(id), token)
+	reply, err := s.call(ctx, "lookup", id, func(ctx context.Context, c *goredis.ClusterClient) *goredis.Cmd {
+		return s.lookups.call(ctx, c, bookKey(id), token)
 	})
 	if err != nil {
 		return nil, "", err
 	}
 	if left, ok := reply.(string); ok {
-		s.counts.WithLabelValues("look", "miss").Inc()
+		s.counts.WithLabelValues("lookup", "miss").Inc()
 		return nil, left, nil
 	}
 	e, err = entry(id, reply)
 	if err != nil {
 		return nil, "", err
 	}
-	s.counts.WithLabelValues("look", "hit").Inc()
+	s.counts.WithLabelValues("lookup", "hit").Inc()
 	return e, "", nil
 }
 
-// Store keeps what a token's holder filled after Look gave it. It is refused
-// when the token is gone, replaced or of another incarnation of the shard, and
-// when the entry is below the floor.
+// Store keeps what the holder of a token filled after Lookup returned it. stored is false when the token is gone,
+// replaced or of another incarnation of the shard, and when the entry is below the floor.
 func (s *Shared) Store(ctx context.Context, token string, e *Entry) (stored bool, err error) {
 	life := fresh
 	if e.Status == http.StatusNotFound {
@@ -81,7 +76,7 @@ func (s *Shared) Store(ctx context.Context, token string, e *Entry) (stored bool
 	if token == "" || life <= 0 {
 		return false, nil
 	}
-	reply, err := s.ask(ctx, "store", e.BookID, func(ctx context.Context, c *goredis.ClusterClient) *goredis.Cmd {
+	reply, err := s.call(ctx, "store", e.BookID, func(ctx context.Context, c *goredis.ClusterClient) *goredis.Cmd {
 		return storeScript.Run(ctx, c, []string{bookKey(e.BookID)}, token, life.Milliseconds(), keyLife.Milliseconds(),
 			e.Version, e.StockVersion, e.Status, e.ETag, e.Body, e.FilledAt.UnixMicro())
 	})
@@ -93,10 +88,10 @@ func (s *Shared) Store(ctx context.Context, token string, e *Entry) (stored bool
 	return result == "stored", nil
 }
 
-// Stale returns whatever copy there is, up to 10 minutes old and below
-// whatever floor; nil if there is none. It is for those who have no other answer.
+// Stale returns the last copy, up to 10 minutes old, even below the floor; nil if there is none. It serves readers while
+// the service's circuit is open.
 func (s *Shared) Stale(ctx context.Context, id int64) (*Entry, error) {
-	reply, err := s.ask(ctx, "stale", id, func(ctx context.Context, c *goredis.ClusterClient) *goredis.Cmd {
+	reply, err := s.call(ctx, "stale", id, func(ctx context.Context, c *goredis.ClusterClient) *goredis.Cmd {
 		return c.Do(ctx, "hmget", bookKey(id), "v", "s", "status", "etag", "body", "at")
 	})
 	if err != nil {
@@ -118,19 +113,18 @@ func (s *Shared) Stale(ctx context.Context, id int64) (*Entry, error) {
 	return e, nil
 }
 
-// ask makes one call about a book within a reader's patience, or none while
-// the book's range of slots has just failed.
-func (s *Shared) ask(
+// call makes one call about a book within Patience, or none while the book's range of slots is cut off.
+func (s *Shared) call(
 	ctx context.Context, op string, id int64, call func(context.Context, *goredis.ClusterClient) *goredis.Cmd,
 ) (any, error) {
-	fuse := s.fuses.of(id)
-	if s.redis == nil || !fuse.allow() {
+	cutoff := s.cutoffs.of(id)
+	if s.redis == nil || !cutoff.allow() {
 		s.counts.WithLabelValues(op, "skipped").Inc()
 		return nil, fault.New(fault.Unavailable, "the shared cache is away")
 	}
 	patience := s.Patience
-	if fuse.doubted() {
-		patience /= doubts
+	if cutoff.doubted() {
+		patience /= doubtedPart
 	}
 	within, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
@@ -138,22 +132,22 @@ func (s *Shared) ask(
 	reply, err := call(within, cluster).Result()
 	switch {
 	case err == nil:
-		fuse.done(nil)
+		cutoff.done(nil)
 		return reply, nil
 	case ctx.Err() == nil: // else the caller left: that says nothing about Redis
-		fuse.done(err)
+		cutoff.done(err)
 		cluster.ReloadState(ctx)
 	}
 	s.counts.WithLabelValues(op, "failed").Inc()
-	return nil, away("ask the shared cache", err)
+	return nil, away("call the shared cache", err)
 }
 
-// away is the fault of a call to Redis that came to nothing.
+// away is the fault of a call to Redis that failed.
 func away(op string, err error) error {
 	return &fault.Error{Op: op, Kind: fault.Unavailable, Message: "the shared cache is away", Err: err}
 }
 
-// entry reads the fields of a copy in the order in which the scripts give them.
+// entry decodes the fields of a copy, in the order of the scripts.
 func entry(id int64, reply any) (*Entry, error) {
 	var text [6]string
 	values, _ := reply.([]any)

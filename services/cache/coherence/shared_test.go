@@ -31,7 +31,7 @@ func openTier(t *testing.T) *tier {
 // look returns the copy, or the token to fill under.
 func (s *tier) look(id int64) (*coherence.Entry, string) {
 	s.t.Helper()
-	e, token, err := s.Look(s.t.Context(), id)
+	e, token, err := s.Lookup(s.t.Context(), id)
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -222,7 +222,7 @@ func TestAClusterThatIsAwayCostsLittle(t *testing.T) {
 	for name, s := range map[string]*coherence.Shared{"away": coherence.NewShared(client, nil), "none": coherence.NewShared(nil, nil)} {
 		begin := time.Now()
 		for range 100 {
-			if _, _, err := s.Look(t.Context(), 1); fault.KindOf(err) != fault.Unavailable {
+			if _, _, err := s.Lookup(t.Context(), 1); fault.KindOf(err) != fault.Unavailable {
 				t.Errorf("%s: %v", name, err)
 			}
 			if err := s.Raise(t.Context(), []coherence.Floor{floor(1, 1, 1)}); fault.KindOf(err) != fault.Unavailable {

@@ -18,22 +18,21 @@ import (
 // retryEvery is the pause between tries while the registry is away.
 const retryEvery = 50 * time.Millisecond
 
-// message is what the sessions are told.
+// message is an announcement, as sent to the sessions.
 type message struct {
-	Reply  string  `json:"r"` // the announcement, which is to be confirmed
+	Reply  string  `json:"r"` // names the announcement in confirmations
 	Flush  bool    `json:"x,omitempty"`
 	Floors []Floor `json:"f,omitempty"`
 }
 
-// tell makes every near tier know. It tries again as long as one may be
-// answering that the registry did not name. lapsed: a session that did not
-// confirm was ended.
+// tell sends a message to every session and waits for all confirmations. It tries again for as long as the lease of a
+// session may be live that the registry did not name. lapsed tells that a session did not confirm and its lease ended.
 func (a *Announcer) tell(ctx context.Context, m message) (lapsed bool, err error) {
 	for {
 		err = errors.New("the registry of near tiers is away")
-		if a.fuse.allow() {
+		if a.cutoff.allow() {
 			lapsed, err = a.try(ctx, m)
-			a.fuse.done(err)
+			a.cutoff.done(err)
 		}
 		if err == nil {
 			a.outage.end()
@@ -45,7 +44,7 @@ func (a *Announcer) tell(ctx context.Context, m message) (lapsed bool, err error
 	}
 }
 
-// try tells each session and waits until it has confirmed or ended.
+// try sends a message once, and waits until each session has confirmed or ended.
 func (a *Announcer) try(ctx context.Context, m message) (lapsed bool, err error) {
 	m.Reply = strconv.FormatUint(rand.Uint64(), 36)
 	text, err := json.Marshal(m)
@@ -53,7 +52,7 @@ func (a *Announcer) try(ctx context.Context, m message) (lapsed bool, err error)
 		return false, fault.Wrap("encode an announcement", err)
 	}
 	w := waiting{announcer: a, reply: replyKey(m.Reply), revokeAt: time.Now().Add(confirmWithin)}
-	told, err := a.ask(ctx, publishScript, text, lease.Milliseconds(), listLife.Milliseconds())
+	told, err := a.call(ctx, publishScript, text, lease.Milliseconds(), listLife.Milliseconds())
 	if err != nil {
 		return false, err
 	}
@@ -64,24 +63,23 @@ func (a *Announcer) try(ctx context.Context, m message) (lapsed bool, err error)
 	return w.lapsed, err
 }
 
-// ask runs a script on the registry.
-func (a *Announcer) ask(ctx context.Context, script *goredis.Script, args ...any) (any, error) {
-	return askRegistry(ctx, a.redis.Cluster(), script, args...)
+// call runs a script on the registry.
+func (a *Announcer) call(ctx context.Context, script *goredis.Script, args ...any) (any, error) {
+	return callRegistry(ctx, a.redis.Cluster(), script, args...)
 }
 
-// outage is how long the registry has been away. Leases lapse from its
-// beginning, not anew with each announcement.
+// outage is the time since the registry failed. All leases lapse within one lease of its start, so later announcements
+// of the same outage need not wait again.
 type outage struct {
 	mu          sync.Mutex
 	since, last time.Time
 }
 
-// wait pauses after a failure. It reports false, without a pause, once the
-// registry has been away for as long as a lease lasts.
+// wait pauses after a failure. It reports false, without a pause, once the outage has lasted for a lease.
 func (o *outage) wait(ctx context.Context) bool {
 	o.mu.Lock()
 	now := time.Now()
-	// What failed long ago says nothing about the time between.
+	// A failure long ago says nothing about the time since: this is a new outage.
 	if now.Sub(o.last) > 2*lease {
 		o.since = now
 	}

@@ -6,25 +6,24 @@ import (
 	"time"
 )
 
-// confirmWithin is how long a session has to confirm before its lease is not
-// renewed any more.
+// confirmWithin is how long a session has to confirm before its lease may no longer be renewed.
 const confirmWithin = 200 * time.Millisecond
 
-// errReply is an answer of a script that is not of its form.
+// errReply: a script's reply has an unexpected form.
 var errReply = errors.New("the registry's answer cannot be read")
 
-// waiting is for those who were told: each confirms or ends.
+// waiting waits for the sessions of an announcement: each confirms, or its lease ends.
 type waiting struct {
 	announcer *Announcer
 	reply     string               // the list of confirmations
-	registry  string               // the name of the one that knows who is open
+	registry  string               // the incarnation that knows the open sessions
 	open      map[string]time.Time // each session's end; zero: its lease may be renewed
 	revokeAt  time.Time
 	lapsed    bool
 }
 
-// read takes the answer of publish. The sessions that a young registry does not
-// know are one without a name, which cannot confirm.
+// read decodes the reply of publish. A registry that is younger than a lease may not know all sessions; one session
+// without a name, which cannot confirm, stands for them.
 func (w *waiting) read(reply any) error {
 	values, _ := reply.([]any)
 	if len(values)%3 != 2 {
@@ -49,7 +48,7 @@ func (w *waiting) read(reply any) error {
 
 func milliseconds(n int64) time.Duration { return time.Duration(n) * time.Millisecond }
 
-// all returns when nobody is left. An error: this was not found out.
+// all waits until no session is open. An error leaves that unknown.
 func (w *waiting) all(ctx context.Context) error {
 	for {
 		next := w.next(time.Now())
@@ -72,8 +71,8 @@ func (w *waiting) all(ctx context.Context) error {
 	}
 }
 
-// next forgets the sessions that have ended and returns the time until
-// something is to be done: not above 0 when leases are to be revoked.
+// next drops the sessions whose leases have ended, and returns the time until the next action; 0 or less when leases
+// are to be revoked now.
 func (w *waiting) next(now time.Time) time.Duration {
 	next := lease
 	for session, end := range w.open {
@@ -89,8 +88,7 @@ func (w *waiting) next(now time.Time) time.Duration {
 	return next
 }
 
-// revoke ends the leases of those who have not confirmed: they are not renewed,
-// and their ends are known.
+// revoke forbids the renewal of the leases of sessions that have not confirmed, and learns when these end.
 func (w *waiting) revoke(ctx context.Context) error {
 	var late []string
 	args := []any{w.registry}
@@ -99,7 +97,7 @@ func (w *waiting) revoke(ctx context.Context) error {
 			late, args = append(late, session), append(args, session)
 		}
 	}
-	reply, err := w.announcer.ask(ctx, revokeScript, args...)
+	reply, err := w.announcer.call(ctx, revokeScript, args...)
 	if err != nil {
 		return err
 	}

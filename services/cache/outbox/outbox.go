@@ -1,14 +1,12 @@
-// Package outbox has the caches hear of every change of a book.
+// Package outbox announces every change of a book to the caches.
 //
 //	change and row ──► commit ──► announcement ──► answer
-//	                     │             └──► the row goes, soon after and with others
-//	                     └── killed, or not confirmed ──► rounds announce it until it is
+//	                     │             └──► the row is deleted soon after, in a batch
+//	                     └── killed, or not confirmed ──► rounds announce it until confirmed
 //
-// Triggers write a row of cache_outbox in the transaction of every change: no
-// writer can forget it, and it is there if and only if the change is. Whoever
-// answers that a change is made announces it before. That takes no look at the
-// rows: what is announced is the version that the book has after the commit.
-// Rows tell what nobody has announced, or nobody for certain.
+// A trigger writes a row of cache_outbox in the transaction of every change, so the row exists if and only if the change
+// does. Whoever acknowledges a change announces it first. That does not read the rows: it announces the version that the
+// book has after the commit. Rows are for changes whose announcement is missing or was not confirmed.
 package outbox
 
 import (
@@ -26,47 +24,46 @@ import (
 	"bookstore/services/platform/batch"
 )
 
-// Announce makes sure that no cache answers less than these floors. An error
-// says that it is not certain yet; by then nobody is to be waited for any more.
+// Announce makes sure that no cache answers below these floors (coherence.Announcer). An error means that this is not
+// certain; the change may be acknowledged all the same.
 type Announce func(ctx context.Context, floors ...coherence.Floor) error
 
 // patience is more than an announcement takes, confirmed or not.
 const patience = 2 * time.Second
 
-// Relay announces changes of the books in one database. Several may at once:
-// what is announced twice only costs time.
+// Relay announces changes of the books in one database. Several instances may run at once: announcing twice is harmless.
 type Relay struct {
 	pool     *pgxpool.Pool
 	announce Announce
 	log      *slog.Logger
-	finder   *batch.Group[question, []coherence.Floor]
-	failing  bool // the last round did
+	finder   *batch.Group[query, []coherence.Floor]
+	failing  bool // the last round failed
 
-	mu   sync.Mutex
-	told highest // announced for certain: their rows can go
-	owed highest // announced, and not for certain
+	mu        sync.Mutex
+	confirmed highest // their rows can be deleted
+	pending   highest // announced, but not confirmed
 
 	oldest      prometheus.Gauge
 	unconfirmed prometheus.Counter
 	relayed     prometheus.Counter
 }
 
-// New makes a relay; lifecycle.Every runs its Round. announce is nil where
-// there are no caches: rows just go away then. reg may be nil.
+// New makes a relay; lifecycle.Every runs its Round. When announce is nil there are no caches, and rounds delete the
+// rows. reg may be nil.
 func New(pool *pgxpool.Pool, announce Announce, log *slog.Logger, reg prometheus.Registerer) *Relay {
 	r := &Relay{
-		pool: pool, announce: announce, log: log, told: highest{}, owed: highest{},
+		pool: pool, announce: announce, log: log, confirmed: highest{}, pending: highest{},
 		oldest: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "outbox_oldest_seconds",
-			Help: "Age of the oldest change that its maker did not announce for certain, 0 without any.",
+			Help: "Age of the oldest change whose announcement to the caches is not confirmed; 0 when there is none.",
 		}),
 		unconfirmed: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "outbox_unconfirmed_total",
-			Help: "Announcements of changes that were not confirmed, and so are made again.",
+			Help: "Announcements of changes that were not confirmed and are repeated.",
 		}),
 		relayed: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "outbox_relayed_total",
-			Help: "Books whose changes were announced by a round and not by who made them.",
+			Help: "Books whose changes were announced by a background round, because the request that made them did not.",
 		}),
 	}
 	r.finder = batch.New(r.find, func(error) bool { return false })
@@ -76,16 +73,15 @@ func New(pool *pgxpool.Pool, announce Announce, log *slog.Logger, reg prometheus
 	return r
 }
 
-// Tell announces floors. Those that are not confirmed are left to the rounds: a
-// change that stands is none the less so.
+// Tell announces floors. Rounds repeat what is not confirmed, so Tell returns no error: the change is committed in any
+// case.
 func (r *Relay) Tell(ctx context.Context, floors ...coherence.Floor) {
 	changed := highest{}
 	changed.raise(floors...)
 	_ = r.try(ctx, changed.list()...)
 }
 
-// try announces floors and remembers how that went. It goes on without its
-// caller, who may be gone.
+// try announces floors and records the outcome. It does not end with its caller's context.
 func (r *Relay) try(ctx context.Context, floors ...coherence.Floor) error {
 	if r.announce == nil || len(floors) == 0 {
 		return nil
@@ -97,14 +93,14 @@ func (r *Relay) try(ctx context.Context, floors ...coherence.Floor) error {
 	defer r.mu.Unlock()
 	if err != nil {
 		r.unconfirmed.Inc()
-		r.owed.raise(floors...)
+		r.pending.raise(floors...)
 		return err
 	}
-	r.told.raise(floors...)
+	r.confirmed.raise(floors...)
 	return nil
 }
 
-// highest are floors by book, each as high as any that it was raised by.
+// highest are floors by book, each the highest that it was raised by.
 type highest map[int64]coherence.Floor
 
 func (h highest) raise(by ...coherence.Floor) {
@@ -117,7 +113,7 @@ func (h highest) raise(by ...coherence.Floor) {
 
 func (h highest) list() []coherence.Floor { return slices.Collect(maps.Values(h)) }
 
-// take empties one of the relay's lists.
+// take empties one of the relay's sets and returns its floors.
 func (r *Relay) take(list *highest) []coherence.Floor {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -126,7 +122,7 @@ func (r *Relay) take(list *highest) []coherence.Floor {
 	return taken.list()
 }
 
-// keep puts back what was taken from a list.
+// keep puts floors back that were taken.
 func (r *Relay) keep(list *highest, floors []coherence.Floor) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -40,7 +40,7 @@ func TestWhatChangedIsReadFromIndexesByAPlanMadeOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Release()
-	for name, q := range map[string]question{"branch": {ofBranch, []any{"g7"}}, "step": {ofStep, []any{"s7", "x"}}} {
+	for name, q := range map[string]query{"branch": {ofBranch, []any{"g7"}}, "step": {ofStep, []any{"s7", "x"}}} {
 		if _, err := conn.Conn().Prepare(ctx, name, q.sql); err != nil {
 			t.Fatal(err)
 		}
@@ -85,7 +85,7 @@ func TestWhatHasPiledUpIsClearedByAnIndex(t *testing.T) {
 	for i := range some {
 		some[i] = int64(i)
 	}
-	found, err := pool.Query(ctx, "explain "+deleteTold, some, some, some, most, 4*most)
+	found, err := pool.Query(ctx, "explain "+deleteConfirmed, some, some, some, most, 4*most)
 	if err != nil {
 		t.Fatal(err)
 	}

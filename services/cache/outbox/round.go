@@ -12,31 +12,29 @@ import (
 	"bookstore/services/platform/pg"
 )
 
-// Every is the pause between two rounds. What was not confirmed is announced
-// again after it, and so within a second of the caches being back.
+// Every is the pause between two rounds: what was not confirmed is repeated within a second of Redis being back.
 const Every = 250 * time.Millisecond
 
 const (
-	// late is when a change has been left to others by its maker.
+	// late is the age from which a round announces a change that its request has not announced.
 	late = time.Second
 	// most is how many rows a statement reads or deletes.
 	most = 5000
-	// statementTimeout is of one statement: the leader may be gone.
+	// statementTimeout bounds one statement: the leader may be gone.
 	statementTimeout = 5 * time.Second
-	// atOnce is how many books are announced together.
+	// atOnce is how many books one announcement has at most.
 	atOnce = 256
 )
 
-// Round announces what is left to be announced, and deletes the rows of what
-// has been: many in one commit, for which standbys are waited. Trouble that
-// lasts is told once, not in each round.
+// Round announces what is not confirmed yet, and deletes the rows of what is, many in one commit. A failure that lasts
+// is logged once.
 func (r *Relay) Round(ctx context.Context) error {
 	err := r.round(ctx)
 	if err != nil && !r.failing && ctx.Err() == nil {
-		r.log.WarnContext(ctx, "changes of books wait to be announced; trying on", "error", err)
+		r.log.WarnContext(ctx, "changes of books are not confirmed by the caches; trying again", "error", err)
 	}
 	if err == nil && r.failing {
-		r.log.InfoContext(ctx, "all changes of books are announced again")
+		r.log.InfoContext(ctx, "all changes of books are confirmed again")
 	}
 	r.failing = err != nil
 	return nil
@@ -46,7 +44,7 @@ func (r *Relay) round(ctx context.Context) error {
 	if r.announce == nil {
 		return r.drop(ctx)
 	}
-	failed := errors.Join(r.tryAll(ctx, r.take(&r.owed)), r.clear(ctx))
+	failed := errors.Join(r.tryAll(ctx, r.take(&r.pending)), r.clear(ctx))
 	for {
 		left, more, err := r.left(ctx, late)
 		if failed = errors.Join(failed, err); failed != nil {
@@ -65,7 +63,7 @@ func (r *Relay) round(ctx context.Context) error {
 func (r *Relay) tryAll(ctx context.Context, floors []coherence.Floor) (failed error) {
 	for some := range slices.Chunk(floors, atOnce) {
 		if failed != nil {
-			r.keep(&r.owed, some)
+			r.keep(&r.pending, some)
 			continue
 		}
 		failed = r.try(ctx, some...)
@@ -73,7 +71,7 @@ func (r *Relay) tryAll(ctx context.Context, floors []coherence.Floor) (failed er
 	return failed
 }
 
-// CatchUp announces what stands in the outbox, whoever has left it there.
+// CatchUp announces everything in the outbox.
 func (r *Relay) CatchUp(ctx context.Context) error {
 	if r.announce == nil {
 		return nil
@@ -90,8 +88,7 @@ select book_id, max(version), max(stock_version), count(*), extract(epoch from c
 from (select * from cache_outbox where created_at <= now() - $1::interval order by id limit $2) o
 group by book_id`
 
-// left are the books of rows that are older than age; more tells that there may
-// be further ones.
+// left returns the floors of rows older than age; more tells that there may be further rows.
 func (r *Relay) left(ctx context.Context, age time.Duration) (floors []coherence.Floor, more bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, statementTimeout)
 	defer cancel()
@@ -113,10 +110,9 @@ func (r *Relay) left(ctx context.Context, age time.Duration) (floors []coherence
 	return floors, all == most, pg.Fault("read the outbox", err)
 }
 
-// Rows that another relay deletes just now are left to it. It looks at the oldest
-// rows alone, so that after a day without caches each batch does not read all
-// that has piled up; further ones are announced again when their turn comes.
-const deleteTold = `
+// Rows that another relay is deleting are skipped. Only the oldest rows are read, so that a batch does not read the whole
+// backlog of a day without caches; newer rows are announced again later.
+const deleteConfirmed = `
 delete from cache_outbox where id = any (array(
 	select o.id from cache_outbox o
 	join unnest($1::bigint[], $2::bigint[], $3::bigint[]) f (book_id, version, stock_version)
@@ -124,19 +120,19 @@ delete from cache_outbox where id = any (array(
 	where o.id = any (array(select id from cache_outbox order by id limit $5))
 	limit $4 for update of o skip locked))`
 
-// clear deletes the rows of what has been announced.
+// clear deletes the rows of confirmed changes.
 func (r *Relay) clear(ctx context.Context) error {
-	told := r.take(&r.told)
-	if len(told) == 0 {
+	confirmed := r.take(&r.confirmed)
+	if len(confirmed) == 0 {
 		return nil
 	}
 	var ids, versions, stock []int64
-	for _, f := range told {
+	for _, f := range confirmed {
 		ids, versions, stock = append(ids, f.BookID), append(versions, f.Version), append(stock, f.StockVersion)
 	}
-	err := r.delete(ctx, deleteTold, ids, versions, stock, most, 4*most)
+	err := r.delete(ctx, deleteConfirmed, ids, versions, stock, most, 4*most)
 	if err != nil {
-		r.keep(&r.told, told)
+		r.keep(&r.confirmed, confirmed)
 	}
 	return err
 }
@@ -144,7 +140,7 @@ func (r *Relay) clear(ctx context.Context) error {
 const deleteAny = `
 delete from cache_outbox where id = any (array(select id from cache_outbox order by id limit $1 for update skip locked))`
 
-// drop deletes all rows: there is nobody to tell.
+// drop deletes all rows: there are no caches.
 func (r *Relay) drop(ctx context.Context) error { return r.delete(ctx, deleteAny, most) }
 
 // delete repeats a statement that deletes up to most rows until it finds fewer.

@@ -5,9 +5,9 @@ import (
 	"sync"
 )
 
-// crew runs the fills. They belong to it and not to their readers: a reader
-// who goes away ends none, each has a deadline of its own, and all end with close.
-type crew struct {
+// workers run the fills in goroutines of their own: a reader that goes away cancels no fill, each fill has its own
+// deadline, and close cancels all of them.
+type workers struct {
 	life context.Context
 	end  context.CancelFunc
 
@@ -16,15 +16,14 @@ type crew struct {
 	working sync.WaitGroup
 }
 
-func newCrew() *crew {
-	c := &crew{}
+func newWorkers() *workers {
+	c := &workers{}
 	c.life, c.end = context.WithCancel(context.Background())
 	return c
 }
 
-// run does work in a goroutine, with the values of ctx but not its end; false
-// when the crew has gone.
-func (c *crew) run(ctx context.Context, work func(context.Context)) bool {
+// run does work in a goroutine, with the values of ctx but not its cancellation. It returns false after close.
+func (c *workers) run(ctx context.Context, work func(context.Context)) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.closed {
@@ -40,8 +39,8 @@ func (c *crew) run(ctx context.Context, work func(context.Context)) bool {
 	return true
 }
 
-// close ends all work and waits for it.
-func (c *crew) close() {
+// close cancels all work and waits for its end.
+func (c *workers) close() {
 	c.mu.Lock()
 	c.closed = true
 	c.mu.Unlock()

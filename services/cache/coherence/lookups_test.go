@@ -38,7 +38,7 @@ func TestReadersOfTheSameMomentAreAnsweredEachForItself(t *testing.T) {
 	)
 	for id := range int64(books) {
 		asking.Go(func() {
-			e, token, err := s.Look(t.Context(), id)
+			e, token, err := s.Lookup(t.Context(), id)
 			switch there := id%2 == 0; {
 			case err != nil:
 				t.Errorf("book %d: %v", id, err)
@@ -63,7 +63,7 @@ func BenchmarkLook(b *testing.B) {
 	s := shared(c)
 	const books = 64
 	for id := range int64(books) {
-		_, token, err := s.Look(b.Context(), id)
+		_, token, err := s.Lookup(b.Context(), id)
 		if stored, err2 := s.Store(b.Context(), token, book(id, 1, 1)); err != nil || err2 != nil || !stored {
 			b.Fatal(err, err2)
 		}
@@ -73,7 +73,7 @@ func BenchmarkLook(b *testing.B) {
 	b.ResetTimer()
 	b.RunParallel(func(pb *testing.PB) {
 		for id := int64(0); pb.Next(); id = (id + 1) % books {
-			if e, _, err := s.Look(b.Context(), id); err != nil || e == nil {
+			if e, _, err := s.Lookup(b.Context(), id); err != nil || e == nil {
 				b.Errorf("book %d: %+v, %v", id, e, err)
 			}
 		}
