@@ -49,6 +49,8 @@ func TestAStrayQuoteCostsItsLine(t *testing.T) {
 		"in a narrow file":              {narrow + "1,\"Unclosed,A\n2,Fine,B\n3,5\",C\n4,Fine,D\n", "2 bad|3 2|4 bad|5 4"},
 		"over a row of too many cells":  {header + "1,,\"C,2001,Unclosed,eng,,\n2,,,B,2002,Wide,eng,,\n3,,Ann, Bea\",2003,5,eng,,\n4,,D,2004,Fine,eng,,\n", "2 bad|3 bad|4 bad|5 4"},
 		"closed by one of too many":     {header + "1,,\"C,2001,Unclosed,eng,,\n2,,Ann, Bea\",2002,5,eng,,\n3,,C,2003,Fine,eng,,\n", "2 bad|3 bad|4 3"},
+		"behind a blank":                {narrow + "1, \"Unclosed,A\n2,Fine,B\n3,5\",C\n4,Fine,D\n", "2 bad|3 2|4 bad|5 4"},
+		"before a blank":                {narrow + "1,\"Un\" closed,A\n2,Fine,B\n", "2 bad|3 2"},
 		"twice":                         {narrow + "1,\"Unclosed,A\n2,\"Unclosed,B\n3,Fine,C\n", "2 bad|3 bad|4 3"},
 		"doubled":                       {narrow + "1,\"Unclosed \"\"so\"\",A\n2,Fine,B\n", "2 bad|3 2"},
 	} {
@@ -86,6 +88,23 @@ func TestQuotedFieldsMayHaveLines(t *testing.T) {
 	got, bad := account(t, file)
 	if want := "2 1|6 2|8 3|11 4|13 5"; strings.Join(got, "|") != want {
 		t.Errorf("got %v, want %s: %v", got, want, bad)
+	}
+}
+
+// Blanks may stand around quotes, as in files that people write.
+func TestQuotesMayHaveBlanksAround(t *testing.T) {
+	t.Parallel()
+	entries, bad := readAll(t, strings.NewReader("book_id, \"title\" , authors\n"+
+		"1, \"Eat, Pray, \"\"Love\"\"\" , \"Ann, Bea\"\n2 ,\"\", A\n3,  \"Third\"\t,\"C\" \n"))
+	if len(entries) != 2 || entries[0].Title != `Eat, Pray, "Love"` || len(entries[0].Authors) != 2 || entries[1].Title != "Third" {
+		t.Errorf("got %+v", entries)
+	}
+	if len(bad) != 1 || bad[0].Line != 3 || bad[0].Reason != "no title" {
+		t.Errorf("bad %v", bad)
+	}
+	tabs, _ := readAll(t, strings.NewReader("book_id\ttitle\tauthors\n1\t \"Tab\tin it\"\tA\n"))
+	if len(tabs) != 1 || tabs[0].Title != "Tab in it" {
+		t.Errorf("tabs: got %+v", tabs)
 	}
 }
 

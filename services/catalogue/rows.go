@@ -114,20 +114,22 @@ type rowParser struct {
 func (p *rowParser) add(text string) (reason string) {
 	for {
 		if !p.open {
-			var quoted bool
-			if text, quoted = strings.CutPrefix(text, `"`); !quoted {
-				field, rest, more := strings.Cut(text, string(p.sep))
-				if strings.Contains(field, `"`) {
-					return "a quote inside a field that does not begin with one"
-				}
-				p.fields = append(p.fields, field)
-				if !more {
-					return ""
-				}
-				text = rest
-				continue
+			field, rest, more, ok := p.padded(text)
+			if !ok {
+				text, p.open = strings.CutPrefix(text, `"`)
+				field, rest, more = strings.Cut(text, string(p.sep))
 			}
-			p.open = true
+			switch {
+			case p.open: // read below
+			case !ok && strings.Contains(field, `"`):
+				return "a quote inside a field that does not begin with one"
+			case more:
+				p.fields, text = append(p.fields, field), rest
+				continue
+			default:
+				p.fields = append(p.fields, field)
+				return ""
+			}
 		}
 		part, rest, closed := strings.Cut(text, `"`)
 		p.field.WriteString(part)
@@ -150,6 +152,28 @@ func (p *rowParser) add(text string) (reason string) {
 		}
 		text = rest[1:]
 	}
+}
+
+// padded reads a field in quotes with blanks around them, as hand-written files
+// have: within one line, so that no stray quote behind a blank takes in more.
+func (p *rowParser) padded(text string) (field, rest string, more, ok bool) {
+	blanks := strings.ReplaceAll(" \t", string(p.sep), "")
+	inner, quoted := strings.CutPrefix(strings.TrimLeft(text, blanks), `"`)
+	for quoted {
+		part, behind, closed := strings.Cut(inner, `"`)
+		if !closed {
+			break
+		}
+		field += part
+		if inner, quoted = strings.CutPrefix(behind, `"`); quoted {
+			field += `"`
+			continue
+		}
+		behind = strings.TrimLeft(behind, blanks)
+		rest, more = strings.CutPrefix(behind, string(p.sep))
+		return field, rest, more, more || behind == ""
+	}
+	return "", "", false, false
 }
 
 // lineBreak takes a line break inside a quoted field.
