@@ -19,12 +19,11 @@ import (
 
 // The bounds of a book's fields; lengths are in characters.
 const (
-	maxAuthors  = 1000
 	maxAuthor   = 200
 	maxLanguage = 35
 	firstYear   = -5000
 	yearsAhead  = 5 // announced books
-	MaxSourceID = 200
+	MaxSourceID = limits.SourceID
 	MaxQuantity = 1_000_000
 	MaxDelta    = 1_000_000
 )
@@ -95,8 +94,8 @@ func checkAuthors(p *problems, authors []string) {
 	if len(authors) == 0 {
 		p.addf("authors", "required", "must name at least one author")
 	}
-	if len(authors) > maxAuthors {
-		p.addf("authors", "too_many", "may name %d authors", maxAuthors)
+	if len(authors) > limits.Authors {
+		p.addf("authors", "too_many", "may name %d authors", limits.Authors)
 		return
 	}
 	for i, author := range authors {

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/text/language"
 
 	"bookstore/services/shop/isbn"
+	"bookstore/services/shop/limits"
 	"bookstore/services/shop/text"
 )
 
@@ -109,9 +110,6 @@ func mendLanguage(raw string) (tag string, changed, dropped bool) {
 	return t.String(), t.String() != raw, false
 }
 
-// maxAuthors is how many authors the shop takes.
-const maxAuthors = 1000
-
 // splitAuthors splits a list "A, B" and removes empty and repeated names. more is how many
 // there are beyond those that the shop takes.
 func splitAuthors(raw string) (authors []string, more int, changed bool) {
@@ -127,7 +125,7 @@ func splitAuthors(raw string) (authors []string, more int, changed bool) {
 		}
 		seen[tidy] = true
 		changed = changed || tidy != name
-		if len(authors) == maxAuthors {
+		if len(authors) == limits.Authors {
 			more++
 			continue
 		}

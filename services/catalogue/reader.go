@@ -10,11 +10,9 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"bookstore/services/shop/limits"
 	"bookstore/services/shop/text"
 )
-
-// maxSourceID is the longest id that the shop takes, in characters.
-const maxSourceID = 200
 
 // The columns that are read, by their names without case and punctuation.
 const (
@@ -188,8 +186,8 @@ func (r *Reader) refuse(fields []string) string {
 	switch {
 	case id == "":
 		return "no book_id"
-	case utf8.RuneCountInString(id) > maxSourceID:
-		return fmt.Sprintf("book_id is longer than %d characters", maxSourceID)
+	case utf8.RuneCountInString(id) > limits.SourceID:
+		return fmt.Sprintf("book_id is longer than %d characters", limits.SourceID)
 	case strings.ContainsFunc(id, func(c rune) bool { return !unicode.IsGraphic(c) }):
 		return fmt.Sprintf("book_id %q has characters that nobody can see", id)
 	case !text.Visible(r.field(fields, columnTitle)):

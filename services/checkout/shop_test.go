@@ -28,7 +28,7 @@ import (
 	"bookstore/services/payments"
 	"bookstore/services/payments/paymentshttp"
 	"bookstore/services/payments/paymentspg"
-	"bookstore/services/payments/teller"
+	"bookstore/services/payments/stepspg"
 	"bookstore/services/platform/call"
 	"bookstore/services/platform/pg/pgtest"
 	"bookstore/services/platform/web"
@@ -154,7 +154,7 @@ func open(t *testing.T, o options) *shop {
 
 	paymentsApp := web.New(web.Options{Service: "payments", Log: log})
 	provider := payments.NewSimulator(paymentspg.NewAttempts(s.payments), payments.Lateness)
-	paymentshttp.Participate(paymentsApp, teller.New(step.New(s.payments, log, nil), paymentspg.New(s.payments), provider,
+	paymentshttp.Participate(paymentsApp, stepspg.New(step.New(s.payments, log, nil), paymentspg.New(s.payments), provider,
 		3*time.Second, time.Now, prometheus.NewRegistry()))
 	s.paymentsURL = serve(t, paymentsApp)
 

@@ -1,15 +1,15 @@
 package bookshttp
 
 import (
+	"fmt"
+
 	"github.com/gofiber/fiber/v2"
 
 	"bookstore/services/books"
 	"bookstore/services/platform/fault"
 	"bookstore/services/platform/web"
+	"bookstore/services/shop/limits"
 )
-
-// mostQuotes is the contract's bound on the items of an order.
-const mostQuotes = 100
 
 // quoteJSON is the price of a book for an order that is about to be placed.
 type quoteJSON struct {
@@ -26,8 +26,8 @@ func (h *handler) quotes(c *fiber.Ctx) error {
 	if err := web.DecodeJSON(c, &body); err != nil {
 		return err
 	}
-	if len(body.BookIDs) == 0 || len(body.BookIDs) > mostQuotes {
-		return fault.Invalid(fault.Field{Field: "bookIds", Code: "out_of_range", Detail: "must be 1 to 100 ids"})
+	if len(body.BookIDs) == 0 || len(body.BookIDs) > limits.OrderItems {
+		return fault.Invalid(fault.Field{Field: "bookIds", Code: "out_of_range", Detail: fmt.Sprintf("must be 1 to %d ids", limits.OrderItems)})
 	}
 	quotes, err := h.store.Quotes(web.Context(c), body.BookIDs)
 	if err != nil {

@@ -28,4 +28,6 @@ func whole(batch *pgx.Batch, gid string, r books.Reservation) bool {
 	return err == nil
 }
 
-func ofBranch(gid string) origin { return origin{reserve: "order", restock: "cancel", gid: &gid} }
+func ofBranch(gid string) movementCause {
+	return movementCause{reserve: "order", restock: "cancel", gid: &gid}
+}

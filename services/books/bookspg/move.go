@@ -10,10 +10,9 @@ import (
 	"bookstore/services/platform/pg"
 )
 
-// origin is what makes stock move, as the ledger has it: a branch of a
-// two-phase commit (gid) or a step of a saga. reserve and restock are the
-// causes of its two directions.
-type origin struct {
+// movementCause is why stock changes, as the ledger records it: a branch of a two-phase commit (gid) or a step of a saga.
+// reserve and restock are the values of the column cause for the two directions.
+type movementCause struct {
 	reserve, restock string
 	gid, saga, step  *string
 }
@@ -57,13 +56,13 @@ const (
 
 // move changes the stock of all lines in the transaction that conn is in, or
 // refuses.
-func move(ctx context.Context, conn *pgx.Conn, o origin, r books.Reservation) error {
+func move(ctx context.Context, conn *pgx.Conn, c movementCause, r books.Reservation) error {
 	r, err := r.Check()
 	if err != nil {
 		return err
 	}
 	batch := &pgx.Batch{}
-	queue(batch, o, r, whichMoved)
+	queue(batch, c, r, whichMoved)
 	moved, err := send(ctx, conn, batch)
 	if err != nil {
 		return pg.Fault(string(r.Action)+" stock", err)
@@ -75,13 +74,13 @@ func move(ctx context.Context, conn *pgx.Conn, o origin, r books.Reservation) er
 }
 
 // queue adds the lock and the change, which ends as ending says.
-func queue(batch *pgx.Batch, o origin, r books.Reservation, ending string) {
+func queue(batch *pgx.Batch, c movementCause, r books.Reservation, ending string) {
 	ids, quantities, prices := transpose(r.Lines)
 	batch.Queue(lockStock, ids)
 	if r.Action == books.Restock {
-		batch.Queue(restock+ending, ids, quantities, o.restock, o.gid, o.saga, o.step)
+		batch.Queue(restock+ending, ids, quantities, c.restock, c.gid, c.saga, c.step)
 	} else {
-		batch.Queue(reserve+ending, ids, quantities, prices, o.reserve, o.gid, o.saga, o.step)
+		batch.Queue(reserve+ending, ids, quantities, prices, c.reserve, c.gid, c.saga, c.step)
 	}
 }
 

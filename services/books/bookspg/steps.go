@@ -13,7 +13,7 @@ import (
 // ApplyStep does in tx what a step of a saga asks for, as Apply does for a
 // branch: a checkout reserves, a return restocks.
 func ApplyStep(ctx context.Context, tx pgx.Tx, k step.Key, r books.Reservation) error {
-	return move(ctx, tx.Conn(), origin{reserve: "checkout", restock: "return", saga: &k.Saga, step: &k.Step}, r)
+	return move(ctx, tx.Conn(), movementCause{reserve: "checkout", restock: "return", saga: &k.Saga, step: &k.Step}, r)
 }
 
 const lockReserved = `

@@ -11,6 +11,7 @@ import (
 	"bookstore/services/platform/batch"
 	"bookstore/services/platform/call"
 	"bookstore/services/platform/fault"
+	"bookstore/services/shop/limits"
 )
 
 // Quotes asks the books service for prices, for all who ask at the same moment
@@ -31,7 +32,7 @@ type quoted struct {
 
 const (
 	// mostQuotes is how many books the service prices in one call.
-	mostQuotes = 100
+	mostQuotes = limits.OrderItems
 	// mostAlone is how many orders are asked for alone at once.
 	mostAlone = 8
 	// quoteRounds is how often those books are left out that cannot be sold: the

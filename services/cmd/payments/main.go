@@ -11,7 +11,7 @@ import (
 	"bookstore/services/payments"
 	"bookstore/services/payments/paymentshttp"
 	"bookstore/services/payments/paymentspg"
-	"bookstore/services/payments/teller"
+	"bookstore/services/payments/stepspg"
 	"bookstore/services/platform/config"
 	"bookstore/services/platform/pg"
 	"bookstore/services/platform/service"
@@ -48,6 +48,6 @@ func build(d *service.Deps, s settings) (service.App, error) {
 
 	return service.App{Routes: func(app *fiber.App) {
 		paymentshttp.Routes(app, store)
-		paymentshttp.Participate(app, teller.New(steps, store, provider, s.ProviderTimeout, time.Now, d.Registry))
+		paymentshttp.Participate(app, stepspg.New(steps, store, provider, s.ProviderTimeout, time.Now, d.Registry))
 	}}, nil
 }

@@ -17,7 +17,7 @@ import (
 	"bookstore/services/payments"
 	"bookstore/services/payments/paymentshttp"
 	"bookstore/services/payments/paymentspg"
-	"bookstore/services/payments/teller"
+	"bookstore/services/payments/stepspg"
 	"bookstore/services/platform/pg/pgtest"
 	"bookstore/services/platform/web"
 	"bookstore/services/txn/step"
@@ -45,7 +45,7 @@ func newService(t *testing.T) service {
 	store, provider := paymentspg.New(pool), payments.NewSimulator(paymentspg.NewAttempts(pool), time.Millisecond)
 	now := func() time.Time { return time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC) }
 	paymentshttp.Routes(app, store)
-	paymentshttp.Participate(app, teller.New(step.New(pool, logger, nil), store, provider, time.Second, now, nil))
+	paymentshttp.Participate(app, stepspg.New(step.New(pool, logger, nil), store, provider, time.Second, now, nil))
 	return service{t, app, log}
 }
 

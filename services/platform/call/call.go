@@ -20,7 +20,7 @@ import (
 
 	"bookstore/services/platform/dial"
 	"bookstore/services/platform/fault"
-	"bookstore/services/platform/origin"
+	"bookstore/services/platform/requestinfo"
 )
 
 const (
@@ -140,7 +140,7 @@ func (c *Client) request(ctx context.Context, method, path string, in any) (*htt
 	if in != nil {
 		request.Header.Set("Content-Type", "application/json")
 	}
-	o := origin.From(ctx)
+	o := requestinfo.From(ctx)
 	if o.RequestID != "" {
 		request.Header.Set("X-Request-Id", o.RequestID)
 	}

@@ -17,7 +17,7 @@ import (
 	"bookstore/services/platform/call"
 	"bookstore/services/platform/dial/blackhole"
 	"bookstore/services/platform/fault"
-	"bookstore/services/platform/origin"
+	"bookstore/services/platform/requestinfo"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -45,7 +45,7 @@ func TestDoSendsWhatTheNextHopNeeds(t *testing.T) {
 
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 	defer cancel()
-	ctx = origin.With(ctx, origin.Origin{RequestID: "r-1", Caller: "token:test"})
+	ctx = requestinfo.With(ctx, requestinfo.Info{RequestID: "r-1", Caller: "token:test"})
 	var out struct{ ID int64 }
 	err := client.Do(ctx, http.MethodPost, "/orders", map[string]int{"a": 1}, &out, call.Header("Idempotency-Key", "k"))
 	if err != nil || out.ID != 7 || body != `{"a":1}` {

@@ -5,7 +5,7 @@ import (
 	"io"
 	"log/slog"
 
-	"bookstore/services/platform/origin"
+	"bookstore/services/platform/requestinfo"
 )
 
 // NewLogger writes one JSON object a line, each with service and instance, and
@@ -24,7 +24,7 @@ func NewLogger(w io.Writer, level, service, instance string) *slog.Logger {
 type requestHandler struct{ slog.Handler }
 
 func (h requestHandler) Handle(ctx context.Context, r slog.Record) error {
-	o := origin.From(ctx)
+	o := requestinfo.From(ctx)
 	if o.RequestID != "" {
 		r.AddAttrs(slog.String("request_id", o.RequestID))
 	}

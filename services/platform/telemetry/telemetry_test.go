@@ -6,14 +6,14 @@ import (
 	"strings"
 	"testing"
 
-	"bookstore/services/platform/origin"
+	"bookstore/services/platform/requestinfo"
 	"bookstore/services/platform/telemetry"
 )
 
 func TestLinesCarryTheRequest(t *testing.T) {
 	var out strings.Builder
 	log := telemetry.NewLogger(&out, "info", "books", "a1")
-	ctx := origin.With(context.Background(), origin.Origin{RequestID: "r-1", Caller: "token:test"})
+	ctx := requestinfo.With(context.Background(), requestinfo.Info{RequestID: "r-1", Caller: "token:test"})
 	log.With("extra", 1).InfoContext(ctx, "hello")
 	log.DebugContext(ctx, "not shown")
 

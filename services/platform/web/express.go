@@ -7,7 +7,7 @@ import (
 	"github.com/gofiber/fiber/v2"
 	"github.com/valyala/fasthttp"
 
-	"bookstore/services/platform/origin"
+	"bookstore/services/platform/requestinfo"
 )
 
 // Express answers requests by a way round the routes and all middleware, which
@@ -65,7 +65,7 @@ func (s *server) finishExpress(ctx *fasthttp.RequestCtx, route string, start tim
 	background := context.Background()
 	if s.Log.Enabled(background, r.level()) {
 		r.path, r.client = string(ctx.Path()), string(header.Peek(HeaderClientRequestID))
-		background = origin.With(background, origin.Origin{RequestID: string(header.Peek(HeaderRequestID))})
+		background = requestinfo.With(background, requestinfo.Info{RequestID: string(header.Peek(HeaderRequestID))})
 	}
 	s.account(background, r)
 }

@@ -11,7 +11,7 @@ import (
 	"github.com/gofiber/fiber/v2"
 	"github.com/valyala/fasthttp"
 
-	"bookstore/services/platform/origin"
+	"bookstore/services/platform/requestinfo"
 )
 
 // The headers that services pass on to each other.
@@ -51,7 +51,7 @@ func sane[T string | []byte](id T) bool {
 func Context(c *fiber.Ctx) context.Context { return c.UserContext() }
 
 // RequestID is the id of the request that ctx belongs to, or "".
-func RequestID(ctx context.Context) string { return origin.From(ctx).RequestID }
+func RequestID(ctx context.Context) string { return requestinfo.From(ctx).RequestID }
 
 // Caller is who the gateway says is calling; "" is anonymous.
 func Caller(c *fiber.Ctx) string { return c.Get(HeaderCaller) }
@@ -102,6 +102,6 @@ func (s *server) begin(c *fiber.Ctx) (end context.CancelFunc) {
 		c.Set(HeaderServedBy, s.ServedBy)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), deadline)
-	c.SetUserContext(origin.With(ctx, origin.Origin{RequestID: requestID(c), Caller: Caller(c)}))
+	c.SetUserContext(requestinfo.With(ctx, requestinfo.Info{RequestID: requestID(c), Caller: Caller(c)}))
 	return cancel
 }

@@ -1,4 +1,4 @@
-package teller_test
+package stepspg_test
 
 import (
 	"context"

@@ -1,4 +1,4 @@
-package teller_test
+package stepspg_test
 
 import (
 	"context"
@@ -15,7 +15,7 @@ import (
 
 	"bookstore/services/payments"
 	"bookstore/services/payments/paymentspg"
-	"bookstore/services/payments/teller"
+	"bookstore/services/payments/stepspg"
 	"bookstore/services/platform/fault"
 	"bookstore/services/platform/pg/pgtest"
 	"bookstore/services/txn/step"
@@ -26,12 +26,12 @@ func TestMain(m *testing.M) { pgtest.Main(m) }
 // patience is long enough for whatever answers, and short for what does not.
 const patience = time.Second
 
-// bench is a teller over a database of its own.
+// bench is the steps over a database of their own.
 type bench struct {
 	t        *testing.T
 	pool     *pgxpool.Pool
 	registry *prometheus.Registry
-	*teller.Teller
+	*stepspg.Steps
 }
 
 func newBench(t *testing.T) bench {
@@ -46,7 +46,7 @@ func newBench(t *testing.T) bench {
 func over(t *testing.T, pool *pgxpool.Pool, provider payments.Provider) bench {
 	registry := prometheus.NewRegistry()
 	steps := step.New(pool, slog.New(slog.DiscardHandler), nil)
-	return bench{t, pool, registry, teller.New(steps, paymentspg.New(pool), provider, patience, time.Now, registry)}
+	return bench{t, pool, registry, stepspg.New(steps, paymentspg.New(pool), provider, patience, time.Now, registry)}
 }
 
 // sale is what a checkout and a return know of a payment.
@@ -185,7 +185,7 @@ func TestCallsInTurn(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			b, s := bench{t, b.pool, b.registry, b.Teller}, newSale(c.token)
+			b, s := bench{t, b.pool, b.registry, b.Steps}, newSale(c.token)
 			b.after(s, c.calls...)
 			if got := b.state(s); got != c.ends {
 				t.Errorf("ends as %q, want %q", got, c.ends)
@@ -257,7 +257,7 @@ func TestAnswersAreCounted(t *testing.T) {
 	b.after(newSale("tok_decline"), "authorise:payment_declined", "void")
 	b.after(newSale("tok_fail_1"), "authorise:unavailable")
 	const want = `
-# HELP payments_total Answers about payments, repeats included, by result: done, declined, refused, unknown.
+# HELP payments_total Payment steps, repeated ones included, by operation and result: done, declined (by the provider), refused (in the payment's state), unknown.
 # TYPE payments_total counter
 payments_total{op="authorise",result="declined"} 1
 payments_total{op="authorise",result="done"} 1
