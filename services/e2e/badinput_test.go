@@ -12,6 +12,8 @@ import (
 	"github.com/google/uuid"
 
 	"bookstore/services/shoptest"
+
+	"bookstore/services/shoptest/cluster"
 )
 
 // bad is one request that must be refused, and how. An empty field means that the problem
@@ -211,7 +213,7 @@ func TestBadInputIsRefusedAndStoresNothing(t *testing.T) {
 	if left := c.Available(t, b.ID); left != 5 {
 		t.Errorf("%d copies left of 5", left)
 	}
-	requireNothingInDoubt(t)
+	cluster.RequireNothingInDoubt(t)
 }
 
 // stored counts what a request can leave behind.
@@ -221,9 +223,9 @@ func stored(t *testing.T) map[string]int64 {
 	for database, tables := range map[string][]string{
 		"bookdb": {"books", "stock", "stock_movements"}, "orderdb": {"orders", "order_items"},
 	} {
-		conn := leader(t, database)
+		conn := cluster.Leader(t, database)
 		for _, table := range tables {
-			counts[table] = number(t, conn, "select count(*) from "+table)
+			counts[table] = cluster.Number(t, conn, "select count(*) from "+table)
 		}
 	}
 	return counts

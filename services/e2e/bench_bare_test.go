@@ -16,13 +16,15 @@ import (
 	nomad "github.com/hashicorp/nomad/api"
 
 	"bookstore/services/shoptest"
+
+	"bookstore/services/shoptest/cluster"
 )
 
 // startBare places the bare handler behind the ingress, for requests with the
 // header X-Bench: bare. All of it is gone when the test ends.
 func startBare(t *testing.T) {
 	t.Helper()
-	entries := consulClient(t).ConfigEntries()
+	entries := cluster.Consul(t).ConfigEntries()
 	set := func(entry consul.ConfigEntry) {
 		t.Helper()
 		if _, _, err := entries.Set(entry, nil); err != nil {
@@ -58,11 +60,11 @@ func startBare(t *testing.T) {
 	buildImage(t, "bookstore/bare:bench", "./bare")
 	runJob(t.Context(), t, "bare/bare.nomad.hcl")
 	t.Cleanup(func() {
-		if _, _, err := nomadClient(t).Jobs().Deregister("bare", true, nil); err != nil {
+		if _, _, err := cluster.Nomad(t).Jobs().Deregister("bare", true, nil); err != nil {
 			t.Error(err)
 		}
 	})
-	waitHealthy(t, 2, "bare")
+	cluster.WaitHealthy(t, 2, "bare")
 	c := shoptest.NewClient(t, "")
 	c.Judge = nil // the bare handler is not in the document
 	shoptest.Eventually(t, time.Minute, "the bare handler behind the ingress", func(ctx context.Context) error {
@@ -77,7 +79,7 @@ func startBare(t *testing.T) {
 // imageArgs are the arguments for the image that the job runs now.
 func imageArgs(ctx context.Context, t *testing.T, job string) []string {
 	t.Helper()
-	found, _, err := nomadClient(t).Jobs().Info(job, (&nomad.QueryOptions{}).WithContext(ctx))
+	found, _, err := cluster.Nomad(t).Jobs().Info(job, (&nomad.QueryOptions{}).WithContext(ctx))
 	if err != nil {
 		t.Fatalf("look at job %s: %v", job, err)
 	}

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"bookstore/services/shoptest"
+
+	"bookstore/services/shoptest/cluster"
 )
 
 // figures are the lines that a run ends with.
@@ -40,7 +42,7 @@ const (
 // TestGateway measures what the gateway's cache costs and saves, through the
 // ingress, beside a handler that does nothing in the gateway's place.
 func TestGateway(t *testing.T) {
-	waitHealthy(t, 2, services...)
+	cluster.WaitHealthy(t, 2, cluster.Services...)
 	reader := shoptest.NewClient(t, shoptest.Token(t, "BENCH_TOKEN"))
 	reader.Judge = nil // its time is to be the shop's
 	ids := everyBook(t, reader)
@@ -124,6 +126,6 @@ func redeployGateway(t *testing.T, args ...string) {
 	image := imageArgs(t.Context(), t, "gateway")
 	t.Cleanup(func() { runJob(context.Background(), t, "../../jobs/gateway.nomad.hcl", image...) })
 	runJob(t.Context(), t, "../../jobs/gateway.nomad.hcl", append(image, args...)...)
-	waitDeployed(t, "gateway")
-	waitHealthy(t, 2, "gateway")
+	cluster.WaitDeployed(t, "gateway")
+	cluster.WaitHealthy(t, 2, "gateway")
 }

@@ -18,6 +18,8 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"bookstore/services/shoptest"
+
+	"bookstore/services/shoptest/cluster"
 )
 
 // The offered load and how it is made.
@@ -44,7 +46,7 @@ type offered struct {
 // carry and at twice as much as it can, in turn, and compares how long those wait
 // who are let in.
 func TestOverload(t *testing.T) {
-	waitHealthy(t, 2, services...)
+	cluster.WaitHealthy(t, 2, cluster.Services...)
 	reader := shoptest.NewClient(t, shoptest.Token(t, "BENCH_TOKEN"))
 	reader.Judge = nil // its time is to be the shop's
 	ids := everyBook(t, reader)
@@ -61,7 +63,7 @@ func TestOverload(t *testing.T) {
 		admitted = append(admitted, float64(rush.admitted)/(capacity*offeredTime.Seconds()))
 		refused = append(refused, float64(calm.shed)/float64(calm.shed+calm.admitted))
 	}
-	fmt.Println("  what failed:", o.failures.text())
+	fmt.Println("  what failed:", o.failures.Text())
 	figure("overload_capacity_per_s", "%.0f", capacity)
 	figure("overload_p99_ratio", "%.2f", median(ratios))
 	figure("overload_admitted_ratio", "%.2f", median(admitted))
@@ -75,7 +77,7 @@ type offerer struct {
 	http          *fasthttp.HostClient
 	shed, failed  atomic.Int64
 	mu            sync.Mutex
-	failures      counts // in words
+	failures      shoptest.Tally // in words
 	admittedAfter []time.Duration
 	sentAfter     []time.Duration
 }
@@ -117,7 +119,7 @@ func (o *offerer) request(due time.Time) {
 
 func (o *offerer) fail(why string) {
 	o.failed.Add(1)
-	o.failures.add(why)
+	o.failures.Add(why)
 }
 
 // capacity is how many requests a second clients get answered who each wait for

@@ -19,6 +19,8 @@ import (
 	"time"
 
 	"bookstore/services/shoptest"
+
+	"bookstore/services/shoptest/cluster"
 )
 
 // wrkConnections is how many requests wrk keeps in flight.
@@ -65,14 +67,14 @@ var sources = []string{"near", "shared", "miss", "stale", "none"}
 // answered is how many reads of books the gateways have answered from each source.
 func answered(t *testing.T) map[string]float64 {
 	t.Helper()
-	all, err := measured(t.Context(), t, "gateway")
+	all, err := cluster.Measured(t.Context(), t, "gateway")
 	if err != nil {
 		t.Fatal(err)
 	}
 	from := map[string]float64{}
 	for _, gateway := range all {
 		for _, source := range sources {
-			from[source] += gateway.sum("cache_reads_total", `of="books"`, fmt.Sprintf("source=%q", source))
+			from[source] += gateway.Sum("cache_reads_total", `of="books"`, fmt.Sprintf("source=%q", source))
 		}
 	}
 	return from

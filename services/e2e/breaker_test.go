@@ -13,6 +13,8 @@ import (
 	"github.com/google/uuid"
 
 	"bookstore/services/shoptest"
+
+	"bookstore/services/shoptest/cluster"
 )
 
 // threshold is how many reroutes of failed calls open a circuit; openFor is for how long.
@@ -24,12 +26,12 @@ const (
 // opened is how often circuits to a service have been opened, by all gateways.
 func opened(t *testing.T, destination string) (times float64) {
 	t.Helper()
-	all, err := measured(t.Context(), t, "gateway")
+	all, err := cluster.Measured(t.Context(), t, "gateway")
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, s := range all {
-		times += s.sum("circuit_opened_total", fmt.Sprintf("destination=%q", destination))
+		times += s.Sum("circuit_opened_total", fmt.Sprintf("destination=%q", destination))
 	}
 	return times
 }
@@ -95,14 +97,14 @@ type answers struct{ all, soon float64 }
 
 func quick(t *testing.T, route string) (a answers) {
 	t.Helper()
-	all, err := measured(t.Context(), t, "gateway")
+	all, err := cluster.Measured(t.Context(), t, "gateway")
 	if err != nil {
 		t.Fatal(err)
 	}
 	label := fmt.Sprintf("route=%q", route)
 	for _, s := range all {
-		a.all += s.sum("http_request_duration_seconds_count", label)
-		a.soon += s.sum("http_request_duration_seconds_bucket", label, `le="0.005"`)
+		a.all += s.Sum("http_request_duration_seconds_count", label)
+		a.soon += s.Sum("http_request_duration_seconds_bucket", label, `le="0.005"`)
 	}
 	return a
 }
@@ -111,7 +113,7 @@ func quick(t *testing.T, route string) (a answers) {
 func requireCloses(t *testing.T, c *shoptest.Client, service, path string) {
 	t.Helper()
 	scale(t.Context(), t, service, 2)
-	waitHealthy(t, 2, service)
+	cluster.WaitHealthy(t, 2, service)
 	healed := time.Now()
 	shoptest.Eventually(t, openFor+20*time.Second, "the circuits to "+service+" close", func(ctx context.Context) error {
 		for range 10 {
@@ -119,25 +121,25 @@ func requireCloses(t *testing.T, c *shoptest.Client, service, path string) {
 				return fmt.Errorf("GET %s: %v", path, a)
 			}
 		}
-		all, err := measured(ctx, t, "gateway")
+		all, err := cluster.Measured(ctx, t, "gateway")
 		for id, s := range all {
-			if state := s.sum("circuit_state", fmt.Sprintf("destination=%q", service)); state != 0 {
+			if state := s.Sum("circuit_state", fmt.Sprintf("destination=%q", service)); state != 0 {
 				return fmt.Errorf("it is %v at %s", state, id)
 			}
 		}
 		return err
 	})
 	t.Logf("closed %.1f s after both instances were healthy", time.Since(healed).Seconds())
-	waitDeployed(t, service)
+	cluster.WaitDeployed(t, service)
 }
 
 // gone takes every instance of a service away.
 func gone(t *testing.T, service string) {
 	t.Helper()
-	waitDeployed(t, service)
+	cluster.WaitDeployed(t, service)
 	scaleDuring(t, service, 0, 2)
-	waitHealthy(t, 0, service)
-	waitRunning(t, service, 0)
+	cluster.WaitHealthy(t, 0, service)
+	cluster.WaitRunning(t, service, 0)
 }
 
 // With all instances of a service gone, calls to it fail at once after the first few, what was
@@ -148,7 +150,7 @@ func TestBothInstancesGone(t *testing.T) {
 }
 
 func booksGone(t *testing.T) {
-	waitHealthy(t, 2, services...)
+	cluster.WaitHealthy(t, 2, cluster.Services...)
 	c := shoptest.Shop(t)
 	known, changed, unread := c.AddBook(t, "Known", 5), c.AddBook(t, "Changed", 5), c.AddBook(t, "Unread", 5)
 	var made shoptest.Order
@@ -161,7 +163,7 @@ func booksGone(t *testing.T) {
 	was := c.GetBook(t, changed.ID)
 	// From now on what the cache has of this book is not to be answered, but for want of better.
 	c.Want(t, http.StatusOK, shoptest.Call{Method: "POST", Path: paths[changed.ID] + "/stock", Body: map[string]int{"delta": 2}}, nil)
-	others := startReads(t, 20, "/orders/"+made.ID)
+	others := shoptest.StartReads(t, 20, "/orders/"+made.ID)
 
 	gone(t, "books")
 	requireOpens(t, c, paths[unread.ID]+"/availability")
@@ -183,24 +185,24 @@ func booksGone(t *testing.T) {
 	if is = c.GetBook(t, changed.ID); is.StockVersion != was.StockVersion+1 || is.Quantity != was.Quantity+2 {
 		t.Errorf("after all is well the book is %+v, it was %+v before its stock changed", is, was)
 	}
-	others.end()
-	others.requireFailures(t, 0)
+	others.Finish()
+	others.RequireFailures(t, 0)
 }
 
 func ordersGone(t *testing.T) {
-	waitHealthy(t, 2, services...)
+	cluster.WaitHealthy(t, 2, cluster.Services...)
 	c := shoptest.Shop(t)
 	b := c.AddBook(t, "Without orders", 5)
 	var made shoptest.Order
 	c.Want(t, http.StatusCreated, shoptest.Buy("bulkhead", uuid.NewString(), shoptest.OrderItem{BookID: b.ID, Quantity: 1}), &made)
-	requireNothingInDoubt(t)
-	others := startReads(t, 20, fmt.Sprintf("/books/%d/availability", b.ID))
+	cluster.RequireNothingInDoubt(t)
+	others := shoptest.StartReads(t, 20, fmt.Sprintf("/books/%d/availability", b.ID))
 
 	gone(t, "orders")
 	requireOpens(t, c, "/orders/"+made.ID)
 	requireShort(t, c, "/orders/"+made.ID, "/orders/:id")
 	c.GetBook(t, b.ID)
 	requireCloses(t, c, "orders", "/orders/"+made.ID)
-	others.end()
-	others.requireFailures(t, 0)
+	others.Finish()
+	others.RequireFailures(t, 0)
 }

@@ -10,6 +10,8 @@ import (
 	"github.com/google/uuid"
 
 	"bookstore/services/shoptest"
+
+	"bookstore/services/shoptest/cluster"
 )
 
 func badCheckouts(id int64) []bad {
@@ -57,7 +59,7 @@ func TestBadCheckoutsAreRefused(t *testing.T) {
 	c := shoptest.Shop(t)
 	b := c.AddBook(t, "Good among bad checkouts", 5)
 	const under = "select count(*) from sagas where wake_at is not null or state = 'completed'"
-	before, payments := number(t, leader(t, "coordinatordb"), under), number(t, leader(t, "paymentdb"), "select count(*) from payments")
+	before, payments := cluster.Number(t, cluster.Leader(t, "coordinatordb"), under), cluster.Number(t, cluster.Leader(t, "paymentdb"), "select count(*) from payments")
 	for _, bad := range badCheckouts(b.ID) {
 		t.Run(bad.name, func(t *testing.T) {
 			a := c.Do(t, bad.call)
@@ -71,10 +73,10 @@ func TestBadCheckoutsAreRefused(t *testing.T) {
 			}
 		})
 	}
-	if after := number(t, leader(t, "coordinatordb"), under); after != before {
+	if after := cluster.Number(t, cluster.Leader(t, "coordinatordb"), under); after != before {
 		t.Errorf("%d sagas have begun", after-before)
 	}
-	if after := number(t, leader(t, "paymentdb"), "select count(*) from payments"); after != payments {
+	if after := cluster.Number(t, cluster.Leader(t, "paymentdb"), "select count(*) from payments"); after != payments {
 		t.Errorf("%d payments were made", after-payments)
 	}
 	if left := c.Available(t, b.ID); left != 5 {

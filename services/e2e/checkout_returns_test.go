@@ -13,6 +13,8 @@ import (
 	"github.com/google/uuid"
 
 	"bookstore/services/shoptest"
+
+	"bookstore/services/shoptest/cluster"
 )
 
 // bought checks out copies of a book and returns the order.
@@ -45,7 +47,7 @@ func requireReturned(t *testing.T, c *shoptest.Client, id string) {
 		t.Errorf("order %s is %s", id, o.Status)
 	}
 	for _, account := range []string{"customer", "held", "merchant"} {
-		if cents := money(t, id, account); cents != 0 {
+		if cents := cluster.Money(t, id, account); cents != 0 {
 			t.Errorf("order %s: %d cents are left at the %s", id, cents, account)
 		}
 	}
@@ -83,7 +85,7 @@ func TestReturnPaysBackAndRestocks(t *testing.T) {
 	if left := c.Available(t, b.ID); left != 5 {
 		t.Errorf("%d copies are left after a second return, want 5", left)
 	}
-	requireLedgerBalanced(t)
+	cluster.RequireLedgerBalanced(t)
 }
 
 // Returns of one order under eight keys at once pay back once.
@@ -124,7 +126,7 @@ func TestParallelReturnsPayBackOnce(t *testing.T) {
 		t.Errorf("%d returns were completed, %d copies are left of 5", completed, left)
 	}
 	requireReturned(t, c, o.ID)
-	requireLedgerBalanced(t)
+	cluster.RequireLedgerBalanced(t)
 }
 
 func TestReturnsThatAreRefused(t *testing.T) {
@@ -147,7 +149,7 @@ func TestOrderOfADeletedBookCanBeReturned(t *testing.T) {
 	_, path := c.Begin(t, shoptest.StartReturn(o.ID, uuid.NewString()))
 	c.Await(t, path, "completed")
 	requireReturned(t, c, o.ID)
-	if stock := number(t, leader(t, "bookdb"), "select quantity from stock where book_id = $1", b.ID); stock != 4 {
+	if stock := cluster.Number(t, cluster.Leader(t, "bookdb"), "select quantity from stock where book_id = $1", b.ID); stock != 4 {
 		t.Errorf("stock %d after the return, want 4", stock)
 	}
 }

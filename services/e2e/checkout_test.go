@@ -12,6 +12,8 @@ import (
 	"github.com/google/uuid"
 
 	"bookstore/services/shoptest"
+
+	"bookstore/services/shoptest/cluster"
 )
 
 func TestCheckoutIsPaidAndItsOrderIsThere(t *testing.T) {
@@ -35,7 +37,7 @@ func TestCheckoutIsPaidAndItsOrderIsThere(t *testing.T) {
 	if made.Status != "paid" || made.CustomerID != customer || made.TotalCents != total || len(made.Items) != 2 || made.Items[0].Title != one.Title {
 		t.Errorf("order %+v", made)
 	}
-	if got := money(t, made.ID, "merchant"); got != total {
+	if got := cluster.Money(t, made.ID, "merchant"); got != total {
 		t.Errorf("the merchant has %d of %d", got, total)
 	}
 	if c.Available(t, one.ID) != 3 || c.Available(t, two.ID) != 4 {
@@ -43,7 +45,7 @@ func TestCheckoutIsPaidAndItsOrderIsThere(t *testing.T) {
 	}
 	listed[shoptest.Order](t, c, "/orders?status=paid&customerId="+customer, 1)
 	requireProblem(t, c.Do(t, shoptest.Call{Method: "POST", Path: path + "/cancel"}), http.StatusConflict, "already_captured")
-	requireLedgerBalanced(t)
+	cluster.RequireLedgerBalanced(t)
 }
 
 // The same request is one checkout, however often it is sent.
@@ -106,7 +108,7 @@ func TestCheckoutGoesAsThePaymentGoes(t *testing.T) {
 				t.Errorf("%s", now.Text())
 			}
 			if test.state == "completed" {
-				if got := money(t, now.OrderID, "merchant"); got != 2*b.PriceCents || c.Available(t, b.ID) != 1 {
+				if got := cluster.Money(t, now.OrderID, "merchant"); got != 2*b.PriceCents || c.Available(t, b.ID) != 1 {
 					t.Errorf("the merchant has %d, %d copies are left", got, c.Available(t, b.ID))
 				}
 				return
@@ -125,13 +127,13 @@ func requireUndone(t *testing.T, c *shoptest.Client, was shoptest.Checkout, cust
 	if was.OrderID != "" {
 		t.Errorf("checkout %s has order %s", was.ID, was.OrderID)
 	}
-	if orders := number(t, leader(t, "orderdb"), "select count(*) from orders where customer_id = $1", customer); orders != 0 {
+	if orders := cluster.Number(t, cluster.Leader(t, "orderdb"), "select count(*) from orders where customer_id = $1", customer); orders != 0 {
 		t.Errorf("%d orders are left of checkout %s", orders, was.ID)
 	}
 	if left := c.Available(t, b.ID); left != stock {
 		t.Errorf("%d copies are left after checkout %s, want %d", left, was.ID, stock)
 	}
-	requireNoMoney(t, was.ID)
+	cluster.RequireNoMoney(t, was.ID)
 }
 
 func TestCheckoutOfMoreThanThereIs(t *testing.T) {
@@ -175,7 +177,7 @@ func TestCheckoutWaitsForItsApproval(t *testing.T) {
 			c.Want(t, http.StatusOK, shoptest.Call{Method: "POST", Path: path + "/" + verb}, nil)
 		}
 		if now = c.Await(t, path, state); verb == "cancel" {
-			requireNoMoney(t, now.ID)
+			cluster.RequireNoMoney(t, now.ID)
 			continue
 		}
 		requireProblem(t, c.Do(t, shoptest.Call{Method: "POST", Path: path + "/cancel"}), http.StatusConflict, "already_captured")
@@ -210,7 +212,7 @@ func TestApprovalAgainstCancel(t *testing.T) {
 			bought++
 			continue
 		}
-		requireNoMoney(t, now.ID)
+		cluster.RequireNoMoney(t, now.ID)
 	}
 	if left := c.Available(t, b.ID); left != rounds-bought {
 		t.Errorf("%d copies are left of %d, %d are sold", left, rounds, bought)

@@ -15,6 +15,8 @@ import (
 	"github.com/google/uuid"
 
 	"bookstore/services/shoptest"
+
+	"bookstore/services/shoptest/cluster"
 )
 
 // Copies are neither made nor lost: whatever is ordered and cancelled, by many at once, the
@@ -33,7 +35,7 @@ func TestConservationOfCopies(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 8*time.Minute)
 	defer cancel()
 	work := make(chan int)
-	var tally counts
+	var tally shoptest.Tally
 	var done sync.WaitGroup
 	for n := range clients {
 		done.Go(func() {
@@ -48,14 +50,14 @@ func TestConservationOfCopies(t *testing.T) {
 	}
 	close(work)
 	done.Wait()
-	t.Logf("seed %d: %v", seed, tally.text())
+	t.Logf("seed %d: %v", seed, tally.Text())
 
-	requireNothingInDoubt(t)
-	requireLedgerBalanced(t)
-	orders := leader(t, "orderdb")
+	cluster.RequireNothingInDoubt(t)
+	cluster.RequireLedgerBalanced(t)
+	orders := cluster.Leader(t, "orderdb")
 	for _, id := range books {
 		left := c.Available(t, id)
-		sold := number(t, orders, `
+		sold := cluster.Number(t, orders, `
 			select coalesce(sum(i.quantity), 0)::bigint from order_items i join orders o on o.id = i.order_id
 			where i.book_id = $1 and o.status <> 'cancelled'`, id)
 		if left+sold != stock {
@@ -64,33 +66,12 @@ func TestConservationOfCopies(t *testing.T) {
 	}
 }
 
-// counts adds up answers by what they were.
-type counts struct {
-	mu sync.Mutex
-	n  map[string]int
-}
-
-func (c *counts) add(what string) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.n == nil {
-		c.n = map[string]int{}
-	}
-	c.n[what]++
-}
-
-func (c *counts) text() string {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return fmt.Sprint(c.n)
-}
-
 // mixer is one customer who orders and changes their mind.
 type mixer struct {
 	shop   *shoptest.Client
 	books  []int64
 	random *rand.Rand
-	tally  *counts
+	tally  *shoptest.Tally
 	mine   []string // orders to cancel, cancelled ones among them: twice must change nothing
 }
 
@@ -113,9 +94,9 @@ func (m *mixer) step(ctx context.Context, t *testing.T) {
 			t.Errorf("order: %v", err)
 		}
 		m.mine = append(m.mine, o.ID)
-		m.tally.add("ordered")
+		m.tally.Add("ordered")
 	case a.Status == http.StatusConflict && a.Problem().Code == "out_of_stock":
-		m.tally.add("out of stock")
+		m.tally.Add("out of stock")
 	default:
 		t.Errorf("order: %v", a)
 	}
@@ -127,5 +108,5 @@ func (m *mixer) cancel(ctx context.Context, t *testing.T, id string) {
 		t.Errorf("cancel %s: %v %v", id, a, err)
 		return
 	}
-	m.tally.add("cancelled")
+	m.tally.Add("cancelled")
 }

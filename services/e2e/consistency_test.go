@@ -12,13 +12,15 @@ import (
 	"github.com/google/uuid"
 
 	"bookstore/services/shoptest"
+
+	"bookstore/services/shoptest/cluster"
 )
 
 const consistency = "X-Consistency-Token"
 
 // A list may lag, but not behind what its reader wrote, whichever replica answers.
 func TestAListShowsItsReadersWritesAtOnce(t *testing.T) {
-	waitHealthy(t, 2, services...)
+	cluster.WaitHealthy(t, 2, cluster.Services...)
 	c := shoptest.Shop(t)
 	before := replicaReads(t)
 	for i := range 20 {
@@ -68,12 +70,12 @@ func replicaReads(t *testing.T) map[string]float64 {
 	t.Helper()
 	reads := map[string]float64{}
 	for _, service := range []string{"books", "orders"} {
-		all, err := measured(t.Context(), t, service)
+		all, err := cluster.Measured(t.Context(), t, service)
 		if err != nil {
 			t.Fatal(err)
 		}
 		for _, s := range all {
-			reads[service] += s.sum("db_reads_total", fmt.Sprintf("from=%q", "replica"))
+			reads[service] += s.Sum("db_reads_total", fmt.Sprintf("from=%q", "replica"))
 		}
 	}
 	return reads

@@ -14,14 +14,6 @@
 // Every answer that a test gets is held to the API's document (/openapi.json): status,
 // headers and body. One that is not documented fails the test that got it.
 //
-// # Drills
-//
-// TestDrills kills a container of the shop under load and holds the shop to it that no
-// acknowledged order is lost or doubled, and that all is whole again in time. DRILLS names
-// the drills, separated by commas, or is "all" (go tool task drill:all); without it two are
-// drawn with DRILL_SEED, so that a run of all tests stays short. A container is killed by
-// the name that Nomad gave it, which needs Docker's permission, and nothing else is touched.
-//
 // # Examples in the README
 //
 // Every fenced bash block of the repository's README.md that follows a line

@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"bookstore/services/shoptest"
+
+	"bookstore/services/shoptest/cluster"
 )
 
 // raw sends a request as it is written, on a connection of its own that stays open.
@@ -105,9 +107,9 @@ func TestUnfinishedBodiesTakeNoMemory(t *testing.T) {
 			t.Errorf("%q: another is answered %v", head, a)
 		}
 		shoptest.Eventually(t, 15*time.Second, "the ingress has closed the connections of unfinished bodies", func(ctx context.Context) error {
-			ingress, err := measuredAt(ctx, t, "ingress", "envoy")
+			ingress, err := cluster.MeasuredAt(ctx, t, "ingress", "envoy")
 			for _, s := range ingress {
-				if open := s.sum("envoy_http_downstream_cx_active", `envoy_http_conn_manager_prefix="ingress_upstream_8080"`); open > 32 {
+				if open := s.Sum("envoy_http_downstream_cx_active", `envoy_http_conn_manager_prefix="ingress_upstream_8080"`); open > 32 {
 					err = fmt.Errorf("%.0f are open", open)
 				}
 			}
@@ -118,13 +120,13 @@ func TestUnfinishedBodiesTakeNoMemory(t *testing.T) {
 
 func resident(t *testing.T) map[string]float64 {
 	t.Helper()
-	all, err := measured(t.Context(), t, "gateway")
+	all, err := cluster.Measured(t.Context(), t, "gateway")
 	if err != nil {
 		t.Fatal(err)
 	}
 	bytes := map[string]float64{}
 	for gateway, s := range all {
-		bytes[gateway] = s.sum("process_resident_memory_bytes")
+		bytes[gateway] = s.Sum("process_resident_memory_bytes")
 	}
 	return bytes
 }
@@ -152,7 +154,7 @@ func TestAClientHasFewStreams(t *testing.T) {
 		t.Cleanup(func() { _ = res.Body.Close() })
 		return res.StatusCode
 	}
-	all, err := measured(t.Context(), t, "gateway")
+	all, err := cluster.Measured(t.Context(), t, "gateway")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,6 +13,8 @@ import (
 	"github.com/google/uuid"
 
 	"bookstore/services/shoptest"
+
+	"bookstore/services/shoptest/cluster"
 )
 
 // streamFor is longer than what the mesh ends otherwise: after 15 s an answer, after a minute a
@@ -24,7 +26,7 @@ const streamFor = 65 * time.Second
 func TestEventStreamsOutliveAMinute(t *testing.T) {
 	t.Parallel() // it mostly waits
 	for _, job := range []string{"gateway", "coordinator"} {
-		waitDeployed(t, job) // the old instances end their streams
+		cluster.WaitDeployed(t, job) // the old instances end their streams
 	}
 	c := shoptest.Shop(t)
 	b := c.AddBook(t, "Long awaited", 3)

@@ -18,6 +18,8 @@ import (
 	"time"
 
 	"bookstore/services/shoptest"
+
+	"bookstore/services/shoptest/cluster"
 )
 
 // faultyInstance is a second instance of books that fails as it is told, beside one true one.
@@ -28,9 +30,9 @@ type faultyInstance struct{ address string }
 func startFaulty(t *testing.T) *faultyInstance {
 	t.Helper()
 	buildImage(t, "bookstore/faulty:test", "./faulty")
-	waitDeployed(t, "books")
+	cluster.WaitDeployed(t, "books")
 	scaleDuring(t, "books", 1, 2)
-	waitHealthy(t, 1, "books")
+	cluster.WaitHealthy(t, 1, "books")
 	t.Cleanup(func() { removeFaulty(t) })
 	place(t, "faulty/faulty.nomad.hcl")
 	f := &faultyInstance{}
@@ -60,11 +62,11 @@ type knownInstances struct{ members, healthy, ejected, ejections, timeouts, retr
 // known asks the sidecars of all gateways.
 func known(ctx context.Context, t testing.TB, service string) (map[string]knownInstances, error) {
 	t.Helper()
-	all, err := measuredAt(ctx, t, "gateway", "envoy")
+	all, err := cluster.MeasuredAt(ctx, t, "gateway", "envoy")
 	found := map[string]knownInstances{}
 	for gateway, s := range all {
 		sum := func(name string) float64 {
-			return s.sum("envoy_cluster_"+name, fmt.Sprintf("consul_destination_service=%q", service))
+			return s.Sum("envoy_cluster_"+name, fmt.Sprintf("consul_destination_service=%q", service))
 		}
 		found[gateway] = knownInstances{
 			members: sum("membership_total"), healthy: sum("membership_healthy"),
@@ -92,7 +94,7 @@ func tellOfEjections(t *testing.T, service string) {
 // faultyAddress is where it is told, or nothing while there is none.
 func faultyAddress(ctx context.Context, t testing.TB) (string, error) {
 	t.Helper()
-	entries, err := healthy(ctx, t, "books", "")
+	entries, err := cluster.Healthy(ctx, t, "books", "")
 	for _, e := range entries {
 		if told := e.Service.Meta["told"]; told != "" {
 			return told, err
@@ -130,15 +132,15 @@ func (f *faultyInstance) ask(t *testing.T, path string) int64 {
 }
 
 // waitShare polls until, of n reads in a row, the share that comes to the instance is right.
-func (f *faultyInstance) waitShare(t *testing.T, l *steadyReads, within time.Duration, n int64, what string, right func(share float64) bool) {
+func (f *faultyInstance) waitShare(t *testing.T, l *shoptest.Load, within time.Duration, n int64, what string, right func(share float64) bool) {
 	t.Helper()
-	calls, sent := f.calls(t), l.sent.Load()
+	calls, sent := f.calls(t), l.Sent()
 	shoptest.Eventually(t, within, what, func(context.Context) error {
-		if now := l.sent.Load(); now < sent+n {
+		if now := l.Sent(); now < sent+n {
 			return fmt.Errorf("only %d reads were sent", now-sent)
 		}
-		share := float64(f.calls(t)-calls) / float64(l.sent.Load()-sent)
-		calls, sent = f.calls(t), l.sent.Load()
+		share := float64(f.calls(t)-calls) / float64(l.Sent()-sent)
+		calls, sent = f.calls(t), l.Sent()
 		if !right(share) {
 			return fmt.Errorf("%.0f %% of the reads come to it", 100*share)
 		}
@@ -178,11 +180,11 @@ func place(t *testing.T, file string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	job, err := nomadClient(t).Jobs().ParseHCL(string(text), true)
+	job, err := cluster.Nomad(t).Jobs().ParseHCL(string(text), true)
 	if err != nil {
 		t.Fatalf("%s: %v", file, err)
 	}
-	if _, _, err := nomadClient(t).Jobs().Register(job, nil); err != nil {
+	if _, _, err := cluster.Nomad(t).Jobs().Register(job, nil); err != nil {
 		t.Fatalf("%s: %v", file, err)
 	}
 }
@@ -190,7 +192,7 @@ func place(t *testing.T, file string) {
 // removeFaulty returns when nobody takes it for an instance of books any more.
 func removeFaulty(t *testing.T) {
 	t.Helper()
-	if _, _, err := nomadClient(t).Jobs().Deregister("faulty", true, nil); err != nil {
+	if _, _, err := cluster.Nomad(t).Jobs().Deregister("faulty", true, nil); err != nil {
 		t.Errorf("remove the faulty instance: %v", err)
 	}
 	restored(t, time.Minute, "the faulty instance is gone", func(ctx context.Context) error {
@@ -218,34 +220,34 @@ const fewFailures = 8
 
 func requireEjected(t *testing.T, way string) {
 	t.Helper()
-	waitHealthy(t, 2, services...)
+	cluster.WaitHealthy(t, 2, cluster.Services...)
 	b := shoptest.Shop(t).AddBook(t, "Faulty "+way, 5)
 	f := startFaulty(t)
 	// What is available is never cached: every read comes to an instance of books.
-	l := startReads(t, 60, fmt.Sprintf("/books/%d/availability", b.ID))
+	l := shoptest.StartReads(t, 60, fmt.Sprintf("/books/%d/availability", b.ID))
 	fair := func(share float64) bool { return share > 0.25 }
 	f.waitShare(t, l, 30*time.Second, 60, "the instance has its share while it is well", fair)
-	l.requireFailures(t, 0)
+	l.RequireFailures(t, 0)
 
 	f.tell(t, way)
 	told := time.Now()
 	f.waitShare(t, l, 30*time.Second, 180, "the instance is ejected", func(share float64) bool { return share == 0 })
 	ejected := time.Since(told)
 	f.tell(t, "well")
-	l.requireFailures(t, fewFailures)
-	failed := len(l.failed())
+	l.RequireFailures(t, fewFailures)
+	failed := len(l.Failed(""))
 	f.waitShare(t, l, 90*time.Second, 60, "the instance has its share again", fair)
 	t.Logf("%s: three seconds without a call %.1f s after it began to fail, of %d reads %d failed; back after %.1f s",
-		way, ejected.Seconds(), l.sent.Load(), failed, time.Since(told).Seconds())
-	l.requireFailures(t, failed)
-	l.end()
+		way, ejected.Seconds(), l.Sent(), failed, time.Since(told).Seconds())
+	l.RequireFailures(t, failed)
+	l.Finish()
 }
 
 // What a call cost in reroutes counts only where it ends failed, and any success sets that
 // back: however many clients there are, one dead instance of two opens no circuit. Until it is
 // ejected, which takes three calls of each gateway, a call may meet it each time that it is sent again.
 func TestOneDeadInstanceOpensNoCircuit(t *testing.T) {
-	waitHealthy(t, 2, services...)
+	cluster.WaitHealthy(t, 2, cluster.Services...)
 	path := fmt.Sprintf("/books/%d/availability", shoptest.Shop(t).AddBook(t, "One dead", 5).ID)
 	f := startFaulty(t)
 	before := opened(t, "books")

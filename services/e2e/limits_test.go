@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"bookstore/services/shoptest"
+
+	"bookstore/services/shoptest/cluster"
 )
 
 // limited is a path that any gateway may be asked for, and that costs little.
@@ -121,13 +123,13 @@ func TestAnAddressCannotBeForged(t *testing.T) {
 func TestTheIngressSaysWhenARequestCame(t *testing.T) {
 	const asked = 20
 	seen := func() (requests, older float64) {
-		all, err := measured(t.Context(), t, "gateway")
+		all, err := cluster.Measured(t.Context(), t, "gateway")
 		if err != nil {
 			t.Fatal(err)
 		}
 		for _, gateway := range all {
-			n := gateway.sum("ingress_wait_seconds_count")
-			requests, older = requests+n, older+n-gateway.sum("ingress_wait_seconds_bucket", `le="10"`)
+			n := gateway.Sum("ingress_wait_seconds_count")
+			requests, older = requests+n, older+n-gateway.Sum("ingress_wait_seconds_bucket", `le="10"`)
 		}
 		return requests, older
 	}

@@ -20,16 +20,18 @@ import (
 	nomad "github.com/hashicorp/nomad/api"
 
 	"bookstore/services/shoptest"
+
+	"bookstore/services/shoptest/cluster"
 )
 
 // sidecar is the address of one instance's mTLS port.
 func sidecar(t *testing.T, service string) string {
 	t.Helper()
-	entries, err := healthy(t.Context(), t, service+"-sidecar-proxy", "")
+	entries, err := cluster.Healthy(t.Context(), t, service+"-sidecar-proxy", "")
 	if err != nil || len(entries) == 0 {
 		t.Fatalf("no sidecar of %s in Consul: %v", service, err)
 	}
-	return net.JoinHostPort(address(entries[0]), strconv.Itoa(entries[0].Service.Port))
+	return net.JoinHostPort(cluster.Address(entries[0]), strconv.Itoa(entries[0].Service.Port))
 }
 
 // through asks a sidecar for a path, with the certificate of a service or with none.
@@ -56,7 +58,7 @@ func through(ctx context.Context, t *testing.T, sidecar, path string, certificat
 // certificate is what the mesh gives to instances of a service.
 func certificate(t *testing.T, service string) tls.Certificate {
 	t.Helper()
-	leaf, _, err := consulClient(t).Agent().ConnectCALeaf(service, nil)
+	leaf, _, err := cluster.Consul(t).Agent().ConnectCALeaf(service, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -69,7 +71,7 @@ func certificate(t *testing.T, service string) tls.Certificate {
 
 // Without a certificate of the mesh nobody gets to a sidecar at all.
 func TestSidecarRefusesStrangers(t *testing.T) {
-	for _, service := range services {
+	for _, service := range cluster.Services {
 		if status, body, err := through(t.Context(), t, sidecar(t, service), "/ready"); err == nil {
 			t.Errorf("%s answered a stranger: %d %s", service, status, body)
 		}
@@ -79,9 +81,9 @@ func TestSidecarRefusesStrangers(t *testing.T) {
 // Who may call whom stands in Consul's intentions; all else is denied by the callee's own
 // sidecar. The callers below are impersonated with their own certificates.
 func TestIntentionsAreEnforced(t *testing.T) {
-	waitHealthy(t, 2, services...)
-	callers := append([]string{"ingress"}, services...)
-	for _, destination := range services {
+	cluster.WaitHealthy(t, 2, cluster.Services...)
+	callers := append([]string{"ingress"}, cluster.Services...)
+	for _, destination := range cluster.Services {
 		at, allowed := sidecar(t, destination), allowedCallers(t, destination)
 		for _, caller := range callers {
 			if caller == destination {
@@ -108,7 +110,7 @@ func TestIntentionsAreEnforced(t *testing.T) {
 func allowedCallers(t *testing.T, destination string) map[string]bool {
 	t.Helper()
 	allowed := map[string]bool{}
-	entry, _, err := consulClient(t).ConfigEntries().Get(consul.ServiceIntentions, destination, nil)
+	entry, _, err := cluster.Consul(t).ConfigEntries().Get(consul.ServiceIntentions, destination, nil)
 	if none, ok := errors.AsType[consul.StatusError](err); ok && none.Code == http.StatusNotFound {
 		return allowed // nobody may
 	}
@@ -128,9 +130,9 @@ func allowedCallers(t *testing.T, destination string) map[string]bool {
 // neither at its allocation's address nor at the machine's, and what its sidecar exposes for
 // checks and metrics is those paths alone.
 func TestAppsAreReachedThroughTheMeshOnly(t *testing.T) {
-	waitHealthy(t, 2, services...)
-	client := nomadClient(t)
-	for _, service := range services {
+	cluster.WaitHealthy(t, 2, cluster.Services...)
+	client := cluster.Nomad(t)
+	for _, service := range cluster.Services {
 		allocs, _, err := client.Jobs().Allocations(service, false, nil)
 		if err != nil {
 			t.Fatal(err)

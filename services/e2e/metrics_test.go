@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"bookstore/services/shoptest"
+
+	"bookstore/services/shoptest/cluster"
 )
 
 // query asks Prometheus and returns the value of every series by its labels.
@@ -48,8 +50,8 @@ func query(ctx context.Context, expression string) (map[string]string, error) {
 
 // Prometheus finds both instances of every service, and the Envoy beside each, by itself.
 func TestEverythingIsScraped(t *testing.T) {
-	waitHealthy(t, 2, services...)
-	for _, service := range services {
+	cluster.WaitHealthy(t, 2, cluster.Services...)
+	for _, service := range cluster.Services {
 		for _, target := range []string{
 			fmt.Sprintf(`up{job=%q}`, service),
 			fmt.Sprintf(`up{job="envoy",service=%q}`, service),

@@ -14,6 +14,8 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"bookstore/services/shoptest"
+
+	"bookstore/services/shoptest/cluster"
 )
 
 // takeBack gives back, when the test ends, what was bought since it began, and withdraws
@@ -21,9 +23,9 @@ import (
 func takeBack(t *testing.T) {
 	t.Helper()
 	c := shoptest.Operator(t)
-	catalogue, orders, sagas := leader(t, "bookdb"), leader(t, "orderdb"), leader(t, "coordinatordb")
-	last := number(t, catalogue, "select coalesce(max(id), 0) from books")
-	began := number(t, orders, "select (extract(epoch from clock_timestamp()) * 1000000)::bigint")
+	catalogue, orders, sagas := cluster.Leader(t, "bookdb"), cluster.Leader(t, "orderdb"), cluster.Leader(t, "coordinatordb")
+	last := cluster.Number(t, catalogue, "select coalesce(max(id), 0) from books")
+	began := cluster.Number(t, orders, "select (extract(epoch from clock_timestamp()) * 1000000)::bigint")
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()

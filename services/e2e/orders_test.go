@@ -15,6 +15,8 @@ import (
 	"github.com/google/uuid"
 
 	"bookstore/services/shoptest"
+
+	"bookstore/services/shoptest/cluster"
 )
 
 func TestOrderIsPlacedReadAndCancelled(t *testing.T) {
@@ -124,7 +126,7 @@ func TestOrderThatCannotBeFilledChangesNothing(t *testing.T) {
 	if c.Available(t, plenty.ID) != 10 || c.Available(t, few.ID) != 1 {
 		t.Error("a refused order took copies")
 	}
-	requireNothingInDoubt(t)
+	cluster.RequireNothingInDoubt(t)
 }
 
 // The same request sent sixteen times at once is one order.
@@ -173,7 +175,7 @@ func TestParallelCancelsReturnTheCopiesOnce(t *testing.T) {
 	if left := c.Available(t, b.ID); left != 8 {
 		t.Errorf("%d copies after the cancels, want 8", left)
 	}
-	requireLedgerBalanced(t)
+	cluster.RequireLedgerBalanced(t)
 }
 
 // Copies of a book that was deleted meanwhile still come back.
@@ -184,7 +186,7 @@ func TestOrderOfADeletedBookCanBeCancelled(t *testing.T) {
 	c.Want(t, http.StatusCreated, shoptest.Buy("deleted", uuid.NewString(), shoptest.OrderItem{BookID: b.ID, Quantity: 3}), &made)
 	c.Want(t, http.StatusNoContent, shoptest.Call{Method: "DELETE", Path: fmt.Sprintf("/books/%d", b.ID)}, nil)
 	c.Want(t, http.StatusOK, shoptest.Call{Method: "POST", Path: "/orders/" + made.ID + "/cancel"}, nil)
-	if stock := number(t, leader(t, "bookdb"), "select quantity from stock where book_id = $1", b.ID); stock != 4 {
+	if stock := cluster.Number(t, cluster.Leader(t, "bookdb"), "select quantity from stock where book_id = $1", b.ID); stock != 4 {
 		t.Errorf("stock %d after the cancel, want 4", stock)
 	}
 }

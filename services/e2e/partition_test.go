@@ -13,6 +13,8 @@ import (
 	"github.com/google/uuid"
 
 	"bookstore/services/shoptest"
+
+	"bookstore/services/shoptest/cluster"
 )
 
 // The size of what is counted, and how many ask at once.
@@ -25,8 +27,8 @@ const (
 // Every book has its gateway, which keeps it near: as many each, and one gateway more takes
 // its part and leaves the rest where it is. Orders go to whoever has the least to do.
 func TestPartition(t *testing.T) {
-	waitHealthy(t, 2, services...)
-	waitDeployed(t, "gateway")
+	cluster.WaitHealthy(t, 2, cluster.Services...)
+	cluster.WaitDeployed(t, "gateway")
 	c := shoptest.Shop(t)
 	two := owners(t, c, partitionIDs)
 	requireEven(t, "books", two, 2)
@@ -38,7 +40,7 @@ func TestPartition(t *testing.T) {
 	requireEven(t, "orders", orderTakers(t, c, partitionOrders), 2)
 
 	scaleDuring(t, "gateway", 3, 2)
-	waitHealthy(t, 3, "gateway")
+	cluster.WaitHealthy(t, 3, "gateway")
 	// The ingress hears of it a moment after Consul has.
 	shoptest.Eventually(t, openFor, "the third gateway has its part", func(context.Context) error {
 		if n := len(shares(owners(t, c, partitionIDs/100))); n != 3 {
@@ -59,7 +61,7 @@ func TestPartition(t *testing.T) {
 	if part > 1.15/3 {
 		t.Errorf("%d of %d books moved, more than 1.15/3 of them", moved, partitionIDs)
 	}
-	waitDeployed(t, "gateway")
+	cluster.WaitDeployed(t, "gateway")
 }
 
 // owners is which gateway answers the read of each book, whether or not there is one.

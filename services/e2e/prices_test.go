@@ -10,6 +10,8 @@ import (
 	"github.com/google/uuid"
 
 	"bookstore/services/shoptest"
+
+	"bookstore/services/shoptest/cluster"
 )
 
 // Whoever names the price that was shown pays that price or buys nothing.
@@ -43,7 +45,7 @@ func TestAnotherPriceThanTheOneShownBuysNothing(t *testing.T) {
 	if left := c.Available(t, b.ID); left != 5 {
 		t.Errorf("%d copies are left of 5 that nobody bought", left)
 	}
-	if n := number(t, leader(t, "orderdb"), "select count(*) from orders where customer_id = $1", customer); n != 0 {
+	if n := cluster.Number(t, cluster.Leader(t, "orderdb"), "select count(*) from orders where customer_id = $1", customer); n != 0 {
 		t.Errorf("%d orders", n)
 	}
 
@@ -57,10 +59,10 @@ func TestAnotherPriceThanTheOneShownBuysNothing(t *testing.T) {
 		t.Errorf("without a price: %+v", made)
 	}
 	_, path := c.Begin(t, shoptest.StartCheckout(customer, uuid.NewString(), "tok_ok", false, at(9999)))
-	if now := c.Await(t, path, "completed"); money(t, now.OrderID, "merchant") != 9999 {
-		t.Errorf("the merchant has %d", money(t, now.OrderID, "merchant"))
+	if now := c.Await(t, path, "completed"); cluster.Money(t, now.OrderID, "merchant") != 9999 {
+		t.Errorf("the merchant has %d", cluster.Money(t, now.OrderID, "merchant"))
 	}
-	requireNothingInDoubt(t)
+	cluster.RequireNothingInDoubt(t)
 }
 
 // Amounts are whole numbers of the smallest unit, however many decimals a currency has.
@@ -76,16 +78,16 @@ func TestEveryCurrencyIsPaidAndPaidBack(t *testing.T) {
 		now := c.Await(t, path, "completed")
 		var paid shoptest.Order
 		c.Want(t, http.StatusOK, shoptest.Call{Method: "GET", Path: "/orders/" + now.OrderID}, &paid)
-		if paid.Currency != currency || paid.TotalCents != 3*cents || money(t, paid.ID, "merchant") != 3*cents {
-			t.Errorf("%s: order %+v, the merchant has %d", currency, paid, money(t, paid.ID, "merchant"))
+		if paid.Currency != currency || paid.TotalCents != 3*cents || cluster.Money(t, paid.ID, "merchant") != 3*cents {
+			t.Errorf("%s: order %+v, the merchant has %d", currency, paid, cluster.Money(t, paid.ID, "merchant"))
 		}
 		_, path = c.Begin(t, shoptest.StartReturn(paid.ID, uuid.NewString()))
 		c.Await(t, path, "completed")
-		if left := money(t, paid.ID, "merchant"); left != 0 || c.Available(t, b.ID) != 3 {
+		if left := cluster.Money(t, paid.ID, "merchant"); left != 0 || c.Available(t, b.ID) != 3 {
 			t.Errorf("%s: the merchant keeps %d, %d copies are back", currency, left, c.Available(t, b.ID))
 		}
 	}
-	requireLedgerBalanced(t)
+	cluster.RequireLedgerBalanced(t)
 }
 
 // A book has one number, whichever of its two forms is written.

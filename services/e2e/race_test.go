@@ -13,6 +13,8 @@ import (
 	"github.com/google/uuid"
 
 	"bookstore/services/shoptest"
+
+	"bookstore/services/shoptest/cluster"
 )
 
 // Two hundred buyers want one copy each of a book with thirty-seven.
@@ -56,11 +58,11 @@ func TestRaceForTheLastCopies(t *testing.T) {
 	if left := c.Available(t, b.ID); left != 0 {
 		t.Errorf("%d copies left, want 0", left)
 	}
-	if lines := number(t, leader(t, "orderdb"), "select count(*) from order_items where book_id = $1", b.ID); lines != copies {
+	if lines := cluster.Number(t, cluster.Leader(t, "orderdb"), "select count(*) from order_items where book_id = $1", b.ID); lines != copies {
 		t.Errorf("%d order lines, want %d", lines, copies)
 	}
-	requireNothingInDoubt(t)
-	requireLedgerBalanced(t)
+	cluster.RequireNothingInDoubt(t)
+	cluster.RequireLedgerBalanced(t)
 }
 
 // A hundred and twenty customers at one address, no more than may be in flight,
@@ -120,6 +122,6 @@ func TestRaceFromOneAddress(t *testing.T) {
 			}
 		}
 	}
-	requireNothingInDoubt(t)
-	requireLedgerBalanced(t)
+	cluster.RequireNothingInDoubt(t)
+	cluster.RequireLedgerBalanced(t)
 }

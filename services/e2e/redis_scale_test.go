@@ -11,16 +11,18 @@ import (
 	"time"
 
 	"bookstore/services/shoptest"
+
+	"bookstore/services/shoptest/cluster"
 )
 
 // A fourth shard is added and removed again while customers read and buy. Nobody notices; the
 // new master gets its part of the keys, and no other key moves.
 func TestOneMoreShard(t *testing.T) {
-	waitHealthy(t, 2, services...)
-	shoptest.Eventually(t, time.Minute, "Redis is whole", func(ctx context.Context) error { return redisIsWhole(ctx, t) })
+	cluster.WaitHealthy(t, 2, cluster.Services...)
+	shoptest.Eventually(t, time.Minute, "Redis is whole", func(ctx context.Context) error { return cluster.RedisWhole(ctx, t) })
 	before := keyOwners(t, 10_000)
-	l := startLoad(t, besideOthers)
-	l.more(t, 100)
+	l := shoptest.StartEveryday(t)
+	l.More(t, "", 100)
 
 	back := false
 	t.Cleanup(func() {
@@ -29,9 +31,9 @@ func TestOneMoreShard(t *testing.T) {
 		}
 	})
 	scaleRedis(t, 8)
-	shoptest.Eventually(t, time.Minute, "Redis has four shards", func(ctx context.Context) error { return redisHas(ctx, t, 8) })
+	shoptest.Eventually(t, time.Minute, "Redis has four shards", func(ctx context.Context) error { return cluster.RedisHas(ctx, t, 8) })
 	after := keyOwners(t, 10_000)
-	l.more(t, 100)
+	l.More(t, "", 100)
 	requireSpread(t, after, 4)
 	moved := 0
 	for i := range before {
@@ -46,10 +48,10 @@ func TestOneMoreShard(t *testing.T) {
 
 	back = true
 	scaleRedis(t, 6)
-	shoptest.Eventually(t, time.Minute, "Redis has three shards", func(ctx context.Context) error { return redisIsWhole(ctx, t) })
+	shoptest.Eventually(t, time.Minute, "Redis has three shards", func(ctx context.Context) error { return cluster.RedisWhole(ctx, t) })
 	requireSpread(t, keyOwners(t, 10_000), 3)
-	l.more(t, 100)
-	l.requireNoFailure(t)
+	l.More(t, "", 100)
+	l.RequireNoFailure(t)
 }
 
 // scaleRedis runs what the task redis:scale runs.

@@ -4,7 +4,6 @@ package e2e
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -14,49 +13,12 @@ import (
 	"testing"
 	"time"
 
-	nomad "github.com/hashicorp/nomad/api"
 	goredis "github.com/redis/go-redis/v9"
 
 	"bookstore/services/shoptest"
+
+	"bookstore/services/shoptest/cluster"
 )
-
-func redisPassword(ctx context.Context, t testing.TB) (string, error) {
-	t.Helper()
-	variable, _, err := nomadClient(t).Variables().GetVariableItems("nomad/jobs/redis", (&nomad.QueryOptions{}).WithContext(ctx))
-	return variable["password"], err
-}
-
-// redisAt is a client of one node alone.
-func redisAt(at, password string) *goredis.Client {
-	return goredis.NewClient(&goredis.Options{
-		Addr: at, Password: password, MaxRetries: -1, DialTimeout: 2 * time.Second, ReadTimeout: 2 * time.Second,
-		// As with the members of PostgreSQL: no DNS name in the certificate, and this one only looks.
-		TLSConfig: &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS12},
-	})
-}
-
-// eachRedis does something with every node.
-func eachRedis(t *testing.T, do func(at string, client *goredis.Client)) {
-	t.Helper()
-	entries, err := healthy(t.Context(), t, "redis", "")
-	if err != nil || len(entries) == 0 {
-		t.Fatalf("no Redis in Consul: %v", err)
-	}
-	password, err := redisPassword(t.Context(), t)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, e := range entries {
-		client := redisAt(hostPort(e), password)
-		do(hostPort(e), client)
-		client.Close()
-	}
-}
-
-// slotsOf asks in the way that lists a shard's master first.
-func slotsOf(ctx context.Context, client *goredis.Client) ([]goredis.ClusterSlot, error) {
-	return client.ClusterSlots(ctx).Result() //nolint:staticcheck // its successor also lists who serves nothing
-}
 
 // shard is some slots, the id and address of the master that owns them, and the ids of all who
 // have what is in them.
@@ -68,11 +30,11 @@ type shard struct {
 
 func redisShards(t *testing.T) (shards []shard) {
 	t.Helper()
-	eachRedis(t, func(at string, client *goredis.Client) {
+	cluster.EachRedis(t, func(at string, client *goredis.Client) {
 		if shards != nil {
 			return
 		}
-		slots, err := slotsOf(t.Context(), client)
+		slots, err := cluster.SlotsOf(t.Context(), client)
 		if err != nil {
 			t.Fatalf("%s: %v", at, err)
 		}
@@ -92,7 +54,7 @@ func keyOwners(t *testing.T, n int) []shard {
 	t.Helper()
 	shards, owners := redisShards(t), make([]shard, n)
 	asked := false
-	eachRedis(t, func(at string, client *goredis.Client) {
+	cluster.EachRedis(t, func(at string, client *goredis.Client) {
 		if asked {
 			return
 		}
@@ -134,15 +96,15 @@ func requireSpread(t *testing.T, owners []shard, masters int) {
 }
 
 func TestKeysSpreadOverMasters(t *testing.T) {
-	shoptest.Eventually(t, time.Minute, "Redis is whole", func(ctx context.Context) error { return redisIsWhole(ctx, t) })
+	shoptest.Eventually(t, time.Minute, "Redis is whole", func(ctx context.Context) error { return cluster.RedisWhole(ctx, t) })
 	requireSpread(t, keyOwners(t, 10_000), 3)
 }
 
 // A node speaks TLS and takes a password or says nothing; what it keeps is bounded and the
 // longest unused goes first.
 func TestRedisIsClosedAndBounded(t *testing.T) {
-	eachRedis(t, func(at string, client *goredis.Client) {
-		stranger := redisAt(at, "")
+	cluster.EachRedis(t, func(at string, client *goredis.Client) {
+		stranger := cluster.RedisAt(at, "")
 		defer stranger.Close()
 		if err := stranger.Get(t.Context(), "book:{1}").Err(); err == nil || !strings.Contains(err.Error(), "NOAUTH") {
 			t.Errorf("%s to a stranger: %v", at, err)

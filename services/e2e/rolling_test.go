@@ -4,7 +4,6 @@ package e2e
 
 import (
 	"context"
-	"fmt"
 	"os/exec"
 	"slices"
 	"sync"
@@ -14,6 +13,8 @@ import (
 	nomad "github.com/hashicorp/nomad/api"
 
 	"bookstore/services/shoptest"
+
+	"bookstore/services/shoptest/cluster"
 )
 
 // restart runs what the task `restart` runs, for one job.
@@ -38,21 +39,21 @@ func restart(t *testing.T, job string) {
 // Every service is restarted, instance by instance and two services at a time, while customers
 // read and buy: nobody notices.
 func TestRollingRestartLosesNoRequest(t *testing.T) {
-	waitHealthy(t, 2, services...)
-	l := startLoad(t, besideOthers)
-	l.more(t, 100)
-	for two := range slices.Chunk(services, 2) {
+	cluster.WaitHealthy(t, 2, cluster.Services...)
+	l := shoptest.StartEveryday(t)
+	l.More(t, "", 100)
+	for two := range slices.Chunk(cluster.Services, 2) {
 		var both sync.WaitGroup
 		for _, job := range two {
 			both.Go(func() { restart(t, job) })
 		}
 		both.Wait()
-		waitHealthy(t, 2, services...)
+		cluster.WaitHealthy(t, 2, cluster.Services...)
 	}
-	l.more(t, 100)
-	l.requireNoFailure(t)
-	requireNothingInDoubt(t)
-	requireLedgerBalanced(t)
+	l.More(t, "", 100)
+	l.RequireNoFailure(t)
+	cluster.RequireNothingInDoubt(t)
+	cluster.RequireLedgerBalanced(t)
 }
 
 // scale sets the count of a job's only group, which has the job's name.
@@ -61,45 +62,7 @@ func scale(ctx context.Context, t *testing.T, job string, count int) {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
 	options := (&nomad.WriteOptions{}).WithContext(ctx)
-	if _, _, err := nomadClient(t).Jobs().Scale(job, job, &count, "end-to-end test", false, nil, options); err != nil {
+	if _, _, err := cluster.Nomad(t).Jobs().Scale(job, job, &count, "end-to-end test", false, nil, options); err != nil {
 		t.Errorf("scale %s to %d: %v", job, count, err)
 	}
-}
-
-// waitDeployed polls until a job's newest deployment is over: Nomad scales no job during one.
-func waitDeployed(t *testing.T, job string) {
-	t.Helper()
-	client := nomadClient(t)
-	shoptest.Eventually(t, 2*time.Minute, "deployment of "+job, func(ctx context.Context) error {
-		d, _, err := client.Jobs().LatestDeployment(job, (&nomad.QueryOptions{}).WithContext(ctx))
-		if err != nil {
-			return err
-		}
-		if d != nil && d.Status != nomad.DeploymentStatusSuccessful {
-			return fmt.Errorf("it is %s: %s", d.Status, d.StatusDescription)
-		}
-		return nil
-	})
-}
-
-// waitRunning polls until exactly n allocations of a job are left running.
-func waitRunning(t *testing.T, job string, n int) {
-	t.Helper()
-	client := nomadClient(t)
-	shoptest.Eventually(t, 2*time.Minute, fmt.Sprintf("%d running allocations of %s", n, job), func(ctx context.Context) error {
-		allocs, _, err := client.Jobs().Allocations(job, false, (&nomad.QueryOptions{}).WithContext(ctx))
-		if err != nil {
-			return err
-		}
-		running := 0
-		for _, a := range allocs {
-			if a.ClientStatus == nomad.AllocClientStatusRunning {
-				running++
-			}
-		}
-		if running != n {
-			return fmt.Errorf("%d are running", running)
-		}
-		return nil
-	})
 }

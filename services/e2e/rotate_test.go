@@ -6,13 +6,15 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
-	"os/exec"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"bookstore/services/shoptest"
+	"bookstore/services/shoptest/cluster"
 )
 
 // databases are whose login is whose.
@@ -20,7 +22,7 @@ var databases = map[string]string{"books": "bookdb", "orders": "orderdb", "payme
 
 func item(t *testing.T, job, key string) string {
 	t.Helper()
-	items, _, err := nomadClient(t).Variables().GetVariableItems("nomad/jobs/"+job, nil)
+	items, _, err := cluster.Nomad(t).Variables().GetVariableItems("nomad/jobs/"+job, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -29,22 +31,22 @@ func item(t *testing.T, job, key string) string {
 
 // The services get new logins and passwords while customers read and buy: nobody notices.
 func TestRotatedPasswordsLoseNoRequest(t *testing.T) {
-	waitHealthy(t, 2, services...)
+	cluster.WaitHealthy(t, 2, cluster.Services...)
 	before := map[string]string{}
 	for service := range databases {
 		before[service] = item(t, service, "db_user") + ":" + item(t, service, "db_password")
 	}
-	l := startLoad(t, besideOthers)
-	l.more(t, 100)
+	l := shoptest.StartEveryday(t)
+	l.More(t, "", 100)
 	ctx, cancel := context.WithTimeout(t.Context(), 8*time.Minute)
 	defer cancel()
-	out, err := exec.CommandContext(ctx, "bash", "../../vagrant/provision/db-rotate.sh").CombinedOutput()
+	out, err := cluster.Script(ctx, "db-rotate.sh").CombinedOutput()
 	if err != nil {
 		t.Fatalf("rotate: %v\n%s", err, out)
 	}
 	t.Logf("%s", out)
-	l.more(t, 100)
-	l.requireNoFailure(t)
+	l.More(t, "", 100)
+	l.RequireNoFailure(t)
 	for service, database := range databases {
 		now := item(t, service, "db_user")
 		user, password, _ := strings.Cut(before[service], ":")
@@ -55,7 +57,7 @@ func TestRotatedPasswordsLoseNoRequest(t *testing.T) {
 			t.Errorf("the old password of %s: %v", user, err)
 		}
 	}
-	requireNothingInDoubt(t)
+	cluster.RequireNothingInDoubt(t)
 }
 
 // Each login comes into its own database and into no other, from the network and with its password.
@@ -87,7 +89,7 @@ func TestNoLoginEntersAnothersDatabase(t *testing.T) {
 // enters tries a login at one member: they all have the same roles and rules.
 func enters(t *testing.T, user, password, database string) error {
 	t.Helper()
-	entries, err := healthy(t.Context(), t, "patroni", "")
+	entries, err := cluster.Healthy(t.Context(), t, "patroni", "")
 	if err != nil || len(entries) == 0 {
 		t.Fatalf("no patroni in Consul: %v", err)
 	}
@@ -95,12 +97,12 @@ func enters(t *testing.T, user, password, database string) error {
 	if err != nil {
 		t.Fatal(err)
 	}
-	config.Host, config.Port, config.Fallbacks = address(entries[0]), uint16(entries[0].Service.Port), nil
+	config.Host, config.Port, config.Fallbacks = cluster.Address(entries[0]), uint16(entries[0].Service.Port), nil
 	config.User, config.Password, config.Database = user, password, database
 	config.TLSConfig = &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS12} // who the member is, is not the question
 	conn, err := pgx.ConnectConfig(t.Context(), config)
 	if err == nil {
-		closeConn(conn)
+		cluster.CloseConn(conn)
 	}
 	return err
 }

@@ -3,83 +3,17 @@
 package e2e
 
 import (
-	"bufio"
 	"context"
 	"fmt"
-	"net/http"
-	"slices"
-	"strconv"
-	"strings"
 	"testing"
 	"time"
 
 	nomad "github.com/hashicorp/nomad/api"
 
 	"bookstore/services/shoptest"
+
+	"bookstore/services/shoptest/cluster"
 )
-
-// samples are one instance's metrics, each by its name and labels as they stand there.
-type samples map[string]float64
-
-// sum adds what bears this name and these labels.
-func (s samples) sum(name string, labels ...string) (total float64) {
-	for sample, value := range s {
-		given, rest, _ := strings.Cut(sample, "{")
-		missing := func(label string) bool { return !strings.Contains(","+rest, ","+label) }
-		if given == name && !slices.ContainsFunc(labels, missing) {
-			total += value
-		}
-	}
-	return total
-}
-
-// measured asks every healthy instance of a service for its metrics.
-func measured(ctx context.Context, t testing.TB, service string) (map[string]samples, error) {
-	t.Helper()
-	return measuredAt(ctx, t, service, "metrics")
-}
-
-// measuredAt asks at the address that instances tell as this: metrics, or envoy for the sidecar's.
-func measuredAt(ctx context.Context, t testing.TB, service, told string) (map[string]samples, error) {
-	t.Helper()
-	entries, err := healthy(ctx, t, service, "")
-	if err != nil {
-		return nil, err
-	}
-	all := map[string]samples{}
-	for _, e := range entries {
-		if all[e.Service.ID], err = scrape(ctx, e.Service.Meta[told]); err != nil {
-			return nil, err
-		}
-	}
-	return all, nil
-}
-
-func scrape(ctx context.Context, address string) (samples, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address+"/metrics", nil)
-	if err != nil {
-		return nil, err
-	}
-	res, err := (&http.Client{Timeout: 5 * time.Second}).Do(req)
-	if err != nil {
-		return nil, err
-	}
-	defer res.Body.Close()
-	found := samples{}
-	lines := bufio.NewScanner(res.Body)
-	for lines.Scan() {
-		at := strings.LastIndexByte(lines.Text(), ' ')
-		if at < 0 || lines.Text()[0] == '#' {
-			continue
-		}
-		value, err := strconv.ParseFloat(lines.Text()[at+1:], 64)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", lines.Text(), err)
-		}
-		found[lines.Text()[:at]] = value
-	}
-	return found, lines.Err()
-}
 
 // scaleDuring sets the count of a job for a test; the end of the test waits until it is as it was.
 func scaleDuring(t *testing.T, job string, during, after int) {
@@ -92,7 +26,7 @@ func scaleDuring(t *testing.T, job string, during, after int) {
 			}
 			asked = true
 		}
-		entries, err := healthy(ctx, t, job, "")
+		entries, err := cluster.Healthy(ctx, t, job, "")
 		if err == nil && len(entries) != after {
 			err = fmt.Errorf("%d are healthy", len(entries))
 		}
@@ -105,7 +39,7 @@ func scaleDuring(t *testing.T, job string, during, after int) {
 // scaleBack sets a count, unless it is set. Nomad refuses that while the job is being deployed.
 func scaleBack(ctx context.Context, t *testing.T, job string, count int) error {
 	t.Helper()
-	jobs := nomadClient(t).Jobs()
+	jobs := cluster.Nomad(t).Jobs()
 	found, _, err := jobs.Info(job, (&nomad.QueryOptions{}).WithContext(ctx))
 	if err != nil || *found.TaskGroups[0].Count == count {
 		return err
@@ -153,14 +87,14 @@ func requireShares(t *testing.T, service string, n int, labels ...string) {
 		if time.Since(last.at) < time.Second && last.seen != nil {
 			return unfair
 		}
-		all, err := measured(ctx, t, service)
+		all, err := cluster.Measured(ctx, t, service)
 		if err != nil {
 			return err
 		}
 		now, before := spread{time.Now(), map[string]float64{}}, last
 		total := 0.0
 		for id, s := range all {
-			now.seen[id] = s.sum("http_requests_total", labels...)
+			now.seen[id] = s.Sum("http_requests_total", labels...)
 			total += now.seen[id] - before.seen[id]
 		}
 		last, unfair = now, nil
@@ -181,26 +115,26 @@ func requireShares(t *testing.T, service string, n int, labels ...string) {
 // answers: none fails, and the new ones have their share as soon as they are healthy.
 func TestScalingSpreadsTrafficAndLosesNoRequest(t *testing.T) {
 	const route = `route="/books/:id/availability"`
-	waitHealthy(t, 2, services...)
-	waitDeployed(t, "books")
+	cluster.WaitHealthy(t, 2, cluster.Services...)
+	cluster.WaitDeployed(t, "books")
 	tellOfEjections(t, "books")
-	reads := startReads(t, besideOthers, fmt.Sprintf("/books/%d/availability", shoptest.Shop(t).AddBook(t, "Spread", 5).ID))
-	mix := startLoad(t, besideOthers)
-	mix.more(t, 100)
+	reads := shoptest.StartReads(t, shoptest.BesideOthers, fmt.Sprintf("/books/%d/availability", shoptest.Shop(t).AddBook(t, "Spread", 5).ID))
+	mix := shoptest.StartEveryday(t)
+	mix.More(t, "", 100)
 	requireShares(t, "books", 2, route)
 	scaleDuring(t, "books", 4, 2)
-	waitHealthy(t, 4, "books")
+	cluster.WaitHealthy(t, 4, "books")
 	requireShares(t, "books", 4, route)
-	waitDeployed(t, "books")
+	cluster.WaitDeployed(t, "books")
 	scale(t.Context(), t, "books", 2)
-	waitHealthy(t, 2, "books")
+	cluster.WaitHealthy(t, 2, "books")
 	requireShares(t, "books", 2, route)
-	waitRunning(t, "books", 2)
-	waitDeployed(t, "books")
-	mix.more(t, 100)
-	mix.requireNoFailure(t)
-	reads.end()
-	reads.requireFailures(t, 0)
-	t.Logf("%d reads", reads.sent.Load())
-	requireNothingInDoubt(t)
+	cluster.WaitRunning(t, "books", 2)
+	cluster.WaitDeployed(t, "books")
+	mix.More(t, "", 100)
+	mix.RequireNoFailure(t)
+	reads.Finish()
+	reads.RequireFailures(t, 0)
+	t.Logf("%d reads", reads.Sent())
+	cluster.RequireNothingInDoubt(t)
 }

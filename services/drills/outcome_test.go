@@ -1,0 +1,120 @@
+//go:build drill
+
+package drills
+
+import (
+	"context"
+	"slices"
+	"testing"
+	"time"
+
+	"bookstore/services/shoptest"
+	"bookstore/services/shoptest/cluster"
+)
+
+// outcome is what one run of a scenario cost.
+type outcome struct {
+	scenario                                 string
+	rows, orders, replicaReads, lists, books time.Duration // the longest times without
+	whole                                    time.Duration
+	failedReads, failedOrders                []shoptest.Result
+	readP99, slowestOrder                    time.Duration
+	lost, half                               int
+}
+
+func (o *outcome) measure(l *load, harmed time.Time) {
+	o.orders = l.shop.Gap(shoptest.Orders, "", harmed)
+	o.lists = l.shop.Gap(shoptest.Lists, "", harmed)
+	for _, book := range l.cached {
+		o.books = max(o.books, l.shop.Gap(cachedReads, shoptest.BookPath(book), harmed))
+	}
+	if l.writers != nil {
+		o.rows = l.writers.track.Gap(harmed, l.until)
+		o.replicaReads = l.readers.track.Gap(harmed, l.until)
+	}
+	o.failedReads = append(l.shop.Failed(shoptest.Another), l.shop.Failed(shoptest.Books)...)
+	o.failedOrders = l.shop.Failed(shoptest.Orders)
+	o.readP99 = quantile(l.shop.Results(shoptest.Books), harmed, 0.99)
+	o.slowestOrder = quantile(l.shop.Results(shoptest.Orders), harmed, 1)
+}
+
+// quantile is how long this share of the requests took at most that were sent since then.
+func quantile(results []shoptest.Result, since time.Time, share float64) time.Duration {
+	var took []time.Duration
+	for _, r := range results {
+		if r.Began.After(since) {
+			took = append(took, r.Ended.Sub(r.Began))
+		}
+	}
+	if len(took) == 0 {
+		return 0
+	}
+	slices.Sort(took)
+	return took[min(len(took)-1, int(share*float64(len(took))))]
+}
+
+// judge counts what must not be, and holds the run to its bars.
+func (o *outcome) judge(t *testing.T, s *scene, b bars) {
+	t.Helper()
+	for name, c := range map[string]struct{ took, allowed time.Duration }{
+		"no row was acknowledged":   {o.rows, b.writes},
+		"no order was acknowledged": {o.orders, b.writes},
+		"no replica answered":       {o.replicaReads, b.replicaReads},
+		"no list was served":        {o.lists, b.replicaReads},
+		"a cached book was missing": {o.books, b.cachedReads},
+		"a read took":               {o.readP99, b.readP99},
+		"an order took":             {o.slowestOrder, b.slowestOrder},
+	} {
+		if c.allowed > 0 && c.took > c.allowed {
+			t.Errorf("%s for %.2f s, allowed are %s", name, c.took.Seconds(), c.allowed)
+		}
+	}
+	if len(o.failedReads) > b.failedReads || len(o.failedOrders) > b.failedOrders {
+		t.Errorf("%d reads and %d answers to orders failed, allowed are %d and %d", len(o.failedReads), len(o.failedOrders), b.failedReads, b.failedOrders)
+	}
+	l := s.load
+	l.shop.RequireRight(t)
+	var beside int
+	o.lost, beside = cluster.RequireKept(t, l.shop, copies)
+	o.half = beside + cluster.RequireNothingInDoubt(t) + cluster.RequireLedgerBalanced(t)
+	rows := 0
+	if l.writers != nil {
+		rows = len(l.writers.acked)
+		o.judgeDatabase(t, l)
+	}
+	t.Logf("%d rows and %d orders acknowledged; without: rows %.2f s, orders %.2f s, replica reads %.2f s, lists %.2f s, cached reads %.2f s; whole %.1f s after the harm; lost %d, half %d",
+		rows, len(l.shop.Acks()), o.rows.Seconds(), o.orders.Seconds(),
+		o.replicaReads.Seconds(), o.lists.Seconds(), o.books.Seconds(), o.whole.Seconds(), o.lost, o.half)
+	t.Logf("%d reads failed, %d answers to orders; the p99 of reads %s, the slowest order %s; %s\n%s%s",
+		len(o.failedReads), len(o.failedOrders), o.readP99, o.slowestOrder, l.shop.Tally.Text(),
+		shoptest.Examples(o.failedReads), shoptest.Examples(o.failedOrders))
+}
+
+// judgeDatabase counts rows that are lost, and those of a leader that was deposed.
+func (o *outcome) judgeDatabase(t *testing.T, l *load) {
+	t.Helper()
+	if l.loyal.stale > staleBound {
+		t.Errorf("the old leader answered stale reads for %s, allowed are %s", l.loyal.stale, staleBound)
+	}
+	o.lost += o.count(t, "acknowledged rows are not there", l.writers.lost)
+	o.half += o.count(t, "rows of a deposed leader survived", l.loyal.survived) + l.loyal.acknowledged
+}
+
+// countWithin bounds one count.
+const countWithin = time.Minute
+
+// count reports what must be none. What cannot be counted counts as one.
+func (*outcome) count(t *testing.T, what string, how func(context.Context) (int, error)) int {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), countWithin)
+	defer cancel()
+	n, err := how(ctx)
+	if err != nil {
+		t.Errorf("count how many %s: %v", what, err)
+		return 1
+	}
+	if n > 0 {
+		t.Errorf("%d %s", n, what)
+	}
+	return n
+}

@@ -1,0 +1,144 @@
+//go:build drill
+
+package drills
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"bookstore/services/shoptest"
+
+	"bookstore/services/shoptest/cluster"
+)
+
+// restore brings the shop back to a moment in the middle of its day, at which orders were
+// in doubt and a checkout waited for its approval, which it got later. What had been acknowledged
+// by then is there, what came later is not, and nothing is half.
+func restore(t *testing.T) {
+	shoptest.Eventually(t, 2*time.Minute, "the shop is whole", func(ctx context.Context) error { return cluster.Whole(ctx, t) })
+	script(t, "db-backup.sh")
+	c, item := shoptest.Shop(t), shoptest.OrderItem{Quantity: 1}
+	item.BookID = c.AddBook(t, "Restored", 10).ID
+	checkedOut, path := c.Begin(t, shoptest.StartCheckout("restore", uuid.NewString(), "tok_ok", true, item))
+	c.Await(t, path, "waiting_approval")
+	l := shoptest.NewLoad(t, boughtBooks, copies)
+	orders := l.Orders(busyEvery, true)
+	l.Start(t, orders, l.Reads(busyEvery))
+	l.More(t, shoptest.Orders, 40)
+	point := momentOfDoubt(t, func() { l.Crowd(orders, crowdSize) })
+
+	c.Want(t, http.StatusOK, shoptest.Call{Method: "POST", Path: path + "/approve"}, nil)
+	paid := c.Await(t, path, "completed")
+	shoptest.Eventually(t, time.Minute, "orders are placed long after the point", func(context.Context) error {
+		if acks := l.Acks(); acks[len(acks)-1].At.Before(point.Add(lateAfter)) {
+			return fmt.Errorf("the last was acknowledged %s after it", acks[len(acks)-1].At.Sub(point))
+		}
+		return nil
+	})
+	l.Finish()
+	l.RequireRight(t)
+
+	began := time.Now()
+	script(t, "db-restore.sh", "--to", point.UTC().Format("2006-01-02 15:04:05.000000"))
+	t.Logf("the shop was back after %s", time.Since(began).Round(time.Second))
+	shoptest.Eventually(t, 2*time.Minute, "the shop is whole again", func(ctx context.Context) error { return cluster.Whole(ctx, t) })
+	requireBackAt(t, l, point)
+	cluster.RequireNothingInDoubt(t)
+	cluster.RequireLedgerBalanced(t)
+
+	if a := c.Do(t, shoptest.Call{Method: "GET", Path: "/orders/" + paid.OrderID}); a.Status != http.StatusNotFound {
+		t.Errorf("the order that was paid after the point: %v", a)
+	}
+	requireHeld(t, c, checkedOut.ID, path, item)
+}
+
+// lateAfter is how long after the point no order is acknowledged that was begun before it.
+const lateAfter = 10 * time.Second
+
+// momentOfDoubt is a moment, by the database's clock, at which transactions were prepared.
+func momentOfDoubt(t *testing.T, crowd func()) (point time.Time) {
+	t.Helper()
+	conn := cluster.Leader(t, "postgres")
+	crowd()
+	shoptest.Eventually(t, 30*time.Second, "transactions are prepared", func(ctx context.Context) error {
+		var prepared int
+		err := conn.QueryRow(ctx, "select clock_timestamp(), (select count(*) from pg_prepared_xacts)").Scan(&point, &prepared)
+		if err == nil && prepared == 0 {
+			crowd()
+			err = fmt.Errorf("none is, at %s", point)
+		}
+		return err
+	})
+	return point
+}
+
+// requireBackAt: the orders that were acknowledged by the point are as they were, those placed
+// well after it are not there, and copies are neither lost nor made.
+func requireBackAt(t *testing.T, l *shoptest.Load, point time.Time) {
+	t.Helper()
+	kept, gone := 0, 0
+	for _, acked := range l.Acks() {
+		a, same := acked.Same(t, l.Shop)
+		switch {
+		case !acked.At.After(point):
+			kept++
+			if !same {
+				t.Errorf("%s is %v, acknowledged was %s", acked.Path, a, acked.Body)
+			}
+		case acked.At.After(point.Add(lateAfter)):
+			gone++
+			if a.Status != http.StatusNotFound {
+				t.Errorf("%s was placed after the point: %v", acked.Path, a)
+			}
+		}
+	}
+	t.Logf("%d orders of before the point are there, %d of after it are not", kept, gone)
+	if kept == 0 || gone == 0 {
+		t.Error("that proves nothing")
+	}
+	orders, books := cluster.Leader(t, "orderdb"), cluster.Leader(t, "bookdb")
+	for _, id := range l.Books {
+		sold := cluster.Number(t, orders, "select coalesce(sum(quantity), 0)::bigint from order_items where book_id = $1", id)
+		stored := cluster.Number(t, books, "select quantity from stock where book_id = $1", id)
+		// What is cached must not be of a future that never was.
+		if left := l.Shop.GetBook(t, id).Quantity; left+sold != copies || left != stored {
+			t.Errorf("book %d: %d in stock, %d in its row, %d sold", id, left, stored, sold)
+		}
+	}
+}
+
+// requireHeld: the checkout waits for its approval again, and then for an operator, while others
+// go through.
+func requireHeld(t *testing.T, c *shoptest.Client, id, path string, item shoptest.OrderItem) {
+	t.Helper()
+	c.Await(t, path, "waiting_approval")
+	c.Want(t, http.StatusOK, shoptest.Call{Method: "POST", Path: path + "/approve"}, nil)
+	_, other := c.Begin(t, shoptest.StartCheckout("restore", uuid.NewString(), "tok_ok", false, item))
+	c.Await(t, other, "completed")
+	var now shoptest.Checkout
+	c.Want(t, http.StatusOK, shoptest.Call{Method: "GET", Path: path}, &now)
+	if s := now.Step("capture"); s.State != "running" || s.Attempts != 0 {
+		t.Errorf("the capture of %s was not held: %s", id, now.Text())
+	}
+	script(t, "db-resume.sh")
+	if done := c.Await(t, path, "completed"); done.Step("capture").Attempts != 1 {
+		t.Errorf("ended as %s", done.Text())
+	}
+}
+
+// script runs one of the provision scripts and shows what it says.
+func script(t *testing.T, name string, args ...string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 15*time.Minute)
+	defer cancel()
+	out, err := cluster.Script(ctx, name, args...).CombinedOutput()
+	t.Logf("%s\n%s", name, out)
+	if err != nil {
+		t.Fatal(err)
+	}
+}

@@ -1,0 +1,218 @@
+//go:build drill
+
+package drills
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"bookstore/services/shoptest"
+	"bookstore/services/shoptest/cluster"
+)
+
+// How long the load runs before the harm and after the shop is whole again.
+const (
+	quiet  = 2 * time.Second
+	sequel = 2 * time.Second
+)
+
+// mostWait bounds the wait for a whole shop before a drill.
+const mostWait = 3 * time.Minute
+
+// TestDrills runs the scenarios that DRILLS names, RUNS rounds of them, and prints what they cost.
+func TestDrills(t *testing.T) {
+	seed := number(t, "DRILL_SEED", defaultSeed, 0, 1<<40)
+	chosen, err := choose(os.Getenv("DRILLS"), seed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var r report
+	t.Cleanup(r.print)
+	for round := range number(t, "RUNS", 1, 1, 100) {
+		for _, c := range chosen {
+			waitWhole(t, mostWait, "the shop is whole before the drill")
+			t.Run(fmt.Sprintf("%s/%d", c.name, round+1), func(t *testing.T) {
+				if c.story != nil {
+					c.story(t)
+				} else {
+					c.run(t, rand.New(rand.NewPCG(uint64(seed), uint64(round))), &r)
+				}
+			})
+		}
+	}
+}
+
+// waitWhole polls until nothing of the shop is missing.
+func waitWhole(t *testing.T, within time.Duration, what string) {
+	t.Helper()
+	shoptest.Eventually(t, within, what, func(ctx context.Context) error { return cluster.Whole(ctx, t) })
+}
+
+// defaultSeed draws a coordinator's and a replica's death.
+const defaultSeed = 48
+
+// howManyDrawn is how many of the group drawn run where none is named.
+const howManyDrawn = 2
+
+// choose returns the scenarios that are wanted, each once, in the order of the table.
+func choose(wanted string, seed int) (chosen []scenario, err error) {
+	var names []string
+	for name := range strings.SplitSeq(wanted, ",") {
+		if name = strings.TrimSpace(name); name != "" {
+			names = append(names, name)
+		}
+	}
+	if len(names) == 0 {
+		names = append(draw(seed), always)
+	}
+	picked := map[string]bool{}
+	for _, name := range names {
+		if name == drawn {
+			names = append(names, draw(seed)...)
+			continue
+		}
+		found := false
+		for _, c := range scenarios {
+			if name == c.name || name == "all" || slices.Contains(c.groups, name) {
+				picked[c.name], found = true, true
+			}
+		}
+		if !found {
+			return nil, fmt.Errorf("DRILLS: there is no drill %q: all, %s", name, known())
+		}
+	}
+	for _, c := range scenarios {
+		if picked[c.name] || slices.Contains(names, c.name) {
+			chosen = append(chosen, c)
+		}
+	}
+	return chosen, nil
+}
+
+// draw picks some of the group drawn.
+func draw(seed int) (names []string) {
+	var all []string
+	for _, c := range scenarios {
+		if slices.Contains(c.groups, drawn) {
+			all = append(all, c.name)
+		}
+	}
+	for _, i := range rand.New(rand.NewPCG(uint64(seed), 0)).Perm(len(all))[:howManyDrawn] {
+		names = append(names, all[i])
+	}
+	return names
+}
+
+func known() string {
+	names := []string{failover, services, always, drawn}
+	for _, c := range scenarios {
+		names = append(names, c.name)
+	}
+	return strings.Join(names, ", ")
+}
+
+// number is the one of a variable of the environment.
+func number(t *testing.T, variable string, otherwise, least, most int) int {
+	t.Helper()
+	text := os.Getenv(variable)
+	if text == "" {
+		return otherwise
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || n < least || n > most {
+		t.Fatalf("%s: %q is not a number from %d to %d", variable, text, least, most)
+	}
+	return n
+}
+
+// scene is the shop at the beginning of a drill, and who watches.
+type scene struct {
+	random   *rand.Rand
+	leader   cluster.Member
+	replicas []cluster.Member // in a random order
+	load     *load
+	crowd    func()         // has a crowd of orders under way, where the scenario wants one
+	killed   cluster.Killed // containers
+}
+
+func (c scenario) run(t *testing.T, random *rand.Rand, r *report) {
+	s := &scene{random: random, killed: cluster.Killed{}, crowd: func() {}}
+	list, err := cluster.Members(t.Context(), t)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range list {
+		if m.Leads() {
+			s.leader = m
+		} else {
+			s.replicas = append(s.replicas, m)
+		}
+	}
+	random.Shuffle(len(s.replicas), func(i, j int) { s.replicas[i], s.replicas[j] = s.replicas[j], s.replicas[i] })
+	s.load = startLoad(t, c, s.leader, list)
+	if c.crowd {
+		s.crowd = s.load.crowd
+	}
+	shoptest.Rest(t.Context(), quiet)
+	s.load.shop.More(t, shoptest.Orders, 10)
+
+	harmed := time.Now()
+	c.harm(t, s)
+	healed := time.Now()
+	if err := shoptest.Poll(t.Context(), c.bars.whole, func(ctx context.Context) error { return s.risen(ctx, t) }); err != nil {
+		t.Errorf("the shop is not whole again %s after the harm: %v", c.bars.whole, err)
+	}
+	o := outcome{scenario: c.name, whole: time.Since(healed)}
+	shoptest.Rest(t.Context(), sequel)
+	s.load.finish()
+	o.measure(s.load, harmed)
+	o.judge(t, s, c.bars)
+	r.add(o)
+}
+
+// risen is nil when every container that was killed runs anew and nothing is missing.
+func (s *scene) risen(ctx context.Context, t *testing.T) error {
+	if err := s.killed.RunAnew(); err != nil {
+		return err
+	}
+	return cluster.Whole(ctx, t)
+}
+
+func TestChoose(t *testing.T) {
+	for wanted, want := range map[string]string{
+		"":                        "coordinator-killed redis-master-killed replica-killed redis-gone redis-moved chaos",
+		"drawn":                   "coordinator-killed replica-killed",
+		"chaos, books-killed":     "books-killed chaos",
+		"books-killed,services":   "books-killed gateway-killed coordinator-killed redis-master-killed leader-killed replica-killed",
+		"leader-killed,no-such":   "",
+		"leader-silent,replica-x": "",
+	} {
+		chosen, err := choose(wanted, defaultSeed)
+		var names []string
+		for _, c := range chosen {
+			names = append(names, c.name)
+		}
+		if strings.Join(names, " ") != want || (err != nil) != (want == "") {
+			t.Errorf("%q: %v %v, want %s", wanted, names, err, want)
+		}
+	}
+	for name, n := range map[string]int{failover: 16, "all": len(scenarios)} {
+		if chosen, err := choose(name, defaultSeed); err != nil || len(chosen) != n {
+			t.Errorf("%s: %d scenarios, %v", name, len(chosen), err)
+		}
+	}
+	seen := map[string]bool{failover: true, services: true, always: true, drawn: true, "all": true}
+	for _, c := range scenarios {
+		if seen[c.name] || (c.harm == nil) == (c.story == nil) {
+			t.Errorf("scenario %q: its name is another's, or it is not one of the two kinds", c.name)
+		}
+		seen[c.name] = true
+	}
+}

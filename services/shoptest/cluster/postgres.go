@@ -1,0 +1,92 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+
+	consul "github.com/hashicorp/consul/api"
+)
+
+// postgresMembers is how many there are, one of them the leader.
+const postgresMembers = 5
+
+// Member is one of PostgreSQL's, as Patroni sees it.
+type Member struct {
+	Name, Role, State string
+	Host              string
+	Port, Timeline    int
+	APIURL            string `json:"api_url"`
+
+	Alloc string // of Nomad's; empty where none runs
+}
+
+// Leads tells whether the member is the leader.
+func (m Member) Leads() bool { return m.Role == "leader" }
+
+// Container is the name of the member's own; others of its allocation stand beside it.
+func (m Member) Container() string { return Container("patroni", m.Alloc) }
+
+// Members asks the first member that answers for all.
+func Members(ctx context.Context, t testing.TB) ([]Member, error) {
+	t.Helper()
+	entries, _, err := Consul(t).Health().Service("patroni-rest", "", false, (&consul.QueryOptions{}).WithContext(ctx))
+	if err != nil {
+		return nil, err
+	}
+	running, err := Allocations(ctx, t, "patroni")
+	if err != nil {
+		return nil, err
+	}
+	last := errors.New("no member is in Consul")
+	for _, e := range entries {
+		var cluster struct{ Members []Member }
+		if last = get(ctx, "http://"+HostPort(e)+"/cluster", &cluster); last != nil {
+			continue
+		}
+		for i := range cluster.Members {
+			for _, a := range running {
+				if cluster.Members[i].Name == fmt.Sprintf("patroni-%d", allocationIndex(a)) {
+					cluster.Members[i].Alloc = a.ID
+				}
+			}
+		}
+		return cluster.Members, nil
+	}
+	return nil, last
+}
+
+// PostgresWhole is nil when there are a leader and four standbys any of which a commit may wait
+// for, all on one timeline.
+func PostgresWhole(ctx context.Context, t testing.TB) error {
+	t.Helper()
+	list, err := Members(ctx, t)
+	if err != nil {
+		return err
+	}
+	leaders, standbys := 0, 0
+	for _, m := range list {
+		switch {
+		case m.Timeline != list[0].Timeline:
+		case m.Leads() && m.State == "running":
+			leaders++
+		case m.Role == "quorum_standby" && m.State == "streaming":
+			standbys++
+		}
+	}
+	if leaders != 1 || standbys != postgresMembers-1 {
+		return fmt.Errorf("%d leaders and %d standbys: %+v", leaders, standbys, list)
+	}
+	return nil
+}
+
+// Password is the one of PostgreSQL's that the variable of its job has by this name.
+func Password(t testing.TB, name string) string {
+	t.Helper()
+	variable, _, err := Nomad(t).Variables().GetVariableItems("nomad/jobs/patroni", nil)
+	if err != nil {
+		t.Fatalf("read the passwords of patroni (is the shop up?): %v", err)
+	}
+	return variable[name]
+}
