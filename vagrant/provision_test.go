@@ -89,6 +89,17 @@ func TestToolsThatAreOldAreNamed(t *testing.T) {
 	}
 }
 
+// A git that works does not do so in another user's checkout, or without one: it is not git that has to go.
+func TestWhatGitRefusesIsSaid(t *testing.T) {
+	t.Parallel()
+	m := newMachine(t)
+	m.with(t, "git", `[ "$1" != --version ] || exec echo git version 2.39.5; echo "fatal: detected dubious ownership"; echo "To add an exception"; exit 128`)
+	status, said := m.run(t, tools)
+	if status == 0 || strings.Count(said, "\n") != 1 || !strings.HasPrefix(said, "error: git does not list the files of /") || !strings.HasSuffix(said, ": fatal: detected dubious ownership\n") {
+		t.Errorf("status %d: %s", status, said)
+	}
+}
+
 // What is missing is about to be installed; once it should be, it is named with its package.
 func TestToolsThatAreMissingAreNamed(t *testing.T) {
 	t.Parallel()

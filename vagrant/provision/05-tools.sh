@@ -45,7 +45,7 @@ export -f version postgres
 installed=${1:-}
 
 need go - "everything" "version 1.26 or newer" version 1.26 go version
-need git git "the lists of files that are checked" "ls-files" git -C "$ROOT" ls-files --error-unmatch go.mod
+need git git "the lists of files that are checked" "version 2 or newer" version 2.0 git --version
 need g++ g++ "DuckDB, which is linked with C++" "C++17" bash -c 'echo "int main() {}" | g++ -std=c++17 -x c++ -fsyntax-only -'
 need curl curl "downloads and checks" "--fail-with-body" curl --fail-with-body --version
 need jq jq "the scripts" "@uri and first(…)" jq -ne '[1] | first(.[]) | @uri "\(.)" == "1"'
@@ -59,4 +59,10 @@ need redis-cli redis-tools "the tests that start a Redis" "--cluster" version 7.
 need pgbackrest pgbackrest "the tests of backups" "version 2.40 or newer" version 2.40 pgbackrest version
 need docker docker.io "the images" "version 20.10 or newer" version 20.10 docker --version
 [ -z "$(type -P node)" ] || need node nodejs "newman, which walks the API's collection" "version 16 or newer" version 16 node --version
+
+# A git that works refuses a checkout of another user, and a copy that is none. It says so best itself.
+if [ "$problems" = 0 ] && [ "$(type -P git)" ] && ! said=$(git -C "$ROOT" ls-files --error-unmatch go.mod 2>&1); then
+	printf 'error: git does not list the files of %s, which is needed to check them: %s\n' "$ROOT" "${said%%$'\n'*}" >&2
+	exit 1
+fi
 [ "$problems" = 0 ]
