@@ -15,10 +15,10 @@ import (
 
 // Fence watches over one member.
 type Fence struct {
-	Lock   Lock
-	Member Member
-	Heart  Heart
-	Log    *slog.Logger
+	Lock      Lock
+	Member    Member
+	Heartbeat Heartbeat
+	Log       *slog.Logger
 
 	// Sessions and Task are what the fence may do about the member.
 	Sessions Sessions
@@ -94,19 +94,19 @@ func (f *Fence) release(ctx context.Context) {
 // may well be silent for seconds. It is slow then; killed, the next one would be slow.
 func (f *Fence) watchSilence(ctx context.Context) {
 	silence := Silence{Slack: f.Every / 4}
-	var pulse pulse
+	var heartbeats missed
 	due := time.Now()
 	for wait.For(ctx, time.Until(due)) {
 		asked := Question{Due: due, Began: time.Now(), Patience: f.Every}
 		answer := f.Member.Ask(ctx, f.Every)
 		asked.Ended, asked.Answered = time.Now(), answer != None
-		beat, err := f.Heart.Beat()
-		rests := pulse.feel(beat, asked.Ended)
+		last, err := f.Heartbeat.Last()
+		still := heartbeats.observe(last, asked.Ended)
 		switch lasts := silence.Add(asked); {
 		case lasts < f.Frozen:
 		case err != nil:
-			f.problem(ctx, "the member is silent, and its heart cannot be looked at", err)
-		case rests >= f.Frozen/2 && f.kill(ctx):
+			f.problem(ctx, "the member is silent, and its heartbeat cannot be read", err)
+		case still >= f.Frozen/2 && f.kill(ctx):
 			silence.Reset()
 		}
 		due = later(due.Add(f.pauseAfter(answer)), time.Now())

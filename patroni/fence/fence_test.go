@@ -42,7 +42,7 @@ func TestAFrozenLeaderIsDeposed(t *testing.T) {
 	stop(t, member.first)
 	stop(t, member.postgres)
 	run(t, &fence.Fence{
-		Lock: fence.NewLock(volume), Member: silent(t), Heart: still{}, Task: processes{member},
+		Lock: fence.NewLock(volume), Member: silent(t), Heartbeat: still{}, Task: processes{member},
 		Sessions: fence.ConsulSessions{Client: client, Scope: "patroni", Member: "patroni-1"},
 	})
 	deposed := func(what string) {
@@ -85,19 +85,19 @@ func (u unkillable) Kill(context.Context) error {
 	return nil
 }
 
-// still is a heart that does not beat.
+// still has no new heartbeat.
 type still struct{}
 
-func (still) Beat() (time.Time, error) { return time.Unix(1, 0), nil }
+func (still) Last() (time.Time, error) { return time.Unix(1, 0), nil }
 
-// heart beats, or cannot be looked at.
-type heart struct {
-	file  fence.HeartFile
+// heartbeat is new whenever it is read, or cannot be read.
+type heartbeat struct {
+	file  fence.HeartbeatFile
 	err   error
 	asked chan struct{}
 }
 
-func (h heart) Beat() (time.Time, error) {
+func (h heartbeat) Last() (time.Time, error) {
 	select {
 	case h.asked <- struct{}{}:
 	default: // nobody waits for it
@@ -105,24 +105,24 @@ func (h heart) Beat() (time.Time, error) {
 	if now := time.Now(); h.err == nil {
 		h.err = os.Chtimes(string(h.file), now, now)
 	}
-	beat, err := h.file.Beat()
-	return beat, errors.Join(h.err, err)
+	last, err := h.file.Last()
+	return last, errors.Join(h.err, err)
 }
 
 func TestASlowLeaderIsNotKilled(t *testing.T) {
 	t.Parallel()
-	for name, err := range map[string]error{"its heart beats": nil, "its heart cannot be looked at": errors.New("away")} {
+	for name, err := range map[string]error{"heartbeats come": nil, "heartbeats cannot be read": errors.New("away")} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			volume := t.TempDir()
 			live(t, volume)
-			beating := heart{fence.HeartFile(filepath.Join(volume, "alive")), err, make(chan struct{})}
+			beating := heartbeat{fence.HeartbeatFile(filepath.Join(volume, "alive")), err, make(chan struct{})}
 			if err := os.WriteFile(string(beating.file), nil, 0o600); err != nil {
 				t.Fatal(err)
 			}
-			run(t, &fence.Fence{Lock: fence.NewLock(volume), Member: silent(t), Heart: beating, Sessions: sessions{leads: true}, Task: unkillable{t}})
+			run(t, &fence.Fence{Lock: fence.NewLock(volume), Member: silent(t), Heartbeat: beating, Sessions: sessions{leads: true}, Task: unkillable{t}})
 			for range 6 {
-				came(t, "a look at its heart", beating.asked)
+				came(t, "a reading of the heartbeat", beating.asked)
 			}
 		})
 	}
@@ -138,7 +138,7 @@ func TestASilentMemberIsNotKilled(t *testing.T) {
 			t.Parallel()
 			volume := t.TempDir()
 			live(t, volume)
-			run(t, &fence.Fence{Lock: fence.NewLock(volume), Member: silent(t), Heart: still{}, Sessions: s, Task: unkillable{t}})
+			run(t, &fence.Fence{Lock: fence.NewLock(volume), Member: silent(t), Heartbeat: still{}, Sessions: s, Task: unkillable{t}})
 			for range 2 {
 				came(t, "the question who leads", s.asked)
 			}

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Runs Patroni with a heart that its fence can watch, with some of its waits shortened, without a need
+"""Runs Patroni with a heartbeat that its fence can watch, with some of its waits shortened, without a need
 of an operator where a member's data is a ruin, and with a replica that stands still while the warehouse
 reads it. None of the waits decides anything: each only puts off by a second or two that Patroni looks at
 what has happened already, while writes wait."""
@@ -144,13 +144,13 @@ def end_exports(postgres):
 
 
 def beat(path):
-    """Touches a file twice a second, for as long as the member does anything (fence/heart.go)."""
+    """Touches a file twice a second, for as long as the member does anything (fence/heartbeat.go)."""
     while True:
         try:
             with open(path, "a"):
                 os.utime(path)
         except OSError:
-            pass  # a disk that fails is no heart that beats
+            pass  # a disk that fails stops the heartbeat
         time.sleep(0.5)
 
 

@@ -76,7 +76,7 @@ func (s *Service) BeginCheckout(ctx context.Context, b BeginCheckout) (Result, e
 	if err != nil {
 		return Result{}, fault.Wrap("make an order id", err)
 	}
-	r := saga.Request{Caller: b.Caller, Key: b.Key, Hash: twophase.HashRequest("checkout", b.Request), Time: s.settings.CheckoutTime}
+	r := saga.Request{Caller: b.Caller, Key: b.Key, RequestHash: twophase.HashRequest("checkout", b.Request), Time: s.settings.CheckoutTime}
 	if r.Caller == "" {
 		r.Caller = customerCaller(b.Request.CustomerID)
 	}

@@ -57,7 +57,7 @@ func (s *Service) BeginReturn(ctx context.Context, b BeginReturn) (Result, error
 	if err != nil {
 		return Result{}, err
 	}
-	r := saga.Request{Caller: b.Caller, Key: b.Key, Hash: twophase.HashRequest("return", order.ID), Time: s.settings.ReturnTime}
+	r := saga.Request{Caller: b.Caller, Key: b.Key, RequestHash: twophase.HashRequest("return", order.ID), Time: s.settings.ReturnTime}
 	if r.Caller == "" {
 		r.Caller = customerCaller(order.CustomerID)
 	}

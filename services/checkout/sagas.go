@@ -81,7 +81,7 @@ func (s *Service) beginSaga(ctx context.Context, d saga.Definition, r saga.Reque
 		case twophase.VoteOf(cause) != twophase.No:
 			return Result{}, cause
 		}
-		if begun, err = s.Sagas.Refuse(ctx, d, r, saga.Answer(*twophase.Refusal(cause)), cause); err != nil {
+		if begun, err = s.Sagas.Refuse(ctx, d, r, saga.Outcome(*twophase.Refusal(cause)), cause); err != nil {
 			return Result{}, err
 		}
 		return sagaResult(d, begun)
@@ -95,18 +95,18 @@ func (s *Service) beginSaga(ctx context.Context, d saga.Definition, r saga.Reque
 }
 
 // accepted is the answer to a request that began a saga.
-func accepted(s saga.Saga) (saga.Answer, error) {
+func accepted(s saga.Saga) (saga.Outcome, error) {
 	v, err := View(s)
 	if err != nil {
-		return saga.Answer{}, err
+		return saga.Outcome{}, err
 	}
 	body, err := json.Marshal(v)
-	return saga.Answer{Status: http.StatusAccepted, Body: body}, fault.Wrap("encode a saga", err)
+	return saga.Outcome{Status: http.StatusAccepted, Body: body}, fault.Wrap("encode a saga", err)
 }
 
 func sagaResult(d saga.Definition, b saga.Begun) (Result, error) {
-	if err := twophase.Outcome(b.Answer).Err(); err != nil {
+	if err := twophase.Outcome(b.Outcome).Err(); err != nil {
 		return Result{Replayed: b.Replayed}, err
 	}
-	return Result{Status: b.Answer.Status, Body: b.Answer.Body, Location: "/" + d.Name + "s/" + b.Saga.ID, Replayed: b.Replayed}, nil
+	return Result{Status: b.Outcome.Status, Body: b.Outcome.Body, Location: "/" + d.Name + "s/" + b.Saga.ID, Replayed: b.Replayed}, nil
 }

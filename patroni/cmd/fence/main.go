@@ -81,12 +81,12 @@ func (s settings) fence() (*fence.Fence, error) {
 		return nil, fmt.Errorf("make Nomad's client: %w", err)
 	}
 	return &fence.Fence{
-		Lock:     fence.NewLock(s.Data),
-		Member:   fence.Member{URL: "http://" + s.REST},
-		Heart:    fence.HeartFile(filepath.Join(s.Data, ".alive")),
-		Sessions: fence.ConsulSessions{Client: toConsul, Scope: s.Scope, Member: s.Member},
-		Task:     fence.NomadTask{Client: toNomad, Allocation: s.Allocation, Name: "patroni"},
-		Every:    every,
-		Frozen:   s.Frozen,
+		Lock:      fence.NewLock(s.Data),
+		Member:    fence.Member{URL: "http://" + s.REST},
+		Heartbeat: fence.HeartbeatFile(filepath.Join(s.Data, ".alive")),
+		Sessions:  fence.ConsulSessions{Client: toConsul, Scope: s.Scope, Member: s.Member},
+		Task:      fence.NomadTask{Client: toNomad, Allocation: s.Allocation, Name: "patroni"},
+		Every:     every,
+		Frozen:    s.Frozen,
 	}, nil
 }

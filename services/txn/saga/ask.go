@@ -10,13 +10,13 @@ import (
 // with its key did.
 type Begun struct {
 	Saga     Saga
-	Answer   Answer
+	Outcome  Outcome
 	Replayed bool
 }
 
 // Begin starts a saga, unless one stands under the caller's key. show renders
 // what is answered, which is kept for repeats.
-func (e *Engine) Begin(ctx context.Context, d Definition, r Request, show func(Saga) (Answer, error)) (Begun, error) {
+func (e *Engine) Begin(ctx context.Context, d Definition, r Request, show func(Saga) (Outcome, error)) (Begun, error) {
 	if err := e.ensureClock(ctx); err != nil {
 		return Begun{}, err
 	}
@@ -28,7 +28,7 @@ func (e *Engine) Begin(ctx context.Context, d Definition, r Request, show func(S
 	if err != nil {
 		return Begun{}, err
 	}
-	room := e.crew.reserve()
+	room := e.workers.reserve()
 	begun, err := e.create(ctx, s, r, e.soon(room), show)
 	mine := err == nil && !begun.Replayed
 	if mine {
@@ -51,14 +51,14 @@ func (e *Engine) soon(room bool) Wake {
 func (e *Engine) goOn(ctx context.Context, s Saga, room, mine bool) {
 	switch {
 	case room && mine:
-		e.crew.drive(ctx, s)
+		e.workers.drive(ctx, s)
 	case room:
-		e.crew.cancel(1)
+		e.workers.cancel(1)
 	}
 }
 
 // Refuse binds a refusal to the caller's key: the saga is over before it began.
-func (e *Engine) Refuse(ctx context.Context, d Definition, r Request, answer Answer, cause error) (Begun, error) {
+func (e *Engine) Refuse(ctx context.Context, d Definition, r Request, outcome Outcome, cause error) (Begun, error) {
 	if err := e.ensureClock(ctx); err != nil {
 		return Begun{}, err
 	}
@@ -72,21 +72,21 @@ func (e *Engine) Refuse(ctx context.Context, d Definition, r Request, answer Ans
 		ID: id, Definition: d.Name, Caller: r.Caller, Key: r.Key, State: Failed, Cause: CauseOf(cause), Steps: []Step{},
 		Data: []byte("{}"), Deadline: now, CreatedAt: now, UpdatedAt: now, FinishedAt: now,
 	}
-	return e.create(ctx, s, r, Never, func(Saga) (Answer, error) { return answer, nil })
+	return e.create(ctx, s, r, Never, func(Saga) (Outcome, error) { return outcome, nil })
 }
 
-func (e *Engine) create(ctx context.Context, s Saga, r Request, wake Wake, show func(Saga) (Answer, error)) (Begun, error) {
+func (e *Engine) create(ctx context.Context, s Saga, r Request, wake Wake, show func(Saga) (Outcome, error)) (Begun, error) {
 	s.Version = 1
-	answer, err := show(s)
+	outcome, err := show(s)
 	if err != nil {
 		return Begun{}, err
 	}
-	created, err := e.Store.Create(ctx, New{Saga: s, Hash: r.Hash, Answer: answer, Wake: wake})
+	created, err := e.Store.Create(ctx, New{Saga: s, RequestHash: r.RequestHash, Outcome: outcome, Wake: wake})
 	if err != nil {
 		return Begun{}, err
 	}
 	if created {
-		return Begun{Saga: s, Answer: answer}, nil
+		return Begun{Saga: s, Outcome: outcome}, nil
 	}
 	earlier, err := e.Earlier(ctx, r)
 	if err == nil && earlier == nil {
@@ -105,10 +105,10 @@ func (e *Engine) Earlier(ctx context.Context, r Request) (*Begun, error) {
 	switch {
 	case err != nil || found == nil:
 		return nil, err
-	case string(found.Hash) != string(r.Hash):
+	case string(found.RequestHash) != string(r.RequestHash):
 		return nil, fault.New(fault.IdempotencyKeyReused, "this Idempotency-Key belongs to another request")
 	}
-	return &Begun{Saga: found.Saga, Answer: found.Answer, Replayed: true}, nil
+	return &Begun{Saga: found.Saga, Outcome: found.Outcome, Replayed: true}, nil
 }
 
 // Approve lets a saga go on that waits for it. One that does not wait any more
@@ -164,7 +164,7 @@ func (e *Engine) change(ctx context.Context, d Definition, id string, next func(
 		if !changed {
 			return after, err
 		}
-		room := e.crew.reserve()
+		room := e.workers.reserve()
 		change := Change{Saga: after, Wake: e.soon(room), News: newsOf(before, after)}
 		if after.State.Final() {
 			change.Wake = Never

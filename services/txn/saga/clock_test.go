@@ -206,7 +206,7 @@ func TestADeadlineIsByTheDatabasesClock(t *testing.T) {
 func TestASagaBeginsByTheDatabasesClock(t *testing.T) {
 	differing(t, func(t *testing.T, s *clockStore) {
 		e := driveTrips(t, s, &reluctant{})
-		show := func(Saga) (Answer, error) { return Answer{}, nil }
+		show := func(Saga) (Outcome, error) { return Outcome{}, nil }
 		began := s.now()
 		begun, err := e.Begin(t.Context(), trip, Request{Data: tripData{Approval: true}, Time: time.Minute}, show)
 		if err != nil {

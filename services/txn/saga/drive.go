@@ -16,7 +16,7 @@ func (e *Engine) drive(ctx context.Context, s Saga) {
 		e.Log.ErrorContext(ctx, "no saga is defined by this name", "saga", s.ID, "definition", s.Definition)
 		return
 	}
-	for taken := s.Version; !e.crew.isClosed(); {
+	for taken := s.Version; !e.workers.isClosed(); {
 		now := e.now()
 		due := d.Due(s, now)
 		var happened Event

@@ -28,7 +28,7 @@ type Engine struct {
 	Options
 
 	definitions map[string]Definition
-	crew        *crew
+	workers     *workers
 	writer      *writer
 	hold        hold
 	clock       atomic.Pointer[reading] // nil until the database's clock has been read
@@ -57,7 +57,7 @@ func NewEngine(o Options) (*Engine, error) {
 	}
 	e.alive, e.giveUp = context.WithCancel(context.Background())
 	e.writer = newWriter(e.alive, o.Store, o.Settings.StoreTimeout)
-	e.crew = newCrew(e.alive, o.Settings, e.drive)
+	e.workers = newWorkers(e.alive, o.Settings, e.drive)
 	return e, nil
 }
 
@@ -84,7 +84,7 @@ func (e *Engine) Stop(ctx context.Context) error {
 		e.loop.Wait()
 		over := context.AfterFunc(ctx, e.giveUp)
 		defer over()
-		e.crew.stop()
+		e.workers.stop()
 		e.writer.stop()
 		e.giveUp()
 	})
@@ -99,7 +99,7 @@ func (e *Engine) claimDue(ctx context.Context) {
 	failing := false
 	for wait.For(ctx, e.Settings.ClaimEvery) {
 		more, err := e.claim(ctx)
-		for err == nil && more && e.crew.waitForRoom(ctx, e.Settings.ClaimEvery) {
+		for err == nil && more && e.workers.waitForRoom(ctx, e.Settings.ClaimEvery) {
 			more, err = e.claim(ctx)
 		}
 		if err != nil && !failing && ctx.Err() == nil {
@@ -115,7 +115,7 @@ func (e *Engine) claim(ctx context.Context) (more bool, err error) {
 	if err := e.ensureClock(ctx); err != nil {
 		return false, err
 	}
-	room := e.crew.reserveForClaims(e.Settings.ClaimBatch)
+	room := e.workers.reserveForClaims(e.Settings.ClaimBatch)
 	if room == 0 {
 		return true, nil
 	}
@@ -125,10 +125,10 @@ func (e *Engine) claim(ctx context.Context) (more bool, err error) {
 		if e.heldBack(s) {
 			held = append(held, s)
 		} else {
-			e.crew.drive(ctx, s)
+			e.workers.drive(ctx, s)
 		}
 	}
-	e.crew.cancel(room - len(claimed) + len(held))
+	e.workers.cancel(room - len(claimed) + len(held))
 	if err == nil && len(held) > 0 {
 		err = e.postpone(ctx, held, e.Settings.HeldFor)
 	}

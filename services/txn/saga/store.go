@@ -8,35 +8,34 @@ import (
 
 // Request asks for a saga.
 type Request struct {
-	Caller string
-	Key    string // Idempotency-Key
-	Hash   []byte // tells two requests under one key apart
-	Data   any    // what the definition's steps need to know
-	Time   time.Duration
+	Caller      string
+	Key         string // Idempotency-Key
+	RequestHash []byte // tells two requests under one key apart
+	Data        any    // what the definition's steps need to know
+	Time        time.Duration
 }
 
-// Answer is what the first request under a key was answered, for those that
-// repeat it.
-type Answer struct {
+// Outcome is the answer that an Idempotency-Key is bound to; repeats get the same.
+type Outcome struct {
 	Status int
 	Body   json.RawMessage
 }
 
-// Earlier is the saga that stands under a key.
+// Earlier is the saga that a key is bound to.
 type Earlier struct {
 	Saga
 
-	Hash   []byte
-	Answer Answer
+	RequestHash []byte
+	Outcome     Outcome
 }
 
 // New is a saga to be stored.
 type New struct {
 	Saga
 
-	Hash   []byte
-	Answer Answer
-	Wake   Wake
+	RequestHash []byte
+	Outcome     Outcome
+	Wake        Wake
 }
 
 // Change is a saga as it shall be, if it still has the version it was read

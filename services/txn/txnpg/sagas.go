@@ -32,8 +32,8 @@ func (s Sagas) Now(ctx context.Context) (time.Time, error) {
 // Create implements saga.Store.
 func (s Sagas) Create(ctx context.Context, n saga.New) (bool, error) {
 	for range 2 {
-		tag, err := s.pool.Exec(ctx, createSagaSQL, n.ID, n.Definition, n.Caller, n.Key, n.Hash, n.State, n.Steps, n.Data,
-			n.Cause, n.Deadline, micros(n.Wake), n.Answer.Status, n.Answer.Body, n.CreatedAt, n.UpdatedAt, unlessZero(n.FinishedAt),
+		tag, err := s.pool.Exec(ctx, createSagaSQL, n.ID, n.Definition, n.Caller, n.Key, n.RequestHash, n.State, n.Steps, n.Data,
+			n.Cause, n.Deadline, micros(n.Wake), n.Outcome.Status, n.Outcome.Body, n.CreatedAt, n.UpdatedAt, unlessZero(n.FinishedAt),
 			saga.News{State: n.State, Steps: n.Steps, Cause: n.Cause})
 		if err != nil {
 			return false, pg.Fault("store a saga", err)
@@ -54,7 +54,7 @@ func (s Sagas) Find(ctx context.Context, caller, key string) (*saga.Earlier, err
 		r sagaRow
 		e saga.Earlier
 	)
-	err := s.pool.QueryRow(ctx, findSagaSQL, caller, key).Scan(r.targets(&e.Hash, &e.Answer.Status, &e.Answer.Body)...)
+	err := s.pool.QueryRow(ctx, findSagaSQL, caller, key).Scan(r.targets(&e.RequestHash, &e.Outcome.Status, &e.Outcome.Body)...)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return nil, nil
 	}

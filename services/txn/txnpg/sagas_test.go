@@ -41,7 +41,7 @@ func newSaga(key string) saga.New {
 			Steps: []saga.Step{{Name: "one", State: saga.Doing, StartedAt: now}, {Name: "two", State: saga.Pending}},
 			Data:  []byte(`{"a": 1}`), Deadline: now.Add(time.Hour), CreatedAt: now, UpdatedAt: now,
 		},
-		Hash: []byte{1}, Answer: saga.Answer{Status: 202, Body: []byte(`{"id":"x"}`)}, Wake: saga.Wake(time.Minute),
+		RequestHash: []byte{1}, Outcome: saga.Outcome{Status: 202, Body: []byte(`{"id":"x"}`)}, Wake: saga.Wake(time.Minute),
 	}
 }
 
@@ -122,7 +122,7 @@ func TestAKeyStandsForOneSagaForADay(t *testing.T) {
 		t.Errorf("created again: %v", err)
 	}
 	found, err := f.Find(t.Context(), "c", "k")
-	if err != nil || found == nil || found.ID != s.ID || found.Answer.Status != 202 || string(found.Hash) != "\x01" {
+	if err != nil || found == nil || found.ID != s.ID || found.Outcome.Status != 202 || string(found.RequestHash) != "\x01" {
 		t.Errorf("found %+v, %v", found, err)
 	}
 	f.exec("UPDATE sagas SET created_at = created_at - interval '25 hours'")

@@ -23,7 +23,7 @@ func TestASagaWithoutASlotIsNext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var mu sync.Mutex
 		var begun []string
-		c := newCrew(t.Context(), crewSettings(), func(_ context.Context, s Saga) {
+		c := newWorkers(t.Context(), crewSettings(), func(_ context.Context, s Saga) {
 			mu.Lock()
 			begun = append(begun, s.ID)
 			mu.Unlock()
@@ -63,7 +63,7 @@ func TestASagaWaitsForLessThanItsLease(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		driven := 0
 		var mu sync.Mutex
-		c := newCrew(t.Context(), crewSettings(), func(context.Context, Saga) {
+		c := newWorkers(t.Context(), crewSettings(), func(context.Context, Saga) {
 			mu.Lock()
 			driven++
 			mu.Unlock()
@@ -86,7 +86,7 @@ func TestAStoppedCrewBeginsNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		driven := 0
 		var mu sync.Mutex
-		c := newCrew(t.Context(), crewSettings(), func(context.Context, Saga) {
+		c := newWorkers(t.Context(), crewSettings(), func(context.Context, Saga) {
 			mu.Lock()
 			driven++
 			mu.Unlock()
