@@ -7,14 +7,11 @@ import (
 	"github.com/gofiber/fiber/v2"
 
 	"bookstore/services/books/bookshttp"
-	"bookstore/services/books/bookspg"
 	"bookstore/services/checkout"
 	"bookstore/services/checkout/checkouthttp"
 	"bookstore/services/gateway"
 	"bookstore/services/orders/ordershttp"
-	"bookstore/services/orders/orderspg"
 	"bookstore/services/payments/paymentshttp"
-	"bookstore/services/txn/branch/branchhttp"
 )
 
 // internal is the path under which services call each other; the gateway lets no client in there.
@@ -52,12 +49,10 @@ func internalCalls(service string) []Call {
 	switch service {
 	case "books":
 		bookshttp.Routes(app, nil, nil)
-		branchhttp.Routes(app, nil, bookspg.Branch)
-		bookshttp.Steps(app, nil, bookshttp.Moves{})
+		bookshttp.Participate(app, nil, bookshttp.Changes{})
 	case "orders":
 		ordershttp.Routes(app, nil)
-		ordershttp.Branch(app, nil, orderspg.Branch)
-		ordershttp.Steps(app, nil, ordershttp.Changes{})
+		ordershttp.Participate(app, nil, ordershttp.Changes{})
 	case "payments":
 		paymentshttp.Routes(app, nil)
 		paymentshttp.Participate(app, struct{ paymentshttp.Steps }{})

@@ -26,7 +26,7 @@ import (
 	"bookstore/services/platform/redis"
 	"bookstore/services/platform/redis/redistest"
 	"bookstore/services/shop/kinds"
-	"bookstore/services/txn/branch"
+	"bookstore/services/txn/participant"
 )
 
 const (
@@ -84,7 +84,7 @@ type instance struct {
 	books.Store
 
 	name   string
-	branch *branch.Participant
+	branch *participant.Participant
 }
 
 // copies is how many copies of a book somebody has read, with the version of the stock.
@@ -107,7 +107,7 @@ func openWorld(t *testing.T) *world {
 	for i := range 2 {
 		w.instances = append(w.instances, w.instance(fmt.Sprint("books ", i)))
 	}
-	w.mortal = &instance{Store: bookspg.New(w.pool), name: "mortal", branch: branch.New(w.pool, "books", quiet, nil)}
+	w.mortal = &instance{Store: bookspg.New(w.pool), name: "mortal", branch: participant.New(w.pool, "books", quiet, nil)}
 	for range shelved {
 		w.add(w.instances[0])
 	}
@@ -162,7 +162,7 @@ func (w *world) instance(name string) *instance {
 	w.run(lifecycle.Every("outbox", outbox.Every, quiet, relay.Round))
 	return &instance{
 		Store: announce.Store(bookspg.New(w.pool), relay), name: name,
-		branch: branch.New(w.pool, "books", quiet, nil, branch.OnCommit(relay.Committed)),
+		branch: participant.New(w.pool, "books", quiet, nil, participant.OnCommit(relay.Committed)),
 	}
 }
 

@@ -13,7 +13,7 @@ import (
 	"bookstore/services/books/bookspg"
 	"bookstore/services/cache/coherence"
 	"bookstore/services/platform/fault"
-	"bookstore/services/txn/branch"
+	"bookstore/services/txn/participant"
 )
 
 // change is a change of a book, and what its writer knows of it.
@@ -95,9 +95,9 @@ func (w *world) change(i *instance, id int64) {
 func (w *world) order(i *instance, id int64) {
 	ctx, c, answered := w.begin(i, id)
 	c.of, c.gid = "stock", fmt.Sprint("o", w.next.Add(1))
-	m := branch.Message{GID: c.gid, Branch: "books", Branches: []string{"books"}, Deadline: time.Now().Add(time.Minute)}
+	m := participant.Message{GID: c.gid, Branch: "books", Branches: []string{"books"}, Deadline: time.Now().Add(time.Minute)}
 	r := books.Reservation{Action: books.Reserve, OrderID: c.gid, Lines: []books.Line{{BookID: id, Quantity: 1, UnitPriceCents: priceOfAll}}}
-	err := i.branch.Prepare(ctx, m, func(ctx context.Context, conn *pgx.Conn) error { return bookspg.Apply(ctx, conn, c.gid, r) })
+	err := i.branch.Prepare(ctx, m, func(ctx context.Context, tx pgx.Tx) error { return bookspg.Branch.Apply(ctx, tx, c.gid, r) })
 	if fault.KindOf(err) == fault.Contended && err != nil {
 		return
 	}

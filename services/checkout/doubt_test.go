@@ -14,8 +14,8 @@ import (
 	"bookstore/services/platform/call"
 	"bookstore/services/platform/fault"
 	"bookstore/services/platform/lifecycle"
-	"bookstore/services/txn/branch"
-	"bookstore/services/txn/branch/branchhttp"
+	"bookstore/services/txn/participant"
+	"bookstore/services/txn/participant/participanthttp"
 	"bookstore/services/txn/twophase"
 	"bookstore/services/txn/txnhttp"
 	"bookstore/services/txn/txnpg"
@@ -31,8 +31,8 @@ func (s *shop) recovering() {
 	log := slog.New(slog.NewTextHandler(s.t.Output(), nil))
 	for name, pool := range map[string]*pgxpool.Pool{"books": s.books, "orders": s.orders} {
 		client := call.New(s.url, call.Options{Destination: "coordinator"})
-		recovery := branch.NewRecovery(branch.New(pool, name, log, nil), branchhttp.NewAsker(client), nil)
-		part := lifecycle.Every("recover branches", branch.ScanEvery, log, recovery.Round)
+		recovery := participant.NewRecovery(participant.New(pool, name, log, nil), participanthttp.NewAsker(client), nil)
+		part := lifecycle.Every("recover branches", participant.ScanEvery, log, recovery.Round)
 		if err := part.Start(context.Background()); err != nil {
 			s.t.Fatal(err)
 		}

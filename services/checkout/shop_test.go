@@ -32,10 +32,8 @@ import (
 	"bookstore/services/platform/call"
 	"bookstore/services/platform/pg/pgtest"
 	"bookstore/services/platform/web"
-	"bookstore/services/txn/branch"
-	"bookstore/services/txn/branch/branchhttp"
+	"bookstore/services/txn/participant"
 	"bookstore/services/txn/saga"
-	"bookstore/services/txn/step"
 	"bookstore/services/txn/twophase"
 	"bookstore/services/txn/txnhttp"
 	"bookstore/services/txn/txnpg"
@@ -140,21 +138,20 @@ func open(t *testing.T, o options) *shop {
 
 	booksApp := web.New(web.Options{Service: "books", Log: log})
 	bookshttp.Routes(booksApp, bookspg.New(s.books), time.Now)
-	branchhttp.Routes(booksApp, branch.New(s.books, "books", log, nil), bookspg.Branch)
-	bookshttp.Steps(booksApp, step.New(s.books, log, nil), bookshttp.Moves{Apply: bookspg.ApplyStep, Release: bookspg.ReleaseStep})
+	bookshttp.Participate(booksApp, participant.New(s.books, "books", log, nil),
+		bookshttp.Changes{Branch: bookspg.Branch, ReserveStock: bookspg.ReserveStock, Restock: bookspg.Restock})
 	s.booksURL = serve(t, booksApp)
 
 	ordersApp := web.New(web.Options{Service: "orders", Log: log})
 	ordershttp.Routes(ordersApp, orderspg.New(s.orders))
-	ordershttp.Branch(ordersApp, branch.New(s.orders, "orders", log, nil), orderspg.Branch)
-	ordershttp.Steps(ordersApp, step.New(s.orders, log, nil), ordershttp.Changes{
-		Create: orderspg.CreatePaid, Cancel: orderspg.CancelPaid, Return: orderspg.Return, Unreturn: orderspg.Unreturn,
+	ordershttp.Participate(ordersApp, participant.New(s.orders, "orders", log, nil), ordershttp.Changes{
+		Branch: orderspg.Branch, CreateOrder: orderspg.CreateOrder, MarkReturned: orderspg.MarkReturned,
 	})
 	s.ordersURL = serve(t, ordersApp)
 
 	paymentsApp := web.New(web.Options{Service: "payments", Log: log})
 	provider := payments.NewSimulator(paymentspg.NewAttempts(s.payments), payments.Lateness)
-	paymentshttp.Participate(paymentsApp, stepspg.New(step.New(s.payments, log, nil), paymentspg.New(s.payments), provider,
+	paymentshttp.Participate(paymentsApp, stepspg.New(participant.New(s.payments, "payments", log, nil), paymentspg.New(s.payments), provider,
 		3*time.Second, time.Now, prometheus.NewRegistry()))
 	s.paymentsURL = serve(t, paymentsApp)
 

@@ -12,14 +12,14 @@ import (
 	"bookstore/services/txn/twophase"
 )
 
-// The times of a participant, as txn/branch and the databases have them.
+// The times of a participant, as txn/participant and the databases have them.
 const (
 	lockTimeout = 500 * time.Millisecond
 	scanEvery   = 700 * time.Millisecond
 	doubtAfter  = 1200 * time.Millisecond
 )
 
-// database is a participant: txn/branch over a PostgreSQL that can die at any
+// database is a participant: txn/participant over a PostgreSQL that can die at any
 // time, and then keeps what is prepared and loses what is not.
 type database struct {
 	w    *world
@@ -206,7 +206,7 @@ func (d *database) look(m twophase.Message) glance {
 	return s
 }
 
-// prepare does what branch.Prepare does.
+// prepare does what Participant.Prepare does.
 func (d *database) prepare(m twophase.Message, work func(*change) error) error {
 	life, err := d.connect()
 	for round := 0; round < 3 && err == nil; round++ {
@@ -318,7 +318,7 @@ func (d *database) finish(life int, gid string, commits bool) (found bool, err e
 	})
 }
 
-// commit does what branch.Commit does.
+// commit does what Participant.Commit does.
 func (d *database) commit(m twophase.Message) error {
 	life, err := d.connect()
 	if err != nil {
@@ -343,7 +343,7 @@ func (d *database) commit(m twophase.Message) error {
 	})
 }
 
-// abort does what branch.Abort does.
+// abort does what Participant.Abort does.
 func (d *database) abort(m twophase.Message) error {
 	life, err := d.connect()
 	for round := 0; round < 5 && err == nil; round++ {
@@ -381,7 +381,7 @@ func (d *database) abort(m twophase.Message) error {
 	return err
 }
 
-// doubt asks about what nobody has finished, as branch.Recovery does.
+// doubt asks about what nobody has finished, as participant.Recovery does.
 func (d *database) doubt() {
 	p := d.w.newProcess(d.name)
 	for d.w.pass(scanEvery) {

@@ -17,9 +17,7 @@ import (
 	"bookstore/services/books/bookspg"
 	"bookstore/services/platform/pg/pgtest"
 	"bookstore/services/platform/web"
-	"bookstore/services/txn/branch"
-	"bookstore/services/txn/branch/branchhttp"
-	"bookstore/services/txn/step"
+	"bookstore/services/txn/participant"
 )
 
 func TestMain(m *testing.M) {
@@ -43,8 +41,8 @@ func openAlone(t testing.TB) *shop {
 	pool, log := pgtest.Database(t, bookspg.Migrations), slog.New(slog.DiscardHandler)
 	app := web.New(web.Options{Service: "books"})
 	bookshttp.Routes(app, bookspg.New(pool), time.Now)
-	branchhttp.Routes(app, branch.New(pool, "books", log, nil), bookspg.Branch)
-	bookshttp.Steps(app, step.New(pool, log, nil), bookshttp.Moves{Apply: bookspg.ApplyStep, Release: bookspg.ReleaseStep})
+	bookshttp.Participate(app, participant.New(pool, "books", log, nil),
+		bookshttp.Changes{Branch: bookspg.Branch, ReserveStock: bookspg.ReserveStock, Restock: bookspg.Restock})
 	return &shop{t, app}
 }
 

@@ -19,7 +19,7 @@ import (
 // apply does a branch's work and commits it, as the participant would.
 func (s *shelf) apply(gid string, action books.Action, lines ...books.Line) error {
 	return pg.InTx(context.Background(), s.pool, func(tx pgx.Tx) error {
-		return bookspg.Apply(context.Background(), tx.Conn(), gid, books.Reservation{Action: action, OrderID: "o", Lines: lines})
+		return bookspg.Branch.Apply(context.Background(), tx, gid, books.Reservation{Action: action, OrderID: "o", Lines: lines})
 	})
 }
 

@@ -17,7 +17,7 @@ import (
 	"bookstore/services/platform/pg"
 	"bookstore/services/platform/pg/pgtest"
 	"bookstore/services/shop/kinds"
-	"bookstore/services/txn/branch"
+	"bookstore/services/txn/participant"
 )
 
 // A service's role that may set log_min_messages refuses orders without a line
@@ -68,7 +68,7 @@ func refuseOrders(t *testing.T, dsn string, n, orders int) {
 	t.Helper()
 	ctx, pool := context.Background(), pgtest.Pool(t, dsn)
 	s := &shelf{bookspg.New(pool), t, pool}
-	p := branch.New(pool, "books", slog.New(slog.DiscardHandler), nil)
+	p := participant.New(pool, "books", slog.New(slog.DiscardHandler), nil)
 	book, err := s.Create(ctx, draft(n, 0))
 	if err != nil {
 		t.Fatal(err)
@@ -87,7 +87,7 @@ func refuseOrders(t *testing.T, dsn string, n, orders int) {
 	}
 	broken, m := &pgx.Batch{}, message()
 	broken.Queue("update stock set quantity = -1 where book_id = $1", book.ID)
-	wantKind(t, p.PrepareWhole(ctx, m, broken, func(context.Context, *pgx.Conn) error {
+	wantKind(t, p.PrepareWhole(ctx, m, broken, func(context.Context, pgx.Tx) error {
 		return fault.New(kinds.OutOfStock, "there is none")
 	}), kinds.OutOfStock)
 	if _, err := pool.Exec(ctx, "insert into nowhere values (1)"); pg.Code(err) != "42P01" {
@@ -96,20 +96,20 @@ func refuseOrders(t *testing.T, dsn string, n, orders int) {
 }
 
 // message is about a new transaction with a minute to go.
-func message() branch.Message {
-	return branch.Message{
+func message() participant.Message {
+	return participant.Message{
 		GID: strings.ToLower(rand.Text()), Branch: "books", Branches: []string{"books", "orders"},
 		Deadline: time.Now().Add(time.Minute),
 	}
 }
 
-func prepare(ctx context.Context, p *branch.Participant, m branch.Message, r books.Reservation) error {
+func prepare(ctx context.Context, p *participant.Participant, m participant.Message, r books.Reservation) error {
 	whole := &pgx.Batch{}
 	if !bookspg.Branch.Whole(whole, m.GID, r) {
 		return fault.New(fault.Internal, "the change is not made at once")
 	}
-	return p.PrepareWhole(ctx, m, whole, func(ctx context.Context, conn *pgx.Conn) error {
-		return bookspg.Branch.Apply(ctx, conn, m.GID, r)
+	return p.PrepareWhole(ctx, m, whole, func(ctx context.Context, tx pgx.Tx) error {
+		return bookspg.Branch.Apply(ctx, tx, m.GID, r)
 	})
 }
 

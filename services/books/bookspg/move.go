@@ -54,23 +54,22 @@ const (
 	allOrFail  = ` select case when count(*) = cardinality($1) then 1 else ` + pg.Refuse + ` end from moved`
 )
 
-// move changes the stock of all lines in the transaction that conn is in, or
-// refuses.
-func move(ctx context.Context, conn *pgx.Conn, c movementCause, r books.Reservation) error {
+// move changes the stock of all lines in tx, or refuses.
+func move(ctx context.Context, tx pgx.Tx, c movementCause, r books.Reservation) error {
 	r, err := r.Check()
 	if err != nil {
 		return err
 	}
 	batch := &pgx.Batch{}
 	queue(batch, c, r, whichMoved)
-	moved, err := send(ctx, conn, batch)
+	moved, err := send(ctx, tx, batch)
 	if err != nil {
 		return pg.Fault(string(r.Action)+" stock", err)
 	}
 	if len(moved) == len(r.Lines) {
 		return nil
 	}
-	return whyNot(ctx, conn, slices.DeleteFunc(r.Lines, func(l books.Line) bool { return slices.Contains(moved, l.BookID) }))
+	return whyNot(ctx, tx, slices.DeleteFunc(r.Lines, func(l books.Line) bool { return slices.Contains(moved, l.BookID) }))
 }
 
 // queue adds the lock and the change, which ends as ending says.
@@ -93,8 +92,8 @@ func transpose(lines []books.Line) (ids, quantities, prices []int64) {
 
 // send runs the lock and the change in one round trip and returns the books
 // that moved.
-func send(ctx context.Context, conn *pgx.Conn, batch *pgx.Batch) (moved []int64, err error) {
-	results := conn.SendBatch(ctx, batch)
+func send(ctx context.Context, tx pgx.Tx, batch *pgx.Batch) (moved []int64, err error) {
+	results := tx.SendBatch(ctx, batch)
 	if _, err = results.Exec(); err == nil {
 		err = results.QueryRow().Scan(&moved)
 	}

@@ -25,8 +25,8 @@ type obstacles struct {
 
 // whyNot names what kept these lines from moving, while their stock is still
 // locked. What can never succeed comes first, then what may after a new quote.
-func whyNot(ctx context.Context, conn *pgx.Conn, lines []books.Line) error {
-	found, err := look(ctx, conn, lines)
+func whyNot(ctx context.Context, tx pgx.Tx, lines []books.Line) error {
+	found, err := look(ctx, tx, lines)
 	switch {
 	case err != nil:
 		return pg.Fault("find out what is missing", err)
@@ -41,9 +41,9 @@ func whyNot(ctx context.Context, conn *pgx.Conn, lines []books.Line) error {
 	}
 }
 
-func look(ctx context.Context, conn *pgx.Conn, lines []books.Line) (found obstacles, err error) {
+func look(ctx context.Context, tx pgx.Tx, lines []books.Line) (found obstacles, err error) {
 	ids, _, _ := transpose(lines)
-	rows, err := conn.Query(ctx, selectObstacles, ids)
+	rows, err := tx.Query(ctx, selectObstacles, ids)
 	if err != nil {
 		return found, err
 	}

@@ -35,7 +35,7 @@ func BenchmarkOrder(b *testing.B) {
 				for _, id := range ids {
 					r.Lines = append(r.Lines, line(id, 1, 100*id))
 				}
-				err := pg.InTx(ctx, pool, func(tx pgx.Tx) error { return bookspg.Apply(ctx, tx.Conn(), fmt.Sprint("g", n), r) })
+				err := pg.InTx(ctx, pool, func(tx pgx.Tx) error { return bookspg.Branch.Apply(ctx, tx, fmt.Sprint("g", n), r) })
 				if err != nil {
 					b.Fatal(err)
 				}

@@ -4,14 +4,13 @@ import (
 	"time"
 
 	"bookstore/services/platform/clean"
-	"bookstore/services/txn/branch"
-	"bookstore/services/txn/step"
+	"bookstore/services/txn/participant"
 )
 
 // Cleaners delete what grows in bookdb and is not for good. The outbox empties
 // itself (cache/outbox).
 func Cleaners() []clean.Job {
-	return append(branch.Cleaners(), step.Cleaner(), clean.Tombstones(), clean.Job{
+	return append(participant.BranchCleaners(), participant.StepCleaner(), clean.Tombstones(), clean.Job{
 		Name: "idempotency_keys",
 		Keep: time.Hour, // beyond their life
 		Delete: `

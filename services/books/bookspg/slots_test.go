@@ -16,7 +16,7 @@ import (
 	"bookstore/services/platform/fault"
 	"bookstore/services/platform/pg"
 	"bookstore/services/platform/pg/pgtest"
-	"bookstore/services/txn/branch"
+	"bookstore/services/txn/participant"
 )
 
 // A hundred people change a book's stock while a prepared branch holds its row:
@@ -38,12 +38,12 @@ func TestWhoFinishesABranchGetsAConnection(t *testing.T) {
 	slots := pg.NewSlots(pool)
 	s := &shelf{bookspg.New(pool).Sharing(slots), t, pool}
 	s.add(10)
-	participant := branch.New(pool, "books", slog.New(slog.DiscardHandler), nil, branch.Sharing(slots))
-	m := branch.Message{
+	p := participant.New(pool, "books", slog.New(slog.DiscardHandler), nil, participant.Sharing(slots))
+	m := participant.Message{
 		GID: strings.ToLower(t.Name()), Branch: "books", Branches: []string{"books"}, Deadline: time.Now().Add(time.Minute),
 	}
-	err = participant.Prepare(t.Context(), m, func(ctx context.Context, conn *pgx.Conn) error {
-		return bookspg.Apply(ctx, conn, m.GID, books.Reservation{Action: books.Reserve, OrderID: "o", Lines: []books.Line{line(1, 1, 100)}})
+	err = p.Prepare(t.Context(), m, func(ctx context.Context, tx pgx.Tx) error {
+		return bookspg.Branch.Apply(ctx, tx, m.GID, books.Reservation{Action: books.Reserve, OrderID: "o", Lines: []books.Line{line(1, 1, 100)}})
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -82,7 +82,7 @@ func TestWhoFinishesABranchGetsAConnection(t *testing.T) {
 		}
 	}
 	began := time.Now()
-	if err := participant.Commit(ctx, m); err != nil {
+	if err := p.Commit(ctx, m); err != nil {
 		t.Errorf("commit: %v", err)
 	}
 	if took := time.Since(began); took > time.Second {

@@ -2,18 +2,25 @@ package bookspg
 
 import (
 	"context"
+	"encoding/json"
 
 	"github.com/jackc/pgx/v5"
 
 	"bookstore/services/books"
 	"bookstore/services/platform/pg"
-	"bookstore/services/txn/step"
+	"bookstore/services/txn/participant"
 )
 
-// ApplyStep does in tx what a step of a saga asks for, as Apply does for a
-// branch: a checkout reserves, a return restocks.
-func ApplyStep(ctx context.Context, tx pgx.Tx, k step.Key, r books.Reservation) error {
-	return move(ctx, tx.Conn(), movementCause{reserve: "checkout", restock: "return", saga: &k.Saga, step: &k.Step}, r)
+// The steps of sagas that move stock: a checkout takes copies, which it may give
+// back; a return gives back what had been sold, for good.
+var (
+	ReserveStock = participant.Step[books.Reservation]{Do: applyStep, Undo: releaseStep}
+	Restock      = participant.Step[books.Reservation]{Do: applyStep}
+)
+
+// applyStep does what Branch does for a branch. It has no result.
+func applyStep(ctx context.Context, tx pgx.Tx, k participant.Key, r books.Reservation) (any, error) {
+	return nil, move(ctx, tx, movementCause{reserve: "checkout", restock: "return", saga: &k.Saga, step: &k.Step}, r)
 }
 
 const lockReserved = `
@@ -33,12 +40,12 @@ with moved as (
 )
 select coalesce(array_agg(book_id), '{}') from moved`
 
-// ReleaseStep gives back what the step of this key reserved, by what the ledger
+// releaseStep gives back what the step of this key reserved, by what the ledger
 // says of it, and whatever has become of the books.
-func ReleaseStep(ctx context.Context, tx pgx.Tx, k step.Key) error {
+func releaseStep(ctx context.Context, tx pgx.Tx, k participant.Key, _ json.RawMessage) error {
 	batch := &pgx.Batch{}
 	batch.Queue(lockReserved, k.Saga, k.Step)
 	batch.Queue(releaseStock, k.Saga, k.Step)
-	_, err := send(ctx, tx.Conn(), batch)
+	_, err := send(ctx, tx, batch)
 	return pg.Fault("release stock", err)
 }

@@ -2,52 +2,47 @@ package bookspg_test
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"log/slog"
 	"sync"
 	"testing"
 
 	"github.com/google/uuid"
-	"github.com/jackc/pgx/v5"
 
 	"bookstore/services/books"
 	"bookstore/services/books/bookspg"
 	"bookstore/services/platform/fault"
 	"bookstore/services/platform/pg"
 	"bookstore/services/shop/kinds"
-	"bookstore/services/txn/step"
+	"bookstore/services/txn/participant"
 )
 
 // saga is the books' part of one saga.
 type saga struct {
-	*step.Participant
+	*participant.Participant
 	id string
 }
 
 func (s *shelf) saga() saga {
-	return saga{step.New(s.pool, slog.New(slog.DiscardHandler), nil), uuid.Must(uuid.NewV7()).String()}
+	return saga{participant.New(s.pool, "books", slog.New(slog.DiscardHandler), nil), uuid.Must(uuid.NewV7()).String()}
 }
 
-func (g saga) do(name string, action books.Action, lines ...books.Line) error {
-	k := step.Key{Saga: g.id, Step: name}
-	_, err := g.Do(context.Background(), k, func(ctx context.Context, tx pgx.Tx) (any, error) {
-		return nil, bookspg.ApplyStep(ctx, tx, k, books.Reservation{Action: action, OrderID: "o", Lines: lines})
-	})
+func (g saga) key(name string) participant.Key { return participant.Key{Saga: g.id, Step: name} }
+
+func (g saga) reserve(lines ...books.Line) error {
+	r := books.Reservation{Action: books.Reserve, OrderID: "o", Lines: lines}
+	_, err := bookspg.ReserveStock.Handler(g.Participant).Do(context.Background(), g.key("reserve_stock"), r)
 	return err
 }
 
-func (g saga) reserve(lines ...books.Line) error {
-	return g.do("reserve_stock", books.Reserve, lines...)
+func (g saga) restock(lines ...books.Line) error {
+	r := books.Reservation{Action: books.Restock, OrderID: "o", Lines: lines}
+	_, err := bookspg.Restock.Handler(g.Participant).Do(context.Background(), g.key("restock"), r)
+	return err
 }
 
-func (g saga) restock(lines ...books.Line) error { return g.do("restock", books.Restock, lines...) }
-
 func (g saga) release() error {
-	k := step.Key{Saga: g.id, Step: "reserve_stock"}
-	return g.Undo(context.Background(), k, func(ctx context.Context, tx pgx.Tx, _ json.RawMessage) error {
-		return bookspg.ReleaseStep(ctx, tx, k)
-	})
+	return bookspg.ReserveStock.Handler(g.Participant).Undo(context.Background(), g.key("reserve_stock"))
 }
 
 // patiently asks again for as long as others are in the way.

@@ -9,7 +9,7 @@ import (
 	"bookstore/services/cache/coherence"
 	"bookstore/services/platform/fault"
 	"bookstore/services/platform/pg"
-	"bookstore/services/txn/step"
+	"bookstore/services/txn/participant"
 )
 
 // query selects the books that were changed, with their current versions.
@@ -28,7 +28,7 @@ const (
 // findTimeout bounds a batch of queries. After it the outcome is unknown, and the caller repeats its request.
 const findTimeout = time.Second
 
-// Committed announces what a branch has changed; it is for branch.OnCommit. An error means that the books are not known.
+// Committed announces what a branch has changed; it is for participant.OnCommit. An error means that the books are not known.
 // A branch always changes some: a database member that has none is not the leader any more.
 func (r *Relay) Committed(ctx context.Context, gid string) error {
 	changed, err := r.changedBy(ctx, query{ofBranch, []any{gid}})
@@ -38,9 +38,9 @@ func (r *Relay) Committed(ctx context.Context, gid string) error {
 	return err
 }
 
-// Stepped is Committed for a step that is done or undone (step.OnChange). A step that was undone before it was done has
+// Stepped is Committed for a step that is done or undone (participant.OnStep). A step that was undone before it was done has
 // changed nothing.
-func (r *Relay) Stepped(ctx context.Context, k step.Key) error {
+func (r *Relay) Stepped(ctx context.Context, k participant.Key) error {
 	_, err := r.changedBy(ctx, query{ofStep, []any{k.Saga, k.Step}})
 	return err
 }

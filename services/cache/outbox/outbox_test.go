@@ -86,7 +86,7 @@ func TestARowComesAndGoesWithItsChange(t *testing.T) {
 	if n := s.rows(); n != 0 {
 		t.Errorf("%d rows of a branch that is only prepared", n)
 	}
-	if err := f.branch.Abort(ctx, message("g1")); err != nil || s.rows() != 0 {
+	if err := f.participant.Abort(ctx, message("g1")); err != nil || s.rows() != 0 {
 		t.Errorf("%d rows of a branch that is aborted, %v", s.rows(), err)
 	}
 	if err := f.order("g2", books.Reserve, 1, 2); err != nil || s.rows() != 2 {

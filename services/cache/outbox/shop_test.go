@@ -2,7 +2,6 @@ package outbox_test
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -22,8 +21,7 @@ import (
 	"bookstore/services/cache/outbox"
 	"bookstore/services/platform/fault"
 	"bookstore/services/platform/pg/pgtest"
-	"bookstore/services/txn/branch"
-	"bookstore/services/txn/step"
+	"bookstore/services/txn/participant"
 )
 
 func TestMain(m *testing.M) { pgtest.Main(m) }
@@ -78,9 +76,8 @@ func (c *caches) heard(id int64) (f coherence.Floor, calls int) {
 type shelf struct {
 	books.Store
 
-	branch *branch.Participant
-	steps  *step.Participant
-	relay  *outbox.Relay
+	participant *participant.Participant
+	relay       *outbox.Relay
 }
 
 // shop is a database of books and what is told of them.
@@ -105,16 +102,15 @@ func over(t *testing.T, pool *pgxpool.Pool) *shop {
 func (s *shop) instance() *shelf {
 	relay := outbox.New(s.pool, s.caches.announce, discard, nil)
 	return &shelf{
-		Store:  announce.Store(bookspg.New(s.pool), relay),
-		branch: branch.New(s.pool, "books", discard, nil, branch.OnCommit(relay.Committed)),
-		steps:  step.New(s.pool, discard, nil, step.OnChange(relay.Stepped)),
-		relay:  relay,
+		Store:       announce.Store(bookspg.New(s.pool), relay),
+		participant: participant.New(s.pool, "books", discard, nil, participant.OnCommit(relay.Committed), participant.OnStep(relay.Stepped)),
+		relay:       relay,
 	}
 }
 
 // mortal is an instance that is killed each time between a commit and its announcement.
 func (s *shop) mortal() *shelf {
-	return &shelf{Store: bookspg.New(s.pool), branch: branch.New(s.pool, "books", discard, nil), steps: step.New(s.pool, discard, nil)}
+	return &shelf{Store: bookspg.New(s.pool), participant: participant.New(s.pool, "books", discard, nil)}
 }
 
 // add makes books with no row left in the outbox.
@@ -179,8 +175,8 @@ func (s *shop) covered(want coherence.Floor) {
 // deadline is one for all: a gid with another deadline is another's.
 var deadline = time.Now().Add(time.Hour)
 
-func message(gid string) branch.Message {
-	return branch.Message{GID: gid, Branch: "books", Branches: []string{"books"}, Deadline: deadline}
+func message(gid string) participant.Message {
+	return participant.Message{GID: gid, Branch: "books", Branches: []string{"books"}, Deadline: deadline}
 }
 
 func lines(ids ...int64) (all []books.Line) {
@@ -193,8 +189,8 @@ func lines(ids ...int64) (all []books.Line) {
 func (f *shelf) prepare(gid string, action books.Action, ids ...int64) error {
 	whole, r := &pgx.Batch{}, books.Reservation{Action: action, OrderID: "o", Lines: lines(ids...)}
 	bookspg.Branch.Whole(whole, gid, r)
-	return f.branch.PrepareWhole(ctx, message(gid), whole, func(ctx context.Context, conn *pgx.Conn) error {
-		return bookspg.Apply(ctx, conn, gid, r)
+	return f.participant.PrepareWhole(ctx, message(gid), whole, func(ctx context.Context, tx pgx.Tx) error {
+		return bookspg.Branch.Apply(ctx, tx, gid, r)
 	})
 }
 
@@ -204,26 +200,25 @@ func (f *shelf) order(gid string, action books.Action, ids ...int64) error {
 		err := f.prepare(gid, action, ids...)
 		switch {
 		case err == nil:
-			return f.branch.Commit(ctx, message(gid))
+			return f.participant.Commit(ctx, message(gid))
 		case fault.KindOf(err) != fault.Contended:
 			return err
 		}
 	}
 }
 
-func stepOf(saga, name string) step.Key {
-	return step.Key{Saga: uuid.NewSHA1(uuid.NameSpaceOID, []byte(saga)).String(), Step: name}
+func stepOf(saga, name string) participant.Key {
+	return participant.Key{Saga: uuid.NewSHA1(uuid.NameSpaceOID, []byte(saga)).String(), Step: name}
 }
 
-func (f *shelf) step(k step.Key, action books.Action, ids ...int64) error {
-	_, err := f.steps.Do(ctx, k, func(ctx context.Context, tx pgx.Tx) (any, error) {
-		return nil, bookspg.ApplyStep(ctx, tx, k, books.Reservation{Action: action, OrderID: "o", Lines: lines(ids...)})
-	})
+func (f *shelf) step(k participant.Key, action books.Action, ids ...int64) error {
+	r := books.Reservation{Action: action, OrderID: "o", Lines: lines(ids...)}
+	_, err := bookspg.ReserveStock.Handler(f.participant).Do(ctx, k, r)
 	return err
 }
 
-func (f *shelf) release(k step.Key) error {
-	return f.steps.Undo(ctx, k, func(ctx context.Context, tx pgx.Tx, _ json.RawMessage) error { return bookspg.ReleaseStep(ctx, tx, k) })
+func (f *shelf) release(k participant.Key) error {
+	return bookspg.ReserveStock.Handler(f.participant).Undo(ctx, k)
 }
 
 func retitle(title string) func(books.Entry) (books.Entry, error) {

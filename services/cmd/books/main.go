@@ -17,9 +17,8 @@ import (
 	"bookstore/services/platform/redis"
 	"bookstore/services/platform/service"
 	"bookstore/services/platform/web"
-	"bookstore/services/txn/branch"
-	"bookstore/services/txn/branch/branchhttp"
-	"bookstore/services/txn/step"
+	"bookstore/services/txn/participant"
+	"bookstore/services/txn/participant/participanthttp"
 )
 
 func main() { service.Main("books", build) }
@@ -54,10 +53,10 @@ func build(d *service.Deps, s settings) (service.App, error) {
 	slots := pg.NewSlots(pool)
 	store := bookspg.New(pool).WithReplicas(d.Replicas(s.DB, pool)).Sharing(slots)
 	relay := outbox.New(pool, announceChange, d.Log, d.Registry)
-	participant := branch.New(pool, d.Name, d.Log, d.Registry, branch.Sharing(slots), branch.OnCommit(relay.Committed))
-	recovery := branch.NewRecovery(participant, branchhttp.NewAsker(coordinator), d.Registry)
-	steps := step.New(pool, d.Log, d.Registry, step.Sharing(slots), step.OnChange(relay.Stepped))
-	d.Every("recover branches", branch.ScanEvery, recovery.Round)
+	p := participant.New(pool, d.Name, d.Log, d.Registry,
+		participant.Sharing(slots), participant.OnCommit(relay.Committed), participant.OnStep(relay.Stepped))
+	recovery := participant.NewRecovery(p, participanthttp.NewAsker(coordinator), d.Registry)
+	d.Every("recover branches", participant.ScanEvery, recovery.Round)
 	d.Every("announce changes", outbox.Every, relay.Round)
 	d.Clean(pool, bookspg.Cleaners()...)
 
@@ -66,7 +65,8 @@ func build(d *service.Deps, s settings) (service.App, error) {
 			app.Use("/books", web.TellConsistency(pg.NewTip(pool).Token))
 		}
 		bookshttp.Routes(app, announce.Store(store, relay), time.Now)
-		branchhttp.Routes(app, participant, bookspg.Branch)
-		bookshttp.Steps(app, steps, bookshttp.Moves{Apply: bookspg.ApplyStep, Release: bookspg.ReleaseStep})
+		bookshttp.Participate(app, p, bookshttp.Changes{
+			Branch: bookspg.Branch, ReserveStock: bookspg.ReserveStock, Restock: bookspg.Restock,
+		})
 	}}, nil
 }

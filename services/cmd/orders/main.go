@@ -12,9 +12,8 @@ import (
 	"bookstore/services/platform/config"
 	"bookstore/services/platform/pg"
 	"bookstore/services/platform/service"
-	"bookstore/services/txn/branch"
-	"bookstore/services/txn/branch/branchhttp"
-	"bookstore/services/txn/step"
+	"bookstore/services/txn/participant"
+	"bookstore/services/txn/participant/participanthttp"
 )
 
 func main() { service.Main("orders", build) }
@@ -37,19 +36,16 @@ func build(d *service.Deps, s settings) (service.App, error) {
 	}
 	coordinator := d.Client("coordinator", s.CoordinatorURL)
 
-	slots := pg.NewSlots(pool)
 	store := orderspg.New(pool).WithReplicas(d.Replicas(s.DB, pool))
-	participant := branch.New(pool, d.Name, d.Log, d.Registry, branch.Sharing(slots))
-	recovery := branch.NewRecovery(participant, branchhttp.NewAsker(coordinator), d.Registry)
-	steps := step.New(pool, d.Log, d.Registry, step.Sharing(slots))
-	d.Every("recover branches", branch.ScanEvery, recovery.Round)
+	p := participant.New(pool, d.Name, d.Log, d.Registry)
+	recovery := participant.NewRecovery(p, participanthttp.NewAsker(coordinator), d.Registry)
+	d.Every("recover branches", participant.ScanEvery, recovery.Round)
 	d.Clean(pool, orderspg.Cleaners()...)
 
 	return service.App{Routes: func(app *fiber.App) {
 		ordershttp.Routes(app, store)
-		ordershttp.Branch(app, participant, orderspg.Branch)
-		ordershttp.Steps(app, steps, ordershttp.Changes{
-			Create: orderspg.CreatePaid, Cancel: orderspg.CancelPaid, Return: orderspg.Return, Unreturn: orderspg.Unreturn,
+		ordershttp.Participate(app, p, ordershttp.Changes{
+			Branch: orderspg.Branch, CreateOrder: orderspg.CreateOrder, MarkReturned: orderspg.MarkReturned,
 		})
 	}}, nil
 }

@@ -15,7 +15,7 @@ import (
 	"bookstore/services/platform/config"
 	"bookstore/services/platform/pg"
 	"bookstore/services/platform/service"
-	"bookstore/services/txn/step"
+	"bookstore/services/txn/participant"
 )
 
 func main() { service.Main("payments", build) }
@@ -42,7 +42,7 @@ func build(d *service.Deps, s settings) (service.App, error) {
 	if err != nil {
 		return service.App{}, err
 	}
-	store, steps := paymentspg.New(pool), step.New(pool, d.Log, d.Registry)
+	store, steps := paymentspg.New(pool), participant.New(pool, d.Name, d.Log, d.Registry)
 	provider := payments.NewSimulator(paymentspg.NewAttempts(pool), payments.Lateness)
 	d.Clean(pool, paymentspg.Cleaners()...)
 

@@ -19,8 +19,7 @@ import (
 	"bookstore/services/orders/orderspg"
 	"bookstore/services/platform/pg/pgtest"
 	"bookstore/services/platform/web"
-	"bookstore/services/txn/branch"
-	"bookstore/services/txn/step"
+	"bookstore/services/txn/participant"
 )
 
 // service is the whole app over a database of its own.
@@ -34,9 +33,8 @@ func open(t testing.TB) service {
 	pool, log := pgtest.Database(t, orderspg.Migrations), slog.New(slog.DiscardHandler)
 	app := web.New(web.Options{Service: "orders"})
 	ordershttp.Routes(app, orderspg.New(pool))
-	ordershttp.Branch(app, branch.New(pool, "orders", log, nil), orderspg.Branch)
-	ordershttp.Steps(app, step.New(pool, log, nil), ordershttp.Changes{
-		Create: orderspg.CreatePaid, Cancel: orderspg.CancelPaid, Return: orderspg.Return, Unreturn: orderspg.Unreturn,
+	ordershttp.Participate(app, participant.New(pool, "orders", log, nil), ordershttp.Changes{
+		Branch: orderspg.Branch, CreateOrder: orderspg.CreateOrder, MarkReturned: orderspg.MarkReturned,
 	})
 	return service{t, app}
 }

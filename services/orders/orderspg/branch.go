@@ -9,20 +9,19 @@ import (
 	"bookstore/services/orders"
 	"bookstore/services/platform/fault"
 	"bookstore/services/platform/pg"
-	"bookstore/services/txn/branch"
+	"bookstore/services/txn/participant"
 )
 
-// Branch is the orders branch's part in distributed transactions.
-var Branch = branch.Change[orders.Change]{Apply: Apply, Whole: whole}
+// Branch is the orders branch's part in distributed transactions. It takes one
+// round trip when nothing stands in its way.
+var Branch = participant.Change[orders.Change]{Apply: apply, Whole: whole}
 
-// Apply makes the change in the transaction that conn is in: the work of the
-// orders branch. It takes one round trip when nothing stands in its way.
-func Apply(ctx context.Context, conn *pgx.Conn, _ string, c orders.Change) error {
+func apply(ctx context.Context, tx pgx.Tx, _ string, c orders.Change) error {
 	switch c.Action {
 	case orders.Place:
-		return place(ctx, conn, c.Order, orders.Placed)
+		return place(ctx, tx, c.Order, orders.Placed)
 	case orders.Cancel:
-		return cancel(ctx, conn, c.OrderID, c.At)
+		return cancel(ctx, tx, c.OrderID, c.At)
 	default:
 		return fault.Invalid(fault.Field{Field: "action", Code: "unknown", Detail: "must be place or cancel"})
 	}
@@ -40,11 +39,11 @@ from placed, unnest($6::bigint[], $7::text[], $8::bigint[], $9::bigint[])
 	with ordinality as i (book_id, title, quantity, cents, line)`
 
 // place stores a new order with the status that it begins with.
-func place(ctx context.Context, conn *pgx.Conn, o orders.Order, status orders.Status) error {
+func place(ctx context.Context, tx pgx.Tx, o orders.Order, status orders.Status) error {
 	if err := o.Check(); err != nil {
 		return err
 	}
-	_, err := conn.Exec(ctx, placeOrder, placing(o, status)...)
+	_, err := tx.Exec(ctx, placeOrder, placing(o, status)...)
 	switch {
 	case pg.IsUnique(err, "order_items_order_id_book_id_key"):
 		return fault.Invalid(fault.Field{Field: "order.items", Code: "duplicate", Detail: "the same book twice"})
@@ -65,7 +64,7 @@ func placing(o orders.Order, status orders.Status) []any {
 	return []any{o.ID, o.CustomerID, o.TotalCents, o.Currency, utc(o.CreatedAt), books, titles, quantities, cents, status}
 }
 
-// whole is Apply for when nothing stands in the way. To place an order is one
+// whole is apply for when nothing stands in the way. To place an order is one
 // statement anyway; a cancel has to look at what it found.
 func whole(batch *pgx.Batch, _ string, c orders.Change) bool {
 	if c.Action != orders.Place || c.Order.Check() != nil {
@@ -75,9 +74,9 @@ func whole(batch *pgx.Batch, _ string, c orders.Change) bool {
 	return true
 }
 
-func cancel(ctx context.Context, conn *pgx.Conn, id string, at time.Time) error {
+func cancel(ctx context.Context, tx pgx.Tx, id string, at time.Time) error {
 	if orders.IsID(id) && at.IsZero() {
 		return fault.Invalid(fault.Field{Field: "at", Code: "required"})
 	}
-	return change{orders.Placed, orders.Cancelled, orders.NotCancellable}.apply(ctx, conn, id, new(utc(at)))
+	return change{orders.Placed, orders.Cancelled, orders.NotCancellable}.apply(ctx, tx, id, new(utc(at)))
 }

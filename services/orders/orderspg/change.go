@@ -26,11 +26,11 @@ where id = $1 and status = $2`
 
 // apply locks the order's row, which decides among parallel changes. Without a
 // time it is the transaction's.
-func (c change) apply(ctx context.Context, conn *pgx.Conn, id string, at *time.Time) error {
+func (c change) apply(ctx context.Context, tx pgx.Tx, id string, at *time.Time) error {
 	if !orders.IsID(id) {
 		return orders.NotFound()
 	}
-	tag, err := conn.Exec(ctx, changeOrder, id, c.from, c.to, at)
+	tag, err := tx.Exec(ctx, changeOrder, id, c.from, c.to, at)
 	if err != nil {
 		return pg.Fault("make order "+string(c.to), err)
 	}
@@ -38,7 +38,7 @@ func (c change) apply(ctx context.Context, conn *pgx.Conn, id string, at *time.T
 		return nil
 	}
 	var status orders.Status
-	err = conn.QueryRow(ctx, "select status from orders where id = $1", id).Scan(&status)
+	err = tx.QueryRow(ctx, "select status from orders where id = $1", id).Scan(&status)
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
 		return orders.NotFound()

@@ -2,57 +2,49 @@ package orderspg_test
 
 import (
 	"context"
-	"encoding/json"
-	"log/slog"
 	"sync"
 	"sync/atomic"
 	"testing"
 
 	"github.com/google/uuid"
-	"github.com/jackc/pgx/v5"
 
 	"bookstore/services/orders"
 	"bookstore/services/orders/orderspg"
 	"bookstore/services/platform/fault"
 	"bookstore/services/shop/kinds"
-	"bookstore/services/txn/step"
+	"bookstore/services/txn/participant"
 )
 
 // saga is the orders' part of one saga about one order.
 type saga struct {
-	*step.Participant
+	*participant.Participant
 	id    string
 	order orders.Order
 }
 
 func (s shop) saga(o orders.Order) saga {
-	return saga{step.New(s.pool, slog.New(slog.DiscardHandler), nil), uuid.Must(uuid.NewV7()).String(), o}
+	return saga{s.participant, uuid.Must(uuid.NewV7()).String(), o}
 }
 
-func (g saga) do(name string, work func(context.Context, pgx.Tx) error) error {
-	_, err := g.Do(context.Background(), step.Key{Saga: g.id, Step: name}, func(ctx context.Context, tx pgx.Tx) (any, error) {
-		return nil, work(ctx, tx)
-	})
+func (g saga) key(name string) participant.Key { return participant.Key{Saga: g.id, Step: name} }
+
+func (g saga) create() error {
+	_, err := orderspg.CreateOrder.Handler(g.Participant).Do(context.Background(), g.key("create_order"), g.order)
 	return err
 }
 
-func (g saga) undo(name string, change func(context.Context, pgx.Tx, string) error) error {
-	return g.Undo(context.Background(), step.Key{Saga: g.id, Step: name}, func(ctx context.Context, tx pgx.Tx, _ json.RawMessage) error {
-		return change(ctx, tx, g.order.ID)
-	})
+func (g saga) giveUp() error {
+	return orderspg.CreateOrder.Handler(g.Participant).Undo(context.Background(), g.key("create_order"))
 }
-
-func (g saga) create() error {
-	return g.do("create_order", func(ctx context.Context, tx pgx.Tx) error { return orderspg.CreatePaid(ctx, tx, g.order) })
-}
-
-func (g saga) giveUp() error { return g.undo("create_order", orderspg.CancelPaid) }
 
 func (g saga) takeBack() error {
-	return g.do("mark_returned", func(ctx context.Context, tx pgx.Tx) error { return orderspg.Return(ctx, tx, g.order.ID) })
+	_, err := orderspg.MarkReturned.Handler(g.Participant).Do(context.Background(), g.key("mark_returned"), g.order.ID)
+	return err
 }
 
-func (g saga) keep() error { return g.undo("mark_returned", orderspg.Unreturn) }
+func (g saga) keep() error {
+	return orderspg.MarkReturned.Handler(g.Participant).Undo(context.Background(), g.key("mark_returned"))
+}
 
 // is checks where an order stands.
 func (s shop) is(id string, status orders.Status, version int64) {

@@ -20,7 +20,7 @@ import (
 	"bookstore/services/platform/pg"
 	"bookstore/services/platform/pg/pgtest"
 	"bookstore/services/shop/kinds"
-	"bookstore/services/txn/branch"
+	"bookstore/services/txn/participant"
 )
 
 func TestMain(m *testing.M) { pgtest.Main(m) }
@@ -30,14 +30,14 @@ type shop struct {
 	*orderspg.Store
 	t           *testing.T
 	pool        *pgxpool.Pool
-	participant *branch.Participant
+	participant *participant.Participant
 }
 
 func newShop(t *testing.T) shop {
 	t.Helper()
 	t.Parallel()
 	pool := pgtest.Database(t, orderspg.Migrations)
-	return shop{orderspg.New(pool), t, pool, branch.New(pool, "orders", slog.New(slog.DiscardHandler), nil)}
+	return shop{orderspg.New(pool), t, pool, participant.New(pool, "orders", slog.New(slog.DiscardHandler), nil)}
 }
 
 var noon = time.Date(2026, 3, 1, 12, 0, 0, 123456789, time.UTC)
@@ -56,11 +56,9 @@ func newOrder(customer string, at time.Time) orders.Order {
 func (s shop) change(c orders.Change) error {
 	s.t.Helper()
 	ctx := context.Background()
-	m := branch.Message{GID: strings.ToLower(rand.Text()), Branch: "orders", Deadline: time.Now().Add(time.Minute)}
-	err := s.participant.Prepare(ctx, m, func(ctx context.Context, conn *pgx.Conn) error {
-		return orderspg.Apply(ctx, conn, m.GID, c)
-	})
-	if err != nil {
+	m := participant.Message{GID: strings.ToLower(rand.Text()), Branch: "orders", Deadline: time.Now().Add(time.Minute)}
+	work := func(ctx context.Context, tx pgx.Tx) error { return orderspg.Branch.Apply(ctx, tx, m.GID, c) }
+	if err := s.participant.Prepare(ctx, m, work); err != nil {
 		return err
 	}
 	return s.participant.Commit(ctx, m)
@@ -99,9 +97,9 @@ func TestAPlacedOrderReadsBackWhole(t *testing.T) {
 func TestPreparedOrdersAreNotSeen(t *testing.T) {
 	s, o := newShop(t), newOrder("c-1", noon)
 	ctx := context.Background()
-	m := branch.Message{GID: strings.ToLower(rand.Text()), Branch: "orders", Deadline: time.Now().Add(time.Minute)}
-	work := func(ctx context.Context, conn *pgx.Conn) error {
-		return orderspg.Apply(ctx, conn, m.GID, orders.Change{Action: orders.Place, Order: o})
+	m := participant.Message{GID: strings.ToLower(rand.Text()), Branch: "orders", Deadline: time.Now().Add(time.Minute)}
+	work := func(ctx context.Context, tx pgx.Tx) error {
+		return orderspg.Branch.Apply(ctx, tx, m.GID, orders.Change{Action: orders.Place, Order: o})
 	}
 	if err := s.participant.Prepare(ctx, m, work); err != nil {
 		t.Fatal(err)

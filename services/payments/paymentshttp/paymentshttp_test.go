@@ -20,7 +20,7 @@ import (
 	"bookstore/services/payments/stepspg"
 	"bookstore/services/platform/pg/pgtest"
 	"bookstore/services/platform/web"
-	"bookstore/services/txn/step"
+	"bookstore/services/txn/participant"
 )
 
 func TestMain(m *testing.M) {
@@ -45,7 +45,7 @@ func newService(t *testing.T) service {
 	store, provider := paymentspg.New(pool), payments.NewSimulator(paymentspg.NewAttempts(pool), time.Millisecond)
 	now := func() time.Time { return time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC) }
 	paymentshttp.Routes(app, store)
-	paymentshttp.Participate(app, stepspg.New(step.New(pool, logger, nil), store, provider, time.Second, now, nil))
+	paymentshttp.Participate(app, stepspg.New(participant.New(pool, "payments", logger, nil), store, provider, time.Second, now, nil))
 	return service{t, app, log}
 }
 
@@ -204,22 +204,22 @@ type teapot struct {
 	order   string
 }
 
-func (p *teapot) Authorise(_ context.Context, _ step.Key, r payments.Request) (json.RawMessage, error) {
+func (p *teapot) Authorise(_ context.Context, _ participant.Key, r payments.Request) (json.RawMessage, error) {
 	p.request = r
 	return nil, r.Check()
 }
 
-func (p *teapot) Capture(_ context.Context, _ step.Key, order string) (json.RawMessage, error) {
+func (p *teapot) Capture(_ context.Context, _ participant.Key, order string) (json.RawMessage, error) {
 	p.order = order
 	return nil, nil
 }
 
-func (p *teapot) Refund(ctx context.Context, k step.Key, order string) (json.RawMessage, error) {
+func (p *teapot) Refund(ctx context.Context, k participant.Key, order string) (json.RawMessage, error) {
 	return p.Capture(ctx, k, order)
 }
-func (*teapot) UndoAuthorise(context.Context, step.Key) error { return nil }
-func (*teapot) UndoCapture(context.Context, step.Key) error   { return nil }
-func (*teapot) UndoRefund(context.Context, step.Key) error    { return nil }
+func (*teapot) UndoAuthorise(context.Context, participant.Key) error { return nil }
+func (*teapot) UndoCapture(context.Context, participant.Key) error   { return nil }
+func (*teapot) UndoRefund(context.Context, participant.Key) error    { return nil }
 
 // No bytes make a step do what they do not say, and none make it fail.
 func FuzzSteps(f *testing.F) {

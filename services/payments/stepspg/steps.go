@@ -16,7 +16,7 @@ import (
 	"bookstore/services/payments/paymentspg"
 	"bookstore/services/platform/fault"
 	"bookstore/services/shop/kinds"
-	"bookstore/services/txn/step"
+	"bookstore/services/txn/participant"
 )
 
 // writeTimeout bounds what comes after the provider's answer.
@@ -24,7 +24,7 @@ const writeTimeout = 5 * time.Second
 
 // Steps does the payment steps.
 type Steps struct {
-	steps    *step.Participant
+	steps    *participant.Participant
 	store    *paymentspg.Store
 	provider payments.Provider
 	patience time.Duration
@@ -33,7 +33,7 @@ type Steps struct {
 }
 
 // New makes the steps. patience bounds a call to the provider, whatever the caller's deadline. reg may be nil.
-func New(steps *step.Participant, store *paymentspg.Store, provider payments.Provider, patience time.Duration, now func() time.Time, reg *prometheus.Registry) *Steps {
+func New(steps *participant.Participant, store *paymentspg.Store, provider payments.Provider, patience time.Duration, now func() time.Time, reg *prometheus.Registry) *Steps {
 	count := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "payments_total",
 		Help: "Payment steps, repeated ones included, by operation and result: done, declined (by the provider), refused (in the payment's state), unknown.",
@@ -50,7 +50,7 @@ type outcome struct {
 }
 
 // Authorise reserves the amount of an order at the customer's bank.
-func (s *Steps) Authorise(ctx context.Context, k step.Key, r payments.Request) (json.RawMessage, error) {
+func (s *Steps) Authorise(ctx context.Context, k participant.Key, r payments.Request) (json.RawMessage, error) {
 	id, err := uuid.NewV7()
 	if err != nil {
 		return nil, fault.Wrap("make an id", err)
@@ -62,7 +62,7 @@ func (s *Steps) Authorise(ctx context.Context, k step.Key, r payments.Request) (
 }
 
 // Capture collects the money that the same saga has authorised.
-func (s *Steps) Capture(ctx context.Context, k step.Key, orderID string) (json.RawMessage, error) {
+func (s *Steps) Capture(ctx context.Context, k participant.Key, orderID string) (json.RawMessage, error) {
 	p, err := s.store.OfOrder(ctx, orderID)
 	if err != nil {
 		return nil, err
@@ -74,7 +74,7 @@ func (s *Steps) Capture(ctx context.Context, k step.Key, orderID string) (json.R
 }
 
 // Refund gives captured money back.
-func (s *Steps) Refund(ctx context.Context, k step.Key, orderID string) (json.RawMessage, error) {
+func (s *Steps) Refund(ctx context.Context, k participant.Key, orderID string) (json.RawMessage, error) {
 	p, err := s.store.OfOrder(ctx, orderID)
 	if err != nil {
 		return nil, err
@@ -82,7 +82,7 @@ func (s *Steps) Refund(ctx context.Context, k step.Key, orderID string) (json.Ra
 	return s.move(ctx, k, payments.Refund, p)
 }
 
-func (s *Steps) move(ctx context.Context, k step.Key, op payments.Operation, p payments.Payment) (json.RawMessage, error) {
+func (s *Steps) move(ctx context.Context, k participant.Key, op payments.Operation, p payments.Payment) (json.RawMessage, error) {
 	_, refusal := p.State.After(op)
 	return s.do(ctx, k, op, p, refusal, func(ctx context.Context, tx pgx.Tx) error {
 		p, err := paymentspg.Lock(ctx, tx, p.ID)
@@ -95,7 +95,7 @@ func (s *Steps) move(ctx context.Context, k step.Key, op payments.Operation, p p
 
 // do calls the provider, unless refusal is set, and records the outcome under the step's marker. A repeated step may
 // have a refusal too: it is answered from its marker all the same.
-func (s *Steps) do(ctx context.Context, k step.Key, op payments.Operation, p payments.Payment, refusal error,
+func (s *Steps) do(ctx context.Context, k participant.Key, op payments.Operation, p payments.Payment, refusal error,
 	write func(context.Context, pgx.Tx) error,
 ) (result json.RawMessage, err error) {
 	defer func() { s.record(op, err) }()

@@ -18,7 +18,7 @@ import (
 	"bookstore/services/payments/stepspg"
 	"bookstore/services/platform/fault"
 	"bookstore/services/platform/pg/pgtest"
-	"bookstore/services/txn/step"
+	"bookstore/services/txn/participant"
 )
 
 func TestMain(m *testing.M) { pgtest.Main(m) }
@@ -45,7 +45,7 @@ func newBench(t *testing.T) bench {
 // over is another instance of the service, with a provider of its own.
 func over(t *testing.T, pool *pgxpool.Pool, provider payments.Provider) bench {
 	registry := prometheus.NewRegistry()
-	steps := step.New(pool, slog.New(slog.DiscardHandler), nil)
+	steps := participant.New(pool, "payments", slog.New(slog.DiscardHandler), nil)
 	return bench{t, pool, registry, stepspg.New(steps, paymentspg.New(pool), provider, patience, time.Now, registry)}
 }
 
@@ -64,7 +64,7 @@ func (s sale) request() payments.Request {
 
 // op is one call about a sale, by its name in the tables below.
 func (b bench) op(ctx context.Context, name string, s sale) (json.RawMessage, error) {
-	key := func(saga, name string) step.Key { return step.Key{Saga: saga, Step: name} }
+	key := func(saga, name string) participant.Key { return participant.Key{Saga: saga, Step: name} }
 	switch name {
 	case "authorise":
 		return b.Authorise(ctx, key(s.saga, "authorise"), s.request())
@@ -230,7 +230,7 @@ func TestAPaymentOfNothingNeedsNoEntries(t *testing.T) {
 	b, s := newBench(t), newSale("tok_ok")
 	r := s.request()
 	r.AmountCents = 0
-	if _, err := b.Authorise(context.Background(), step.Key{Saga: s.saga, Step: "authorise"}, r); err != nil {
+	if _, err := b.Authorise(context.Background(), participant.Key{Saga: s.saga, Step: "authorise"}, r); err != nil {
 		t.Fatal(err)
 	}
 	b.after(s, "capture", "refund")

@@ -9,28 +9,28 @@ import (
 	"bookstore/services/payments"
 	"bookstore/services/payments/paymentspg"
 	"bookstore/services/platform/fault"
-	"bookstore/services/txn/step"
+	"bookstore/services/txn/participant"
 )
 
 // UndoAuthorise voids what the saga has authorised; nothing comes of an
 // authorisation that is under way. AlreadyCaptured when it is too late.
-func (s *Steps) UndoAuthorise(ctx context.Context, k step.Key) error {
+func (s *Steps) UndoAuthorise(ctx context.Context, k participant.Key) error {
 	return s.undo(ctx, k, payments.Void)
 }
 
 // UndoCapture refunds what the saga has captured, unless it has been refunded since.
-func (s *Steps) UndoCapture(ctx context.Context, k step.Key) error {
+func (s *Steps) UndoCapture(ctx context.Context, k participant.Key) error {
 	return s.undo(ctx, k, payments.Refund)
 }
 
 // UndoRefund takes nothing back; it keeps a refund that comes late from being done.
-func (s *Steps) UndoRefund(ctx context.Context, k step.Key) error {
+func (s *Steps) UndoRefund(ctx context.Context, k participant.Key) error {
 	return s.steps.Undo(ctx, k, nil)
 }
 
 // undo asks the provider even about a payment that is not known here: it may
 // have carried out what it never answered.
-func (s *Steps) undo(ctx context.Context, k step.Key, op payments.Operation) (err error) {
+func (s *Steps) undo(ctx context.Context, k participant.Key, op payments.Operation) (err error) {
 	defer func() { s.record(op, err) }()
 	p, err := s.store.OfSaga(ctx, k.Saga)
 	if err != nil {

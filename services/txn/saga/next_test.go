@@ -181,7 +181,7 @@ func TestTriesComeEverMoreSlowlyAndNeverAfterTheDeadline(t *testing.T) {
 	}
 }
 
-// A participant that may have deleted a step's marker says that it is lost (txn/step): the saga neither ends nor loses the reason.
+// A participant that may have deleted a step's marker says that it is lost (txn/participant): the saga neither ends nor loses the reason.
 func TestAStepThatIsLostLeavesItsSagaStuck(t *testing.T) {
 	t.Parallel()
 	lost := fault.New(fault.Lost, "markers are kept for 60 days")

@@ -265,7 +265,7 @@ func (w *world) answer(m message, err error) {
 	}
 }
 
-// participate is what txn/step does, in a transaction.
+// participate is what txn/participant does, in a transaction.
 func (w *world) participate(m message) error {
 	state := w.markers[m.step]
 	switch {

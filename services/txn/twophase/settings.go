@@ -36,7 +36,7 @@ const (
 	// keyBinding is how long a key belongs to its first outcome.
 	keyBinding = 24 * time.Hour
 	// markersKept is how long participants keep the markers of what they
-	// committed (branch.MarkersKept). Attempts stay longer by markersLag, in
+	// committed (participant.BranchMarkersKept). Attempts stay longer by markersLag, in
 	// which participants must have got round to it.
 	markersKept = 30 * 24 * time.Hour
 	markersLag  = 3 * 24 * time.Hour

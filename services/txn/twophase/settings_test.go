@@ -4,7 +4,7 @@ import (
 	"testing"
 	"time"
 
-	"bookstore/services/txn/branch"
+	"bookstore/services/txn/participant"
 	"bookstore/services/txn/twophase"
 )
 
@@ -33,10 +33,10 @@ func TestSettingsKeepTheProtocolsPromises(t *testing.T) {
 // The times of the two packages, neither of which may know the other.
 func TestMarkersGoBeforeAttempts(t *testing.T) {
 	s := twophase.DefaultSettings("one")
-	if s.Retention < branch.MarkersKept+3*24*time.Hour {
-		t.Errorf("attempts are kept for %v, markers for %v", s.Retention, branch.MarkersKept)
+	if s.Retention < participant.BranchMarkersKept+3*24*time.Hour {
+		t.Errorf("attempts are kept for %v, markers for %v", s.Retention, participant.BranchMarkersKept)
 	}
-	s.Retention = branch.MarkersKept + 2*24*time.Hour
+	s.Retention = participant.BranchMarkersKept + 2*24*time.Hour
 	if s.Validate() == nil {
 		t.Error("attempts may be gone before their markers")
 	}

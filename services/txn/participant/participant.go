@@ -1,0 +1,161 @@
+// Package participant makes a PostgreSQL database take part in transactions
+// over several databases, in either of two modes, or in both.
+//
+// A branch is a participant's part of a two-phase commit (gid):
+//
+//	          prepare              commit
+//	(nothing) ───────► prepared ─────────► committed   marker row 'prepared', visible
+//	    │                  │
+//	    │ abort            │ abort
+//	    └───────────────► aborted                      marker row 'aborted': a tombstone
+//
+// A step is a participant's part of a saga. It is done at once, in a local
+// transaction, and may be undone later:
+//
+//	           do                    undo
+//	(nothing) ─────► done ─────────────────────► undone
+//	    │ │  do                      undo           ▲
+//	    │ └─────► refused ──────────────────────────┤
+//	    │                            undo           │ a tombstone
+//	    └───────────────────────────────────────────┘
+//
+// In both modes a marker row is inserted in the transaction of the change
+// itself: it becomes visible with the change and is gone after a rollback. So a
+// call that comes again is answered from the marker. A tombstone refuses a
+// prepare or a do that comes after its abort or its undo.
+//
+// A branch waits for its coordinator's decision. Recovery asks the coordinator
+// where the decision does not come. It may race with the coordinator's own
+// call: both are idempotent.
+//
+// Every answer is one of three: nil is done; a decided "no" (fault.Refused for
+// branches, fault.Decides for steps); anything else leaves the outcome open, and
+// the same call has to be made again.
+//
+// Only the leader takes part: every call begins with a write, or checks that it
+// runs on the leader.
+package participant
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"bookstore/services/platform/fault"
+	"bookstore/services/platform/pg"
+)
+
+// Participant prepares, commits and aborts branches, and does and undoes steps,
+// in one database.
+type Participant struct {
+	pool        *pgxpool.Pool
+	name        string
+	log         *slog.Logger
+	slots       *pg.Slots // taken by prepares and by steps
+	branches    mode
+	steps       mode
+	afterCommit func(ctx context.Context, gid string) error // nil: nobody is told
+	afterStep   func(ctx context.Context, k Key) error      // nil: nobody is told
+}
+
+// Option shapes a participant.
+type Option func(*Participant)
+
+// Sharing has prepares and steps take their connections from slots that others,
+// who use the same pool, take theirs from.
+func Sharing(slots *pg.Slots) Option { return func(p *Participant) { p.slots = slots } }
+
+// OnCommit has tell called once a branch is committed, whoever asked for it,
+// before that is answered; also for one that had been committed before, whose
+// first answer may have been lost. The branch stays committed whatever tell
+// says: its error leaves the answer open, so that the same is asked for again.
+func OnCommit(tell func(ctx context.Context, gid string) error) Option {
+	return func(p *Participant) { p.afterCommit = tell }
+}
+
+// OnStep is OnCommit for a step that is done or undone.
+func OnStep(tell func(ctx context.Context, k Key) error) Option {
+	return func(p *Participant) { p.afterStep = tell }
+}
+
+// New makes the participant of this name over pool, whose database has the
+// tables of the modes that are used (Schema). reg may be nil.
+func New(pool *pgxpool.Pool, name string, log *slog.Logger, reg *prometheus.Registry, options ...Option) *Participant {
+	p := &Participant{
+		pool: pool, name: name, log: log,
+		// Prepares and steps may all wait for rows that prepared branches hold. The
+		// commit that frees these needs a connection too: slots leave it some.
+		slots: pg.NewSlots(pool),
+		branches: mode{noun: "branch", resultOf: branchResult, count: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "branch_operations_total",
+			Help: "Calls about branches of two-phase commits, by result: done, refused, unknown, lost.",
+		}, []string{"branch", "op", "result"})},
+		steps: mode{noun: "step", resultOf: stepResult, count: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "step_operations_total",
+			Help: "Calls about steps of sagas, by result: done, refused, unknown.",
+		}, []string{"step", "op", "result"})},
+	}
+	if reg != nil {
+		reg.MustRegister(p.branches.count, p.steps.count)
+	}
+	for _, set := range options {
+		set(p)
+	}
+	return p
+}
+
+// mode is what differs between branches and steps when an answer is counted and
+// logged.
+type mode struct {
+	noun     string
+	count    *prometheus.CounterVec
+	resultOf func(error) string
+}
+
+// The results of calls, as they are counted.
+const (
+	resultDone    = "done"
+	resultRefused = "refused"
+	resultUnknown = "unknown"
+	resultLost    = "lost"
+)
+
+// record counts the answer of op to the branch or step of this name, and logs
+// those that somebody may have to look at. id is the transaction or the saga.
+func (m mode) record(log *slog.Logger, op, name string, id slog.Attr, err error) error {
+	result := m.resultOf(err)
+	attrs := []any{"op", op, id, m.noun, name, "error", err}
+	switch result {
+	case resultLost:
+		log.Error("a "+m.noun+" is lost", attrs...)
+	case resultUnknown:
+		log.Warn("the outcome of a "+m.noun+" is not known", attrs...)
+	}
+	m.count.WithLabelValues(name, op, result).Inc()
+	return fault.Wrap(op+" "+m.noun+" "+name, err)
+}
+
+// notify calls tell about what has been committed. The connection that made the
+// commit is free for others meanwhile.
+func notify[K any](ctx context.Context, tell func(context.Context, K) error, about K) error {
+	if tell == nil {
+		return nil
+	}
+	ctx, cancel := detached(ctx)
+	defer cancel()
+	if err := tell(ctx, about); err != nil {
+		return notKnown("tell of the change", err)
+	}
+	return nil
+}
+
+// notKnown is the fault of a call that may have been carried out.
+func notKnown(op string, err error) error {
+	return &fault.Error{
+		Op: op, Kind: fault.OutcomeUnknown, Err: err,
+		Message: "whether it is done is not known; ask again", RetryAfter: time.Second,
+	}
+}
