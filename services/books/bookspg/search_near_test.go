@@ -31,3 +31,18 @@ func TestShortWordsHaveNearOnes(t *testing.T) {
 		}
 	}
 }
+
+// Initials that are joined with the name behind them are a match, and no near one.
+func TestInitialsMayBeJoinedWithTheName(t *testing.T) {
+	t.Parallel()
+	store := New(pgtest.Database(t, Migrations))
+	for _, author := range []string{"J.R.R. Tolkien", "J. R. R. Tolkien", "JRR Tolkien", "Tolkien Estate"} {
+		draft := books.Draft{Entry: books.Entry{Title: "By " + author, Authors: []string{author}, PriceCents: 1, Currency: "EUR"}}
+		if _, err := store.Create(context.Background(), draft); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if page := mustList(t, store, books.Filter{Text: "jrrtolkien"}, 5); len(page.Books) != 3 || page.Near != 0 {
+		t.Errorf("found %d, %d of them near", len(page.Books), page.Near)
+	}
+}

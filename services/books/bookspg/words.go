@@ -2,6 +2,7 @@ package bookspg
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"strings"
 	"unicode"
@@ -18,6 +19,8 @@ const (
 	mostParts = 24
 	// mostJoins is up to how many chunks neighbours are also looked for as one word.
 	mostJoins = 8
+	// mostInitials are how many words the index joins to one.
+	mostInitials = 4
 	// shortestNear is how long a word must be to have near ones: shorter ones have too many.
 	shortestNear = 3
 	// mostNear bounds the near words of a word; those of the likeliest mistakes come first.
@@ -238,7 +241,11 @@ func (r *reading) chunk(c chunk, t term, last bool) string {
 func (r *reading) word(word string, t term, last bool) string {
 	ways := []string{t.lexeme(word, last)}
 	for i := 0; i+1 < len(r.halves[word]) && t.scope == ""; i += 2 {
-		ways = append(ways, "("+t.lexeme(r.halves[word][i], false)+" <-> "+t.lexeme(r.halves[word][i+1], last)+")")
+		first, second := t.lexeme(r.halves[word][i], false), t.lexeme(r.halves[word][i+1], last)
+		ways = append(ways, "("+first+" <-> "+second+")")
+		if n := utf8.RuneCountInString(r.halves[word][i]); n <= mostInitials { // jrrtolkien: initials that are joined stand where the first does
+			ways = append(ways, fmt.Sprintf("(%s <%d> %s)", first, n, second))
+		}
 	}
 	for _, other := range t.near(word) {
 		ways = append(ways, t.lexeme(other, false))
