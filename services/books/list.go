@@ -81,6 +81,9 @@ type Cursor struct {
 	Place         // in order of relevance
 }
 
+// mostClasses bounds the class of a cursor that a client made up, for the database.
+const mostClasses = 100
+
 // Place is where a list in order of relevance, or a search whose matches are
 // near ones, goes on. Within a class books come by id, in that of a common
 // word's titles by Title.
@@ -127,7 +130,7 @@ func (q Query) Check() (Query, error) {
 		p.addf("sort", "unknown", "must be relevance, id, title, -title, price, -price or newest")
 	}
 	q.Language = checkLanguage(&p, q.Language)
-	if q.After != nil && (q.After.Sort != q.Sort || q.After.Filter != q.hash()) {
+	if q.After != nil && (q.After.Sort != q.Sort || q.After.Filter != q.hash() || q.After.Class < 0 || q.After.Class > mostClasses) {
 		p = append(p, ForeignCursor().Fields...)
 	}
 	return q, p.err()
