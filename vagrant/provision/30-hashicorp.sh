@@ -1,16 +1,16 @@
 #!/usr/bin/env bash
-# Nomad and Consul: from the PATH where a supported version is there, else built from their pinned Go modules.
+# Nomad and Consul: from the PATH where a supported version is there; else HashiCorp's own build of the pinned
+# version, in seconds, where its release site can be reached; else built from the pinned Go modules, in minutes.
 # shellcheck source=lib.sh
 . "$(dirname "$0")/lib.sh"
 become_root "$@"
 
-# supported NAME PATTERN links the program on the PATH into $BIN when its version matches.
-supported() {
-	local found
-	found=$(type -aP "$1" | grep -Fvx "$BIN/$1" | head -n 1)
-	[[ -n "$found" && "$("$found" version | head -n 1)" =~ $2 ]] || return 1
-	ln -sf "$found" "$BIN/$1"
+# tool NAME PATTERN FLAGS… provides a program whose version, where it is on the PATH already, matches.
+tool() {
+	local name=$1 pattern=$2
+	shift 2
+	supported "$name" "$pattern" || have_tool "$name" || download_tool "$name" || build_tool "$name" "github.com/hashicorp/$name" "$@"
 }
 
-supported nomad '^Nomad v1\.1[01]\.' || build_tool nomad github.com/hashicorp/nomad -tags 'ui release'
-supported consul '^Consul v1\.2[12]\.' || build_tool consul github.com/hashicorp/consul
+tool nomad '^Nomad v1\.1[01]\.' -tags 'ui release'
+tool consul '^Consul v1\.2[12]\.'

@@ -10,6 +10,7 @@ CACHE=/var/cache/bookstore # downloads with their hashes checked
 LOGS=/var/log/bookstore
 RUN=/run/bookstore # pid files of what these scripts started
 BIN=/opt/bookstore/bin
+HASHICORP_RELEASES=${HASHICORP_RELEASES:-https://releases.hashicorp.com}
 
 VERSION=0.1.0 # of the images; the jobs' default, which jobs_test.go holds equal
 ENVOY_VERSION=1.36.4
@@ -38,31 +39,58 @@ die() {
 become_root() {
 	if [ "$(id -u)" != 0 ]; then
 		command -v sudo >/dev/null || die "this needs root: run it as root, or install sudo"
-		exec sudo --preserve-env=BOOKSTORE_INTERFACE,BOOKSTORE_ROLE,BOOKSTORE_SERVERS,BOOKSTORE_BOOTSTRAP,GOPROXY,CI \
+		exec sudo --preserve-env=BOOKSTORE_INTERFACE,BOOKSTORE_ROLE,BOOKSTORE_SERVERS,BOOKSTORE_BOOTSTRAP,HASHICORP_RELEASES,GOPROXY,CI \
 			env "PATH=$PATH" bash "$0" "$@"
 	fi
 	mkdir -p "$STATE" "$CACHE" "$LOGS" "$RUN" "$BIN"
 }
 
-# progress NAME COMMAND… runs a long command with its output in $LOGS/NAME.log and a sign of life every 5 s.
+# progress NAME COMMAND… runs a long command with its output in $LOGS/NAME.log and a sign of life every 5 s,
+# or, where stages run beside each other (BESIDE), a line of its own every 30 s.
 progress() {
-	local name=$1 log=$LOGS/${1// /-}.log start=$SECONDS pid
+	local name=$1 log=$LOGS/${1// /-}.log start=$SECONDS pid every=5
 	shift
 	printf '  %s …' "$name"
+	[ -z "${BESIDE:-}" ] || { every=30 && printf '\n'; }
 	"$@" >"$log" 2>&1 </dev/null &
 	pid=$!
 	while kill -0 "$pid" 2>/dev/null; do
-		if ! timeout 5 tail --pid="$pid" -f /dev/null 2>/dev/null; then
-			printf ' %ss' $((SECONDS - start))
-		fi
+		timeout "$every" tail --pid="$pid" -f /dev/null 2>/dev/null || alive_for "$name" $((SECONDS - start))
 	done
 	if wait "$pid"; then
-		printf ' done in %ss\n' $((SECONDS - start))
+		printf '%s done in %ss\n' "${BESIDE:+  $name}" $((SECONDS - start))
 	else
-		printf ' failed\n'
+		printf '%s failed\n' "${BESIDE:+  $name}"
 		tail -n 25 "$log" >&2
 		die "$name failed; the whole output is in $log"
 	fi
+}
+
+alive_for() {
+	if [ -n "${BESIDE:-}" ]; then printf '  %s … %ss\n' "$1" "$2"; else printf ' %ss' "$2"; fi
+}
+
+# beside NAME COMMAND… starts a command that runs while what follows does, its lines marked with its name;
+# beside_end waits for it and fails as it did. The end of the script is its end too.
+beside() {
+	local name=$1 out
+	shift
+	exec {out}> >(exec sed -u "s/^ */  [$name] /")
+	beside_out=$!
+	BESIDE=1 setsid "$@" >&"$out" 2>&1 {out}>&- &
+	beside_pid=$!
+	exec {out}>&-
+	# It may not have a group of its own yet.
+	# shellcheck disable=SC2064 # this process, whichever is the last
+	trap "kill -- -$beside_pid 2>/dev/null || kill $beside_pid 2>/dev/null || true" EXIT
+}
+
+beside_end() {
+	local status=0
+	wait "$beside_pid" || status=$?
+	wait "$beside_out" || true # what it said last
+	trap - EXIT
+	return "$status"
 }
 
 # wait_for SECONDS WHAT COMMAND… polls until the command succeeds.
@@ -108,15 +136,56 @@ nomad_up() { curl -fsS "$NOMAD_ADDR/v1/nodes" | jq -e 'any(.Status == "ready")';
 image_inputs() { docker image inspect -f '{{index .Config.Labels "bookstore.inputs"}}' "bookstore/$1:$VERSION" 2>/dev/null || true; }
 image_version() { printf '%s-%s' "$VERSION" "$(image_inputs "$1")"; }
 
-# build_tool NAME PACKAGE FLAGS… builds a program into $BIN from its own module here; go.mod and go.sum are its inputs.
-build_tool() {
-	local name=$1 package=$2 inputs
-	shift 2
-	inputs=$(cat "$PROVISION/$name/go.mod" "$PROVISION/$name/go.sum" | sha256sum | cut -c1-16)
-	if [ -x "$BIN/$name" ] && [ "$(cat "$BIN/.$name.inputs" 2>/dev/null)" = "$inputs" ]; then
+# supported NAME PATTERN links the first program on the PATH whose version matches into $BIN.
+supported() {
+	local found
+	while read -r found; do
+		[[ "$found" != "$BIN/$1" && "$("$found" version 2>/dev/null | head -n 1)" =~ $2 ]] || continue
+		say "  $1: $found"
+		ln -sf "$found" "$BIN/$1"
+		rm -f "$BIN/.$1.inputs"
+		return 0
+	done < <(type -aP "$1")
+	return 1
+}
+
+# The directory NAME here is a module that pins the tool of that name; go.mod and go.sum are its inputs.
+tool_inputs() { cat "$PROVISION/$1/go.mod" "$PROVISION/$1/go.sum" | sha256sum | cut -c1-16; }
+tool_version() { sed -n "s|.*github.com/hashicorp/$1 v\([0-9.]*\).*|\1|p" "$PROVISION/$1/go.mod" | head -n 1; }
+
+# have_tool NAME tells whether $BIN has the program that its inputs make.
+have_tool() { [ -x "$BIN/$1" ] && [ "$(cat "$BIN/.$1.inputs" 2>/dev/null)" = "$(tool_inputs "$1")" ]; }
+
+# download_tool NAME takes HashiCorp's own build of the pinned version, when the release site can be reached
+# and what it sends has the sum in hashicorp.sums.
+download_tool() {
+	local name=$1 zip dir
+	zip=${name}_$(tool_version "$name")_linux_amd64.zip
+	grep -q "  $zip\$" "$PROVISION/hashicorp.sums" || return 1
+	dir=$(mktemp -d "$BIN/.download.XXXXXX")
+	if ! curl --fail --silent --show-error --location --connect-timeout 5 --speed-limit 20000 --speed-time 10 --max-time 600 \
+		-o "$dir/$zip" "$HASHICORP_RELEASES/$name/$(tool_version "$name")/$zip" 2>"$dir/said"; then
+		say "  $name cannot be downloaded from $HASHICORP_RELEASES: $(head -n 1 "$dir/said")"
+	elif ! (cd "$dir" && grep "  $zip\$" "$PROVISION/hashicorp.sums" | sha256sum --check --status); then
+		say "  $name from $HASHICORP_RELEASES is not used: $zip has not the sum that hashicorp.sums says"
+	elif unzip -q -o "$dir/$zip" "$name" -d "$dir" && mv -f "$dir/$name" "$BIN/$name"; then
+		cold
+		tool_inputs "$name" >"$BIN/.$name.inputs"
+		rm -rf "$dir"
+		say "  $name $(tool_version "$name"): downloaded"
 		return 0
 	fi
+	rm -rf "$dir"
+	return 1
+}
+
+# build_tool NAME PACKAGE FLAGS… builds a program into $BIN from its own module here.
+build_tool() {
+	local name=$1 package=$2
+	shift 2
+	! have_tool "$name" || return 0
 	cold
+	rm -f "$BIN/$name" # a link of supported would be followed
 	progress "build $name (some minutes)" go -C "$PROVISION/$name" build -trimpath "$@" -ldflags '-s -w' -o "$BIN/$name" "$package"
-	echo "$inputs" >"$BIN/.$name.inputs"
+	tool_inputs "$name" >"$BIN/.$name.inputs"
 }

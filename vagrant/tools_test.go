@@ -1,0 +1,201 @@
+package vagrant_test
+
+import (
+	"archive/zip"
+	"bytes"
+	"crypto/sha256"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// tree is a folder of pinned tools with a $BIN of its own, and a release site.
+type tree struct {
+	dir   string
+	site  *httptest.Server
+	asked atomic.Int32
+}
+
+// newTree pins Nomad 1.2.3 with a sum; the site answers as the handler does.
+func newTree(t *testing.T, sum string, answer http.HandlerFunc) *tree {
+	t.Helper()
+	tr := &tree{dir: t.TempDir()}
+	tr.site = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		tr.asked.Add(1)
+		if r.URL.Path != "/nomad/1.2.3/nomad_1.2.3_linux_amd64.zip" {
+			w.WriteHeader(http.StatusNotFound)
+			return
+		}
+		answer(w, r)
+	}))
+	t.Cleanup(tr.site.Close)
+	for name, content := range map[string]string{
+		"nomad/go.mod":   "module nomad\n\ntool github.com/hashicorp/nomad\n\nrequire github.com/hashicorp/nomad v1.2.3 // indirect\n",
+		"nomad/go.sum":   "",
+		"hashicorp.sums": sum + "  nomad_1.2.3_linux_amd64.zip\n",
+		"bin/.keep":      "",
+	} {
+		path := filepath.Join(tr.dir, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return tr
+}
+
+// sh runs commands with the functions of lib.sh, on the tree.
+func (tr *tree) sh(t *testing.T, m machine, commands string) (status int, said string) {
+	t.Helper()
+	return m.run(t, "-c", fmt.Sprintf(`HASHICORP_RELEASES=%s; . provision/lib.sh; PATH=%s PROVISION=%[3]s BIN=%[3]s/bin RUN=%[3]s LOGS=%[3]s; %s`,
+		tr.site.URL, m.path, tr.dir, commands))
+}
+
+// release is a zip with a program in it that says its version, and its sum.
+func release(t *testing.T) (content []byte, sum string) {
+	t.Helper()
+	var buffer bytes.Buffer
+	archive := zip.NewWriter(&buffer)
+	header := &zip.FileHeader{Name: "nomad"}
+	header.SetMode(0o755)
+	w, err := archive.CreateHeader(header)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fmt.Fprint(w, "#!/bin/sh\necho Nomad v1.2.3\n")
+	if err := archive.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return buffer.Bytes(), fmt.Sprintf("%x", sha256.Sum256(buffer.Bytes()))
+}
+
+func TestAToolIsDownloadedOnce(t *testing.T) {
+	t.Parallel()
+	content, sum := release(t)
+	tr := newTree(t, sum, func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(content) })
+	for range 2 {
+		if status, said := tr.sh(t, newMachine(t), `have_tool nomad || download_tool nomad && "$BIN/nomad"`); status != 0 || !strings.Contains(said, "Nomad v1.2.3") {
+			t.Fatalf("status %d: %s", status, said)
+		}
+	}
+	if asked := tr.asked.Load(); asked != 1 {
+		t.Errorf("the site was asked %d times", asked)
+	}
+}
+
+// What cannot be had, or is not what was pinned, is said in one line and leaves nothing behind; the build follows.
+func TestAToolThatCannotBeDownloadedIsBuilt(t *testing.T) {
+	t.Parallel()
+	content, sum := release(t)
+	send := func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(content) }
+	for name, c := range map[string]struct {
+		sum    string
+		answer http.HandlerFunc
+		says   string
+	}{
+		"with another sum": {strings.Repeat("0", 64), send, "has not the sum that hashicorp.sums says"},
+		"not there":        {sum, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusForbidden) }, "cannot be downloaded"},
+		"never sent":       {sum, func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }, "cannot be downloaded"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			tr := newTree(t, c.sum, c.answer)
+			began := time.Now()
+			status, said := tr.sh(t, newMachine(t), "download_tool nomad")
+			if status != 1 || strings.Count(said, "\n") != 1 || !strings.Contains(said, c.says) {
+				t.Errorf("status %d: %s", status, said)
+			}
+			if took := time.Since(began); took > 30*time.Second {
+				t.Errorf("given up after %s", took)
+			}
+			if left, _ := filepath.Glob(filepath.Join(tr.dir, "bin/*")); len(left) != 1 { // the pattern is well formed
+				t.Errorf("left behind: %v", left)
+			}
+		})
+	}
+	t.Run("nobody listens", func(t *testing.T) {
+		t.Parallel()
+		tr := newTree(t, sum, send)
+		tr.site.Close()
+		if status, said := tr.sh(t, newMachine(t), "download_tool nomad"); status != 1 || !strings.Contains(said, "cannot be downloaded") {
+			t.Errorf("status %d: %s", status, said)
+		}
+	})
+}
+
+// The first program on the PATH that has a supported version is taken, wherever an older one stands.
+func TestAToolOnThePathIsUsed(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		first, second string
+		status        int
+	}{
+		"the first":    {"1.11.0", "1.10.0", 0},
+		"the second":   {"1.4.0", "1.11.2", 0},
+		"none of them": {"1.4.0", "2.0.0", 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			first, second := newMachine(t), newMachine(t)
+			first.with(t, "nomad", "echo Nomad v"+c.first)
+			second.with(t, "nomad", "echo Nomad v"+c.second)
+			both := machine{first.path + ":" + second.path}
+			tr := newTree(t, "", nil)
+			status, said := tr.sh(t, both, `supported nomad '^Nomad v1\.1[01]\.' && "$BIN/nomad" version`)
+			want := c.first
+			if c.second == "1.11.2" {
+				want = c.second
+			}
+			if status != c.status || status == 0 && !strings.Contains(said, "Nomad v"+want+"\n") {
+				t.Errorf("status %d: %s", status, said)
+			}
+		})
+	}
+}
+
+// A version that is changed in a module without its sum would be built, in ten minutes, everywhere.
+func TestEveryPinnedVersionHasItsSum(t *testing.T) {
+	t.Parallel()
+	sums := read(t, "provision/hashicorp.sums")
+	for _, tool := range []string{"nomad", "consul"} {
+		version := regexp.MustCompile(`hashicorp/` + tool + ` v([0-9.]+)`).FindStringSubmatch(read(t, "provision/"+tool+"/go.mod"))
+		if version == nil || !regexp.MustCompile(`(?m)^[0-9a-f]{64}  `+tool+"_"+regexp.QuoteMeta(version[1])+`_linux_amd64\.zip$`).MatchString(sums) {
+			t.Errorf("provision/hashicorp.sums has not the pinned version of %s: %v", tool, version)
+		}
+	}
+}
+
+// A stage that runs beside others ends with its status, each of its lines marked, and ends with the script.
+func TestAStageBesideOthers(t *testing.T) {
+	t.Parallel()
+	tr := newTree(t, "", nil)
+	status, said := tr.sh(t, newMachine(t), `export -f progress alive_for die; export LOGS; beside tools bash -c 'progress work true'; beside_end; echo after`)
+	if status != 0 || !strings.Contains(said, "[tools] work done in ") || !strings.HasSuffix(said, "after\n") {
+		t.Errorf("status %d: %s", status, said)
+	}
+	if status, said := tr.sh(t, newMachine(t), `beside tools bash -c 'exit 3'; beside_end || echo "status $?"`); !strings.Contains(said, "status 3") {
+		t.Errorf("status %d: %s", status, said)
+	}
+	began := time.Now()
+	if status, said := tr.sh(t, newMachine(t), `beside tools sleep 60; exit 4`); status != 4 || time.Since(began) > 10*time.Second {
+		t.Errorf("status %d after %s: %s", status, time.Since(began), said)
+	}
+}
+
+func read(t *testing.T, file string) string {
+	t.Helper()
+	content, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(content)
+}
