@@ -22,8 +22,9 @@ import (
 // (60). It sends no requests; a load that somebody else offers is counted too.
 //
 // Containers are read by their control groups, so that processes which come and go between the
-// two readings count. Agents on the host are read from /proc, with the time of children that
-// they have waited for.
+// two readings count. Agents on the host are read from /proc: the scheduler's own count of each
+// thread (the clock ticks of /proc/*/stat count a process that wakes with the tick threefold), and
+// the ticks of children that they have waited for.
 func TestIdle(t *testing.T) {
 	span := 60 * time.Second
 	if text := os.Getenv("IDLE_SECONDS"); text != "" {
@@ -42,9 +43,12 @@ func TestIdle(t *testing.T) {
 	elapsed, after := time.Since(began), spent(t, groups)
 
 	share, total := map[string]float64{}, 0.0
-	for part, used := range after {
-		share[part] = 100 * float64(used-before[part]) / float64(elapsed)
-		total += share[part]
+	for who, used := range after {
+		if then, ok := before[who]; ok { // what has come or gone meanwhile does not count
+			percent := 100 * float64(used-then) / float64(elapsed)
+			share[who.part] += percent
+			total += percent
+		}
 	}
 	parts := slices.SortedFunc(maps.Keys(share), func(a, b string) int {
 		if share[a] > share[b] {
@@ -124,14 +128,17 @@ func timeFile(t *testing.T, pid string) string {
 	return unified
 }
 
-// spent is the processor time of each part so far. A container that is gone counts no more.
-func spent(t *testing.T, groups map[string]string) map[string]time.Duration {
+// consumer is one container or one process of a part.
+type consumer struct{ part, id string }
+
+// spent is the processor time of each container and agent so far.
+func spent(t *testing.T, groups map[string]string) map[consumer]time.Duration {
 	t.Helper()
 	used := agents(t)
 	for file, part := range groups {
 		content, err := os.ReadFile(file)
 		if err != nil {
-			t.Logf("%s has ended meanwhile", part)
+			t.Logf("a container of %s has ended meanwhile", part)
 			continue
 		}
 		text, unit := strings.TrimSpace(string(content)), time.Nanosecond
@@ -142,42 +149,70 @@ func spent(t *testing.T, groups map[string]string) map[string]time.Duration {
 		if err != nil {
 			t.Fatalf("%s: %v", file, err)
 		}
-		used[part] += time.Duration(count) * unit
+		used[consumer{part, file}] = time.Duration(count) * unit
 	}
 	return used
 }
 
-// agents is the processor time of what runs the shop on the host, by program.
-func agents(t *testing.T) map[string]time.Duration {
+// agents is the processor time of what runs the shop on the host.
+func agents(t *testing.T) map[consumer]time.Duration {
 	t.Helper()
-	const tick = 10 * time.Millisecond // USER_HZ is 100 on every architecture that Linux has
 	parts := map[string]string{
 		"nomad": "nomad", "consul": "consul",
 		"dockerd": "docker", "containerd": "docker", "containerd-shim": "docker", "docker-proxy": "docker",
 	}
-	stats, err := filepath.Glob("/proc/[0-9]*/stat")
+	processes, err := filepath.Glob("/proc/[0-9]*")
 	if err != nil {
 		t.Fatal(err)
 	}
-	used := map[string]time.Duration{}
-	for _, file := range stats {
+	used := map[consumer]time.Duration{}
+	for _, dir := range processes {
+		stat, err := os.ReadFile(filepath.Join(dir, "stat"))
+		if err != nil {
+			continue // it has ended
+		}
+		head, rest, _ := strings.Cut(string(stat), ") ")
+		_, name, _ := strings.Cut(head, "(")
+		if part, ok := parts[name]; ok {
+			used[consumer{part, dir}] = threads(t, dir) + children(t, rest)
+		}
+	}
+	return used
+}
+
+// threads is the processor time of a process's threads that live.
+func threads(t *testing.T, dir string) (used time.Duration) {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(dir, "task/*/schedstat"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range files {
 		content, err := os.ReadFile(file)
 		if err != nil {
 			continue // it has ended
 		}
-		head, rest, _ := strings.Cut(string(content), ") ")
-		_, name, _ := strings.Cut(head, "(")
-		part, ok := parts[name]
-		if !ok {
-			continue
+		spent, _, _ := strings.Cut(string(content), " ")
+		ns, err := strconv.ParseInt(spent, 10, 64)
+		if err != nil {
+			t.Fatalf("%s: %v", file, err)
 		}
-		for _, ticks := range strings.Fields(rest)[11:15] { // utime, stime, and both of the children
-			n, err := strconv.Atoi(ticks)
-			if err != nil {
-				t.Fatalf("%s: %v", file, err)
-			}
-			used[part] += time.Duration(n) * tick
+		used += time.Duration(ns)
+	}
+	return used
+}
+
+// children is the time of the children that a process has waited for, from what follows the name
+// in its /proc/*/stat.
+func children(t *testing.T, stat string) (used time.Duration) {
+	t.Helper()
+	const tick = 10 * time.Millisecond // USER_HZ is 100 on every architecture that Linux has
+	for _, ticks := range strings.Fields(stat)[13:15] {
+		n, err := strconv.Atoi(ticks)
+		if err != nil {
+			t.Fatalf("%q: %v", stat, err)
 		}
+		used += time.Duration(n) * tick
 	}
 	return used
 }

@@ -140,7 +140,7 @@ job "patroni" {
         name     = "readiness"
         type     = "http"
         path     = "/readiness"
-        interval = "2s"
+        interval = "5s"
         timeout  = "2s"
       }
     }

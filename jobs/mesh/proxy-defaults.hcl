@@ -8,6 +8,9 @@ Config = {
   # Each sidecar's own metrics; the jobs map the port, Prometheus finds it through Consul.
   envoy_prometheus_bind_addr = "0.0.0.0:9110"
 
+  # Histograms are merged as often as they are read.
+  envoy_stats_flush_interval = "15s"
+
   # How long an answer may take is the caller's to say (15 s, or what its route says): the sidecar of
   # the one that answers would cut streams too.
   local_request_timeout_ms = 0
