@@ -63,7 +63,7 @@ const (
 	Undone  StepState = "compensated"
 )
 
-// Saga is a row of coordinatordb.
+// Saga is a row of sagas.
 type Saga struct {
 	ID         string // UUID version 7
 	Definition string

@@ -21,7 +21,7 @@ import (
 //	    five days refuses instead.)
 //	  - No backup older than 30 days may be restored. A restored participant asks
 //	    about what it had prepared then, and without its row a commit would be
-//	    presumed aborted; a restored coordinatordb repeats decisions, and without
+//	    presumed aborted; a restored coordinator repeats decisions, and without
 //	    their markers branches would seem lost.
 //	  - Of one key the last attempt goes first, so that none is ever below a gap:
 //	    a claim of attempt 1 succeeds only where there is no other.

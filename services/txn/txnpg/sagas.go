@@ -14,7 +14,7 @@ import (
 	"bookstore/services/txn/saga"
 )
 
-// Sagas is saga.Store over coordinatordb.
+// Sagas is saga.Store over a database that has Migrations.
 type Sagas struct{ pool *pgxpool.Pool }
 
 var _ saga.Store = Sagas{}

@@ -14,7 +14,7 @@ import (
 	"bookstore/services/txn/twophase"
 )
 
-// Store is twophase.Store over coordinatordb.
+// Store is twophase.Store over a database that has Migrations.
 type Store struct {
 	pool      *pgxpool.Pool
 	claims    writes
