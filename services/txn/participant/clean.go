@@ -14,7 +14,7 @@ import (
 // whatever may ask: coordinators that were down, and those that were restored
 // from a backup, none of which may be older. And it goes before the
 // coordinator's row, whose key could otherwise make the same gid once more
-// (coordinatorpg/prune.go has the whole order).
+// (txnpg/prune.go has the whole order).
 const BranchMarkersKept = 30 * 24 * time.Hour
 
 // tombstonesKept is how long after its deadline an aborted transaction is
