@@ -12,15 +12,14 @@ import (
 	"bookstore/services/gateway/limit"
 )
 
-// headerClientAddress is where the ingress says whom it talks to. It overwrites
-// what the client wrote, and only the ingress may call the gateway, so it can be
-// believed, and nothing else about an address can.
+// headerClientAddress is the client's address as the ingress sees it. The ingress overwrites a client's value, and only
+// the ingress may call the gateway, so it can be trusted.
 const headerClientAddress = "X-Client-Address"
 
-// admission lets requests in, as far as their client's limits go.
+// admission holds requests to their clients' limits.
 type admission struct {
 	limiter   *limit.Limiter // nil lets everything in
-	everybody limit.Limits   // of those whose token has no limits of its own
+	everybody limit.Limits   // of clients whose token has no limits of its own
 	addresses addresses
 }
 
@@ -28,7 +27,7 @@ func newAdmission(limiter *limit.Limiter, everybody limit.Limits) *admission {
 	return &admission{limiter: limiter, everybody: everybody, addresses: addresses{names: map[string]string{}}}
 }
 
-// ticket is a request that was let in.
+// ticket is an admitted request.
 type ticket struct {
 	limiter *limit.Limiter
 	client  string
@@ -41,8 +40,8 @@ func (t ticket) leave() {
 	}
 }
 
-// beginStream has the request stay, if its client may have one more stream.
-// leaveStream is then to be called in leave's place.
+// beginStream counts the request as a stream, or refuses it. After a nil error leaveStream must be called instead of
+// leave.
 func (t ticket) beginStream() error {
 	if t.limiter == nil {
 		return nil
@@ -57,8 +56,8 @@ func (t ticket) leaveStream() {
 	}
 }
 
-// admit lets a request in, or says why not; either way the answer says how the
-// client stands. It allocates nothing for a client that is known.
+// admit admits or refuses a request, and writes the client's limits into the answer either way. It allocates nothing for
+// a known client.
 func (a *admission) admit(ctx context.Context, r *fasthttp.RequestCtx, caller *Identity) (ticket, error) {
 	if a.limiter == nil {
 		return ticket{}, nil
@@ -72,7 +71,7 @@ func (a *admission) admit(ctx context.Context, r *fasthttp.RequestCtx, caller *I
 	return ticket{a.limiter, client}, nil
 }
 
-// clientOf is who has the limits: a token's bearer, else an address.
+// clientOf is the client that the limits are kept for: a token's bearer, else an address.
 func (a *admission) clientOf(r *fasthttp.RequestCtx, caller *Identity) (string, limit.Limits) {
 	switch {
 	case caller == nil:

@@ -12,34 +12,32 @@ import (
 	"github.com/valyala/fasthttp"
 )
 
-// headerStart is when the ingress got the request, as "t=<seconds since 1970>".
-// It overwrites what the client wrote.
+// headerStart is the time at which the ingress received the request, as "t=<seconds since 1970>". The ingress overwrites
+// a client's value.
 const headerStart = "X-Request-Start"
 
-// What makes a backlog.
+// The thresholds of a backlog.
 const (
 	backlogWindow   = 50 * time.Millisecond
-	backlogPatience = 20 * time.Millisecond // on the way from the ingress
-	backlogCrowd    = 32                    // on the way at the same time
-	backlogOver     = 20                    // windows without
-	// backlogClocks is how long a clock may be known by the quickest request.
+	backlogPatience = 20 * time.Millisecond // in flight from the ingress
+	backlogCrowd    = 32                    // requests in flight from the ingress at the same time
+	backlogOver     = 20                    // windows below the threshold that end a backlog
+	// backlogClocks is how long the clock offset of the quickest request is used.
 	backlogClocks = time.Minute
-	// A clock was set back where for so many windows the quickest requests took too
-	// long, and all about the same: those of a backlog differ. So it was where a
-	// request took longer than one can.
+	// A clock was set back if for backlogFlat windows the quickest requests took too long, and all about the same time
+	// (within backlogBand): in a backlog they differ. So it was if a request took longer than backlogTaken.
 	backlogFlat  = 20
 	backlogBand  = 10 * time.Millisecond
 	backlogTaken = 15 * time.Second // the ingress gives up then
 )
 
-// backlog knows whether more requests come to this machine than it can carry, by
-// how long they were on their way from the ingress: where processors are short,
-// most of the waiting is there, in two proxies, before the gateway has seen anything.
+// backlog detects that more requests come to this machine than it can serve, by the time that they spend between the
+// ingress and the gateway. When processors are short, most of the waiting is there, in two proxies.
 //
-// A backlog stands once even the quickest request of a window took too long (the
-// standing queue of CoDel, RFC 8289) and many were on their way at once (by
-// Little's law: a few that are slow are not helped by refusing them), and until
-// for a second they were not many. Meanwhile whoever was on the way too long is late.
+// A backlog begins when even the quickest request of a window took longer than backlogPatience (the standing queue of
+// CoDel, RFC 8289) while backlogCrowd requests were in flight (by Little's law; refusing does not help a few slow ones).
+// It ends after one second below that number. Until then requests that took longer than backlogPatience are late, and
+// may be refused.
 type backlog struct {
 	waits prometheus.Histogram
 
@@ -48,42 +46,40 @@ type backlog struct {
 	quickest time.Duration
 	total    time.Duration
 	standing atomic.Bool
-	calm     int // windows in a row
+	calm     int // windows in a row below the threshold
 
-	// The clocks of the ingress and of this machine differ by what the quickest
-	// request says, of this minute or the one before. This machine's is the one that
-	// nobody sets, counted from origin; there is one ingress.
-	origin  time.Time
+	// The offset between the clock of the ingress and this machine's is estimated by the quickest request of this minute
+	// or the one before. This machine's is the monotonic clock, counted from epoch. There is one ingress.
+	epoch   time.Time
 	clocks  [2]time.Duration
 	clockAt time.Time
 
-	// Of the windows in a row whose quickest requests took about the same.
+	// Windows in a row whose quickest requests took about the same time, and the bounds of these times.
 	flat            int
 	lowest, highest time.Duration
 }
 
 func newBacklog(registry prometheus.Registerer) *backlog {
-	b := &backlog{origin: time.Now(), waits: prometheus.NewHistogram(prometheus.HistogramOpts{
-		Name: "ingress_wait_seconds", Help: "Time that requests were on their way from the ingress.",
+	b := &backlog{epoch: time.Now(), waits: prometheus.NewHistogram(prometheus.HistogramOpts{
+		Name: "ingress_wait_seconds", Help: "Time of requests between the ingress and the gateway.",
 		Buckets: []float64{.001, .0025, .005, .01, .02, .05, .1, .25, .5, 1, 2.5, 5, 10},
 	})}
 	registry.MustRegister(b.waits)
 	return b
 }
 
-// late tells whether a request comes too late to be let through to a service.
+// late counts a request, and tells whether it is late.
 func (b *backlog) late(h *fasthttp.RequestHeader) bool {
 	start, ok := requestStart(h.Peek(headerStart))
 	if !ok {
 		return false
 	}
 	now := time.Now()
-	// Sub reads the clock that nobody sets where both times have it, as the first
-	// two have and start has not.
-	return b.arrived(now, now.Sub(b.origin)-start.Sub(b.origin.Round(0)))
+	// Sub uses the monotonic clock if both times have one: the first two have, start has not.
+	return b.arrived(now, now.Sub(b.epoch)-start.Sub(b.epoch.Round(0)))
 }
 
-// arrived counts a request that took so long, by two clocks.
+// arrived counts a request that took this long, measured by two clocks.
 func (b *backlog) arrived(now time.Time, took time.Duration) (late bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -124,8 +120,7 @@ func (b *backlog) judge(passed time.Duration) {
 	}
 }
 
-// offset tells, at the end of a window, whether what looks like a backlog is a
-// clock that was set back.
+// offset tells, at the end of a window, whether an apparent backlog is a clock that was set back.
 func (b *backlog) offset() bool {
 	low, high := min(b.lowest, b.quickest), max(b.highest, b.quickest)
 	if b.flat == 0 || high-low > backlogBand {
@@ -136,8 +131,7 @@ func (b *backlog) offset() bool {
 	return b.flat >= backlogFlat && low > backlogPatience
 }
 
-// clock is by how much this machine's clock is ahead of the ingress', and less
-// than a millisecond more.
+// clock estimates the offset of this machine's clock against the ingress's, too high by less than a millisecond.
 func (b *backlog) clock(now time.Time, took time.Duration) time.Duration {
 	switch age := now.Sub(b.clockAt); {
 	case b.clockAt.IsZero() || age >= 2*backlogClocks:
@@ -152,7 +146,7 @@ func (b *backlog) clock(now time.Time, took time.Duration) time.Duration {
 
 func (b *backlog) base() time.Duration { return min(b.clocks[0], b.clocks[1]) }
 
-// setClock begins anew: nothing that was found by the other clock holds.
+// setClock starts over with a new offset: nothing measured with the old one holds.
 func (b *backlog) setClock(now time.Time, took time.Duration) {
 	b.clocks, b.clockAt = [2]time.Duration{took, took}, now
 	b.standing.Store(false)
@@ -174,7 +168,7 @@ func requestStart(written []byte) (start time.Time, ok bool) {
 
 type lateKey struct{}
 
-// asLate marks what a late request asks for.
+// asLate marks the context of a late request.
 func asLate(ctx context.Context) context.Context { return context.WithValue(ctx, lateKey{}, true) }
 
 func isLate(ctx context.Context) bool { return ctx.Value(lateKey{}) != nil }

@@ -165,7 +165,7 @@ func TestTheGatewaysOwnClockDoesNotMatter(t *testing.T) {
 	b := newBacklog(prometheus.NewRegistry())
 	for range 1000 {
 		h := &fasthttp.RequestHeader{}
-		h.Set(headerStart, fmt.Sprintf("t=%.6f", float64(b.origin.UnixMicro()+time.Since(b.origin).Microseconds())/1e6))
+		h.Set(headerStart, fmt.Sprintf("t=%.6f", float64(b.epoch.UnixMicro()+time.Since(b.epoch).Microseconds())/1e6))
 		if b.late(h) {
 			t.Fatal("late")
 		}

@@ -9,8 +9,7 @@ import (
 	"bookstore/services/platform/fault"
 )
 
-// circuitState is what a destination's circuit lets through. Its number is
-// what the metric shows.
+// circuitState is the state of a destination's circuit. Its number is the value of circuit_state.
 type circuitState int
 
 // The states of a circuit.
@@ -32,26 +31,24 @@ func (s circuitState) String() string {
 	return [...]string{"closed", "half_open", "open"}[s]
 }
 
-// ending is what a call's end says about its destination.
+// ending is what a call's result says about its destination.
 type ending int
 
 const (
-	undecided ending = iota // nothing: its caller gave up, or it was never sent
-	answered                // the destination is there
-	lacking                 // it is there, and says that it lacks what it needs: its database
-	failed                  // nobody was there, or nobody who answered in time
+	undecided ending = iota // nothing: the caller gave up, or the call was never sent
+	answered                // the destination works
+	lacking                 // an instance works, but lacks a dependency: its database
+	failed                  // no instance answered in time
 )
 
-// trialRetryAfter is what those are told who come while a trial is on its way.
+// trialRetryAfter is the Retry-After of calls that are refused while a trial is in flight.
 const trialRetryAfter = time.Second
 
-// lackingFor is how long a circuit is open while an instance is there to say that
-// it cannot work: to ask it anew costs next to nothing, and a database has its
-// next leader within seconds, beyond which the circuit must not hold writes back.
+// lackingFor is how long a circuit stays open when an instance answered that it lacks its database. A trial then costs
+// next to nothing, and the database has a new leader within seconds, after which writes must not be held back.
 const lackingFor = 250 * time.Millisecond
 
-// witnessTime is how long a circuit that is in doubt waits for calls under way:
-// longer than the mesh lets a read take.
+// witnessTime bounds how long a circuit in doubt waits for the calls in flight: longer than the mesh's time-out of reads.
 const witnessTime = 2 * time.Second
 
 // breaker is one destination's circuit. The library's breaker is its states
@@ -79,18 +76,18 @@ type breaker struct {
 	answers  uint64 // of them
 	underWay int
 	count    int   // of reroutes of calls that were begun since the last success, and failed
-	there    bool  // since then an instance has said that it lacks something
+	there    bool  // since then an instance has answered that it lacks a dependency
 	doubt    doubt // zero: there is none
 }
 
-// doubt is whether a destination is there at all.
+// doubt is the time between reaching the threshold and opening, or not opening, the circuit.
 type doubt struct {
 	since     time.Time
 	last      uint64 // the last call that was begun by then
-	witnesses int    // of those calls, how many are still under way
+	witnesses int    // of those calls, how many are still in flight
 }
 
-// pass is what a call is let through with.
+// pass identifies a call that was let through.
 type pass struct{ era, number, answers uint64 }
 
 func newBreaker(threshold uint, openFor time.Duration, onChange func(circuitState)) *breaker {
@@ -104,7 +101,7 @@ func newCircuit(openFor time.Duration) circuitbreaker.CircuitBreaker[any] {
 		Build()
 }
 
-// open opens the circuit for as long as befits who failed; the caller holds mu.
+// open opens the circuit: for lackingFor if an instance works, else for openFor. The caller holds mu.
 func (b *breaker) open(there bool) {
 	delay := b.openFor
 	if there {
@@ -135,8 +132,7 @@ func (b *breaker) refusal() error {
 	}
 }
 
-// leave says how a call ended, after how many reroutes. The trial of a circuit
-// that stays open is told what those are told who come after it.
+// leave records how a call ended, after how many reroutes. It returns fault.CircuitOpen to a trial that failed.
 func (b *breaker) leave(p pass, end ending, reroutes int) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -194,13 +190,13 @@ func (b *breaker) record(p pass, end ending, reroutes int) {
 	}
 }
 
-// notice begins a new era if the state has changed.
+// notice begins a new era if the state has changed; the caller holds mu.
 func (b *breaker) notice() {
 	if now := b.circuit.State(); now != b.last {
 		b.last = now
 		b.era++
 		b.calls, b.answers, b.underWay, b.count, b.there, b.doubt = 0, 0, 0, 0, false, doubt{}
-		b.onChange(b.look())
+		b.onChange(b.current())
 	}
 }
 
@@ -209,10 +205,10 @@ func (b *breaker) notice() {
 func (b *breaker) state() circuitState {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.look()
+	return b.current()
 }
 
-func (b *breaker) look() circuitState {
+func (b *breaker) current() circuitState {
 	switch {
 	case b.circuit.IsClosed():
 		return circuitClosed

@@ -5,14 +5,11 @@ import (
 	"time"
 )
 
-// budgetWindow is how far back calls and resends are counted, in slots of a
-// second.
+// budgetWindow is the number of seconds for which calls and resends are counted.
 const budgetWindow = 10
 
-// budget bounds what the gateway sends a second time to a share of what is
-// sent at all: where everything fails, everything sent twice is what keeps it
-// from coming back. The library's budget counts what is in flight, which says
-// nothing of calls that fail at once.
+// budget is a retry budget: it bounds the gateway's retries to a share of all calls, so that retries cannot keep a failing
+// service down. The library's budget counts calls in flight, which does not see calls that fail at once.
 type budget struct {
 	share float64 // of the calls of the window
 	least int     // resends in a window that are always granted
@@ -38,7 +35,7 @@ func (b *budget) called() {
 	b.slot().calls++
 }
 
-// resend grants one more resend, or not.
+// resend takes one resend from the budget; false when it is spent.
 func (b *budget) resend() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()

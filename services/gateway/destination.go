@@ -12,19 +12,19 @@ import (
 	"bookstore/services/platform/fault"
 )
 
-// The queue of a destination that has all it can carry: up to as many as are
-// in flight wait, beyond them more and more are refused, at twice as many all.
+// The queue of a destination at its limit: up to once the limit may wait; above that a growing share of calls is refused,
+// and above twice the limit every one.
 const (
 	queueFree = 1
 	queueMost = 2
 )
 
-// lateShare of the least in flight is for those who come late: the destination
-// is not to have nothing to do while they are refused.
+// lateShare divides the least limit: this many slots stay open to late requests, so that shedding never idles the
+// destination.
 const lateShare = 4
 
-// destination is an upstream with what guards it, and all else from it: where
-// one does not answer, calls to the others find all that they need.
+// destination is an upstream with a circuit breaker, a retry budget and a limit of its own, so that one that fails takes
+// nothing from the others.
 type destination struct {
 	breaker *breaker
 	budget  *budget
@@ -76,9 +76,8 @@ func newDestination(name string, settings Resilience, m metrics, log *slog.Logge
 	return d
 }
 
-// enter begins a call, or refuses it: fault.CircuitOpen, fault.Overloaded, or
-// fault.DeadlineExceeded where the caller did not wait for its turn. Whoever is
-// let in leaves.
+// enter begins a call, or refuses it: fault.CircuitOpen, fault.Overloaded, or fault.DeadlineExceeded when the caller's
+// deadline passed in the queue. After a nil error the caller must call leave.
 func (d *destination) enter(caller context.Context, r Route) (*visit, error) {
 	in, err := d.breaker.enter()
 	if err != nil {
@@ -103,8 +102,8 @@ func (d *destination) enter(caller context.Context, r Route) (*visit, error) {
 	}, nil
 }
 
-// permit is to go on, in flight. Of a backlog as many are let in as keep the
-// destination busy, and fewer of the late: none that would have to wait.
+// permit admits a call in flight. During a backlog it admits only as many calls as keep the destination busy, fewer of the
+// late ones, and none that would have to wait.
 func (d *destination) permit(caller context.Context) (adaptivelimiter.Permit, error) {
 	most := d.least
 	if isLate(caller) {

@@ -6,26 +6,24 @@ import (
 	"time"
 )
 
-// Resilience is how failures and load of the destinations are dealt with. Each
-// destination has a circuit, a budget and a limit of its own, in each gateway.
-// What is zero has the default that its tag names.
+// Resilience configures the circuit, the retry budget and the limit of calls in flight that each destination has in each
+// gateway. A zero field means the default in its tag.
 type Resilience struct {
-	// CircuitThreshold opens a circuit: so many reroutes of calls that ended
-	// failed, with no success between.
+	// CircuitThreshold is the number of reroutes of failed calls, without a success between, that opens a circuit.
 	CircuitThreshold uint          `env:"CIRCUIT_THRESHOLD" envDefault:"3"`
 	CircuitOpenFor   time.Duration `env:"CIRCUIT_OPEN_FOR" envDefault:"10s"` // until a trial
 
-	// What the gateway sends a second time is at most this share of the calls
-	// of ten seconds, or so many where that is more.
+	// The retry budget: the gateway sends again at most this share of the calls of the last ten seconds, or ResendLeast
+	// calls if that is more.
 	ResendShare float64 `env:"RESEND_SHARE" envDefault:"0.2"`
 	ResendLeast int     `env:"RESEND_LEAST" envDefault:"20"`
 
-	// The bounds between which the limit of calls in flight follows the time
-	// that answers take. The least is what a burst gets after a quiet night.
+	// The limit of calls in flight adapts to response times, between Least and Most, from First. Least is what a burst
+	// gets after a quiet night.
 	InFlightLeast uint `env:"UPSTREAM_IN_FLIGHT_LEAST" envDefault:"32"`
 	InFlightFirst uint `env:"UPSTREAM_IN_FLIGHT_FIRST" envDefault:"64"`
 	InFlightMost  uint `env:"UPSTREAM_IN_FLIGHT_MOST" envDefault:"128"`
-	// Once the limit is reached, as many again wait this long at most.
+	// InFlightWait is how long a call waits at most once the limit is reached.
 	InFlightWait time.Duration `env:"UPSTREAM_IN_FLIGHT_WAIT" envDefault:"50ms"`
 }
 
@@ -60,12 +58,10 @@ func (r Resilience) withDefaults() Resilience {
 	}
 }
 
-// forQueues are the settings for a service with queues of its own, which knows
-// what waits for what and refuses what it cannot do in time. That answers take
-// long there is no sign that it does too much: all buyers of one book wait for one
-// row. What is in flight is only bounded. Of a crowd that comes at once, a quarter
-// of the least may be late (lateShare), which is all that one client may have in
-// flight.
+// forQueues are the settings for a service with admission queues of its own, the coordinator. Its response times do not
+// show load, since all buyers of one book wait for one row; it refuses by itself what it cannot do in time. So its limit
+// only bounds memory. A quarter of the least limit is open to late requests (lateShare): as many as one client may have
+// in flight.
 func (r Resilience) forQueues() Resilience {
 	const least, most = 256, 512
 	r.InFlightLeast, r.InFlightFirst, r.InFlightMost = max(r.InFlightLeast, least), max(r.InFlightFirst, least), max(r.InFlightMost, most)

@@ -10,38 +10,37 @@ import (
 	"bookstore/services/platform/fault"
 )
 
-// visit is one call at its destination, from the first time it is sent to the
-// end of the last.
+// visit is one call to a destination, all its tries included.
 type visit struct {
 	*destination
 	route  Route
 	caller context.Context
-	// patient callers give the call at least half of the route's time. A
-	// time-out of the others may be their own doing.
+	// patient tells that the caller's deadline leaves at least half of the route's time. A time-out of an impatient caller
+	// says nothing about the destination.
 	patient bool
 
 	pass     pass
 	permit   adaptivelimiter.Permit
-	reroutes int // so far, whoever made them
+	reroutes int // so far, the sidecar's and the gateway's
 
 	answer *upstreamAnswer // at the end, one of the two
 	err    error
 }
 
-// arrived counts what the sidecar did for an answer.
+// arrived counts the sidecar's reroutes for an answer.
 func (v *visit) arrived(a *upstreamAnswer) {
 	n := a.reroutes()
 	v.reroutes += n
 	v.rerouted.Add(float64(n))
 }
 
-// elsewhere tells whether another instance might do what this one says it cannot
-// at the moment. What the coordinator says is about services behind it.
+// elsewhere tells whether another instance might succeed where this one answered unavailable. The coordinator's answer is
+// about the services behind it, so another instance would answer the same.
 func (v *visit) elsewhere(a *upstreamAnswer) bool {
 	return v.route.Upstream != Coordinator && a.failure() == fault.Unavailable
 }
 
-// mayResend asks whether the call may be sent again, and counts that it is.
+// mayResend takes one retry from the budget, if it has one left, and counts it.
 func (v *visit) mayResend() bool {
 	if !v.budget.resend() {
 		v.unsent.Inc()
@@ -52,9 +51,8 @@ func (v *visit) mayResend() bool {
 	return true
 }
 
-// leave ends the visit. A read that was the trial of a circuit and failed is
-// refused like those that come after it: there may be an old copy for it too.
-// What a write came to is not to be hidden.
+// leave ends the visit. A read that was a circuit's trial and failed gets fault.CircuitOpen, like the calls after it, so
+// that a stale copy may answer it. A write keeps its own outcome.
 func (v *visit) leave() {
 	kind := v.failure()
 	end := v.end(kind)
@@ -80,19 +78,17 @@ func (v *visit) failure() fault.Kind {
 	return v.answer.failure()
 }
 
-// end says what a call that failed with kind tells of its destination:
+// end says what a call's result tells about its destination:
 //
-//   - Overloaded is said by a service that is there and refuses what is too
-//     much. A circuit would make that all.
-//   - What the coordinator itself says is mostly about a service behind it. A
-//     circuit would take from it what needs none of them, such as reading.
-//   - A caller that went away proves nothing. Nor does a time-out where it gave
-//     less time than the route does: else anyone could open a circuit.
-//   - Internal is a request that was never sent.
-//   - A service that says unavailable, or outcome_unknown, is there and lacks what
-//     it needs. Where a proxy says so, nobody is.
-//   - All else is a destination that does not do its work: nobody answered, or
-//     a proxy found nobody, or it takes too long.
+//   - Overloaded comes from a service that works and sheds load. An open circuit would refuse everything.
+//   - The coordinator's own answers are mostly about a service behind it. An open circuit would also stop calls that
+//     need no such service, such as reads.
+//   - A caller that went away proves nothing. Nor does the time-out of an impatient caller: otherwise any client could
+//     open a circuit.
+//   - Internal: the request was never sent.
+//   - A service that answers unavailable or outcome_unknown works, but lacks a dependency such as its database. When a
+//     proxy answers so, no instance works.
+//   - Everything else is a destination that fails: no answer, no instance, or a time-out.
 func (v *visit) end(kind fault.Kind) ending {
 	switch {
 	case kind == "", kind == fault.Overloaded, v.err == nil && v.answer != nil && v.route.Upstream == Coordinator:
@@ -105,10 +101,9 @@ func (v *visit) end(kind fault.Kind) ending {
 	return failed
 }
 
-// tellsOfLoad tells whether the time that the call took says how much the
-// destination has to do. That of an answer does, and so does a time-out. A
-// refused connection is quick and a reroute slow for reasons of their own, and
-// a stream begins when there is something to tell.
+// tellsOfLoad tells whether the call's duration measures the destination's load, for the adaptive limit. Answers and
+// time-outs do. Refused connections are quick and reroutes slow for other reasons, and a stream's first event comes when
+// there is one.
 func (v *visit) tellsOfLoad(kind fault.Kind, end ending) bool {
 	if v.reroutes > 0 || v.route.Answer == Events {
 		return false

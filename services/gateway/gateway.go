@@ -1,5 +1,4 @@
-// Package gateway is the shop's front door: it knows every call of the API,
-// who may make it, and which service answers it.
+// Package gateway is the shop's API gateway: it knows every call of the API, who may make it, and which service answers it.
 package gateway
 
 import (
@@ -36,7 +35,7 @@ type Options struct {
 // listsShare is how much of the cache's memory lists get beside the books'.
 const listsShare = 8
 
-// Gateway passes requests on, and answers what it may from what it has kept.
+// Gateway forwards requests to services, and answers from its caches where it may.
 type Gateway struct {
 	options   Options
 	transport *http.Transport
@@ -49,7 +48,7 @@ type Gateway struct {
 	announcer *coherence.Announcer
 }
 
-// New makes a gateway. Its Parts have to run beside the requests.
+// New makes a gateway. Its Parts must run while it serves.
 func New(o Options) (*Gateway, error) {
 	for _, r := range Routes() {
 		if o.Upstreams[r.Upstream] == nil {
@@ -70,8 +69,7 @@ func New(o Options) (*Gateway, error) {
 	return g, nil
 }
 
-// Parts are what works beside the requests: the lease of what is near, and the
-// clients' permits.
+// Parts work beside the requests: the cache's lease, and the clients' permits.
 func (g *Gateway) Parts() []lifecycle.Part {
 	parts := []lifecycle.Part{g.follower.Part()}
 	if g.limiter != nil {
@@ -80,15 +78,14 @@ func (g *Gateway) Parts() []lifecycle.Part {
 	return parts
 }
 
-// Close ends what is being filled and closes idle connections to the upstreams.
+// Close cancels fills in flight and closes idle connections to the upstreams.
 func (g *Gateway) Close() {
 	g.books.Close()
 	g.lists.Close()
 	g.transport.CloseIdleConnections()
 }
 
-// Register adds every route to app. What is read can also be asked for with
-// HEAD, which is answered as GET without the body; a stream has nothing else.
+// Register adds every route to app. Every GET is also served as HEAD, except streams.
 func (g *Gateway) Register(app fiber.Router) {
 	for _, r := range Routes() {
 		handler := g.handler(r)

@@ -9,31 +9,31 @@ import (
 	"bookstore/services/platform/fault"
 )
 
-// healthTimeout bounds one look at an upstream.
+// healthTimeout bounds the check of an upstream.
 const healthTimeout = 500 * time.Millisecond
 
-// Health asks every upstream at once whether it is ready.
+// Health checks the readiness of every upstream, all at once.
 func (g *Gateway) Health(ctx context.Context) map[string]error {
 	ctx, cancel := context.WithTimeout(ctx, healthTimeout)
 	defer cancel()
 	var (
 		mu     sync.Mutex
-		asking sync.WaitGroup
+		checks sync.WaitGroup
 		found  = make(map[string]error, len(g.options.Upstreams))
 	)
 	for name := range g.options.Upstreams {
-		asking.Go(func() {
-			err := g.ask(ctx, name)
+		checks.Go(func() {
+			err := g.check(ctx, name)
 			mu.Lock()
 			defer mu.Unlock()
 			found[string(name)] = err
 		})
 	}
-	asking.Wait()
+	checks.Wait()
 	return found
 }
 
-func (g *Gateway) ask(ctx context.Context, name Upstream) error {
+func (g *Gateway) check(ctx context.Context, name Upstream) error {
 	answer, err := g.send(ctx, upstreamRequest{
 		method: http.MethodGet, url: g.options.Upstreams[name].JoinPath("/ready"), header: http.Header{},
 	})

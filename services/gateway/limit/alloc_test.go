@@ -26,7 +26,7 @@ func TestAdmittingAllocatesNothing(t *testing.T) { //nolint:paralleltest // see 
 			t.Errorf("%s: %v allocations per request", name, allocations)
 		}
 		l.end()
-		if err := l.settle(ctx); err != nil {
+		if err := l.drain(ctx); err != nil {
 			t.Error(err)
 		}
 	}
@@ -47,7 +47,7 @@ func BenchmarkAdmit(b *testing.B) {
 			})
 		})
 		l.end()
-		if err := l.settle(context.Background()); err != nil {
+		if err := l.drain(context.Background()); err != nil {
 			b.Error(err)
 		}
 	}

@@ -10,20 +10,20 @@ import (
 	"bookstore/services/platform/redis"
 )
 
-// bucket is where the gateways share the permits of a client.
+// bucket is a token bucket per client, shared by all gateways.
 type bucket interface {
-	take(ctx context.Context, q question) (grant, error)
+	take(ctx context.Context, q leaseRequest) (grant, error)
 }
 
-// question asks for permits.
-type question struct {
+// leaseRequest asks a bucket for permits.
+type leaseRequest struct {
 	key    string
 	limits Limits
 	wanted int
-	spent  int // admitted without having asked; below 0: handed back
+	spent  int // used without a lease; below 0: returned
 }
 
-// grant is the answer: at most what was wanted, and what is left then.
+// grant is a bucket's reply: permits, at most as many as wanted, and what the bucket holds afterwards.
 type grant struct {
 	permits int
 	level   float64
@@ -32,8 +32,8 @@ type grant struct {
 //go:embed bucket.lua
 var bucketScript string
 
-// redisBucket keeps the buckets in Redis, each in one key that expires when it
-// would be full. A failover may lose the last changes: some permits more.
+// redisBucket keeps the buckets in Redis, one key each, which expires when the bucket would be full. A failover may lose
+// the last changes, which grants a few permits twice.
 type redisBucket struct {
 	client *redis.Client
 	script *goredis.Script
@@ -43,7 +43,7 @@ func newRedisBucket(client *redis.Client) redisBucket {
 	return redisBucket{client: client, script: goredis.NewScript(bucketScript)}
 }
 
-func (b redisBucket) take(ctx context.Context, q question) (grant, error) {
+func (b redisBucket) take(ctx context.Context, q leaseRequest) (grant, error) {
 	reply, err := b.script.Run(ctx, b.client.Cluster(), []string{q.key},
 		q.limits.Rate, q.limits.Burst, q.wanted, q.spent).Int64Slice()
 	if err != nil {

@@ -2,7 +2,7 @@ package limit
 
 import "time"
 
-// client is what this gateway knows of one client. Its shard's lock guards it.
+// client is this gateway's state of one client. Its shard's lock guards it.
 type client struct {
 	key    string // in Redis
 	limits Limits
@@ -12,17 +12,17 @@ type client struct {
 
 	inFlight int
 	streams  int       // of those in flight
-	used     time.Time // when it was last here
+	used     time.Time // of its last request
 
 	permits int       // leased, not used yet
-	level   float64   // what its bucket held at a time: Redis' last word or, while local, our own count
+	level   float64   // what the bucket held at a time: by Redis' last reply or, while local, by this gateway's count
 	at      time.Time // that time
-	askAt   time.Time // Redis is not asked before
+	askAt   time.Time // no call to Redis before
 	local   bool      // Redis does not answer, or not in time
-	owed    int       // admitted without asking Redis; below 0: to be handed back
+	owed    int       // permits used without a lease; below 0: to be returned
 
-	refilled chan struct{} // while Redis is being asked; closed when that is over
-	waiting  int           // requests that wait for it
+	refilled chan struct{} // not nil while a refill is in flight; closed at its end
+	waiting  int           // requests that wait for the refill
 }
 
 func (c *client) hold(limits Limits) {
@@ -31,24 +31,23 @@ func (c *client) hold(limits Limits) {
 	c.lease, c.policy = limits.lease(), limits.policy()
 }
 
-// levelAt is what the bucket holds now if nobody has taken anything since.
+// levelAt is what the bucket holds now if no permit was taken since.
 func (c *client) levelAt(now time.Time) float64 {
 	return min(float64(c.limits.Burst), c.level+now.Sub(c.at).Seconds()*c.limits.Rate)
 }
 
-// dry tells whether there is nothing to give and Redis may have something.
+// dry tells whether the client has no permits left while Redis may have some.
 func (c *client) dry(now time.Time) bool {
 	return c.permits == 0 && !c.local && !now.Before(c.askAt)
 }
 
-// low tells whether Redis should be asked although nobody waits for it: half of
-// a lease is left, or Redis was away. A lease of one is asked for when it is
-// needed, or each gateway would always hold one back.
+// low tells whether to refill in the background: half of a lease is left, or Redis was down. A lease of one permit is
+// taken only when needed, or each gateway would always hold one back.
 func (c *client) low(now time.Time) bool {
 	return c.refilled == nil && !now.Before(c.askAt) && (c.local || 2*c.permits < c.lease-1)
 }
 
-// take takes a permit. Without one it returns how long there will be none.
+// take uses a permit. Without one it returns the time until there is one.
 func (c *client) take(now time.Time) (wait time.Duration, ok bool) {
 	if c.permits > 0 {
 		c.permits--
@@ -66,7 +65,7 @@ func (c *client) take(now time.Time) (wait time.Duration, ok bool) {
 	return 0, true
 }
 
-// answered takes in what Redis said.
+// answered applies Redis' reply.
 func (c *client) answered(wanted int, g grant, now time.Time) {
 	c.permits += g.permits
 	c.level, c.at, c.local, c.askAt = g.level, now, false, now
@@ -78,7 +77,7 @@ func (c *client) answered(wanted int, g grant, now time.Time) {
 	}
 }
 
-// failed begins, or goes on with, counting here.
+// failed switches the client to this gateway's own bucket after a failed call.
 func (c *client) failed(now time.Time) {
 	c.local, c.owed, c.askAt = true, 0, now.Add(retryAfter)
 }

@@ -6,18 +6,18 @@ import (
 )
 
 const (
-	// patience is how long a request waits for Redis.
+	// patience bounds how long a request waits for permits from Redis.
 	patience = 20 * time.Millisecond
-	// askTimeout is how long Redis has to answer what nobody waits for any more.
-	askTimeout = 250 * time.Millisecond
-	// retryAfter is the pause after Redis did not answer.
+	// callTimeout bounds a call to Redis. It is longer than patience, since permits that come late are used as well.
+	callTimeout = 250 * time.Millisecond
+	// retryAfter is the pause after a call to Redis failed.
 	retryAfter = 300 * time.Millisecond
-	// questions are under way to Redis at once at most.
-	questions = 32
+	// maxCalls bounds the calls to Redis in flight.
+	maxCalls = 32
 )
 
-// await returns when there is something to take or to be refused for. The
-// caller holds the shard's lock, and holds it again afterwards.
+// await waits until the client has permits or is known to have none. The caller holds the shard's lock, which await
+// releases while it waits.
 func (l *Limiter) await(ctx context.Context, s *shard, c *client) {
 	late := time.NewTimer(patience)
 	defer late.Stop()
@@ -32,8 +32,7 @@ func (l *Limiter) await(ctx context.Context, s *shard, c *client) {
 	}
 }
 
-// wait waits for the answer of Redis to the question under way. It returns
-// false when that takes too long, or ctx has ended.
+// wait waits for the refill in flight. It returns false when patience is over or ctx has ended.
 func (l *Limiter) wait(ctx context.Context, s *shard, c *client, late <-chan time.Time) bool {
 	refilled := c.refilled
 	c.waiting++
@@ -54,8 +53,8 @@ func (l *Limiter) wait(ctx context.Context, s *shard, c *client, late <-chan tim
 	return inTime
 }
 
-// refill asks Redis for permits, and settles what is owed, unless it is being
-// asked already. The caller holds the shard's lock.
+// refill leases permits from Redis, and charges those that were used without a lease, unless a refill is in flight. The
+// caller holds the shard's lock.
 func (l *Limiter) refill(s *shard, c *client, wanted int) {
 	if c.refilled != nil {
 		return
@@ -68,18 +67,18 @@ func (l *Limiter) refill(s *shard, c *client, wanted int) {
 		return
 	}
 	c.refilled = make(chan struct{})
-	q := question{key: c.key, limits: c.limits, wanted: wanted, spent: c.owed}
+	q := leaseRequest{key: c.key, limits: c.limits, wanted: wanted, spent: c.owed}
 	c.owed = 0
-	go l.ask(s, c, q)
+	go l.lease(s, c, q)
 }
 
-// ask puts a question and tells the client's requests what came of it.
-func (l *Limiter) ask(s *shard, c *client, q question) {
+// lease calls Redis and wakes the client's requests that wait.
+func (l *Limiter) lease(s *shard, c *client, q leaseRequest) {
 	defer func() { <-l.slots }()
-	ctx, cancel := context.WithTimeout(l.life, askTimeout)
+	ctx, cancel := context.WithTimeout(l.life, callTimeout)
 	defer cancel()
 	g, err := l.bucket.take(ctx, q)
-	l.heard(err)
+	l.logOutage(err)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err == nil {
@@ -92,8 +91,8 @@ func (l *Limiter) ask(s *shard, c *client, q question) {
 	l.metrics.leased(q, g, err)
 }
 
-// heard logs when Redis goes away and comes back.
-func (l *Limiter) heard(err error) {
+// logOutage logs when Redis stops answering and when it answers again.
+func (l *Limiter) logOutage(err error) {
 	switch {
 	case err != nil && l.life.Err() == nil && l.away.CompareAndSwap(false, true):
 		l.log.Warn("limits are kept locally: redis does not answer", "error", err.Error())

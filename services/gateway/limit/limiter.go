@@ -1,5 +1,4 @@
-// Package limit holds every client to a rate, which all gateways share, and to
-// a number of requests at once.
+// Package limit holds every client to a request rate, over all gateways, and to a number of requests in flight at each.
 //
 // A client's permits are in a bucket in Redis that fills at its rate. A gateway
 // leases a few at a time and fetches the next ones before the last is used, so
@@ -7,14 +6,13 @@
 //
 //	Admit ─► a leased permit? ──────────────► let in, the next lease is fetched in good time
 //	           │ none
-//	           ├─ Redis has just said when ─► refused until then, without asking again
+//	           ├─ Redis refused just now ───► refused until its time is over, without another call
 //	           ├─ Redis answers ────────────► a new lease
 //	           └─ Redis is away, or slow ───► a bucket of this gateway's own, with the whole rate
 //
-// What a client gets is exact but for the leases under way: 50 ms of its rate
-// in each gateway, which are used later, handed back after a pause, or lost
-// with their gateway. What was admitted while Redis was slow is charged
-// afterwards; what was admitted while it was away is not.
+// A client's rate is exact but for leased permits: 50 ms of its rate at each gateway, which are used later, returned after
+// a pause, or lost with their gateway. Requests admitted while Redis was slow are charged afterwards; requests admitted
+// while it was down are not.
 package limit
 
 import (
@@ -37,21 +35,21 @@ type Options struct {
 	Registry prometheus.Registerer
 }
 
-// Limiter lets clients in, or not.
+// Limiter admits or refuses clients' requests.
 type Limiter struct {
 	bucket  bucket // nil without Redis
 	log     *slog.Logger
 	metrics metrics
 	shards  [shards]shard
 	seed    maphash.Seed  // of this process alone: nobody can choose names that meet in one shard
-	slots   chan struct{} // holds one for each question to Redis
+	slots   chan struct{} // holds one for each call to Redis in flight
 	away    atomic.Bool   // Redis did not answer when it was last asked
 
 	life context.Context
 	end  context.CancelFunc
 }
 
-// State is how a client stands after a decision.
+// State is a client's rate limit after a decision.
 type State struct {
 	Limit     int           // requests in a window of the policy
 	Remaining int           // of them, now: what this gateway knows, others may be using them too
@@ -74,7 +72,7 @@ func newLimiter(b bucket, o Options) *Limiter {
 	if o.Registry == nil {
 		o.Registry = prometheus.NewRegistry()
 	}
-	l := &Limiter{bucket: b, log: o.Log, seed: maphash.MakeSeed(), slots: make(chan struct{}, questions)}
+	l := &Limiter{bucket: b, log: o.Log, seed: maphash.MakeSeed(), slots: make(chan struct{}, maxCalls)}
 	l.life, l.end = context.WithCancel(context.Background())
 	for i := range l.shards {
 		l.shards[i].clients = map[string]*client{}
@@ -83,10 +81,9 @@ func newLimiter(b bucket, o Options) *Limiter {
 	return l
 }
 
-// Admit lets a request of the client in, or refuses it with fault.RateLimited
-// or fault.TooManyInFlight. After a nil error Leave must be called when the
-// request is answered. The name is not kept: its text may change afterwards.
-// Admit returns at once, but for 20 ms at most where Redis has to be asked.
+// Admit admits a request of the client, or refuses it with fault.RateLimited or fault.TooManyInFlight. After a nil error
+// Leave must be called when the request is answered. name is not kept, so its memory may be reused. Admit returns at
+// once, or within 20 ms when it needs permits from Redis.
 func (l *Limiter) Admit(ctx context.Context, name string, limits Limits) (State, error) {
 	s := l.shardOf(name)
 	s.mu.Lock()
@@ -122,7 +119,7 @@ func (l *Limiter) Admit(ctx context.Context, name string, limits Limits) (State,
 	return c.state(now), nil
 }
 
-// Leave says that a request that was let in is answered.
+// Leave ends an admitted request.
 func (l *Limiter) Leave(name string) {
 	s := l.shardOf(name)
 	s.mu.Lock()
@@ -132,9 +129,8 @@ func (l *Limiter) Leave(name string) {
 	}
 }
 
-// BeginStream counts a request of the client's, which was let in, as a stream
-// too, or refuses it with fault.TooManyInFlight. After a nil error EndStream must
-// be called, before Leave.
+// BeginStream counts an admitted request as a stream, or refuses it with fault.TooManyInFlight. After a nil error
+// EndStream must be called before Leave.
 func (l *Limiter) BeginStream(name string) error {
 	s := l.shardOf(name)
 	s.mu.Lock()
@@ -151,7 +147,7 @@ func (l *Limiter) BeginStream(name string) error {
 	return nil
 }
 
-// EndStream says that a stream is closed.
+// EndStream ends a stream.
 func (l *Limiter) EndStream(name string) {
 	s := l.shardOf(name)
 	s.mu.Lock()

@@ -92,12 +92,12 @@ func TestRedisIsAskedForLeasesNotForRequests(t *testing.T) {
 		b := newShared()
 		l := gateways(t, 1, b)[0]
 		offer(t, []*Limiter{l}, everybody, 190, 5*time.Second)
-		if asked := b.questions(); asked > 200 {
+		if asked := b.calls(); asked > 200 {
 			t.Errorf("Redis was asked %d times in 5 s for 950 requests", asked)
 		}
-		before := b.questions()
+		before := b.calls()
 		offer(t, []*Limiter{l}, everybody, 4000, 5*time.Second)
-		if asked := b.questions() - before; asked > 400 {
+		if asked := b.calls() - before; asked > 400 {
 			t.Errorf("Redis was asked %d times in 5 s about a client that was mostly refused", asked)
 		}
 	})
@@ -296,8 +296,8 @@ func TestAnEndingGatewayAsksNoMore(t *testing.T) {
 		if err := part.Stop(t.Context()); err != nil {
 			t.Error(err)
 		}
-		asked := b.questions()
-		if !admit(t, l, "token:b", everybody) || b.questions() != asked {
+		asked := b.calls()
+		if !admit(t, l, "token:b", everybody) || b.calls() != asked {
 			t.Error("it asked again, or refused")
 		}
 	})

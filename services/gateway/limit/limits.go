@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// Limits are what one client is held to.
+// Limits are the limits of one client.
 type Limits struct {
 	Rate     float64 `env:"RATE_LIMIT" envDefault:"200"`   // requests a second, over all gateways
 	Burst    int     `env:"RATE_BURST" envDefault:"400"`   // requests at once after a pause
@@ -37,8 +37,7 @@ func (l Limits) Validate() error {
 // streamShare is how many requests a client may have in flight for each stream.
 const streamShare = 16
 
-// Streams is how many of the requests in flight at one gateway may be streams,
-// which stay until they are closed: 4 of 64.
+// Streams is how many of a client's requests in flight at one gateway may be streams: 4 of 64.
 func (l Limits) Streams() int { return max(1, l.InFlight/streamShare) }
 
 // leaseTime is how long the permits of a lease last a client that uses its

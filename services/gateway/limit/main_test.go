@@ -37,7 +37,7 @@ func newShared() *shared {
 
 var errDown = errors.New("nobody is there")
 
-func (b *shared) take(ctx context.Context, q question) (grant, error) {
+func (b *shared) take(ctx context.Context, q leaseRequest) (grant, error) {
 	b.mu.Lock()
 	b.asked++
 	takes, down := b.takes, b.down
@@ -71,7 +71,7 @@ func (b *shared) set(takes time.Duration, down bool) {
 	b.takes, b.down = takes, down
 }
 
-func (b *shared) questions() int {
+func (b *shared) calls() int {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.asked

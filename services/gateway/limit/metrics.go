@@ -10,13 +10,13 @@ type metrics struct {
 
 func newMetrics(registry prometheus.Registerer, clients func() int) metrics {
 	decisions := prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "limit_decisions_total", Help: "Requests let in or refused by the limits of their client.",
+		Name: "limit_decisions_total", Help: "Requests admitted or refused by their client's limits.",
 	}, []string{"result"})
 	leases := prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "limit_leases_total", Help: "Questions for permits to Redis, by what came of them.",
+		Name: "limit_leases_total", Help: "Requests to Redis for permits, by result.",
 	}, []string{"result"})
 	known := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-		Name: "limit_clients", Help: "Clients whose limits are being kept here.",
+		Name: "limit_clients", Help: "Clients known to this gateway's rate limiter.",
 	}, func() float64 { return float64(clients()) })
 	registry.MustRegister(decisions, leases, known)
 	return metrics{
@@ -27,7 +27,7 @@ func newMetrics(registry prometheus.Registerer, clients func() int) metrics {
 	}
 }
 
-func (m metrics) leased(q question, g grant, err error) {
+func (m metrics) leased(q leaseRequest, g grant, err error) {
 	switch {
 	case err != nil:
 		m.failed.Inc()

@@ -47,7 +47,7 @@ func TestTheScript(t *testing.T) {
 		{"a bucket does not flow over", 0, -50, 0, 10},
 		{"nobody pays back more than a second's permits", 1, 500, 0, -.001},
 	} {
-		g, err := b.take(t.Context(), question{key: "limit:{a}", limits: slow, wanted: step.wanted, spent: step.spent})
+		g, err := b.take(t.Context(), leaseRequest{key: "limit:{a}", limits: slow, wanted: step.wanted, spent: step.spent})
 		if err != nil || g.permits != step.permits || g.level < step.level-.002 || g.level > step.level+.01 {
 			t.Errorf("%s: %+v, %v, want %d and %v", step.what, g, err, step.permits, step.level)
 		}
@@ -58,12 +58,12 @@ func TestTheScript(t *testing.T) {
 	}
 	quick := Limits{Rate: 1000, Burst: 100}
 	for _, key := range []string{"limit:{b}", "limit:{c}"} {
-		if g, err := b.take(t.Context(), question{key: key, limits: quick, wanted: 100}); err != nil || g.permits != 100 {
+		if g, err := b.take(t.Context(), leaseRequest{key: key, limits: quick, wanted: 100}); err != nil || g.permits != 100 {
 			t.Errorf("%s: %+v, %v", key, g, err)
 		}
 	}
 	after(50 * time.Millisecond)
-	if g, err := b.take(t.Context(), question{key: "limit:{b}", limits: quick, wanted: 10}); err != nil || g.permits != 10 {
+	if g, err := b.take(t.Context(), leaseRequest{key: "limit:{b}", limits: quick, wanted: 10}); err != nil || g.permits != 10 {
 		t.Errorf("50 ms later: %+v, %v", g, err)
 	}
 }

@@ -17,20 +17,19 @@ const (
 	gone = 10 * time.Second
 )
 
-// Part hands back what clients don't use and forgets those that are gone. It
-// ends after the requests: those that still came would be limited locally.
+// Part returns unused permits to Redis and forgets idle clients. It stops after the last request.
 func (l *Limiter) Part() lifecycle.Part {
 	part := lifecycle.Every("limits", sweepEvery, l.log, l.sweep)
 	stopSweep := part.Stop
 	part.Stop = func(ctx context.Context) error {
 		l.end()
-		return errors.Join(stopSweep(ctx), l.settle(ctx))
+		return errors.Join(stopSweep(ctx), l.drain(ctx))
 	}
 	return part
 }
 
-// settle returns when no question is under way, and lets no other begin.
-func (l *Limiter) settle(ctx context.Context) error {
+// drain waits until no call to Redis is in flight, and prevents further ones.
+func (l *Limiter) drain(ctx context.Context) error {
 	for range cap(l.slots) {
 		select {
 		case l.slots <- struct{}{}:

@@ -21,7 +21,7 @@ func newMetrics(registry *prometheus.Registry) *metrics {
 			Name: "calls_total", Help: "Calls to other services by outcome: done, refused or unknown.",
 		}, []string{"destination", "outcome"}),
 		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name: "call_duration_seconds", Help: "Time of calls to other services.",
+			Name: "call_duration_seconds", Help: "Duration of calls to other services.",
 			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5},
 		}, []string{"destination"}),
 	}

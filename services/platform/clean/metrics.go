@@ -34,21 +34,21 @@ func newMetrics(jobs []Job) metrics {
 	m := metrics{
 		removed: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "cleaner_removed_rows_total",
-			Help: "Rows that were deleted because they had been kept for long enough.",
+			Help: "Rows deleted because their retention was over, by job.",
 		}, label),
 		shrunk: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "cleaner_shrunk_batches_total",
-			Help: "Batches that took too long and were tried again with fewer rows.",
+			Help: "Delete batches that ran into the statement time-out and were repeated with fewer rows.",
 		}, label),
 		oldest: &ages{jobs: jobs, seen: map[string]seen{}},
 	}
 	m.oldest.keep = describe(prometheus.Opts{
 		Name: "cleaner_keep_seconds",
-		Help: "How long rows are kept.",
+		Help: "Retention of the rows of a job, in seconds.",
 	}, label)
 	m.oldest.oldest = describe(prometheus.Opts{
 		Name: "cleaner_oldest_seconds",
-		Help: "Age of the oldest row that is still there; without any, the time since that was seen.",
+		Help: "Age of the oldest row that exists; when there is none, the time since the last measurement.",
 	}, label)
 	for _, j := range jobs {
 		m.removed.WithLabelValues(j.Name)

@@ -42,7 +42,7 @@ var _ interface {
 func newBounds(name string, reg *prometheus.Registry) *bounds {
 	b := &bounds{missing: prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name:        "db_calls_without_deadline_total",
-		Help:        "Calls to the database whose caller set no deadline within 10 s, by the function that made them.",
+		Help:        "Database calls without a deadline within 10 s, by the function that made them. Each is a mistake; it was given 10 s.",
 		ConstLabels: prometheus.Labels{"pool": name},
 	}, []string{"caller"})}
 	if reg != nil {

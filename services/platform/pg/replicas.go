@@ -54,7 +54,7 @@ func OpenReplicas(c Config, leader *pgxpool.Pool, name string, reg *prometheus.R
 	r := &Replicas{
 		config: c, name: name, leader: leader, bounds: newBounds(name+" replicas", reg), members: map[member]*replica{},
 		reads: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "db_reads_total", Help: "Reads that may lag, by the role of the member that answered.",
+			Name: "db_reads_total", Help: "Reads that may come from a replica, by the role of the member that served them: replica or leader.",
 		}, []string{"from"}),
 	}
 	if reg != nil {

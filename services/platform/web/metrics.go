@@ -41,12 +41,12 @@ func newMetrics(registry *prometheus.Registry) *metrics {
 			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10},
 		}, []string{"method", "route"}),
 		inFlight: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "http_requests_in_flight", Help: "Requests being answered now.",
+			Name: "http_requests_in_flight", Help: "Requests in progress.",
 		}),
 		// A stream is a request that is answered when it begins, and one of these
 		// until it ends.
 		streams: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "http_streams_open", Help: "Streams being sent now.",
+			Name: "http_streams_open", Help: "Event streams that are open.",
 		}),
 		lines: map[lineKey]line{},
 	}
