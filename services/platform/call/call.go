@@ -1,6 +1,5 @@
-// Package call is how a service calls another one: JSON over HTTP, and an
-// answer that is done (nil), refused (fault.Refused) or unknown
-// (fault.Unknown), never two of them mixed up.
+// Package call calls another service: JSON over HTTP. The result of a call is done (nil), refused (fault.Refused) or
+// unknown (fault.Unknown).
 package call
 
 import (
@@ -83,9 +82,8 @@ func Header(name, value string) Option {
 	return func(r *http.Request) { r.Header.Set(name, value) }
 }
 
-// Do sends in (nil: no body) and reads the answer into out (nil: ignored).
-// It passes on the request id, the caller and what is left of the deadline.
-// A problem comes back as the *fault.Error it was on the other side.
+// Do sends in (nil: no body) and decodes the answer into out (nil: ignored). It passes on the request id, the caller and
+// the time that is left of the deadline. A problem becomes the *fault.Error that it was on the other side.
 func (c *Client) Do(ctx context.Context, method, path string, in, out any, opts ...Option) error {
 	start := time.Now()
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
@@ -153,8 +151,8 @@ func (c *Client) request(ctx context.Context, method, path string, in any) (*htt
 	return request, nil
 }
 
-// unanswered is a call without an answer. Even a refused connection may be the
-// last of several attempts that proxies made, so nothing is known.
+// unanswered is the fault of a call without an answer. Its outcome is unknown, even after a refused connection: that may
+// be the last of several tries that proxies made.
 func (c *Client) unanswered(ctx context.Context, err error) error {
 	var timeout *url.Error
 	if ctx.Err() != nil || (errors.As(err, &timeout) && timeout.Timeout()) {

@@ -113,16 +113,14 @@ func As(err error) *Error {
 	return &Error{Kind: KindOf(err), Err: err}
 }
 
-// Refused reports that the other side decided "no": nothing was changed and
-// asking again unchanged is pointless or at least safe. False for nil. Whether
-// the "no" may be kept as the request's outcome is what Decides tells.
+// Refused reports that the other side refused the call: nothing was changed, and the same call may safely be made again.
+// False for nil. Decides tells whether the refusal may be kept as the request's outcome.
 func Refused(err error) bool { return err != nil && !Unknown(err) }
 
-// Decides reports that err is a decided "no" about the request itself, which
-// may be bound to its key or its step. False for nil, for what is Unknown, and
-// for what comes of others being busy: the next try may well be done.
+// Decides reports that err is a definite refusal of the request itself, to which its key or step may be bound. False for
+// nil, for Unknown, and for refusals such as a locked row: the next try may succeed.
 func Decides(err error) bool { return err != nil && rowOf(KindOf(err)).meaning == Decided }
 
-// Unknown reports that err leaves open whether the work was done: it must be
-// asked again under the same key, and taken for neither done nor refused.
+// Unknown reports that err leaves open whether the work was done. The call must be repeated under the same key, and must
+// be treated as neither done nor refused.
 func Unknown(err error) bool { return err != nil && rowOf(KindOf(err)).meaning == Unclear }

@@ -8,10 +8,8 @@ import (
 	"bookstore/services/platform/wait"
 )
 
-// Every makes a part that does something again and again, with a pause between.
-// A failure is logged and tried again after the next pause. Its context ends
-// with the service: do bounds each call that it makes, for one that hangs would
-// be the last.
+// Every makes a part that calls do repeatedly, with a pause between. A failure is logged. The context ends with the
+// service, so do must bound each call that it makes: one that hangs would be the last.
 func Every(name string, pause time.Duration, log *slog.Logger, do func(ctx context.Context) error) Part {
 	return Throughout(name, func(ctx context.Context) {
 		for wait.For(ctx, pause) {
@@ -22,8 +20,7 @@ func Every(name string, pause time.Duration, log *slog.Logger, do func(ctx conte
 	})
 }
 
-// Throughout makes a part of what runs from its start until ctx ends, which its
-// stop brings about and waits for.
+// Throughout makes a part that runs one function. Its stop cancels the function's context and waits for its return.
 func Throughout(name string, run func(ctx context.Context)) Part {
 	var cancel context.CancelFunc
 	done := make(chan struct{})

@@ -6,11 +6,11 @@ import "sync/atomic"
 // started and closes for good when the service is told to stop.
 type Gate struct{ open atomic.Bool }
 
-// Ready reports whether requests should come here.
+// Ready reports whether the service should get requests.
 func (g *Gate) Ready() bool { return g.open.Load() }
 
-// Open says that the service has started.
+// Open makes the service ready.
 func (g *Gate) Open() { g.open.Store(true) }
 
-// Close says that the service is leaving.
+// Close makes the service not ready, because it stops.
 func (g *Gate) Close() { g.open.Store(false) }

@@ -40,10 +40,8 @@ type Options struct {
 	Addr string // host:port; port 0 picks a free one
 	Log  *slog.Logger
 	Gate *Gate
-	// Startup is retried with growing pauses until it returns nil, each try with
-	// a deadline; nil has
-	// nothing to wait for. A dependency that is away delays readiness and
-	// never ends the process.
+	// Startup is retried with growing pauses until it returns nil, each try within 10 s. nil means that there is nothing
+	// to wait for. A dependency that is away delays readiness and never ends the process.
 	Startup         func(ctx context.Context) error
 	DrainDelay      time.Duration
 	ShutdownTimeout time.Duration

@@ -7,10 +7,9 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// Slots hand out a pool's connections to those who may all come to wait for
-// rows that others hold: branches to be prepared, steps of sagas, edits. A quarter
-// of the pool is kept for whoever lets go of such rows. All who use a pool have
-// to share its slots: two of them with three quarters each would leave nothing.
+// Slots bound the connections of a pool that may wait for row locks at the same time: prepares of branches, steps of
+// sagas, edits. A quarter of the pool stays free for the statements that release such locks. All users of a pool must
+// share its Slots: two sets of three quarters each would leave nothing.
 type Slots struct {
 	pool  *pgxpool.Pool
 	taken chan struct{}

@@ -29,8 +29,7 @@ func scanPosition(row pgx.Row) (p Position, leading bool, err error) {
 	return Position{System: uint64(system), Timeline: uint32(timeline), LSN: uint64(lsn)}, leading, nil //nolint:gosec // bits, not numbers
 }
 
-// Tip tells how far a leader's log has come. Those who ask at the same moment
-// share one question.
+// Tip returns the end of the leader's write-ahead log. Concurrent calls share one query.
 type Tip struct {
 	group *batch.Group[struct{}, Position]
 }
@@ -53,9 +52,8 @@ func NewTip(pool *pgxpool.Pool) *Tip {
 	return &Tip{batch.New(ask, func(error) bool { return false })}
 }
 
-// Token is that of a position behind all that was acknowledged before the call.
-// Where the leader does not say it at once it is one that no replica ever
-// reaches, so that who reads with it is answered by the leader.
+// Token is the consistency token of a position that covers everything acknowledged before the call. If the leader does
+// not answer in time, it is a position that no replica ever reaches, so that reads with it go to the leader.
 func (t *Tip) Token(ctx context.Context) string {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), tipPatience)
 	defer cancel()

@@ -33,13 +33,13 @@ const (
 	dialTimeout = 500 * time.Millisecond
 	callTimeout = 500 * time.Millisecond
 	poolSize    = 32
-	// What a replica that takes over is asked first needs no handshake.
+	// Connections to replicas are kept too, so that the first call after a failover needs no handshake.
 	idleConns = 2
-	// The client's own default is a minute, in which a failed-over master
-	// would be asked in vain. What fails is a reason to look at once: see watch.
+	// The client's default is a minute, for which it would call a failed master in vain. A failed call reloads the
+	// cluster's state at once: see watch.
 	reloadEvery = 2 * time.Second
 	maxBackoff  = 100 * time.Millisecond
-	// membersEvery is how long a look at the member file holds.
+	// membersEvery is the time between two reads of the member file.
 	membersEvery = time.Second
 	// warmTime bounds how long calls go on through the client of former members.
 	warmTime = time.Second
@@ -70,9 +70,8 @@ func Open(c Config) (*Client, error) {
 	return client, nil
 }
 
-// Cluster returns the client for the members of now. Don't keep it: ask again
-// for every use. The deadline of its calls' contexts holds, however short;
-// without one a call to a node that does not answer takes half a second.
+// Cluster returns the client of the current members. Do not keep it: call Cluster again for every use. Calls keep to
+// their contexts' deadlines; without one, a call to a node that does not answer takes half a second.
 func (c *Client) Cluster() *goredis.ClusterClient {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -83,7 +82,7 @@ func (c *Client) Cluster() *goredis.ClusterClient {
 	return c.current
 }
 
-// Ping asks whether the cluster answers.
+// Ping checks that the cluster answers.
 func (c *Client) Ping(ctx context.Context) error {
 	if err := c.Cluster().Ping(ctx).Err(); err != nil {
 		return fmt.Errorf("ping redis: %w", err)
@@ -125,8 +124,7 @@ func (c *Client) follow() error {
 	return nil
 }
 
-// replace lets the new client find out who serves what, and connect to all of
-// them, before calls are made through it.
+// replace lets the new client load the slots and connect to every master before it takes calls.
 func (c *Client) replace(next *goredis.ClusterClient) {
 	ctx, cancel := context.WithTimeout(context.Background(), warmTime)
 	defer cancel()

@@ -7,10 +7,8 @@ import (
 	goredis "github.com/redis/go-redis/v9"
 )
 
-// watch has the cluster client ask anew who serves what as soon as a try fails
-// the way tries at a dead or frozen node do. By itself the client learns of
-// another master from a node that sends it there, and a dead one sends nobody.
-// The client asks at most every 200 ms, however often it is told to.
+// watch makes the cluster client reload its slots as soon as a call fails as calls to a dead or frozen node do. By itself
+// the client learns of a new master by a redirection, which a dead node does not send. It reloads at most every 200 ms.
 type watch struct{ cluster *goredis.ClusterClient }
 
 var _ goredis.Hook = watch{}

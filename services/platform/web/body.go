@@ -15,7 +15,7 @@ import (
 )
 
 const (
-	// firstPiece is what a body is given room for before any of it is there.
+	// firstPiece is the buffer that is allocated before any of a body has arrived.
 	firstPiece = 4 << 10
 	// drainLimit and drainTimeout are how much of a refused body is still read, and
 	// for how long. Answering with bytes left unread resets the connection, and a
@@ -40,11 +40,9 @@ type intake struct {
 
 type intakeKey struct{}
 
-// Body reads the request's body, of at most limit bytes; 0 is Options.BodyLimit.
-// It is the only way to a body. A handler calls it when it knows that it will
-// serve the request: what is refused by its head costs no memory. The first call
-// decides; later ones return the same. The bytes are the caller's to read, until
-// the request is answered.
+// Body reads the request's body, of at most limit bytes; 0 means Options.BodyLimit. It is the only way to read a body. A
+// handler calls it once it knows that it will serve the request, so that a request refused by its head costs no memory.
+// Later calls return the same result. The bytes must not be changed, and are valid until the request is answered.
 //
 // Errors are fault.BodyTooLarge, fault.Overloaded while the bodies of all requests
 // fill Options.BodyBudget, and fault.MalformedRequest for a body that does not
@@ -67,8 +65,8 @@ func Body(c *fiber.Ctx, limit int) ([]byte, error) {
 	return in.body, in.err
 }
 
-// keepBody has the body wait until Body is called. What was not read of it by
-// the end is passed over, so that the connection can be used again.
+// keepBody defers reading the body to Body. After the handler it discards what was not read, so that the connection can
+// be used again.
 func (s *server) keepBody(c *fiber.Ctx) error {
 	stream := c.Context().RequestBodyStream()
 	if stream == nil {
@@ -122,7 +120,7 @@ func (in *intake) unfinished(err error) error {
 	return fault.New(fault.MalformedRequest, "the body cannot be read to its end")
 }
 
-// reserve takes room from the budget that all bodies of the process share.
+// reserve takes bytes from the budget that all bodies of the process share.
 func (in *intake) reserve(n int) error {
 	in.held += int64(n)
 	if in.server.bodies.Add(int64(n)) > int64(in.server.BodyBudget) {
@@ -131,9 +129,8 @@ func (in *intake) reserve(n int) error {
 	return nil
 }
 
-// finish ends a body: its room is given back, and what is left of it is read and
-// dropped, unless the connection is closed anyway. It is closed where that does not
-// come to the end.
+// finish returns a body's bytes to the budget. It discards what is left of the body, unless the connection will be
+// closed anyway, and closes the connection if the body does not end in time.
 func (in *intake) finish(ctx *fasthttp.RequestCtx) {
 	in.server.bodies.Add(-in.held)
 	if in.ended || ctx.RequestBodyStream() == nil {
@@ -151,9 +148,8 @@ func (in *intake) finish(ctx *fasthttp.RequestCtx) {
 // bodies counts the bytes that bodies hold.
 type bodies = atomic.Int64
 
-// hideLength keeps fasthttp from waiting for the first 8 KiB of a body before it
-// calls the handler: of a body in chunks it reads nothing by itself. It stands
-// between the head and the handler, and showLength undoes it.
+// hideLength keeps fasthttp from reading the first 8 KiB of a body before it calls the handler, by making the body look
+// chunked, of which fasthttp reads nothing by itself. showLength undoes it.
 func hideLength(h *fasthttp.RequestHeader) fasthttp.RequestConfig {
 	switch n := h.ContentLength(); {
 	case n > 0:

@@ -14,7 +14,7 @@ import (
 // EventsType is the content type of server-sent events.
 const EventsType = "text/event-stream"
 
-// heartbeat is a comment, which clients pass over.
+// heartbeat is a comment of the event stream format, which clients ignore.
 var heartbeat = []byte(":\n\n")
 
 // Event is one server-sent event.
@@ -24,12 +24,11 @@ type Event struct {
 	Data any    // sent as JSON
 }
 
-// Events answers with the events that produce sends, and heartbeats between
-// them, until produce returns: see Stream. What is to be refused (LastEventID,
-// a subject that is not there) is refused before.
+// Events answers with the events that produce sends, and heartbeats between them, until produce returns: see Stream. A
+// request that is to be refused (for its LastEventID, or because its subject does not exist) must be refused before.
 //
-// Clients come back by themselves after any end, with Last-Event-ID. One that
-// has seen the last event there will ever be is told so by an answer of 204.
+// Clients reconnect by themselves after any end, with Last-Event-ID. A client that has the last event of a finished
+// subject gets 204, which ends that.
 func Events(c *fiber.Ctx, produce func(ctx context.Context, send func(Event) error) error) error {
 	c.Set(fiber.HeaderContentType, EventsType)
 	c.Set(fiber.HeaderCacheControl, "no-store")
@@ -45,8 +44,7 @@ func Events(c *fiber.Ctx, produce func(ctx context.Context, send func(Event) err
 	})
 }
 
-// LastEventID is the last event that the client has seen; 0 when it comes for
-// the first time.
+// LastEventID is the id of the last event that the client has received; 0 on its first connection.
 func LastEventID(c *fiber.Ctx) (int64, error) {
 	text := c.Get("Last-Event-ID")
 	if text == "" {

@@ -10,17 +10,15 @@ import (
 	"bookstore/services/platform/requestinfo"
 )
 
-// Express answers requests by a way round the routes and all middleware, which
-// cost more than a hot answer does. It returns the pattern of the route whose
-// place it took, with an error if that is the answer, or "" for a request that
-// is to go the usual way; that one it must leave as it was. It keeps nothing of
-// a request.
+// Express answers requests before the routes and the middleware, which cost more than a cached answer. It returns the
+// pattern of the route that it stands for, with an error if that is the answer; or "" for a request that it leaves
+// unchanged to the routes. It must keep nothing of a request.
 //
-// Request id, problems, metrics, access log and the barrier against panics are
-// as on the usual way; bodies, deadline and everything else are its own affair.
+// Request id, problems, metrics, access log and panic recovery work as on a route. Bodies, deadline and everything else
+// are up to the Express function.
 type Express func(*fasthttp.RequestCtx) (route string, err error)
 
-// takeExpress puts the express way before the usual one.
+// takeExpress calls Express before the app's handler.
 func (s *server) takeExpress(app *fiber.App, usual fasthttp.RequestHandler) fasthttp.RequestHandler {
 	if s.Express == nil {
 		return usual

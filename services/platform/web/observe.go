@@ -15,7 +15,7 @@ import (
 	"bookstore/services/platform/fault"
 )
 
-// slow is what a request may take before its access line is a warning.
+// slow is the duration from which a request's access log line is a warning.
 const slow = time.Second
 
 // unmatched labels requests that no route took, whatever their path.
@@ -48,13 +48,13 @@ func (s *server) observe(c *fiber.Ctx) error {
 	return nil
 }
 
-// sheds tells whether a request was refused to be rid of load.
+// sheds tells whether a request was refused to shed load.
 func sheds(err error) bool {
 	kind := fault.KindOf(err)
 	return kind == fault.Overloaded || kind == fault.CircuitOpen
 }
 
-// barrier turns a panic of the rest of the chain into an error with its stack.
+// barrier turns a panic in the handlers after it into an error with its stack.
 func (s *server) barrier(c *fiber.Ctx) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -68,7 +68,7 @@ func panicked(p any) error {
 	return &fault.Error{Kind: fault.Internal, Op: "handle request", Err: fmt.Errorf("panic: %v\n%s", p, debug.Stack())}
 }
 
-// routeOf is the pattern that took the request; raw paths would be without bound.
+// routeOf is the pattern of the route that served the request; raw paths would make unbounded labels.
 func routeOf(c *fiber.Ctx, err error) string {
 	if _, ok := errors.AsType[*fiber.Error](err); ok {
 		return unmatched
@@ -76,7 +76,7 @@ func routeOf(c *fiber.Ctx, err error) string {
 	return c.Route().Path
 }
 
-// seen is what is counted and logged of a request.
+// seen is what metrics and the access log record of a request.
 type seen struct {
 	method, route, path string
 	client              string // its own id of the request
@@ -101,8 +101,7 @@ func (s *server) account(ctx context.Context, r seen) {
 	s.Log.LogAttrs(ctx, level, "request", line...)
 }
 
-// writeDefaults adds what every answer has: it is what it says it is, and nobody
-// keeps what does not say that it may be kept.
+// writeDefaults adds headers to every answer: nosniff, and no-store unless the answer has a Cache-Control of its own.
 func writeDefaults(h *fasthttp.ResponseHeader) {
 	h.Set(fiber.HeaderXContentTypeOptions, "nosniff")
 	if len(h.Peek(fiber.HeaderCacheControl)) == 0 {
@@ -110,9 +109,8 @@ func writeDefaults(h *fasthttp.ResponseHeader) {
 	}
 }
 
-// level is warn for what went wrong or slowly, debug for all else: at full rate
-// a line for each success would cost more than the success, and one for each
-// refusal more than the request that is refused.
+// level of a request's access log line: warn for failures and slow requests, debug otherwise. At full rate a line for
+// each success or refusal would cost more than the request itself.
 func (r seen) level() slog.Level {
 	if r.shed {
 		return slog.LevelDebug
@@ -141,7 +139,7 @@ func (s *server) refuseUnknownMethods(app *fiber.App) fasthttp.RequestHandler {
 	}
 }
 
-// fail answers a failure of a request that did not get to the app.
+// fail answers a request that failed before it reached the app.
 func (s *server) fail(app *fiber.App, ctx *fasthttp.RequestCtx, err error) {
 	c := app.AcquireCtx(ctx)
 	defer app.ReleaseCtx(c)
@@ -150,10 +148,9 @@ func (s *server) fail(app *fiber.App, ctx *fasthttp.RequestCtx, err error) {
 	}
 }
 
-// closeSilent leaves a connection unanswered that brought no whole request head
-// in time, and closes it. A proxy opens connections in advance and may first use
-// one at the moment when the time is up: an answer would then pass for the
-// answer to that request, which a closed connection lets it send again.
+// closeSilent closes a connection on which no complete request head came in time, without an answer. A proxy opens
+// connections in advance, and may first use one just as the time is up. It would take the answer for that of its
+// request; after a plain close it sends the request again.
 func closeSilent(answer func(*fasthttp.RequestCtx, error)) func(*fasthttp.RequestCtx, error) {
 	return func(ctx *fasthttp.RequestCtx, err error) {
 		if _, broken := errors.AsType[*net.OpError](err); broken {

@@ -17,9 +17,8 @@ import (
 // ProblemType is the content type of every failure (RFC 9457).
 const ProblemType = "application/problem+json"
 
-// HeaderFinal keeps the proxies on the way, which repeat what was answered with
-// 502, 503 or 504, from repeating this: it was refused to be rid of load, or the
-// door has done what can be done about it.
+// HeaderFinal keeps the proxies, which retry requests that were answered with 502, 503 or 504, from retrying this one: it
+// was refused to shed load, or the gateway has already retried it.
 const HeaderFinal = "X-Envoy-Ratelimited"
 
 // serverKey is where a request keeps its app's server.

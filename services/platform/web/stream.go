@@ -20,11 +20,9 @@ import (
 type Streams struct {
 	Limit     int           // at once in one process; 0 means 128
 	Heartbeat time.Duration // between signs of life in a stream of events; 0 means 10 s
-	// PieceTimeout is what a client gets to take a piece in; 0 means 5 s, which
-	// is within every service's time to stop.
+	// PieceTimeout bounds writing one piece to a client; 0 means 5 s, which is within every service's ShutdownTimeout.
 	PieceTimeout time.Duration
-	// Life is after how long a stream ends, whatever there is to come: a client
-	// begins again where it was (Last-Event-ID). 0 means 5 min.
+	// Life bounds a stream; the client reconnects with Last-Event-ID. 0 means 5 min.
 	Life time.Duration
 }
 
@@ -58,7 +56,7 @@ func Stream(c *fiber.Ctx, produce func(ctx context.Context, w io.Writer) error) 
 	return stream(c, nil, produce)
 }
 
-// stream is Stream with a sign of life whenever nothing was sent for a while.
+// stream is Stream with heartbeats.
 func stream(c *fiber.Ctx, beat []byte, produce func(context.Context, io.Writer) error) error {
 	s := serverOf(c)
 	if _, err := Body(c, 0); err != nil { // or it would be in the way of the watch over the connection
@@ -84,8 +82,8 @@ func stream(c *fiber.Ctx, beat []byte, produce func(context.Context, io.Writer) 
 	return nil
 }
 
-// flow is one stream on its way. The connection's goroutine reads from it, and
-// so sends; produce writes to it in a goroutine of its own.
+// flow is one open stream. The connection's goroutine reads from it and sends; produce writes to it in a goroutine of
+// its own.
 type flow struct {
 	server   *server
 	ctx      context.Context
@@ -156,7 +154,7 @@ func (f *flow) begin(produce func(context.Context, io.Writer) error) {
 			f.server.Log.LogAttrs(f.ctx, slog.LevelWarn, "stream broken off", slog.String("error", err.Error()))
 		}
 	})
-	// Nobody but a client on the network goes away.
+	// Tests without a network connection have no client that could go away.
 	if _, network := f.conn.(*net.TCPConn); network {
 		_ = f.conn.SetReadDeadline(time.Time{})
 		f.working.Go(f.watch)
