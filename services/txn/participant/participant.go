@@ -82,7 +82,7 @@ func OnStep(tell func(ctx context.Context, k Key) error) Option {
 }
 
 // New makes the participant of this name over pool, whose database has the
-// tables of the modes that are used (Schema). reg may be nil.
+// tables of the modes that are used (BranchSchema, StepSchema). reg may be nil.
 func New(pool *pgxpool.Pool, name string, log *slog.Logger, reg *prometheus.Registry, options ...Option) *Participant {
 	p := &Participant{
 		pool: pool, name: name, log: log,
