@@ -50,7 +50,7 @@ const (
 // cachedReads is the kind of reads of books that lie in the gateways' memory.
 const cachedReads = "cached book"
 
-// maxDrill bounds a load whose drill hangs.
+// maxDrill bounds a load whose drill hangs, beside the time for which a host is silent.
 const maxDrill = 6 * time.Minute
 
 func startLoad(t *testing.T, c scenario, leader cluster.Member, all []cluster.Member) *load {
@@ -86,7 +86,7 @@ func (l *load) watchDatabase(t *testing.T, leader cluster.Member, all []cluster.
 	a := newAccess(t, all)
 	l.writers, l.readers, l.loyal = newWriters(t, a), newReaders(a, all), newLoyal(t, a, leader)
 	var ctx context.Context
-	ctx, l.stop = context.WithTimeout(t.Context(), maxDrill)
+	ctx, l.stop = context.WithTimeout(t.Context(), maxDrill+away(t))
 	t.Cleanup(func() { l.stop(); l.done.Wait() })
 	for _, run := range []func(context.Context){a.follow, l.writers.run, l.readers.run} {
 		l.done.Go(func() { run(ctx) })

@@ -19,20 +19,27 @@ const (
 	settledWithin = 30 * time.Second
 )
 
+// away is how long the leader's host is to be silent.
+func away(t *testing.T) time.Duration {
+	t.Helper()
+	text := os.Getenv("SILENT_FOR")
+	if text == "" {
+		return silentFor
+	}
+	d, err := time.ParseDuration(text)
+	if err != nil || d <= settledWithin {
+		t.Fatalf("SILENT_FOR=%q: a duration of more than %s", text, settledWithin)
+	}
+	return d
+}
+
 // silenceLeader has the leader's host vanish without a packet and stay away. While it is away, no transaction
 // may be unfinished for longer than settledWithin.
 func silenceLeader(t *testing.T, s *scene) {
-	away := silentFor
-	if text := os.Getenv("SILENT_FOR"); text != "" {
-		var err error
-		if away, err = time.ParseDuration(text); err != nil || away <= settledWithin {
-			t.Fatalf("SILENT_FOR=%q: a duration of more than %s", text, settledWithin)
-		}
-	}
-	began := time.Now()
+	silent, began := away(t), time.Now()
 	heal := cutOff(t, s.leader)
 	shoptest.Rest(t.Context(), settledWithin)
-	for time.Since(began) < away {
+	for time.Since(began) < silent {
 		var old int
 		shoptest.Eventually(t, 10*time.Second, "the new leader tells what is unfinished", func(ctx context.Context) (err error) {
 			old, err = s.old(ctx)

@@ -81,7 +81,7 @@ func (a Ack) Same(t testing.TB, c *Client) (*Answer, bool) {
 const (
 	contendedTries = 3
 	mostInFlight   = 1024 // half a minute of the loads here: a stall is slow, what fails is a failure
-	maxLoad        = 12 * time.Minute
+	maxLoad        = 30 * time.Minute
 	// SettleWithin is how long after the end of a load its last orders may take to be settled.
 	SettleWithin = 30 * time.Second
 )

@@ -31,8 +31,8 @@ func RequireSchema(t *testing.T, service fs.FS, names ...string) {
 	}
 }
 
-// definition lists what a table consists of, in an order of its own: columns
-// may have been added in another one.
+// definition lists what a table consists of, sorted: migrations may add columns
+// in any sequence.
 const definition = `
 select format('column %I %s not null %s default %s', attname, format_type(atttypid, atttypmod), attnotnull, pg_get_expr(adbin, adrelid))
 from pg_attribute left join pg_attrdef on adrelid = attrelid and adnum = attnum
