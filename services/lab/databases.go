@@ -3,13 +3,16 @@ package lab
 import (
 	"context"
 	"fmt"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"bookstore/patroni"
 	"bookstore/services/platform/pg/pgtest"
+	"bookstore/services/shop/invariants"
 )
 
 // password is every login's: the servers of tests ask nobody for it.
@@ -20,12 +23,51 @@ const password = "lab"
 func (s *Shop) startDatabases() {
 	s.t.Helper()
 	main := s.startServer()
-	for _, name := range []string{BookDB, OrderDB, PaymentDB, CoordinatorDB} {
+	for _, name := range []string{BookDB, OrderDB, PaymentDB, CoordinatorDB, "postgres"} {
 		s.servers[name] = main
 	}
 	if s.options.Apart {
 		s.servers[OrderDB] = s.startServer()
 	}
+	s.servers[allDB] = main
+	if err := s.linkDatabases(); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// allDB has the four databases as schemas, with the tables that equations of several of them need.
+const allDB = "all_databases"
+
+// linkDatabases makes allDB.
+func (s *Shop) linkDatabases() error {
+	ctx := context.Background()
+	if _, err := s.DB("postgres").Exec(ctx, "create database "+allDB); err != nil {
+		return fmt.Errorf("create %s: %w", allDB, err)
+	}
+	tables := map[string][]string{}
+	for _, e := range slices.Concat(invariants.Always(), invariants.AtRest()) {
+		for _, name := range e.Tables() {
+			database, table, _ := strings.Cut(name, ".")
+			tables[database] = append(tables[database], table)
+		}
+	}
+	var link strings.Builder
+	link.WriteString("create extension postgres_fdw;")
+	for database, names := range tables {
+		server, err := url.Parse(s.DSN(database))
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(&link, `create server %[1]s foreign data wrapper postgres_fdw options (host '%[2]s', port '%[3]s', dbname '%[1]s');
+			create user mapping for current_user server %[1]s options (user '%[4]s');
+			create schema %[1]s;
+			import foreign schema public limit to (%[5]s) from server %[1]s into %[1]s;`,
+			database, server.Hostname(), server.Port(), server.User.Username(), strings.Join(names, ", "))
+	}
+	if _, err := s.DB(allDB).Exec(ctx, link.String()); err != nil {
+		return fmt.Errorf("link the databases: %w", err)
+	}
+	return nil
 }
 
 func (s *Shop) startServer() *pgtest.Instance {
