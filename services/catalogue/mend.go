@@ -110,14 +110,17 @@ func mendLanguage(raw string) (tag string, changed, dropped bool) {
 	return t.String(), t.String() != raw, false
 }
 
-// splitAuthors splits a list "A, B" and removes empty and repeated names. more is how many
+// listed is what stands between names in the lists of other catalogues: no name has it.
+var listed = regexp.MustCompile(`\s*[;|]\s*`)
+
+// splitAuthors splits a list "A, B", "A; B" or "A|B" and removes empty and repeated names. more is how many
 // there are beyond those that the shop takes.
 func splitAuthors(raw string) (authors []string, more int, changed bool) {
 	if strings.TrimSpace(raw) == "" {
 		return nil, 0, false
 	}
 	seen := map[string]bool{}
-	for name := range strings.SplitSeq(raw, ", ") {
+	for name := range strings.SplitSeq(listed.ReplaceAllString(raw, ", "), ", ") {
 		tidy := strings.Join(strings.Fields(name), " ")
 		if !text.Visible(strings.ReplaceAll(tidy, ",", "")) || seen[tidy] {
 			changed = true

@@ -118,6 +118,9 @@ func TestSplitAuthors(t *testing.T) {
 		{"Louis Sachar, Louis Sachar", []string{"Louis Sachar"}, true},
 		{"A, , B", []string{"A", "B"}, true},
 		{"A  B", []string{"A B"}, true},
+		{"A; B;C", []string{"A", "B", "C"}, false},
+		{"A|B | C, D", []string{"A", "B", "C", "D"}, false},
+		{"A;", []string{"A"}, true},
 	} {
 		got, _, changed := splitAuthors(c.in)
 		if !reflect.DeepEqual(got, c.want) || changed != c.changed {
