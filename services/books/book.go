@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// Entry is a book's catalogue entry: what people edit. Stock is no part of it.
+// Entry is a book's catalogue entry: the fields that editors change. Stock is not part of it.
 type Entry struct {
 	SourceID      string // id in the source it was imported from; "" has none
 	ISBN          string // normalised; "" has none
@@ -20,7 +20,7 @@ type Entry struct {
 	Currency      string // ISO 4217
 }
 
-// Equal reports that both entries say the same.
+// Equal reports whether all fields are equal.
 func (e Entry) Equal(other Entry) bool {
 	return e.SourceID == other.SourceID && e.ISBN == other.ISBN && e.Title == other.Title &&
 		slices.Equal(e.Authors, other.Authors) && sameYear(e.PublishedYear, other.PublishedYear) &&
@@ -34,13 +34,13 @@ func sameYear(a, b *int) bool {
 	return *a == *b
 }
 
-// Draft is a book to be: its entry and its first stock.
+// Draft is a new book: its entry and its first stock.
 type Draft struct {
 	Entry
 	Quantity int64
 }
 
-// Book is a book as it stands. Version counts edits of the entry and
+// Book is the current state of a book. Version counts edits of the entry and
 // StockVersion changes of the stock; both begin at 1.
 type Book struct {
 	Entry
@@ -52,14 +52,14 @@ type Book struct {
 	UpdatedAt    time.Time // the last edit of the entry
 }
 
-// Availability is what is left of a book as of this version of its stock.
+// Availability is the number of copies in stock, as of this version of the stock.
 type Availability struct {
 	BookID       int64
 	Available    int64
 	StockVersion int64
 }
 
-// Quote is the price at which a book is offered now.
+// Quote is the current price of a book.
 type Quote struct {
 	BookID         int64
 	Title          string

@@ -7,31 +7,31 @@ import (
 	"bookstore/services/shop/kinds"
 )
 
-// The refusals of every store, so that all say them alike.
+// The refusals of a store; every implementation uses these.
 
-// NotFound is the refusal of an id that no book has or had.
+// NotFound refuses an id that no book has or had.
 func NotFound(id int64) *fault.Error {
 	return fault.Newf(kinds.BookNotFound, "there is no book %d", id)
 }
 
-// Gone is the refusal of deleted books.
+// Gone refuses a deleted book.
 func Gone(ids ...int64) *fault.Error {
 	f := fault.New(kinds.BookGone, "the book is no longer in the catalogue")
 	f.Details = perBook(ids, func(id int64) map[string]any { return map[string]any{"bookId": id} })
 	return f
 }
 
-// VersionDiffers is the refusal of an edit of another version.
+// VersionDiffers refuses an edit of another version than the current one.
 func VersionDiffers(version int64) *fault.Error {
 	return fault.Newf(fault.VersionMismatch, "the book is at version %d now", version)
 }
 
-// Taken is the refusal of a field whose value another book has.
+// Taken refuses a field whose value another book has.
 func Taken(field string) *fault.Error {
 	return fault.Invalid(fault.Field{Field: field, Code: "taken", Detail: "another book has it"})
 }
 
-// Short is the refusal for want of copies, with what is left of each book.
+// Short refuses for lack of copies, and states what is left of each book.
 func Short(left ...Availability) *fault.Error {
 	f := fault.New(kinds.OutOfStock, "not enough copies are left")
 	f.Details = perBook(left, func(a Availability) map[string]any {
@@ -40,7 +40,7 @@ func Short(left ...Availability) *fault.Error {
 	return f
 }
 
-// Repriced is the refusal of outdated prices, with the new ones.
+// Repriced refuses outdated prices, and states the new ones.
 func Repriced(lines ...Line) *fault.Error {
 	f := fault.New(kinds.PriceChanged, "the price is another one now")
 	f.Details = perBook(lines, func(l Line) map[string]any {

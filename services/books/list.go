@@ -33,23 +33,23 @@ var known = map[Sort]bool{
 // reader who is in the middle of the list.
 func (s Sort) Movable() bool { return known[s] }
 
-// Filter says which books are listed; empty fields say nothing.
+// Filter selects the books of a list; empty fields select all.
 type Filter struct {
 	Text     string // words of title or authors, the last one perhaps unfinished
 	Author   string // words of the authors
 	Language string // a BCP 47 tag: en lists en-GB as well
 }
 
-// hash binds a cursor to the filter it was made under.
+// hash binds a cursor to its filter.
 func (f Filter) hash() string {
 	sum := sha256.Sum256([]byte(f.Text + "\x00" + f.Author + "\x00" + f.Language))
 	return base64.RawURLEncoding.EncodeToString(sum[:9])
 }
 
-// Searches reports that books are looked for by words, and so may be near only.
+// Searches reports that the filter has words. The list may then include near matches.
 func (f Filter) Searches() bool { return f.Text != "" || f.Author != "" }
 
-// Query asks for one page.
+// Query selects one page of a list.
 type Query struct {
 	Filter
 	Sort  Sort
@@ -94,7 +94,7 @@ type Place struct {
 	Shown int  `json:"m,omitempty"` // exact matches so far, counted up to what is few
 }
 
-// Behind makes the cursor behind a book. snapshot is that of the list's first
+// Behind makes the cursor of the place after a book. snapshot is that of the list's first
 // page; title is the part of the book's title that the order goes by.
 func (q Query) Behind(snapshot string, id int64, title string, price int64) *Cursor {
 	c := &Cursor{Sort: q.Sort, Filter: q.hash(), ID: id}

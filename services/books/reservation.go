@@ -8,7 +8,7 @@ import (
 	"bookstore/services/shop/limits"
 )
 
-// Action is what an order does to the stock.
+// Action is a change of stock by an order.
 type Action string
 
 // The actions of the books branch of a distributed transaction.
@@ -25,7 +25,7 @@ type Line struct {
 	UnitPriceCents int64 `json:"unitPriceCents"`
 }
 
-// Reservation is the books branch's share of placing or cancelling an order.
+// Reservation is the books branch's part of placing or cancelling an order.
 type Reservation struct {
 	Action  Action `json:"action"`
 	OrderID string `json:"orderId"`

@@ -31,7 +31,7 @@ const (
 // NoPrice stands for a price that was not given; a check refuses it as missing.
 const NoPrice = math.MinInt64
 
-// problems gathers what is wrong, all of it.
+// problems collects all violated rules.
 type problems []fault.Field
 
 func (p *problems) addf(field, code, format string, args ...any) {
@@ -139,7 +139,7 @@ func checkCurrency(p *problems, text string) {
 	}
 }
 
-// CheckSourceID refuses what cannot be a source's id.
+// CheckSourceID refuses an invalid source id.
 func CheckSourceID(id string) error {
 	var p problems
 	checkSourceID(&p, id)
@@ -162,7 +162,7 @@ func checkSourceID(p *problems, id string) {
 	}
 }
 
-// CheckDelta refuses a change of stock that is none or absurd.
+// CheckDelta refuses a change of stock that is 0 or beyond MaxDelta.
 func CheckDelta(delta int64) error {
 	var p problems
 	if delta == 0 || delta < -MaxDelta || delta > MaxDelta {

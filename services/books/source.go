@@ -2,8 +2,7 @@ package books
 
 import "slices"
 
-// Stated is what a source has said of a book: a field that is empty was never
-// stated. Its JSON form is stored.
+// Stated is what a source has stated about a book; an empty field was never stated. It is stored as JSON.
 type Stated struct {
 	ISBN          string   `json:"isbn,omitempty"`
 	Title         string   `json:"title,omitempty"`
@@ -13,7 +12,7 @@ type Stated struct {
 	Price         *Price   `json:"price,omitempty"`
 }
 
-// Price is one field to a merge: an amount means nothing without its currency.
+// Price is one field in a merge, because an amount means nothing without its currency.
 type Price struct {
 	Cents    int64  `json:"cents"`
 	Currency string `json:"currency"`
@@ -23,8 +22,8 @@ type Price struct {
 type SourceDraft struct {
 	Draft
 
-	// PriceIsInitial says that the source states no price: the draft's is for a
-	// book that is created. The draft's quantity always is.
+	// PriceIsInitial tells that the source states no price: the draft's price is used only when the book is created, as
+	// its quantity always is.
 	PriceIsInitial bool
 }
 
@@ -45,12 +44,11 @@ func (e Entry) stated() Stated {
 	}
 }
 
-// FirstStated is what is remembered of a book that was created: also a price
-// that is initial, so that one which the source states later replaces it.
+// FirstStated is what is stored as stated when a book is created. It includes an initial price, so that a price which the
+// source states later replaces it.
 func (d SourceDraft) FirstStated() Stated { return d.stated() }
 
-// SourceResult is what a record of a source did. The lists name fields as the
-// wire does.
+// SourceResult is the effect of a record of a source. The lists have the fields' names in the API.
 type SourceResult struct {
 	Book
 	Created   bool
@@ -100,7 +98,7 @@ var sourceFields = []sourceField{
 	},
 }
 
-// Equal reports that both state the same.
+// Equal reports whether both state the same.
 func (s Stated) Equal(other Stated) bool {
 	return !slices.ContainsFunc(sourceFields, func(f sourceField) bool { return !f.same(s, other) })
 }

@@ -5,12 +5,10 @@ import (
 	"time"
 )
 
-// Store keeps books. Every method is one transaction: it happens whole or not
-// at all. Errors are faults; those a method names are decisions (refused), any
-// other says nothing about the outcome.
+// Store keeps books. Every method is one transaction. Errors are faults: those that a method's comment names are definite
+// refusals; after any other the outcome is unknown.
 //
-// A deleted book is kept but gone: BookGone for whoever asks for it by id, and
-// free for others are its ISBN and source id.
+// A deleted book keeps its row. Its id answers BookGone; its ISBN and source id are free for other books.
 type Store interface {
 	// Create adds a book with its first stock. InvalidField with code "taken"
 	// when another book has the ISBN or source id.
@@ -30,37 +28,35 @@ type Store interface {
 	// alone. BookGone when the book was deleted: a source does not bring it back.
 	PutBySource(ctx context.Context, record SourceDraft) (SourceResult, error)
 
-	// Delete makes a book gone. BookNotFound, BookGone, VersionMismatch.
+	// Delete deletes a book. BookNotFound, BookGone, VersionMismatch.
 	Delete(ctx context.Context, id int64, ifVersion *int64) error
 
 	// Available returns what is left of a book now. BookNotFound, BookGone.
 	Available(ctx context.Context, id int64) (Availability, error)
 
-	// Adjust changes the stock and writes the movement. OutOfStock, with what
-	// is left, when there would be less than none. BookNotFound, BookGone.
+	// Adjust changes the stock and writes the movement. OutOfStock, with what is left, when the stock would be below 0.
+	// BookNotFound, BookGone.
 	Adjust(ctx context.Context, id, delta int64) (Availability, error)
 
-	// Highest returns the highest id that a book has or had, 0 without any.
+	// Highest returns the highest id that a book has or had; 0 when there is none.
 	Highest(ctx context.Context) (int64, error)
 
-	// List returns one page of the books that q asks for. It may lag by a second,
-	// but shows the write that q.Token is of. MalformedRequest when that is none.
+	// List returns one page. It may lag by a second, but includes the write whose token q.Token is. MalformedRequest when
+	// q.Token is not a token.
 	List(ctx context.Context, q Query) (Page, error)
 
-	// Quotes returns the prices of these books, in their order. One that is
-	// not there is BookNotFoundInOrder, a deleted one BookGone.
+	// Quotes returns the prices of these books, in their order. BookNotFoundInOrder, BookGone.
 	Quotes(ctx context.Context, ids []int64) ([]Quote, error)
 
-	// Once runs work unless key has an outcome already, and stores what work
-	// returns with the changes it made through its Store, in one transaction.
-	// A refusal undoes the changes and is stored as well; an error of work
-	// undoes all and stores nothing. replayed tells that the outcome is an
-	// earlier one. IdempotencyKeyReused when the key belongs to another
-	// request; InProgress when the first is still running at ctx's deadline.
+	// Once runs work unless key is bound to an outcome already. It binds key to the outcome of work in the transaction of
+	// the changes that work makes through its Store. A refusal rolls the changes back and binds the key as well; an error
+	// of work rolls everything back and binds nothing. replayed tells that the outcome is an earlier one.
+	// IdempotencyKeyReused when the key has another request hash; InProgress when its first request still runs at ctx's
+	// deadline.
 	Once(ctx context.Context, key Key, work Work) (outcome Outcome, replayed bool, err error)
 }
 
-// Key is an Idempotency-Key with whose it is and what was asked under it.
+// Key is an Idempotency-Key with its caller and the hash of the request.
 type Key struct {
 	Caller      string
 	Key         string
@@ -77,6 +73,5 @@ type Outcome struct {
 	Body   []byte
 }
 
-// Work is what is done once under a key. refused says that the outcome is a
-// refusal, so that nothing it changed may stay.
+// Work is done once under a key. refused tells that the outcome is a refusal: what work changed is rolled back.
 type Work func(ctx context.Context, store Store) (outcome Outcome, refused bool, err error)

@@ -1,6 +1,5 @@
-// Package orders holds what an order is and how its status may change. Orders
-// come into being and end in a branch of a distributed transaction or in a step
-// of a saga; here they are only read, and changed inside of those.
+// Package orders defines orders and how their status may change. Orders are created and changed only by branches of
+// two-phase commits and by steps of sagas; requests to this service read them.
 package orders
 
 import (
@@ -10,7 +9,7 @@ import (
 	"bookstore/services/shop/kinds"
 )
 
-// Status is where an order stands. A two-phase commit places it and cancels it.
+// Status is the state of an order. A two-phase commit places it and cancels it.
 // A checkout creates it when the money is there, paid from the start; a return
 // takes it back. Both are sagas: while one is not finished, its step may be undone.
 //
@@ -49,8 +48,7 @@ type Order struct {
 	Version    int64 // 1, and one more with every change of status
 }
 
-// Item is one line of an order. Title and price are those of the moment of the
-// order and stay whatever becomes of the book.
+// Item is one line of an order. Title and price are those at the time of the order and never change.
 type Item struct {
 	BookID         int64
 	Title          string

@@ -5,15 +5,13 @@ import (
 	"time"
 )
 
-// Store reads orders. It shows the newest committed state, but for lists that
-// are asked for with a token.
+// Store reads orders, always the newest committed state except for lists with a token.
 type Store interface {
 	// Get returns one order, or OrderNotFound.
 	Get(ctx context.Context, id string) (Order, error)
-	// List returns at most f.Limit orders, the newest first, and where to go on;
-	// nil on the last page. With f.Token it shows that write and what came before
-	// it, and may lack what came in the last second. MalformedRequest when the
-	// token is none.
+	// List returns at most f.Limit orders, the newest first, and the cursor of the next page; nil on the last page. With
+	// f.Token the list includes that write and all before it, but may lag by a second. MalformedRequest when f.Token is
+	// not a token.
 	List(ctx context.Context, f Filter) ([]Order, *Cursor, error)
 }
 

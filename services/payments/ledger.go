@@ -1,9 +1,9 @@
 package payments
 
-// Account is where money stands, as seen by the shop.
+// Account is an account of the ledger.
 type Account string
 
-// The accounts. A sale that is complete has brought money from Customer to Merchant.
+// The accounts. A completed sale moves money from Customer to Merchant.
 const (
 	Customer Account = "customer"
 	Held     Account = "held" // reserved at the customer's bank, nobody's yet
@@ -16,7 +16,7 @@ type Entry struct {
 	Cents   int64
 }
 
-// moves says from where to where each operation brings a payment's money.
+// moves maps each operation to the account that it takes money from and the one that it gives it to.
 var moves = map[Operation]struct{ from, to Account }{
 	Authorise: {Customer, Held},
 	Capture:   {Held, Merchant},

@@ -10,7 +10,7 @@ import (
 	"bookstore/services/shop/kinds"
 )
 
-// State is where a payment stands.
+// State is the state of a payment.
 //
 //	          authorise              capture            refund
 //	(nothing) ─────────► authorised ─────────► captured ────────► refunded
@@ -19,11 +19,10 @@ import (
 //	    ▼                    ▼
 //	 declined              voided
 //
-// A void of what holds no money, because nothing came of it or because all is
-// paid back, changes nothing.
+// A void of a payment that holds no money, because it was declined or refunded, changes nothing.
 type State string
 
-// The states. Nothing is that of a payment which is not there.
+// The states. Nothing is the state of a payment that does not exist.
 const (
 	Nothing    State = ""
 	Authorised State = "authorised"
@@ -81,7 +80,7 @@ func (s State) refusal(op Operation) error {
 	}
 }
 
-// Payment is a request and what became of it.
+// Payment is a request and its state.
 type Payment struct {
 	ID  string // UUID version 7
 	Key string // the saga that authorised it; the provider knows the payment by it
@@ -91,7 +90,7 @@ type Payment struct {
 	UpdatedAt time.Time
 }
 
-// Call is what the provider is asked when op is to be done to p.
+// Call is the call to the provider that does op to p.
 func (p Payment) Call(op Operation) Call {
 	return Call{Key: p.Key, Operation: op, Token: p.Token, AmountCents: p.AmountCents, Currency: p.Currency}
 }

@@ -11,7 +11,7 @@ import (
 	"bookstore/services/shop/limits"
 )
 
-// Request asks for money.
+// Request asks for a payment.
 type Request struct {
 	OrderID     string // UUID in its canonical form; an order has one payment
 	Token       string // stands for the customer's means of payment; never shown or logged

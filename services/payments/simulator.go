@@ -11,14 +11,14 @@ import (
 // Lateness is how long a late answer takes: longer than a caller waits.
 const Lateness = 3 * time.Second
 
-// Attempts counts calls, across restarts and instances.
+// Attempts counts calls over restarts and instances.
 type Attempts interface {
 	// Count returns how many calls of this key and operation there have been, this one included.
 	Count(ctx context.Context, key string, op Operation) (int, error)
 }
 
-// Simulator is a provider that behaves as its test tokens say. It holds no
-// money: the ledger beside it is its book, and what that refuses is refused.
+// Simulator is a provider that behaves as the test tokens say. It keeps no accounts: the ledger of the payments service
+// stands for them.
 type Simulator struct {
 	attempts Attempts
 	lateness time.Duration
@@ -53,7 +53,7 @@ func (s *Simulator) Ask(ctx context.Context, c Call) error {
 	return nil
 }
 
-// answer is what the nth call is told.
+// answer is the result of the nth call.
 func (s *Simulator) answer(ctx context.Context, b behaviour, n int) error {
 	if n <= b.failures {
 		return &fault.Error{Kind: fault.Unavailable, Message: "the provider is unavailable", RetryAfter: time.Second}

@@ -1,4 +1,4 @@
-// Package announce has the caches hear of what a books.Store changes.
+// Package announce announces the changes of a books.Store to the caches.
 package announce
 
 import (
@@ -47,7 +47,7 @@ func (s observed) book(ctx context.Context, b books.Book, err error) error {
 	return err
 }
 
-// Delete implements books.Store. Nothing is ever shown of a deleted book again.
+// Delete implements books.Store. Its announcement's floor is coherence.Gone.
 func (s observed) Delete(ctx context.Context, id int64, ifVersion *int64) error {
 	err := s.Store.Delete(ctx, id, ifVersion)
 	if err == nil {
@@ -72,8 +72,8 @@ type announced struct {
 	relay *outbox.Relay
 }
 
-// Once implements books.Store. A replay may be the first that anybody hears of
-// a change whose maker was killed: what stands in the outbox is announced then.
+// Once implements books.Store. The process that made a change may have been killed before it announced the change. So a
+// replay announces everything in the outbox.
 func (s announced) Once(ctx context.Context, key books.Key, work books.Work) (books.Outcome, bool, error) {
 	var made []coherence.Floor
 	note := func(_ context.Context, f coherence.Floor) { made = append(made, f) }

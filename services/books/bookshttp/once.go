@@ -63,7 +63,7 @@ func requestHash(c *fiber.Ctx, body []byte) []byte {
 	return hash.Sum(nil)
 }
 
-// answered is what c has been answered with so far.
+// answered is c's answer so far.
 func answered(c *fiber.Ctx) books.Outcome {
 	outcome := books.Outcome{Status: c.Response().StatusCode(), Header: map[string]string{}, Body: append([]byte(nil), c.Response().Body()...)}
 	for _, name := range bound {
@@ -74,8 +74,7 @@ func answered(c *fiber.Ctx) books.Outcome {
 	return outcome
 }
 
-// replay answers as the first call was answered. A refusal becomes a problem of
-// this call's own, with its request's id.
+// replay answers with the outcome. A refusal becomes a problem with this request's id.
 func replay(c *fiber.Ctx, outcome books.Outcome) error {
 	c.Set("Idempotent-Replayed", "true")
 	if outcome.Status >= fiber.StatusBadRequest {

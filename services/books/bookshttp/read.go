@@ -15,8 +15,7 @@ import (
 // longestSearch bounds the text of a search, in characters.
 const longestSearch = 200
 
-// highestHeader tells with a missing book up to which id there may be any, so
-// that a cache need not ask about each id beyond.
+// highestHeader, on a 404, is the highest id in use, so that a cache can answer for all ids above it.
 const highestHeader = "X-Highest-Book-Id"
 
 func (h *handler) get(c *fiber.Ctx) error {

@@ -15,9 +15,8 @@ func etag(b books.Book) string {
 	return fmt.Sprintf(`"%d.%d"`, b.Version, b.StockVersion)
 }
 
-// ifMatch reads If-Match. given tells whether it is there; version is nil when
-// any will do. Only the entry's version counts: stock changes under every
-// editor's hands. Text that is no tag of ours, or several, match no version.
+// ifMatch reads If-Match. given tells whether the header exists; version is nil for *. Only the entry's version is
+// compared, since orders change the stock at any time. Several tags, or text that is not a tag, match no version.
 func ifMatch(c *fiber.Ctx) (version *int64, given bool) {
 	header := strings.TrimSpace(c.Get(fiber.HeaderIfMatch))
 	switch header {

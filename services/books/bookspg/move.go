@@ -18,7 +18,7 @@ type movementCause struct {
 }
 
 // lockStock locks in id order, the same for all, so that orders of the same
-// books wait for each other and never in a circle. It is a statement of its
+// books cannot deadlock. It is a statement of its
 // own because the next one must see prices as of after the wait. That one gets
 // a plan made once: left to itself, PostgreSQL plans it anew for the arrays of
 // each order, which takes longer than to make the change.

@@ -7,8 +7,7 @@ import (
 	"bookstore/services/txn/participant"
 )
 
-// Cleaners delete what grows in bookdb and is not for good. The outbox empties
-// itself (cache/outbox).
+// Cleaners delete the rows of bookdb whose retention is over. Rows of the outbox are deleted by cache/outbox.
 func Cleaners() []clean.Job {
 	return append(participant.BranchCleaners(), participant.StepCleaner(), clean.Tombstones(), clean.Job{
 		Name: "idempotency_keys",

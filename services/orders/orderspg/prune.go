@@ -5,7 +5,7 @@ import (
 	"bookstore/services/txn/participant"
 )
 
-// Cleaners delete what grows in orderdb and is not for good.
+// Cleaners delete the rows of orderdb whose retention is over.
 func Cleaners() []clean.Job {
 	return append(participant.BranchCleaners(), participant.StepCleaner(), clean.Tombstones())
 }

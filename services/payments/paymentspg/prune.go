@@ -5,8 +5,8 @@ import (
 	"bookstore/services/txn/participant"
 )
 
-// Cleaners delete what grows in paymentdb and is not for good. Attempts are
-// asked about by steps, and kept for as long as those are known.
+// Cleaners delete the rows of paymentdb whose retention is over. Attempts are kept as long as the markers of the steps
+// that read them.
 func Cleaners() []clean.Job {
 	return []clean.Job{participant.StepCleaner(), clean.Tombstones(), {
 		Name: "provider_attempts", Keep: participant.StepMarkersKept,

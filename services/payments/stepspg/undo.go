@@ -12,8 +12,8 @@ import (
 	"bookstore/services/txn/participant"
 )
 
-// UndoAuthorise voids what the saga has authorised; nothing comes of an
-// authorisation that is under way. AlreadyCaptured when it is too late.
+// UndoAuthorise voids what the saga has authorised, including an authorisation that is in progress. AlreadyCaptured when
+// it is too late.
 func (s *Steps) UndoAuthorise(ctx context.Context, k participant.Key) error {
 	return s.undo(ctx, k, payments.Void)
 }
@@ -23,13 +23,12 @@ func (s *Steps) UndoCapture(ctx context.Context, k participant.Key) error {
 	return s.undo(ctx, k, payments.Refund)
 }
 
-// UndoRefund takes nothing back; it keeps a refund that comes late from being done.
+// UndoRefund undoes nothing: it leaves a tombstone, which refuses a refund that comes late.
 func (s *Steps) UndoRefund(ctx context.Context, k participant.Key) error {
 	return s.steps.Undo(ctx, k, nil)
 }
 
-// undo asks the provider even about a payment that is not known here: it may
-// have carried out what it never answered.
+// undo calls the provider even about an unknown payment: the provider may have done a call that it never answered.
 func (s *Steps) undo(ctx context.Context, k participant.Key, op payments.Operation) (err error) {
 	defer func() { s.record(op, err) }()
 	p, err := s.store.OfSaga(ctx, k.Saga)

@@ -37,7 +37,7 @@ func ParsePosition(token string) (p Position, err error) {
 	}
 	text, err := base64.RawURLEncoding.Strict().DecodeString(token)
 	if err != nil || len(text) != 21 || text[0] != positionVersion {
-		f := fault.New(fault.MalformedRequest, "the "+tokenHeader+" header is none that this shop gave out")
+		f := fault.New(fault.MalformedRequest, "the "+tokenHeader+" header is not a token of this API")
 		f.Fields = []fault.Field{{Field: tokenHeader, Code: "invalid", Detail: "must be as an answer to a write gave it"}}
 		return p, f
 	}

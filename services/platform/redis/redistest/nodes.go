@@ -28,7 +28,7 @@ type Fleet struct {
 }
 
 // Nodes starts a Redis Cluster of so many masters with so many replicas each,
-// as the shop's is configured but without TLS. A master that dies is replaced
+// as in production but without TLS. A master that dies is replaced
 // within about three seconds. All of it is stopped when the test ends.
 func Nodes(t testing.TB, masters, replicas int) *Fleet {
 	t.Helper()
