@@ -199,3 +199,14 @@ func read(t *testing.T, file string) string {
 	}
 	return string(content)
 }
+
+// A daemon outlives the script, and no lock that the script was started under lives on with it.
+func TestADaemonKeepsNoLock(t *testing.T) {
+	t.Parallel()
+	tr := newTree(t, "", nil)
+	status, said := tr.sh(t, newMachine(t), `exec 7>"$RUN/lock" 9>"$RUN/other"; flock 7; flock 9; daemon sleep sleep 30; exec 7>&- 9>&-
+		sleep 1; alive sleep || echo dead; flock -n "$RUN/lock" flock -n "$RUN/other" echo free; kill "$(cat "$RUN/sleep.pid")"`)
+	if status != 0 || said != "free\n" {
+		t.Errorf("status %d: %s", status, said)
+	}
+}

@@ -115,12 +115,19 @@ alive() {
 	[ "$(cat "/proc/$pid/comm" 2>/dev/null)" = "${2:-$1}" ]
 }
 
-# daemon NAME COMMAND… starts a command that outlives this script, once.
+# daemon NAME COMMAND… starts a command that outlives this script, once. It keeps no descriptor of the caller's:
+# a lock that the caller was started under would be held for as long as the daemon lives.
 daemon() {
 	local name=$1
 	shift
 	alive "$name" && return 0
-	setsid nohup "$@" >>"$LOGS/$name.log" 2>&1 </dev/null &
+	(
+		for fd in "/proc/$BASHPID/fd"/*; do
+			fd=${fd##*/}
+			[ "$fd" -le 2 ] || [ "$fd" = 255 ] || exec {fd}>&- # bash closes its own 255 itself
+		done
+		exec setsid nohup "$@" >>"$LOGS/$name.log" 2>&1 </dev/null
+	) &
 	echo $! >"$RUN/$name.pid"
 }
 
