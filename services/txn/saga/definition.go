@@ -7,7 +7,7 @@ import (
 	"bookstore/services/platform/fault"
 )
 
-// Definition says what a saga's steps are, in order. See README.md for how to
+// Definition says what a saga's steps are, in order. See ../README.md for how to
 // write one.
 type Definition struct {
 	Name  string
