@@ -92,7 +92,7 @@ type readers struct {
 
 // buy places an order, however long it takes, and looks at the book then.
 func (c *readers) buy(ctx context.Context, book int64, n int) {
-	for post(ctx, c.t, c.shop, fmt.Sprintf("copies-%d-%d", book, n), book) != http.StatusCreated {
+	for post(ctx, c.shop, fmt.Sprintf("copies-%d-%d", book, n), book) != http.StatusCreated {
 		if ctx.Err() != nil {
 			c.t.Error("an order was never placed")
 			return

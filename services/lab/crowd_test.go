@@ -20,7 +20,7 @@ func TestACrowdIsServed(t *testing.T) {
 	s := lab.Start(t, lab.Options{Books: buyers + 2, Stock: copies})
 	const scarce = 2
 	for i := range copies - few {
-		if status := post(ctx, t, s, fmt.Sprint("before-", i), scarce); status != http.StatusCreated {
+		if status := post(ctx, s, fmt.Sprint("before-", i), scarce); status != http.StatusCreated {
 			t.Fatalf("an order before: %d", status)
 		}
 	}
@@ -37,7 +37,7 @@ func TestACrowdIsServed(t *testing.T) {
 		var buying sync.WaitGroup
 		for i := range buyers {
 			buying.Go(func() {
-				status := post(ctx, t, s, fmt.Sprint(name, "-", i), c.book(i))
+				status := post(ctx, s, fmt.Sprint(name, "-", i), c.book(i))
 				mu.Lock()
 				defer mu.Unlock()
 				said[status]++
