@@ -128,7 +128,7 @@ func each(n int, do func(i int) error) (first error) {
 	return first
 }
 
-// until polls what returns true once it has come true.
+// until polls is until it returns true. It returns late when that takes longer than within.
 func until(ctx context.Context, within time.Duration, late error, is func() (bool, error)) error {
 	deadline := time.NewTimer(within)
 	defer deadline.Stop()

@@ -11,12 +11,10 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, coalesce($8::jsonb, '{}'), $9,
 ON CONFLICT DO NOTHING
 RETURNING deadline, created_at`
 
-// claimNextSQL claims an attempt after the first. It holds on to the one before
-// ($12), which pruning must not take meanwhile: a gap below would let the key
-// begin with attempt 1 again. A young one it leaves alone, for it is only being
-// closed, with others, and to wait for that could be to wait in a circle. That
-// it is decided is looked at once more: its abort may have been seen, and then
-// lost with the leader before this.
+// claimNextSQL claims an attempt after the first. It updates the predecessor ($12), which pruning must not delete
+// meanwhile: the gap would let the key begin with attempt 1 again. It skips a recent predecessor, which is not pruned:
+// waiting for its row could deadlock with the batch that closes it. It checks once more that the predecessor is decided:
+// the abort that was seen may have been lost in a failover.
 const claimNextSQL = `
 WITH previous AS (
     UPDATE transactions SET lease_until = greatest(lease_until, clock_timestamp())
