@@ -20,15 +20,10 @@ import (
 // restart runs what the task `restart` runs, for one job.
 func restart(t *testing.T, job string) {
 	t.Helper()
-	binary := "/opt/bookstore/bin/nomad"
-	if _, err := exec.LookPath(binary); err != nil {
-		binary = "nomad"
-	}
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	begin := time.Now()
-	out, err := exec.CommandContext(ctx, binary, "job", "restart",
-		"-address=http://127.0.0.1:4646", "-batch-wait=10s", "-on-error=fail", "-yes", job).CombinedOutput()
+	out, err := exec.CommandContext(ctx, "go", "tool", "shop", "restart", job).CombinedOutput()
 	if err != nil {
 		t.Errorf("restart %s: %v\n%s", job, err, out)
 		return

@@ -95,7 +95,7 @@ trap 'rm -f "$said"' EXIT
 members=$(curl -fsS "$NOMAD_ADDR/v1/volumes?type=host" | jq '[.[] | select(.Name | startswith("patroni["))] | length')
 
 stage "looking for a backup"
-bash "$PROVISION/80-volumes.sh"
+shop volumes
 step check 1 "$time" || die "that cannot be restored; nothing was changed"
 
 stage "stopping what writes"
@@ -106,7 +106,7 @@ stop_jobs patroni
 stage "recovering up to $time"
 if ! step to 1 "$time"; then
 	stage "starting the shop as it was"
-	bash "$PROVISION/90-jobs.sh" 9>&-
+	shop submit 9>&-
 	die "the databases are as they were: the recovery failed, see above"
 fi
 system=$(sed -n 's/.*system \([0-9]*\) is ready.*/\1/p' "$said")
@@ -116,12 +116,12 @@ forget_leader "$system"
 
 stage "starting the cluster"
 nomad job stop -purge -detach migrate >/dev/null 2>&1 || true # it has to run again
-bash "$PROVISION/90-jobs.sh" patroni redis migrate 9>&-
+shop submit patroni redis migrate 9>&-
 sql coordinatordb "insert into saga_hold default values on conflict (only_one) do update set before = excluded.before"
 empty_cache
 
 stage "starting the shop"
-bash "$PROVISION/90-jobs.sh" 9>&-
+shop submit 9>&-
 bash "$PROVISION/db-backup.sh" --detach
 nomad job stop -purge -detach restore >/dev/null
 bash "$PROVISION/db-resume.sh" --list

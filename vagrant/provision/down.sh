@@ -1,28 +1,13 @@
 #!/usr/bin/env bash
-# Stops everything that the scripts started, in an order that leaves nothing behind: jobs, Nomad, Consul,
-# networks, the Docker engine if it was started here. Data and Consul's and Nomad's state stay.
-# With --reset those go too.
+# Stops what the scripts started, in an order that leaves nothing behind: Nomad, Consul, networks, the Docker engine if
+# it was started here. Data and Consul's and Nomad's state stay. With --reset those go too. The jobs have to be stopped
+# before, or Nomad leaves containers and mounts behind: 'go tool shop down' does both.
 # shellcheck source=lib.sh
 . "$(dirname "$0")/lib.sh"
 become_root "$@"
 
 exec 9>"$RUN/provision.lock"
 flock -n 9 || die "another run of these scripts is under way on this machine: wait for it to end"
-
-# live prints how many allocations still run or are being stopped.
-live() { curl -fsS "$NOMAD_ADDR/v1/allocations?task_states=false" | jq '[.[] | select(.ClientStatus == "running" or .ClientStatus == "pending")] | length'; }
-
-stop_jobs() {
-	local job left start=$SECONDS
-	for job in $(curl -fsS "$NOMAD_ADDR/v1/jobs" | jq -r '.[] | select(.Stop | not) | .ID'); do
-		nomad job stop -detach "$job" >/dev/null
-	done
-	while left=$(live) && [ "$left" != 0 ]; do
-		printf '  %3ss %s allocations are stopping\n' $((SECONDS - start)) "$left"
-		[ $((SECONDS - start)) -lt 120 ] || die "$left allocations did not stop in 120 s: 'nomad status' shows which"
-		sleep 2
-	done
-}
 
 # terminate NAME asks a process started here to end and waits for it.
 terminate() {
@@ -40,11 +25,6 @@ forget_rules() {
 	iptables-save | grep -Ev "$1" | iptables-restore
 }
 
-if alive nomad; then
-	stage "stopping the jobs"
-	wait_for 60 "Nomad" nomad_up
-	stop_jobs
-fi
 stage "stopping Nomad and Consul"
 terminate nomad
 terminate consul

@@ -75,7 +75,7 @@ before=$(wanted)
 wait_for 120 "the end of a deployment of redis" deployed
 stage "redis: from $now nodes to $target"
 if [ "$target" -ge "$now" ]; then
-	bash "$PROVISION/80-volumes.sh" "$target"
+	shop volumes "$target"
 	want "$target"
 	if ! scale "$target"; then
 		want "$before"

@@ -3,20 +3,17 @@ package main
 
 import (
 	"context"
-	"fmt"
-	"os"
-	"os/signal"
-	"syscall"
 
 	"bookstore/services/operator/command"
+	"bookstore/services/platform/program"
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := command.New().ExecuteContext(ctx)
-	stop()
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "error:", err)
-		os.Exit(1)
-	}
+	program.Main("shop", func(ctx context.Context, env program.Env) error {
+		cmd := command.New()
+		cmd.SetArgs(env.Args)
+		cmd.SetOut(env.Stdout)
+		cmd.SetErr(env.Stderr)
+		return cmd.ExecuteContext(ctx)
+	})
 }

@@ -3,6 +3,7 @@
 package machine
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -49,6 +50,7 @@ func Script(ctx context.Context, out io.Writer, name string, args ...string) err
 	}
 	cmd := exec.CommandContext(ctx, "bash", append([]string{filepath.Join(root, "vagrant/provision", name)}, args...)...)
 	cmd.Dir, cmd.Stdout, cmd.Stderr = root, out, os.Stderr
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) } // so that it can remove what it made for itself
 	if err := cmd.Run(); err != nil {
 		return fmt.Errorf("vagrant/provision/%s: %w", name, err)
 	}
@@ -91,6 +93,43 @@ func Lock() (release func(), err error) {
 		return nil, errors.New("another run that changes this machine is under way: wait for it to end")
 	}
 	return func() { _ = file.Close() }, nil
+}
+
+// Alive tells whether an agent that the scripts started still runs.
+func Alive(name string) bool {
+	pid, err := os.ReadFile(filepath.Join(Run, name+".pid"))
+	if err != nil {
+		return false
+	}
+	command, err := os.ReadFile(filepath.Join("/proc", strings.TrimSpace(string(pid)), "comm")) //nolint:gosec // the scripts wrote the number
+	return err == nil && strings.TrimSpace(string(command)) == name
+}
+
+// Warm tells whether the scripts, when they last ran, found everything installed and built.
+func Warm() bool {
+	_, err := os.Stat(filepath.Join(Run, "cold"))
+	return errors.Is(err, os.ErrNotExist)
+}
+
+// Install puts the program that runs where the scripts put theirs, so that a shell finds it there and completes for it.
+func Install(name string) error {
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	path := filepath.Join(Bin, name)
+	program, err := os.ReadFile(self)
+	if err != nil || self == path {
+		return err
+	}
+	if there, err := os.ReadFile(path); err == nil && bytes.Equal(there, program) {
+		return nil
+	}
+	// A program that runs cannot be written to, but replaced.
+	if err := os.WriteFile(path+".new", program, 0o755); err != nil { //nolint:gosec // a program for everybody
+		return err
+	}
+	return os.Rename(path+".new", path)
 }
 
 // Tool finds a program where the scripts put it, or on the PATH.

@@ -42,11 +42,13 @@ func Start(t *testing.T) *cluster.Cluster {
 			bootstrap_expect = 1
 			raft_multiplier  = 1
 		}
+		disable_update_check = true
 		consul {
+			address          = "127.0.0.1:%d"
 			auto_advertise   = false
 			server_auto_join = false
 			client_auto_join = false
-		}`, t.TempDir(), p[0], p[1], p[2])
+		}`, t.TempDir(), p[0], p[1], p[2], p[3])
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}

@@ -1,0 +1,217 @@
+package command
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"bookstore/services/operator/cluster"
+	"bookstore/services/operator/console"
+	"bookstore/services/operator/firstorder"
+	"bookstore/services/operator/jobs"
+	"bookstore/services/operator/machine"
+	"bookstore/services/operator/provide"
+)
+
+// changing is a command that changes the machine or the cluster: as root, and no two at once.
+func changing(run func(*cobra.Command, *cluster.Cluster, []string) error) func(*cobra.Command, []string) error {
+	return onCluster(func(cmd *cobra.Command, c *cluster.Cluster, args []string) error {
+		if err := machine.BecomeRoot(); err != nil {
+			return err
+		}
+		release, err := machine.Lock()
+		if err != nil {
+			return err
+		}
+		defer release()
+		return run(cmd, c, args)
+	})
+}
+
+func up() *cobra.Command {
+	return &cobra.Command{
+		Use:   "up",
+		Short: "Bring everything up on this machine: tools, images, Consul, Nomad, jobs, a first order",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			begin := time.Now()
+			if err := machine.BecomeRoot(); err != nil {
+				return err
+			}
+			// The scripts keep others out themselves while they run.
+			if err := machine.Script(cmd.Context(), cmd.OutOrStdout(), "provision.sh"); err != nil {
+				return err
+			}
+			if role := os.Getenv("BOOKSTORE_ROLE"); role != "" && role != "both" {
+				return nil // a machine of several: the jobs are deployed once, from one of them
+			}
+			if err := changing(upCluster)(cmd, args); err != nil {
+				return err
+			}
+			welcome(speak(cmd))
+			if machine.Warm() {
+				// Seconds to the first order on a machine that had its tools and images already.
+				speak(cmd).Linef("figure up_warm_s %.0f", time.Since(begin).Seconds())
+			}
+			return nil
+		},
+	}
+}
+
+func welcome(out console.Console) {
+	out.Linef(`
+  shop        %s         curl %s/books?q=dune
+  Nomad       http://127.0.0.1:4646/ui      jobs, allocations, logs
+  Consul      http://127.0.0.1:8500/ui      services, intentions
+  Prometheus  http://127.0.0.1:9090         metrics
+  data        go tool task db:psql -- bookdb
+  next        go tool task status | logs -- books | token | down | reset`, firstorder.Shop, firstorder.Shop)
+}
+
+// upCluster does on the cluster what up does: each stage does nothing where there is nothing to do.
+func upCluster(cmd *cobra.Command, c *cluster.Cluster, _ []string) error {
+	out := speak(cmd)
+	files, err := jobs.Here(cmd.Context())
+	if err != nil {
+		return err
+	}
+	var took []string
+	for _, stage := range []struct {
+		name string
+		run  func(context.Context) error
+	}{
+		{"shop", func(context.Context) error { return machine.Install("shop") }},
+		{"volumes", func(ctx context.Context) error {
+			made, err := provide.Volumes(ctx, c, 0)
+			sayIf(out, made > 0, "%d volumes made", made)
+			return err
+		}},
+		{"secrets", func(ctx context.Context) error {
+			stored, err := provide.Secrets(ctx, c)
+			sayIf(out, len(stored) > 0, "stored for %s", strings.Join(stored, ", "))
+			return err
+		}},
+		{"mesh", func(ctx context.Context) error { return provide.Mesh(ctx, c, filepath.Join(files.Root, "jobs/mesh")) }},
+		{"jobs", func(ctx context.Context) error { return files.DeployAll(ctx, c, out) }},
+		{"first order", func(ctx context.Context) error { return firstorder.Place(ctx, c, out, files.Root) }},
+	} {
+		out.Stagef("%s", stage.name)
+		begin := time.Now()
+		if err := stage.run(cmd.Context()); err != nil {
+			return err
+		}
+		took = append(took, fmt.Sprintf("%-16s %6.1f s", stage.name, time.Since(begin).Seconds()))
+	}
+	out.Stagef("ready")
+	for _, line := range took {
+		out.Sayf("%s", line)
+	}
+	return nil
+}
+
+func sayIf(out console.Console, so bool, format string, args ...any) {
+	if so {
+		out.Sayf(format, args...)
+	}
+}
+
+func deploy() *cobra.Command {
+	return &cobra.Command{
+		Use:               "deploy [JOB…]",
+		Short:             "Build what changed and replace it on the cluster, one instance at a time",
+		ValidArgsFunction: jobNames,
+		RunE: changing(func(cmd *cobra.Command, c *cluster.Cluster, args []string) error {
+			ctx, out := cmd.Context(), speak(cmd)
+			if err := c.Ready(ctx); err != nil {
+				return err
+			}
+			out.Stagef("images")
+			if err := machine.Script(ctx, out.Out, "40-images.sh"); err != nil {
+				return err
+			}
+			files, err := jobs.Here(ctx)
+			if err != nil {
+				return err
+			}
+			out.Stagef("mesh")
+			if err := provide.Mesh(ctx, c, filepath.Join(files.Root, "jobs/mesh")); err != nil {
+				return err
+			}
+			out.Stagef("jobs")
+			if len(args) == 0 {
+				return files.DeployAll(ctx, c, out)
+			}
+			return files.Deploy(ctx, c, out, args...)
+		}),
+	}
+}
+
+func restart() *cobra.Command {
+	return &cobra.Command{
+		Use:               "restart [JOB…]",
+		Short:             "Restart the services or other jobs, one instance at a time, without losing a request",
+		ValidArgsFunction: jobNames,
+		RunE: onCluster(func(cmd *cobra.Command, c *cluster.Cluster, args []string) error {
+			if err := c.Ready(cmd.Context()); err != nil {
+				return err
+			}
+			if len(args) == 0 {
+				args = slices.Concat(provide.Services, []string{"gateway"})
+			}
+			for _, job := range args {
+				speak(cmd).Stagef("restarting %s", job)
+				if err := jobs.Restart(cmd.Context(), c, speak(cmd), job); err != nil {
+					return err
+				}
+			}
+			return nil
+		}),
+	}
+}
+
+func down() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "down",
+		Short: "Stop everything on this machine, in an order that leaves nothing behind; the data stays",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := changing(stopJobs)(cmd, args); err != nil {
+				return err
+			}
+			var flags []string
+			if reset, err := cmd.Flags().GetBool("reset"); err == nil && reset {
+				flags = []string{"--reset"}
+			}
+			return machine.Script(cmd.Context(), cmd.OutOrStdout(), "down.sh", flags...)
+		},
+	}
+	cmd.Flags().Bool("reset", false, "remove the data and the state of Consul and Nomad as well")
+	return cmd
+}
+
+// stopJobs stops the jobs while Nomad is there to do it: without, it would leave containers and mounts behind.
+func stopJobs(cmd *cobra.Command, c *cluster.Cluster, _ []string) error {
+	if !machine.Alive("nomad") {
+		return nil
+	}
+	out := speak(cmd)
+	out.Stagef("stopping the jobs")
+	wait := console.Wait{For: "Nomad", Limit: time.Minute, Hint: "see its log in " + machine.Logs}
+	err := (console.Console{Out: io.Discard}).Wait(cmd.Context(), wait, func(ctx context.Context) (string, error) {
+		if c.Ready(ctx) != nil {
+			return "it is not ready", nil //nolint:nilerr // that is what is waited for
+		}
+		return "", nil
+	})
+	if err != nil {
+		return err
+	}
+	return jobs.StopAll(cmd.Context(), c, out)
+}

@@ -1,0 +1,97 @@
+package jobs_test
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+
+	"bookstore/services/operator/cluster"
+	"bookstore/services/operator/console"
+	"bookstore/services/operator/jobs"
+	"bookstore/services/operator/machine"
+	"bookstore/services/operator/operatortest"
+	"bookstore/services/operator/provide"
+)
+
+// Every job is submitted with the tag of its image, and one that has not changed stays the version that it is.
+func TestSubmit(t *testing.T) {
+	t.Parallel()
+	c := operatortest.Start(t)
+	root, err := machine.Root()
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Nomad tells Consul of the ingress, which Consul takes only with the mesh's configuration.
+	if err := provide.Mesh(t.Context(), c, root+"/jobs/mesh"); err != nil {
+		t.Fatal(err)
+	}
+	all := slices.Concat(jobs.Lasting, jobs.Clocked)
+	files := jobs.Files{Root: root, Vars: root + "/jobs/vars/one.hcl", Tags: map[string]string{}}
+	for _, name := range all {
+		files.Tags[name] = "0.1.0-of-" + name
+	}
+	for range 2 {
+		for _, name := range all {
+			if err := files.Submit(t.Context(), c, name, nil); err != nil {
+				t.Fatal(err)
+			}
+			if job, err := c.Job(t.Context(), name); err != nil || *job.Version != 0 {
+				t.Errorf("%s: version %d, %v", name, *job.Version, err)
+			}
+		}
+	}
+	if image := imageOf(t, c, "books", "books"); image != "bookstore/books:0.1.0-of-books" {
+		t.Errorf("books run %s", image)
+	}
+
+	files.Tags["books"] = "0.1.0-new"
+	if err := files.Submit(t.Context(), c, "books", nil); err != nil {
+		t.Fatal(err)
+	}
+	if image := imageOf(t, c, "books", "books"); image != "bookstore/books:0.1.0-new" {
+		t.Errorf("after a new image books run %s", image)
+	}
+	if err := files.Submit(t.Context(), c, "restore", map[string]string{"step": "nix"}); err == nil || !strings.Contains(err.Error(), "One of check, to and swap") {
+		t.Errorf("a variable that the job refuses: %v", err)
+	}
+	delete(files.Tags, "orders")
+	if err := files.Submit(t.Context(), c, "orders", nil); err == nil || !strings.Contains(err.Error(), "'go tool task up' builds it") {
+		t.Errorf("a job without an image: %v", err)
+	}
+
+	out := console.Console{Out: &strings.Builder{}}
+	if err := jobs.Stop(t.Context(), c, out, "books", "nix"); err != nil {
+		t.Error(err)
+	}
+	if job, err := c.Job(t.Context(), "books"); err != nil || !*job.Stop {
+		t.Errorf("books was stopped: %v", err)
+	}
+	if err := jobs.StopAll(t.Context(), c, out); err != nil {
+		t.Error(err)
+	}
+	if err := jobs.Purge(t.Context(), c, "books"); err != nil {
+		t.Error(err)
+	}
+	if _, err := c.Job(t.Context(), "books"); !errors.Is(err, cluster.ErrNoJob) {
+		t.Errorf("books was purged: %v", err)
+	}
+}
+
+func imageOf(t *testing.T, c *cluster.Cluster, job, task string) string {
+	t.Helper()
+	found, err := c.Job(t.Context(), job)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, group := range found.TaskGroups {
+		for _, its := range group.Tasks {
+			if its.Name == task {
+				image, _ := its.Config["image"].(string)
+				return image
+			}
+		}
+	}
+	t.Fatalf("job %s has no task %s", job, task)
+	return ""
+}

@@ -1,0 +1,115 @@
+package provide_test
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	consul "github.com/hashicorp/consul/api"
+	nomad "github.com/hashicorp/nomad/api"
+
+	"bookstore/services/operator/cluster"
+	"bookstore/services/operator/machine"
+	"bookstore/services/operator/operatortest"
+	"bookstore/services/operator/provide"
+)
+
+func TestProvide(t *testing.T) {
+	t.Parallel()
+	c := operatortest.Start(t)
+	t.Run("secrets", func(t *testing.T) { t.Parallel(); secrets(t, c) })
+	t.Run("mesh", func(t *testing.T) { t.Parallel(); mesh(t, c) })
+	t.Run("volumes", func(t *testing.T) {
+		t.Parallel()
+		if made, err := provide.Volumes(t.Context(), c, 0); err == nil || made != 0 {
+			t.Errorf("without a node %d volumes were made: %v", made, err)
+		}
+		if n, err := provide.RedisNodes(t.Context(), c); err != nil || n != 6 {
+			t.Errorf("%d nodes of Redis at first, %v", n, err)
+		}
+		pair := &consul.KVPair{Key: "redis/count", Value: []byte("8")}
+		if _, err := c.Consul.KV().Put(pair, nil); err != nil {
+			t.Fatal(err)
+		}
+		if n, err := provide.RedisNodes(t.Context(), c); err != nil || n != 8 {
+			t.Errorf("%d nodes of Redis after it was given 8, %v", n, err)
+		}
+	})
+}
+
+// What a job needs of another's secrets it has; what is missing is made, and nothing that is there is changed.
+func secrets(t *testing.T, c *cluster.Cluster) {
+	t.Helper()
+	get := func(job, key string) string {
+		t.Helper()
+		value, err := c.Item(t.Context(), job, key)
+		if err != nil || value == "" {
+			t.Errorf("%s of %s: %q, %v", key, job, value, err)
+		}
+		return value
+	}
+	stored, err := provide.Secrets(t.Context(), c)
+	if err != nil || len(stored) != 9 {
+		t.Fatalf("stored for %v, %v", stored, err)
+	}
+	for _, same := range [][4]string{
+		{"migrate", "superuser_password", "patroni", "superuser_password"},
+		{"books", "db_password", "migrate", "bookdb_a_password"},
+		{"warehouse", "db_password", "migrate", "warehouse_password"},
+		{"books", "redis_password", "redis", "password"},
+		{"gateway", "redis_password", "redis", "password"},
+	} {
+		if get(same[0], same[1]) != get(same[2], same[3]) {
+			t.Errorf("%q are not the same", same)
+		}
+	}
+	if user := get("orders", "db_user"); user != "orderdb_a" {
+		t.Errorf("orders logs in as %s", user)
+	}
+	if a, b := get("migrate", "bookdb_a_password"), get("migrate", "bookdb_b_password"); a == b || len(a) != 48 {
+		t.Errorf("passwords of two logins: %s and %s", a, b)
+	}
+
+	token := get("gateway", "operator_token")
+	if _, err := c.Change(t.Context(), "gateway", func(items nomad.VariableItems) { delete(items, "bench_token") }); err != nil {
+		t.Fatal(err)
+	}
+	if stored, err := provide.Secrets(t.Context(), c); err != nil || len(stored) != 1 || stored[0] != "gateway" {
+		t.Errorf("after a token was lost, stored for %v, %v", stored, err)
+	}
+	if get("gateway", "operator_token") != token || get("gateway", "bench_token") == "" {
+		t.Error("the tokens are others")
+	}
+	if stored, err := provide.Secrets(t.Context(), c); err != nil || len(stored) != 0 {
+		t.Errorf("with nothing missing, stored for %v, %v", stored, err)
+	}
+}
+
+// Consul takes every entry of jobs/mesh, as often as it is given.
+func mesh(t *testing.T, c *cluster.Cluster) {
+	t.Helper()
+	root, err := machine.Root()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := filepath.Join(root, "jobs/mesh")
+	for range 2 {
+		if err := provide.Mesh(t.Context(), c, dir); err != nil {
+			t.Fatal(err)
+		}
+	}
+	entry, _, err := c.Consul.ConfigEntries().Get(consul.ServiceIntentions, "books", nil)
+	if intentions, ok := entry.(*consul.ServiceIntentionsConfigEntry); err != nil || !ok || len(intentions.Sources) == 0 {
+		t.Errorf("the intentions of books: %v, %v", entry, err)
+	}
+	if err := provide.Mesh(t.Context(), c, t.TempDir()); err == nil {
+		t.Error("a folder without entries is no error")
+	}
+	wrong := t.TempDir()
+	if err := os.WriteFile(filepath.Join(wrong, "x.hcl"), []byte(`Kind = "nix"`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := provide.Mesh(t.Context(), c, wrong); err == nil {
+		t.Error("an entry of no kind is no error")
+	}
+}

@@ -1,0 +1,98 @@
+package provide
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"slices"
+
+	nomad "github.com/hashicorp/nomad/api"
+
+	"bookstore/services/operator/cluster"
+)
+
+// Databases are the services that have one, and its name.
+var Databases = map[string]string{"books": "bookdb", "orders": "orderdb", "payments": "paymentdb", "coordinator": "coordinatordb"}
+
+// Services are those of Databases, in the order in which they are named to a reader.
+var Services = []string{"books", "orders", "payments", "coordinator"}
+
+// Password is a new one, of 192 bits.
+func Password() string {
+	bits := make([]byte, 24)
+	_, _ = rand.Read(bits) // it never fails
+	return hex.EncodeToString(bits)
+}
+
+// item is one of a job's secrets: made up, unless it is another job's.
+type item struct {
+	key        string
+	job, other string // the job, and the item of it, whose value this is
+	value      string // a value that is known
+}
+
+// secrets are what each job's variable is to have: a job reads the one under its own name alone. The order is the one in
+// which they are stored: those of others come later.
+func secrets() (jobs []string, items map[string][]item) {
+	made := func(keys ...string) (all []item) {
+		for _, key := range keys {
+			all = append(all, item{key: key})
+		}
+		return all
+	}
+	logins := made("exporter_password", "warehouse_password")
+	for _, service := range Services {
+		// Two logins, of which one is used: db rotate goes from one to the other.
+		logins = append(logins, made(Databases[service]+"_a_password", Databases[service]+"_b_password")...)
+	}
+	items = map[string][]item{
+		"patroni":   made("superuser_password", "replication_password", "rewind_password", "rest_password"),
+		"redis":     made("password"),
+		"migrate":   append([]item{{key: "superuser_password", job: "patroni", other: "superuser_password"}}, logins...),
+		"warehouse": {{key: "db_password", job: "migrate", other: "warehouse_password"}},
+		"gateway": append(made("operator_token", "import_token", "test_token", "bench_token"),
+			item{key: "redis_password", job: "redis", other: "password"}),
+	}
+	for service, database := range Databases {
+		items[service] = []item{
+			{key: "db_user", value: database + "_a"},
+			{key: "db_password", job: "migrate", other: database + "_a_password"},
+		}
+	}
+	items["books"] = append(items["books"], item{key: "redis_password", job: "redis", other: "password"})
+	return slices.Concat([]string{"patroni", "redis", "migrate"}, Services, []string{"warehouse", "gateway"}), items
+}
+
+// Secrets makes the passwords and tokens that are missing, and returns the jobs that got any. None is changed.
+func Secrets(ctx context.Context, c *cluster.Cluster) (stored []string, err error) {
+	jobs, items := secrets()
+	for _, job := range jobs {
+		values := map[string]string{}
+		for _, i := range items[job] {
+			switch {
+			case i.value != "":
+				values[i.key] = i.value
+			case i.job == "":
+				values[i.key] = Password()
+			default:
+				if values[i.key], err = c.Item(ctx, i.job, i.other); err != nil {
+					return stored, err
+				}
+			}
+		}
+		changed, err := c.Change(ctx, job, func(has nomad.VariableItems) {
+			for key, value := range values {
+				if _, ok := has[key]; !ok {
+					has[key] = value
+				}
+			}
+		})
+		if err != nil {
+			return stored, err
+		}
+		if changed {
+			stored = append(stored, job)
+		}
+	}
+	return stored, nil
+}

@@ -1,0 +1,144 @@
+// Package provide makes what the jobs need on the cluster before they run: volumes, passwords and tokens, the mesh's
+// configuration. What is there is left as it is.
+package provide
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+
+	nomad "github.com/hashicorp/nomad/api"
+
+	"bookstore/services/operator/cluster"
+)
+
+// The users that own volumes, as the images that write to them have them.
+const (
+	patroniUser   = 10001 // backups are written by the members' user
+	redisUser     = 10002
+	warehouseUser = 10003
+)
+
+// Members is how many members the database has (jobs/patroni.nomad.hcl).
+const Members = 5
+
+// redisNodes is how many nodes Redis has at first (jobs/redis.nomad.hcl).
+const redisNodes = 6
+
+// Volumes makes the volumes that are missing, and returns how many it made. Members of the database and nodes of Redis
+// have one each, spread over the ready nodes; the backups one on each node: with several nodes it has to be the same
+// file system on all of them (patroni/README.md). Redis has as many nodes as redis, or as it was given last if that is 0.
+func Volumes(ctx context.Context, c *cluster.Cluster, redis int) (made int, err error) {
+	nodes, err := c.Nodes(ctx)
+	if err != nil {
+		return 0, err
+	}
+	if len(nodes) == 0 {
+		return 0, cluster.ErrDown
+	}
+	if redis == 0 {
+		if redis, err = RedisNodes(ctx, c); err != nil {
+			return 0, err
+		}
+	}
+	existing, _, err := c.Nomad.HostVolumes().List(nil, cluster.Query(ctx))
+	if err != nil {
+		return 0, fmt.Errorf("list the volumes: %w", err)
+	}
+	there := map[volume]bool{}
+	for _, v := range existing {
+		there[volume{name: v.Name, node: v.NodeID}] = true
+		there[volume{name: v.Name}] = true // on some node
+	}
+	for _, v := range volumes(nodes, redis) {
+		anywhere := volume{name: v.name}
+		if there[anywhere] && (v.name != "backup" || there[volume{name: v.name, node: v.node}]) {
+			continue
+		}
+		if err := create(ctx, c, v); err != nil {
+			return made, err
+		}
+		made++
+	}
+	return made, nil
+}
+
+// volume is one that is wanted: where, and whose.
+type volume struct {
+	name, node string
+	user       int
+}
+
+func volumes(nodes []string, redis int) (all []volume) {
+	for i := range Members {
+		all = append(all, volume{PerInstance("patroni", i), nodes[i%len(nodes)], patroniUser})
+	}
+	for _, node := range nodes {
+		all = append(all, volume{"backup", node, patroniUser})
+	}
+	all = append(all, volume{"warehouse", nodes[0], warehouseUser})
+	for i := range redis {
+		all = append(all, volume{PerInstance("redis", i), nodes[i%len(nodes)], redisUser})
+	}
+	return all
+}
+
+// PerInstance is the name of the volume of a job's instance i.
+func PerInstance(job string, i int) string { return fmt.Sprintf("%s[%d]", job, i) }
+
+func create(ctx context.Context, c *cluster.Cluster, v volume) error {
+	user := strconv.Itoa(v.user)
+	request := &nomad.HostVolumeCreateRequest{Volume: &nomad.HostVolume{
+		Name:       v.name,
+		PluginID:   "mkdir",
+		NodeID:     v.node,
+		Parameters: map[string]string{"mode": "0700", "uid": user, "gid": user},
+		// Not "single-writer": with a volume for each instance, Nomad would place once and refuse every later plan.
+		RequestedCapabilities: []*nomad.HostVolumeCapability{{
+			AccessMode:     nomad.HostVolumeAccessModeSingleNodeMultiWriter,
+			AttachmentMode: nomad.HostVolumeAttachmentModeFilesystem,
+		}},
+	}}
+	if _, _, err := c.Nomad.HostVolumes().Create(request, cluster.Write(ctx)); err != nil {
+		return fmt.Errorf("the volume %s could not be made: %w; 'nomad volume status -type host' shows what is there", v.name, err)
+	}
+	return nil
+}
+
+// Volume is the volume of that name, or an error if there is none.
+func Volume(ctx context.Context, c *cluster.Cluster, name string) (*nomad.HostVolume, error) {
+	all, _, err := c.Nomad.HostVolumes().List(nil, cluster.Query(ctx))
+	if err != nil {
+		return nil, fmt.Errorf("list the volumes: %w", err)
+	}
+	for _, v := range all {
+		if v.Name == name {
+			found, _, err := c.Nomad.HostVolumes().Get(v.ID, cluster.Query(ctx))
+			return found, err
+		}
+	}
+	return nil, fmt.Errorf("volume %s: %w", name, ErrNoVolume)
+}
+
+// ErrNoVolume says that there is no volume of that name.
+var ErrNoVolume = errors.New("there is no such volume")
+
+// redisCount is Consul's key that says how many nodes Redis is to have; the nodes read it too.
+const redisCount = "redis/count"
+
+// RedisNodes is how many nodes Redis was given last.
+func RedisNodes(ctx context.Context, c *cluster.Cluster) (int, error) {
+	pair, _, err := c.Consul.KV().Get(redisCount, cluster.Seen(ctx))
+	if err != nil {
+		return 0, fmt.Errorf("read how many nodes Redis has: %w", err)
+	}
+	if pair == nil {
+		return redisNodes, nil
+	}
+	n, err := strconv.Atoi(string(pair.Value))
+	if err != nil {
+		return 0, fmt.Errorf("Consul's key %s: %w", redisCount, err) //nolint:staticcheck // a name
+	}
+	return n, nil
+}
