@@ -136,6 +136,10 @@ func newSite(t *testing.T) *site {
 			t.Fatal(err)
 		}
 	}
+	// The server's account may not be able to read the checkout.
+	if err := os.CopyFS(s.path("image"), os.DirFS("../image")); err != nil {
+		t.Fatal(err)
+	}
 	for _, name := range []string{"socket", "backup", "volume"} {
 		s.own(t, filepath.Join(s.dir, name))
 	}
@@ -195,11 +199,7 @@ func credential(t *testing.T) *syscall.Credential {
 // command runs a program as the server's account, with the environment of a member.
 func (s *site) command(t *testing.T, name string, args ...string) (string, error) {
 	t.Helper()
-	image, err := filepath.Abs("../image")
-	if err != nil {
-		t.Fatal(err)
-	}
-	path := strings.Join([]string{image, s.bin, os.Getenv("PATH")}, ":")
+	path := strings.Join([]string{s.path("image"), s.bin, os.Getenv("PATH")}, ":")
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	environment := []string{

@@ -147,10 +147,12 @@ func drive(t *testing.T, s Store, settings Settings) (*Engine, Definition) {
 func (s *heldStore) eventually(t *testing.T, done func() bool) {
 	t.Helper()
 	waittest.EventuallyNil(t, "the saga comes to where it should", func(context.Context) error {
-		if !done() {
-			return fmt.Errorf("the saga stands at %+v", s.saga)
+		if done() {
+			return nil
 		}
-		return nil
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return fmt.Errorf("the saga stands at %+v", s.saga)
 	})
 }
 
