@@ -1,7 +1,6 @@
 package jobs_test
 
 import (
-	"errors"
 	"slices"
 	"strings"
 	"testing"
@@ -61,20 +60,11 @@ func TestSubmit(t *testing.T) {
 	}
 
 	out := console.Console{Out: &strings.Builder{}}
-	if err := jobs.Stop(t.Context(), c, out, "books", "nix"); err != nil {
+	if err := jobs.StopAll(t.Context(), c, out); err != nil {
 		t.Error(err)
 	}
 	if job, err := c.Job(t.Context(), "books"); err != nil || !*job.Stop {
 		t.Errorf("books was stopped: %v", err)
-	}
-	if err := jobs.StopAll(t.Context(), c, out); err != nil {
-		t.Error(err)
-	}
-	if err := jobs.Purge(t.Context(), c, "books"); err != nil {
-		t.Error(err)
-	}
-	if _, err := c.Job(t.Context(), "books"); !errors.Is(err, cluster.ErrNoJob) {
-		t.Errorf("books was purged: %v", err)
 	}
 }
 

@@ -4,7 +4,6 @@ package provide
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strconv"
 
@@ -105,24 +104,6 @@ func create(ctx context.Context, c *cluster.Cluster, v volume) error {
 	}
 	return nil
 }
-
-// Volume is the volume of that name, or an error if there is none.
-func Volume(ctx context.Context, c *cluster.Cluster, name string) (*nomad.HostVolume, error) {
-	all, _, err := c.Nomad.HostVolumes().List(nil, cluster.Query(ctx))
-	if err != nil {
-		return nil, fmt.Errorf("list the volumes: %w", err)
-	}
-	for _, v := range all {
-		if v.Name == name {
-			found, _, err := c.Nomad.HostVolumes().Get(v.ID, cluster.Query(ctx))
-			return found, err
-		}
-	}
-	return nil, fmt.Errorf("volume %s: %w", name, ErrNoVolume)
-}
-
-// ErrNoVolume says that there is no volume of that name.
-var ErrNoVolume = errors.New("there is no such volume")
 
 // redisCount is Consul's key that says how many nodes Redis is to have; the nodes read it too.
 const redisCount = "redis/count"
