@@ -7,11 +7,12 @@ import (
 	"testing"
 
 	consul "github.com/hashicorp/consul/api"
-	"github.com/hashicorp/hcl"
-	hcl2 "github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/hashicorp/nomad/api"
 	ctyjson "github.com/zclconf/go-cty/cty/json"
+
+	"bookstore/services/operator/provide"
 )
 
 // edge is one direction in which services may call: source → destination.
@@ -45,22 +46,17 @@ func upstreams(j *api.Job) (edges []edge) {
 // mesh is every config entry of jobs/mesh, by kind and name.
 type mesh map[string]consul.ConfigEntry
 
-// entries reads jobs/mesh the way `consul config write` does.
+// entries reads jobs/mesh as `shop up` and `consul config write` do.
 func entries(t *testing.T) mesh {
 	t.Helper()
 	all := mesh{}
 	for _, file := range glob(t, "mesh/*.hcl") {
-		var raw map[string]any
-		if err := hcl.Decode(&raw, read(t, file)); err != nil {
-			t.Errorf("%s: %v", file, err)
-			continue
-		}
-		requireFileName(t, file, raw)
-		entry, err := consul.DecodeConfigEntry(unwrap(raw).(map[string]any))
+		entry, err := provide.Entry(file)
 		if err != nil {
 			t.Errorf("%s: %v", file, err)
 			continue
 		}
+		requireFileName(t, file, entry)
 		all[entry.GetKind()+"/"+entry.GetName()] = entry
 	}
 	return all
@@ -91,7 +87,7 @@ func TestTerraformReadsTheSameEntries(t *testing.T) {
 // attributes reads a file by the rules of decode_tfvars.
 func attributes(t *testing.T, file string) map[string]any {
 	t.Helper()
-	parsed, problems := hclsyntax.ParseConfig([]byte(read(t, file)), file, hcl2.InitialPos)
+	parsed, problems := hclsyntax.ParseConfig([]byte(read(t, file)), file, hcl.InitialPos)
 	if problems.HasErrors() {
 		t.Fatal(problems)
 	}
@@ -128,25 +124,6 @@ func inJSON(t *testing.T, value any) string {
 	return string(text)
 }
 
-// unwrap undoes what HCL makes of an object that is a value: a list of that one object.
-func unwrap(value any) any {
-	switch v := value.(type) {
-	case []map[string]any:
-		if len(v) == 1 {
-			return unwrap(v[0])
-		}
-	case map[string]any:
-		for key := range v {
-			v[key] = unwrap(v[key])
-		}
-	case []any:
-		for i := range v {
-			v[i] = unwrap(v[i])
-		}
-	}
-	return value
-}
-
 // entriesOf are the entries of one kind, by name.
 func entriesOf[T consul.ConfigEntry](all mesh) map[string]T {
 	found := map[string]T{}
@@ -173,10 +150,10 @@ func intentions(t *testing.T) map[edge]bool {
 }
 
 // requireFileName: an entry is found by its file name, <kind>-<name>.hcl or <kind>.hcl.
-func requireFileName(t *testing.T, file string, raw map[string]any) {
+func requireFileName(t *testing.T, file string, entry consul.ConfigEntry) {
 	t.Helper()
-	want := fmt.Sprintf("mesh/%v-%v.hcl", raw["Kind"], raw["Name"])
-	if file != want && file != fmt.Sprintf("mesh/%v.hcl", raw["Kind"]) {
+	want := fmt.Sprintf("mesh/%s-%s.hcl", entry.GetKind(), entry.GetName())
+	if file != want && file != fmt.Sprintf("mesh/%s.hcl", entry.GetKind()) {
 		t.Errorf("%s holds the entry of %s", file, want)
 	}
 }

@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"strings"
 	"time"
+
+	"bookstore/services/platform/wait"
 )
 
 // probeEvery is the pause between two looks at something that is awaited.
@@ -47,26 +49,9 @@ func probe(ctx context.Context, client *http.Client, url string) error {
 	return nil
 }
 
-// Until repeats look until it returns nil. When ctx ends first, it returns the
-// last error.
-func Until(ctx context.Context, look func(context.Context) error) error {
-	tick := time.NewTicker(probeEvery)
-	defer tick.Stop()
-	last := error(nil)
-	for {
-		err := look(ctx)
-		if err == nil {
-			return nil
-		}
-		if ctx.Err() == nil || last == nil {
-			last = err // what the end of ctx made of it says nothing
-		}
-		select {
-		case <-ctx.Done():
-			return last
-		case <-tick.C:
-		}
-	}
+// Until polls check until it returns nil, or until ctx ends (wait.Until).
+func Until(ctx context.Context, check func(context.Context) error) error {
+	return wait.Until(ctx, probeEvery, check)
 }
 
 // position is where a text begins in a log; -1: nowhere.

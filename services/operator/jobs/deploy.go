@@ -39,7 +39,7 @@ func (f Files) DeployAll(ctx context.Context, c *cluster.Cluster, out console.Co
 	}
 	runs, err := c.Runs(ctx, "backup")
 	if err == nil && len(runs) == 0 {
-		_, err = startRun(ctx, c, "backup")
+		err = startRun(ctx, c, "backup")
 	}
 	return err
 }
@@ -108,14 +108,14 @@ func unhealthy(ctx context.Context, c *cluster.Cluster, instance, job string, co
 	return "", nil
 }
 
-// startRun has a job that runs by the clock run now, and returns the name of that run.
-func startRun(ctx context.Context, c *cluster.Cluster, job string) (run string, err error) {
+// startRun has a job that runs by the clock run now.
+func startRun(ctx context.Context, c *cluster.Cluster, job string) error {
 	if _, _, err := c.Nomad.Jobs().PeriodicForce(job, cluster.Write(ctx)); err != nil {
-		return "", fmt.Errorf("the job %s does not run: %w; 'go tool task up' submits it", job, err)
+		return fmt.Errorf("the job %s does not run: %w; 'go tool task up' submits it", job, err)
 	}
 	runs, err := c.Runs(ctx, job)
-	if err != nil || len(runs) == 0 {
-		return "", fmt.Errorf("Nomad started no run of %s: %w", job, err) //nolint:staticcheck // a name
+	if err == nil && len(runs) == 0 {
+		err = fmt.Errorf("Nomad started no run of %s", job) //nolint:staticcheck // a name
 	}
-	return runs[len(runs)-1].ID, nil
+	return err
 }

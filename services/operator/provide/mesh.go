@@ -22,7 +22,7 @@ func Mesh(ctx context.Context, c *cluster.Cluster, dir string) error {
 		return fmt.Errorf("there is no config entry in %s", dir)
 	}
 	for _, file := range files {
-		entry, err := readEntry(file)
+		entry, err := Entry(file)
 		if err != nil {
 			return fmt.Errorf("%s: %w", file, err)
 		}
@@ -33,8 +33,8 @@ func Mesh(ctx context.Context, c *cluster.Cluster, dir string) error {
 	return nil
 }
 
-// readEntry reads a file as `consul config write` does.
-func readEntry(file string) (consul.ConfigEntry, error) {
+// Entry reads a config entry as `consul config write` does.
+func Entry(file string) (consul.ConfigEntry, error) {
 	text, err := os.ReadFile(file)
 	if err != nil {
 		return nil, err
