@@ -265,15 +265,3 @@ func TestRetryAfter(t *testing.T) {
 		t.Errorf("%d calls, %v: a shop that is away for a day is not waited for", calls.Load(), err)
 	}
 }
-
-func TestNothingPrintedMovesATerminal(t *testing.T) {
-	t.Parallel()
-	for in, want := range map[string]string{
-		"café \u66f8\u7c4d \"q\" 'a' \\": "café \u66f8\u7c4d \"q\" 'a' \\", "a\x1b[2Jb": `a\x1b[2Jb`, "a\nb\r\t\x00": `a\nb\r\t\x00`, "a\u202eb\u200b": `a\u202eb\u200b`,
-		"\xff\x9b": `\xff\x9b`, "\u009b": `\u009b`, "\u2028": `\u2028`,
-	} {
-		if got := Printable(in); got != want {
-			t.Errorf("%q: got %q, want %q", in, got, want)
-		}
-	}
-}

@@ -1,4 +1,4 @@
-package main
+package gateway_test
 
 import (
 	"net/http"
@@ -7,17 +7,11 @@ import (
 	"strings"
 	"testing"
 
-	"go.uber.org/goleak"
-
+	"bookstore/services/gateway"
 	"bookstore/services/platform/redis/redistest"
 	"bookstore/services/platform/service"
 	"bookstore/services/platform/service/servicetest"
-	"bookstore/services/platform/web/webtest"
 )
-
-func TestMain(m *testing.M) {
-	goleak.VerifyTestMain(m, append(webtest.Leaks(), redistest.LateDials())...)
-}
 
 func TestFromStartToDrain(t *testing.T) {
 	t.Parallel()
@@ -26,7 +20,7 @@ func TestFromStartToDrain(t *testing.T) {
 		t.Fatal(err)
 	}
 	redis := redistest.Config(t, redistest.Cluster(t))
-	s := servicetest.Start(t, "gateway", build, map[string]string{
+	s := servicetest.Start(t, "gateway", gateway.Build, map[string]string{
 		"DRAIN_DELAY": "300ms",
 		"BOOKS_URL":   "http://127.0.0.1:1", "ORDERS_URL": "http://127.0.0.1:1", "COORDINATOR_URL": "http://127.0.0.1:1",
 		"TOKENS_FILE": tokens, "REDIS_MEMBERS_FILE": redis.MembersFile, "REDIS_PASSWORD_FILE": redis.PasswordFile,
@@ -45,7 +39,7 @@ func TestFromStartToDrain(t *testing.T) {
 func TestABadEnvironmentIsToldWhole(t *testing.T) {
 	t.Parallel()
 	env := servicetest.Environment(map[string]string{"BOOKS_URL": "books:80", "COORDINATOR_URL": "http://127.0.0.1:1"})
-	err := service.Run(t.Context(), "gateway", env, build)
+	err := service.Run(t.Context(), "gateway", env, gateway.Build)
 	for _, name := range []string{"ORDERS_URL", "address of books"} {
 		if err == nil || !strings.Contains(err.Error(), name) {
 			t.Errorf("%v does not name %s", err, name)

@@ -1,4 +1,4 @@
-package main
+package command
 
 import (
 	"bufio"
@@ -27,8 +27,7 @@ import (
 // TestMain is also the command itself, for tests that send it signals.
 func TestMain(m *testing.M) {
 	if os.Getenv("CATALOGUE_MAIN") != "" {
-		main()
-		os.Exit(0)
+		os.Exit(Main(os.Args[1:], os.Getenv, os.Stdout, os.Stderr))
 	}
 	pgtest.Main(m, webtest.Leaks()...)
 }

@@ -1,4 +1,4 @@
-package main
+package command
 
 import (
 	"bytes"
@@ -64,6 +64,18 @@ func TestImportExplainsItsArguments(t *testing.T) {
 		var out, errs bytes.Buffer
 		if err := run(t.Context(), args, func(string) string { return "" }, &out, &errs); err == nil {
 			t.Errorf("%q accepted", args)
+		}
+	}
+}
+
+func TestNothingPrintedMovesATerminal(t *testing.T) {
+	t.Parallel()
+	for in, want := range map[string]string{
+		"café \u66f8\u7c4d \"q\" 'a' \\": "café \u66f8\u7c4d \"q\" 'a' \\", "a\x1b[2Jb": `a\x1b[2Jb`, "a\nb\r\t\x00": `a\nb\r\t\x00`, "a\u202eb\u200b": `a\u202eb\u200b`,
+		"\xff\x9b": `\xff\x9b`, "\u009b": `\u009b`, "\u2028": `\u2028`,
+	} {
+		if got := printable(in); got != want {
+			t.Errorf("%q: got %q, want %q", in, got, want)
 		}
 	}
 }
