@@ -2,71 +2,8 @@
 package main
 
 import (
-	"errors"
-	"time"
-
-	"github.com/gofiber/fiber/v2"
-
-	"bookstore/services/books/announce"
-	"bookstore/services/books/bookshttp"
-	"bookstore/services/books/bookspg"
-	"bookstore/services/cache/coherence"
-	"bookstore/services/cache/outbox"
-	"bookstore/services/platform/config"
-	"bookstore/services/platform/pg"
-	"bookstore/services/platform/redis"
+	"bookstore/services/books/booksservice"
 	"bookstore/services/platform/service"
-	"bookstore/services/platform/web"
-	"bookstore/services/txn/participant"
-	"bookstore/services/txn/participant/participanthttp"
 )
 
-func main() { service.Main("books", build) }
-
-type settings struct {
-	config.Service
-	DB             pg.Config
-	Redis          redis.Config // whom changes are announced to; optional
-	CoordinatorURL string       `env:"COORDINATOR_URL,required"` // whom branches in doubt are asked about
-}
-
-// Validate reports every problem at once.
-func (s settings) Validate() error {
-	return errors.Join(s.Service.Validate(), s.DB.Validate())
-}
-
-func build(d *service.Deps, s settings) (service.App, error) {
-	pool, err := d.Postgres("bookdb", s.DB, bookspg.Migrations)
-	if err != nil {
-		return service.App{}, err
-	}
-	caches, err := d.Redis(s.Redis)
-	if err != nil {
-		return service.App{}, err
-	}
-	var announceChange outbox.Announce
-	if caches != nil {
-		announceChange = coherence.NewAnnouncer(caches, d.Log, d.Registry).Announce
-	}
-	coordinator := d.Client("coordinator", s.CoordinatorURL)
-
-	slots := pg.NewSlots(pool)
-	store := bookspg.New(pool).WithReplicas(d.Replicas(s.DB, pool)).Sharing(slots)
-	relay := outbox.New(pool, announceChange, d.Log, d.Registry)
-	p := participant.New(pool, d.Name, d.Log, d.Registry,
-		participant.Sharing(slots), participant.OnCommit(relay.Committed), participant.OnStep(relay.Stepped))
-	recovery := participant.NewRecovery(p, participanthttp.NewAsker(coordinator), d.Registry)
-	d.Every("recover branches", participant.ScanEvery, recovery.Round)
-	d.Every("announce changes", outbox.Every, relay.Round)
-	d.Clean(pool, bookspg.Cleaners()...)
-
-	return service.App{Routes: func(app *fiber.App) {
-		if s.DB.MembersFile != "" { // else there is nothing but a leader to read from
-			app.Use("/books", web.TellConsistency(pg.NewTip(pool).Token))
-		}
-		bookshttp.Routes(app, announce.Store(store, relay), time.Now)
-		bookshttp.Participate(app, p, bookshttp.Changes{
-			Branch: bookspg.Branch, ReserveStock: bookspg.ReserveStock, Restock: bookspg.Restock,
-		})
-	}}, nil
-}
+func main() { service.Main("books", booksservice.Build) }

@@ -1,51 +1,9 @@
-// Command orders shows orders, holds the orders branch of distributed transactions and does
-// the orders steps of sagas.
+// Command orders serves orders to readers, and takes part in the transactions and sagas that change them.
 package main
 
 import (
-	"errors"
-
-	"github.com/gofiber/fiber/v2"
-
-	"bookstore/services/orders/ordershttp"
-	"bookstore/services/orders/orderspg"
-	"bookstore/services/platform/config"
-	"bookstore/services/platform/pg"
+	"bookstore/services/orders/ordersservice"
 	"bookstore/services/platform/service"
-	"bookstore/services/txn/participant"
-	"bookstore/services/txn/participant/participanthttp"
 )
 
-func main() { service.Main("orders", build) }
-
-type settings struct {
-	config.Service
-	DB             pg.Config
-	CoordinatorURL string `env:"COORDINATOR_URL,required"` // whom branches in doubt are asked about
-}
-
-// Validate reports every problem at once.
-func (s settings) Validate() error {
-	return errors.Join(s.Service.Validate(), s.DB.Validate())
-}
-
-func build(d *service.Deps, s settings) (service.App, error) {
-	pool, err := d.Postgres("orderdb", s.DB, orderspg.Migrations)
-	if err != nil {
-		return service.App{}, err
-	}
-	coordinator := d.Client("coordinator", s.CoordinatorURL)
-
-	store := orderspg.New(pool).WithReplicas(d.Replicas(s.DB, pool))
-	p := participant.New(pool, d.Name, d.Log, d.Registry)
-	recovery := participant.NewRecovery(p, participanthttp.NewAsker(coordinator), d.Registry)
-	d.Every("recover branches", participant.ScanEvery, recovery.Round)
-	d.Clean(pool, orderspg.Cleaners()...)
-
-	return service.App{Routes: func(app *fiber.App) {
-		ordershttp.Routes(app, store)
-		ordershttp.Participate(app, p, ordershttp.Changes{
-			Branch: orderspg.Branch, CreateOrder: orderspg.CreateOrder, MarkReturned: orderspg.MarkReturned,
-		})
-	}}, nil
-}
+func main() { service.Main("orders", ordersservice.Build) }

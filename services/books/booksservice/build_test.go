@@ -1,4 +1,4 @@
-package main
+package booksservice_test
 
 import (
 	"net/http"
@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"bookstore/services/books/bookspg"
+	"bookstore/services/books/booksservice"
 	"bookstore/services/platform/pg/pgtest"
 	"bookstore/services/platform/redis/redistest"
 	"bookstore/services/platform/service"
@@ -16,7 +17,7 @@ import (
 func TestMain(m *testing.M) { pgtest.Main(m, append(webtest.Leaks(), redistest.LateDials())...) }
 
 func TestServesUntilToldToStop(t *testing.T) {
-	s := servicetest.Start(t, "books", build, map[string]string{
+	s := servicetest.Start(t, "books", booksservice.Build, map[string]string{
 		"DRAIN_DELAY": "3s", "VERSION": "1.2.3",
 		"COORDINATOR_URL": "http://127.0.0.1:1", "DB_DSN": pgtest.DSN(t, bookspg.Migrations),
 	})
@@ -44,7 +45,7 @@ func TestWaitsForADatabaseThatIsNotThereYet(t *testing.T) {
 	server := pgtest.Start(t, pgtest.Options{})
 	dsn := server.DSN(t, bookspg.Migrations)
 	server.Stop(t)
-	s := servicetest.Start(t, "books", build, map[string]string{
+	s := servicetest.Start(t, "books", booksservice.Build, map[string]string{
 		"DRAIN_DELAY": "0s", "COORDINATOR_URL": "http://127.0.0.1:1", "DB_DSN": dsn,
 	})
 	s.Await("/ready", http.StatusServiceUnavailable)
@@ -64,7 +65,7 @@ func TestWaitsForADatabaseThatIsNotThereYet(t *testing.T) {
 
 func TestAnnouncesWhatChanges(t *testing.T) {
 	redis := redistest.Config(t, redistest.Cluster(t))
-	s := servicetest.Start(t, "books", build, map[string]string{
+	s := servicetest.Start(t, "books", booksservice.Build, map[string]string{
 		"DRAIN_DELAY": "0s", "COORDINATOR_URL": "http://127.0.0.1:1", "DB_DSN": pgtest.DSN(t, bookspg.Migrations),
 		"REDIS_MEMBERS_FILE": redis.MembersFile, "REDIS_PASSWORD_FILE": redis.PasswordFile,
 	})
@@ -85,7 +86,7 @@ func TestAnnouncesWhatChanges(t *testing.T) {
 }
 
 func TestABadEnvironmentIsSaidWhole(t *testing.T) {
-	err := service.Run(t.Context(), "books", servicetest.Environment(map[string]string{"LISTEN_ADDR": "nowhere", "DB_MAX_CONNS": "0"}), build)
+	err := service.Run(t.Context(), "books", servicetest.Environment(map[string]string{"LISTEN_ADDR": "nowhere", "DB_MAX_CONNS": "0"}), booksservice.Build)
 	if err == nil {
 		t.Fatal("accepted")
 	}
@@ -96,7 +97,7 @@ func TestABadEnvironmentIsSaidWhole(t *testing.T) {
 	}
 	env := servicetest.Environment(nil)
 	env.Args = []string{"serve"}
-	if err := service.Run(t.Context(), "books", env, build); err == nil || !strings.Contains(err.Error(), "takes no arguments") {
+	if err := service.Run(t.Context(), "books", env, booksservice.Build); err == nil || !strings.Contains(err.Error(), "takes no arguments") {
 		t.Errorf("arguments: %v", err)
 	}
 }

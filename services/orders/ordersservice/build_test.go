@@ -1,4 +1,4 @@
-package main
+package ordersservice_test
 
 import (
 	"net/http"
@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"bookstore/services/orders/orderspg"
+	"bookstore/services/orders/ordersservice"
 	"bookstore/services/platform/pg/pgtest"
 	"bookstore/services/platform/service/servicetest"
 	"bookstore/services/platform/web/webtest"
@@ -14,7 +15,7 @@ import (
 func TestMain(m *testing.M) { pgtest.Main(m, webtest.Leaks()...) }
 
 func TestServesUntilToldToStop(t *testing.T) {
-	s := servicetest.Start(t, "orders", build, map[string]string{
+	s := servicetest.Start(t, "orders", ordersservice.Build, map[string]string{
 		"DRAIN_DELAY": "500ms", "VERSION": "1.2.3",
 		"COORDINATOR_URL": "http://127.0.0.1:1", "DB_DSN": pgtest.DSN(t, orderspg.Migrations),
 	})

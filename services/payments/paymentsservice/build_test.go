@@ -1,4 +1,4 @@
-package main
+package paymentsservice_test
 
 import (
 	"net/http"
@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"bookstore/services/payments/paymentspg"
+	"bookstore/services/payments/paymentsservice"
 	"bookstore/services/platform/pg/pgtest"
 	"bookstore/services/platform/service"
 	"bookstore/services/platform/service/servicetest"
@@ -15,7 +16,7 @@ import (
 func TestMain(m *testing.M) { pgtest.Main(m, webtest.Leaks()...) }
 
 func TestServesUntilToldToStop(t *testing.T) {
-	s := servicetest.Start(t, "payments", build, map[string]string{
+	s := servicetest.Start(t, "payments", paymentsservice.Build, map[string]string{
 		"DRAIN_DELAY": "500ms", "VERSION": "1.2.3", "DB_DSN": pgtest.DSN(t, paymentspg.Migrations),
 	})
 	s.Await("/ready", http.StatusOK)
@@ -54,7 +55,7 @@ func requireStep(t *testing.T, s *servicetest.Server, path, body string) {
 func TestTheProvidersTimeIsBounded(t *testing.T) {
 	for _, timeout := range []string{"3s", "10s", "-1s"} {
 		env := servicetest.Environment(map[string]string{"DB_DSN": "postgres://127.0.0.1/paymentdb", "PROVIDER_TIMEOUT": timeout})
-		err := service.Run(t.Context(), "payments", env, build)
+		err := service.Run(t.Context(), "payments", env, paymentsservice.Build)
 		if err == nil || !strings.Contains(err.Error(), "PROVIDER_TIMEOUT") {
 			t.Errorf("%s: %v", timeout, err)
 		}
