@@ -1,9 +1,10 @@
-// Package ordershttp speaks HTTP for orders: the reads of the contract's
-// /orders part. Placing and cancelling is the coordinator's.
+// Package ordershttp serves orders over HTTP: reads to clients, and to the coordinator the branch and the steps by which it
+// creates and changes orders.
 package ordershttp
 
 import (
 	"net/http"
+	"time"
 
 	"github.com/gofiber/fiber/v2"
 
@@ -11,6 +12,8 @@ import (
 	"bookstore/services/platform/fault"
 	"bookstore/services/platform/web"
 	"bookstore/services/shop/limits"
+	"bookstore/services/txn/participant"
+	"bookstore/services/txn/participant/participanthttp"
 )
 
 type handler struct{ store orders.Store }
@@ -81,4 +84,92 @@ func readFilter(c *fiber.Ctx) (f orders.Filter, err error) {
 		return f, web.BadCursor()
 	}
 	return f, nil
+}
+
+// orderJSON is an order in the API.
+type orderJSON struct {
+	ID         string     `json:"id"`
+	CustomerID string     `json:"customerId"`
+	Status     string     `json:"status"`
+	Items      []itemJSON `json:"items"`
+	TotalCents int64      `json:"totalCents"`
+	Currency   string     `json:"currency"`
+	CreatedAt  time.Time  `json:"createdAt"`
+	UpdatedAt  time.Time  `json:"updatedAt"`
+	Version    int64      `json:"version"`
+}
+
+type itemJSON struct {
+	BookID         int64  `json:"bookId"`
+	Title          string `json:"title"`
+	Quantity       int64  `json:"quantity"`
+	UnitPriceCents int64  `json:"unitPriceCents"`
+}
+
+func show(o orders.Order) orderJSON {
+	items := make([]itemJSON, 0, len(o.Items))
+	for _, i := range o.Items {
+		items = append(items, itemJSON(i))
+	}
+	return orderJSON{
+		ID: o.ID, CustomerID: o.CustomerID, Status: string(o.Status), Items: items, TotalCents: o.TotalCents,
+		Currency: o.Currency, CreatedAt: o.CreatedAt, UpdatedAt: o.UpdatedAt, Version: o.Version,
+	}
+}
+
+// Changes are what the coordinator's calls do to orders.
+type Changes struct {
+	Branch       participant.Change[orders.Change]
+	CreateOrder  participant.Step[orders.Order]
+	MarkReturned participant.Step[string] // of an order's id
+}
+
+// changeJSON is the payload of the orders branch: {"action":"place","order":…} or {"action":"cancel","orderId":…,"at":…}.
+type changeJSON struct {
+	Action  string     `json:"action"`
+	Order   placedJSON `json:"order"`
+	OrderID string     `json:"orderId"`
+	At      time.Time  `json:"at"`
+}
+
+// placedJSON is a new order.
+type placedJSON struct {
+	ID         string     `json:"id"`
+	CustomerID string     `json:"customerId"`
+	Items      []itemJSON `json:"items"`
+	TotalCents int64      `json:"totalCents"`
+	Currency   string     `json:"currency"`
+	CreatedAt  time.Time  `json:"createdAt"`
+}
+
+func (o placedJSON) order() orders.Order {
+	items := make([]orders.Item, 0, len(o.Items))
+	for _, i := range o.Items {
+		items = append(items, orders.Item(i))
+	}
+	return orders.Order{
+		ID: o.ID, CustomerID: o.CustomerID, Items: items, TotalCents: o.TotalCents,
+		Currency: o.Currency, CreatedAt: o.CreatedAt,
+	}
+}
+
+func (c changeJSON) change() orders.Change {
+	return orders.Change{Action: orders.Action(c.Action), Order: c.Order.order(), OrderID: c.OrderID, At: c.At}
+}
+
+// createJSON is the payload of create_order.
+type createJSON struct {
+	Order placedJSON `json:"order"`
+}
+
+// returnJSON is the payload of mark_returned.
+type returnJSON struct {
+	OrderID string `json:"orderId"`
+}
+
+// Participate adds the coordinator's calls of the orders branch, and of the steps create_order and mark_returned.
+func Participate(app fiber.Router, p *participant.Participant, c Changes) {
+	participanthttp.Branch(app, p, c.Branch, changeJSON.change)
+	participanthttp.Step(app, "create_order", c.CreateOrder.Handler(p), func(b createJSON) orders.Order { return b.Order.order() })
+	participanthttp.Step(app, "mark_returned", c.MarkReturned.Handler(p), func(b returnJSON) string { return b.OrderID })
 }

@@ -21,6 +21,7 @@ import (
 	"bookstore/services/platform/pg/pgtest"
 	"bookstore/services/shop/kinds"
 	"bookstore/services/txn/participant"
+	"bookstore/services/txn/participant/participanttest"
 )
 
 func TestMain(m *testing.M) { pgtest.Main(m) }
@@ -91,97 +92,6 @@ func TestAPlacedOrderReadsBackWhole(t *testing.T) {
 	}
 	if _, err := s.Get(context.Background(), uuid.NewString()); fault.KindOf(err) != kinds.OrderNotFound {
 		t.Errorf("an unknown order: %v", err)
-	}
-}
-
-func TestPreparedOrdersAreNotSeen(t *testing.T) {
-	s, o := newShop(t), newOrder("c-1", noon)
-	ctx := context.Background()
-	m := participant.Message{GID: strings.ToLower(rand.Text()), Branch: "orders", Deadline: time.Now().Add(time.Minute)}
-	work := func(ctx context.Context, tx pgx.Tx) error {
-		return orderspg.Branch.Apply(ctx, tx, m.GID, orders.Change{Action: orders.Place, Order: o})
-	}
-	if err := s.participant.Prepare(ctx, m, work); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := s.Get(ctx, o.ID); fault.KindOf(err) != kinds.OrderNotFound {
-		t.Errorf("got %v", err)
-	}
-	if err := s.participant.Abort(ctx, m); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := s.Get(ctx, o.ID); fault.KindOf(err) != kinds.OrderNotFound {
-		t.Errorf("got %v", err)
-	}
-}
-
-func TestCancelOnce(t *testing.T) {
-	s, o := newShop(t), newOrder("c-1", noon)
-	s.place(o)
-	cancel := orders.Change{Action: orders.Cancel, OrderID: o.ID, At: noon.Add(time.Hour)}
-	if err := s.change(cancel); err != nil {
-		t.Fatal(err)
-	}
-	got := s.get(o.ID)
-	if got.Status != orders.Cancelled || got.Version != 2 || !got.UpdatedAt.Equal(noon.Add(time.Hour).Truncate(time.Microsecond)) {
-		t.Errorf("got %+v", got)
-	}
-	err := s.change(cancel)
-	if fault.KindOf(err) != kinds.NotCancellable || fault.As(err).Message != "the order is cancelled" {
-		t.Errorf("again: %v", err)
-	}
-	if again := s.get(o.ID); again.Version != 2 {
-		t.Errorf("the second cancel changed the order: %+v", again)
-	}
-}
-
-func TestOnlyPlacedOrdersCanBeCancelled(t *testing.T) {
-	s := newShop(t)
-	for _, status := range []orders.Status{orders.Paid, orders.Returned} {
-		o := newOrder("c-1", noon)
-		s.place(o)
-		if _, err := s.pool.Exec(context.Background(), "update orders set status = $2 where id = $1", o.ID, status); err != nil {
-			t.Fatal(err)
-		}
-		err := s.change(orders.Change{Action: orders.Cancel, OrderID: o.ID, At: noon})
-		if fault.KindOf(err) != kinds.NotCancellable || fault.As(err).Message != "the order is "+string(status) {
-			t.Errorf("%s: %v", status, err)
-		}
-	}
-	for _, id := range []string{uuid.NewString(), "no-id"} {
-		err := s.change(orders.Change{Action: orders.Cancel, OrderID: id, At: noon})
-		if fault.KindOf(err) != kinds.OrderNotFound {
-			t.Errorf("%s: %v", id, err)
-		}
-	}
-}
-
-// A cancel by a clock that is behind never lets an order end before it began.
-func TestCancelByASlowClock(t *testing.T) {
-	s, o := newShop(t), newOrder("c-1", noon)
-	s.place(o)
-	if err := s.change(orders.Change{Action: orders.Cancel, OrderID: o.ID, At: noon.Add(-time.Minute)}); err != nil {
-		t.Fatal(err)
-	}
-	if got := s.get(o.ID); got.UpdatedAt.Before(got.CreatedAt) {
-		t.Errorf("got %+v", got)
-	}
-}
-
-func TestBadChangesAreRefused(t *testing.T) {
-	s := newShop(t)
-	twice := newOrder("c-1", noon)
-	twice.Items[1].BookID = twice.Items[0].BookID
-	cases := map[string]orders.Change{
-		"no action":      {},
-		"empty order":    {Action: orders.Place},
-		"the same book":  {Action: orders.Place, Order: twice},
-		"cancel no time": {Action: orders.Cancel, OrderID: uuid.NewString()},
-	}
-	for name, c := range cases {
-		if err := s.change(c); fault.KindOf(err) != fault.InvalidField {
-			t.Errorf("%s: %v", name, err)
-		}
 	}
 }
 
@@ -262,4 +172,9 @@ func TestATokenThatIsNoneIsRefused(t *testing.T) {
 	if err != nil {
 		t.Error(err)
 	}
+}
+
+func TestMarkersAreThoseOfTheParticipant(t *testing.T) {
+	t.Parallel()
+	participanttest.RequireSchema(t, orderspg.Migrations, "branch_markers", "step_markers")
 }

@@ -22,8 +22,7 @@ import (
 type Settings struct {
 	config.Service
 	DB pg.Config
-	// ProviderTimeout is how long the provider is waited for, whether or not the
-	// caller still does.
+	// ProviderTimeout bounds a call to the provider. The caller's own deadline does not.
 	ProviderTimeout time.Duration `env:"PROVIDER_TIMEOUT" envDefault:"8s"`
 }
 

@@ -16,24 +16,26 @@ import (
 	"bookstore/services/shop/kinds"
 )
 
-// desk is a provider whose every answer waits for the test.
-type desk struct{ asked, answer chan struct{} }
+// blockingProvider is a provider whose answers wait for the test.
+type blockingProvider struct{ called, answer chan struct{} }
 
-func newDesk() desk { return desk{make(chan struct{}), make(chan struct{})} }
+func newBlockingProvider() blockingProvider {
+	return blockingProvider{make(chan struct{}), make(chan struct{})}
+}
 
-func (d desk) Ask(context.Context, payments.Call) error {
-	d.asked <- struct{}{}
+func (d blockingProvider) Do(context.Context, payments.Call) error {
+	d.called <- struct{}{}
 	<-d.answer
 	return nil
 }
 
 func TestALateAnswerIsWrittenDownAfterTheCallerLeft(t *testing.T) {
-	b, s, d := newBench(t), newSale("tok_ok"), newDesk()
-	slow := over(t, b.pool, d)
+	b, s, d := newFixture(t), newSale("tok_ok"), newBlockingProvider()
+	slow := instance(t, b.pool, d)
 	ctx, leave := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { _, err := slow.op(ctx, "authorise", s); done <- err }()
-	<-d.asked
+	<-d.called
 	leave()
 	close(d.answer)
 	if err := <-done; err != nil || b.state(s) != payments.Authorised {
@@ -43,11 +45,11 @@ func TestALateAnswerIsWrittenDownAfterTheCallerLeft(t *testing.T) {
 }
 
 func TestALateAnswerAfterAVoidIsRefused(t *testing.T) {
-	b, s, d := newBench(t), newSale("tok_ok"), newDesk()
-	slow := over(t, b.pool, d)
+	b, s, d := newFixture(t), newSale("tok_ok"), newBlockingProvider()
+	slow := instance(t, b.pool, d)
 	done := make(chan error, 1)
 	go func() { _, err := slow.op(context.Background(), "authorise", s); done <- err }()
-	<-d.asked
+	<-d.called
 	b.after(s, "void")
 	close(d.answer)
 	if err := <-done; fault.KindOf(err) != fault.Aborted {
@@ -59,17 +61,17 @@ func TestALateAnswerAfterAVoidIsRefused(t *testing.T) {
 }
 
 func TestALateAnswerAfterARepeatIsTheSame(t *testing.T) {
-	b, s, d := newBench(t), newSale("tok_ok"), newDesk()
-	slow := over(t, b.pool, d)
+	b, s, d := newFixture(t), newSale("tok_ok"), newBlockingProvider()
+	slow := instance(t, b.pool, d)
 	answers := make(chan string, 2)
-	authorise := func(b bench) {
+	authorise := func(b fixture) {
 		result, err := b.op(context.Background(), "authorise", s)
 		var done struct{ PaymentID string }
 		err = errors.Join(err, json.Unmarshal(result, &done))
 		answers <- fmt.Sprintf("%s %v", done.PaymentID, err)
 	}
 	go authorise(slow)
-	<-d.asked
+	<-d.called
 	authorise(b)
 	close(d.answer)
 	if first, late := <-answers, <-answers; first != late || !strings.HasSuffix(first, "<nil>") {
@@ -78,16 +80,15 @@ func TestALateAnswerAfterARepeatIsTheSame(t *testing.T) {
 	b.balanced(t)
 }
 
-// The provider is asked outside any transaction: while it thinks, no session
-// has one open.
+// No session has a transaction open while the provider is called.
 func TestNoTransactionWaitsForTheProvider(t *testing.T) {
-	b, s, d := newBench(t), newSale("tok_ok"), newDesk()
+	b, s, d := newFixture(t), newSale("tok_ok"), newBlockingProvider()
 	b.after(s, "authorise")
-	slow := over(t, b.pool, d)
+	slow := instance(t, b.pool, d)
 	for _, name := range []string{"capture", "refund", "uncapture"} {
 		done := make(chan error, 1)
 		go func() { _, err := slow.op(context.Background(), name, s); done <- err }()
-		<-d.asked
+		<-d.called
 		var open int
 		err := b.pool.QueryRow(context.Background(), `select count(*) from pg_stat_activity
 			where datname = current_database() and pid <> pg_backend_pid() and backend_type = 'client backend' and xact_start is not null`).Scan(&open)
@@ -107,7 +108,7 @@ func TestNoTransactionWaitsForTheProvider(t *testing.T) {
 
 // race makes the calls at once, each again until it is decided, and returns
 // what each came to: "" or the kind of its refusal.
-func (b bench) race(s sale, names ...string) []fault.Kind {
+func (b fixture) race(s sale, names ...string) []fault.Kind {
 	b.t.Helper()
 	var all sync.WaitGroup
 	kinds := make([]fault.Kind, len(names))
@@ -131,7 +132,7 @@ func (b bench) race(s sale, names ...string) []fault.Kind {
 }
 
 func TestOfCaptureAndVoidExactlyOneWins(t *testing.T) {
-	b := newBench(t)
+	b := newFixture(t)
 	for range 40 {
 		s := newSale("tok_ok")
 		b.after(s, "authorise")
@@ -146,7 +147,7 @@ func TestOfCaptureAndVoidExactlyOneWins(t *testing.T) {
 }
 
 func TestOfAuthoriseAndVoidTheVoidWins(t *testing.T) {
-	b := newBench(t)
+	b := newFixture(t)
 	for range 40 {
 		s := newSale("tok_ok")
 		got := b.race(s, "authorise", "void")
@@ -160,7 +161,7 @@ func TestOfAuthoriseAndVoidTheVoidWins(t *testing.T) {
 }
 
 func TestTheSameCallAtOnceIsDoneOnce(t *testing.T) {
-	b := newBench(t)
+	b := newFixture(t)
 	s := newSale("tok_ok")
 	for _, name := range []string{"authorise", "capture", "refund"} {
 		for i, kind := range b.race(s, name, name, name, name, name, name, name, name) {
@@ -176,7 +177,7 @@ func TestTheSameCallAtOnceIsDoneOnce(t *testing.T) {
 }
 
 func TestTwoReturnsRefundOnce(t *testing.T) {
-	b := newBench(t)
+	b := newFixture(t)
 	for range 20 {
 		s := newSale("tok_ok")
 		b.after(s, "authorise", "capture")
@@ -195,10 +196,10 @@ func TestTwoReturnsRefundOnce(t *testing.T) {
 
 var calls = []string{"authorise", "capture", "refund", "void", "uncapture", "unrefund"}
 
-// Whatever is asked in whatever order, the ledger agrees with the states and
-// sums to zero, and a step that is decided stays so until it is undone.
+// After any sequence of calls the ledger agrees with the states and sums to zero, and a decided step keeps its outcome until
+// it is undone.
 func TestTheLedgerSumsToZero(t *testing.T) {
-	b := newBench(t)
+	b := newFixture(t)
 	undoes := map[string]string{"void": "authorise", "uncapture": "capture", "unrefund": "refund"}
 	rapid.Check(t, func(t *rapid.T) {
 		token := rapid.SampledFrom([]string{

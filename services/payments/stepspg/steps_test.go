@@ -23,30 +23,30 @@ import (
 
 func TestMain(m *testing.M) { pgtest.Main(m) }
 
-// patience is long enough for whatever answers, and short for what does not.
-const patience = time.Second
+// timeout is longer than the simulator takes when it answers.
+const timeout = time.Second
 
-// bench is the steps over a database of their own.
-type bench struct {
+// fixture is the steps over a database of their own.
+type fixture struct {
 	t        *testing.T
 	pool     *pgxpool.Pool
 	registry *prometheus.Registry
 	*stepspg.Steps
 }
 
-func newBench(t *testing.T) bench {
+func newFixture(t *testing.T) fixture {
 	t.Helper()
 	t.Parallel()
-	// The sessions bear a slow machine.
+	// Long timeouts, for slow machines.
 	pool := pgtest.Pool(t, pgtest.DSN(t, paymentspg.Migrations)+"&lock_timeout=20s&idle_in_transaction_session_timeout=0&statement_timeout=60s")
-	return over(t, pool, payments.NewSimulator(paymentspg.NewAttempts(pool), time.Millisecond))
+	return instance(t, pool, payments.NewSimulator(paymentspg.NewAttempts(pool), time.Millisecond))
 }
 
-// over is another instance of the service, with a provider of its own.
-func over(t *testing.T, pool *pgxpool.Pool, provider payments.Provider) bench {
+// instance is another instance of the service, with a provider of its own.
+func instance(t *testing.T, pool *pgxpool.Pool, provider payments.Provider) fixture {
 	registry := prometheus.NewRegistry()
 	steps := participant.New(pool, "payments", slog.New(slog.DiscardHandler), nil)
-	return bench{t, pool, registry, stepspg.New(steps, paymentspg.New(pool), provider, patience, time.Now, registry)}
+	return fixture{t, pool, registry, stepspg.New(steps, paymentspg.New(pool), provider, timeout, time.Now, registry)}
 }
 
 // sale is what a checkout and a return know of a payment.
@@ -63,7 +63,7 @@ func (s sale) request() payments.Request {
 }
 
 // op is one call about a sale, by its name in the tables below.
-func (b bench) op(ctx context.Context, name string, s sale) (json.RawMessage, error) {
+func (b fixture) op(ctx context.Context, name string, s sale) (json.RawMessage, error) {
 	key := func(saga, name string) participant.Key { return participant.Key{Saga: saga, Step: name} }
 	switch name {
 	case "authorise":
@@ -85,7 +85,7 @@ func (b bench) op(ctx context.Context, name string, s sale) (json.RawMessage, er
 
 // after makes calls written as "capture" or, when they are to fail, as
 // "capture:aborted".
-func (b bench) after(s sale, calls ...string) {
+func (b fixture) after(s sale, calls ...string) {
 	b.t.Helper()
 	for i, c := range calls {
 		name, want, _ := strings.Cut(c, ":")
@@ -103,7 +103,7 @@ var holds = map[payments.State][3]int64{ // customer, held, merchant
 }
 
 // balanced holds every payment's ledger against its state, and all of it against zero.
-func (b bench) balanced(t fataler) {
+func (b fixture) balanced(t fataler) {
 	t.Helper()
 	const balances = `select p.state, p.amount_cents,
 		coalesce(sum(cents) filter (where account = 'customer'), 0)::bigint,
@@ -138,7 +138,7 @@ type fataler interface {
 	Fatalf(format string, args ...any)
 }
 
-func (b bench) state(s sale) payments.State {
+func (b fixture) state(s sale) payments.State {
 	b.t.Helper()
 	p, err := paymentspg.New(b.pool).OfOrder(context.Background(), s.order)
 	if err != nil {
@@ -147,45 +147,45 @@ func (b bench) state(s sale) payments.State {
 	return p.State
 }
 
-func TestCallsInTurn(t *testing.T) {
-	b := newBench(t)
+func TestSequencesOfCalls(t *testing.T) {
+	b := newFixture(t)
 	const unavailable, silent, declined = ":unavailable", ":deadline_exceeded", ":payment_declined"
 	for name, c := range map[string]struct {
 		token string
 		calls []string
 		ends  payments.State
 	}{
-		"sold":                        {"tok_ok", []string{"authorise", "capture"}, payments.Captured},
-		"sold, each step asked twice": {"tok_ok", []string{"authorise", "authorise", "capture", "authorise", "capture"}, payments.Captured},
-		"returned":                    {"tok_ok", []string{"authorise", "capture", "refund", "refund", "capture", "authorise"}, payments.Refunded},
-		"cancelled":                   {"tok_ok", []string{"authorise", "void", "void"}, payments.Voided},
-		"compensated after capture":   {"tok_ok", []string{"authorise", "capture", "uncapture", "uncapture", "void"}, payments.Refunded},
-		"void before authorise":       {"tok_ok", []string{"void", "authorise:aborted", "void", "authorise:aborted"}, payments.Nothing},
-		"void, then a late repeat":    {"tok_ok", []string{"authorise", "void", "authorise:aborted"}, payments.Voided},
-		"capture after void":          {"tok_ok", []string{"authorise", "void", "capture:aborted", "capture:aborted"}, payments.Voided},
-		"capture of nothing":          {"tok_ok", []string{"capture:aborted"}, payments.Nothing},
-		"uncapture before capture":    {"tok_ok", []string{"authorise", "uncapture", "capture:aborted", "void"}, payments.Voided},
-		"void of what is captured":    {"tok_ok", []string{"authorise", "capture", "void:already_captured", "refund", "void"}, payments.Refunded},
-		"refund of nothing":           {"tok_ok", []string{"refund:not_returnable"}, payments.Nothing},
-		"refund before capture":       {"tok_ok", []string{"authorise", "refund:not_returnable", "capture", "refund:not_returnable"}, payments.Captured},
-		"refund that is undone":       {"tok_ok", []string{"authorise", "capture", "unrefund", "refund:aborted"}, payments.Captured},
-		"returned, then compensated":  {"tok_ok", []string{"authorise", "capture", "refund", "uncapture", "void"}, payments.Refunded},
-		"declined":                    {"tok_decline", []string{"authorise" + declined, "authorise" + declined, "capture" + declined, "void", "authorise:aborted"}, payments.Declined},
-		"capture declined":            {"tok_decline_capture", []string{"authorise", "capture" + declined, "capture" + declined, "uncapture", "void"}, payments.Voided},
-		"never answered":              {"tok_hang", []string{"authorise" + silent, "void", "authorise" + silent}, payments.Nothing},
-		"capture never answered":      {"tok_hang_capture", []string{"authorise", "capture" + silent, "uncapture", "void"}, payments.Voided},
-		"answered late":               {"tok_late", []string{"authorise", "authorise", "capture"}, payments.Captured},
-		"fails at first":              {"tok_fail_2", []string{"authorise" + unavailable, "authorise" + unavailable, "authorise", "capture"}, payments.Captured},
-		"fails, then is given up":     {"tok_fail_2", []string{"authorise" + unavailable, "void", "authorise" + unavailable, "authorise:aborted"}, payments.Nothing},
-		"capture fails at first":      {"tok_fail_capture_1", []string{"authorise", "capture" + unavailable, "capture"}, payments.Captured},
-		"void fails at first":         {"tok_fail_void_2", []string{"authorise", "void" + unavailable, "void" + unavailable, "void"}, payments.Voided},
-		"refund fails at first":       {"tok_fail_refund_1", []string{"authorise", "capture", "refund" + unavailable, "refund"}, payments.Refunded},
-		"uncapture fails at first":    {"tok_fail_refund_1", []string{"authorise", "capture", "uncapture" + unavailable, "uncapture"}, payments.Refunded},
-		"unknown token":               {"4242424242424242", []string{"authorise:invalid_field", "void"}, payments.Nothing},
+		"sold":                         {"tok_ok", []string{"authorise", "capture"}, payments.Captured},
+		"sold, each step called twice": {"tok_ok", []string{"authorise", "authorise", "capture", "authorise", "capture"}, payments.Captured},
+		"returned":                     {"tok_ok", []string{"authorise", "capture", "refund", "refund", "capture", "authorise"}, payments.Refunded},
+		"cancelled":                    {"tok_ok", []string{"authorise", "void", "void"}, payments.Voided},
+		"compensated after capture":    {"tok_ok", []string{"authorise", "capture", "uncapture", "uncapture", "void"}, payments.Refunded},
+		"void before authorise":        {"tok_ok", []string{"void", "authorise:aborted", "void", "authorise:aborted"}, payments.Nothing},
+		"void, then a late repeat":     {"tok_ok", []string{"authorise", "void", "authorise:aborted"}, payments.Voided},
+		"capture after void":           {"tok_ok", []string{"authorise", "void", "capture:aborted", "capture:aborted"}, payments.Voided},
+		"capture of nothing":           {"tok_ok", []string{"capture:aborted"}, payments.Nothing},
+		"uncapture before capture":     {"tok_ok", []string{"authorise", "uncapture", "capture:aborted", "void"}, payments.Voided},
+		"void of what is captured":     {"tok_ok", []string{"authorise", "capture", "void:already_captured", "refund", "void"}, payments.Refunded},
+		"refund of nothing":            {"tok_ok", []string{"refund:not_returnable"}, payments.Nothing},
+		"refund before capture":        {"tok_ok", []string{"authorise", "refund:not_returnable", "capture", "refund:not_returnable"}, payments.Captured},
+		"refund that is undone":        {"tok_ok", []string{"authorise", "capture", "unrefund", "refund:aborted"}, payments.Captured},
+		"returned, then compensated":   {"tok_ok", []string{"authorise", "capture", "refund", "uncapture", "void"}, payments.Refunded},
+		"declined":                     {"tok_decline", []string{"authorise" + declined, "authorise" + declined, "capture" + declined, "void", "authorise:aborted"}, payments.Declined},
+		"capture declined":             {"tok_decline_capture", []string{"authorise", "capture" + declined, "capture" + declined, "uncapture", "void"}, payments.Voided},
+		"never answered":               {"tok_hang", []string{"authorise" + silent, "void", "authorise" + silent}, payments.Nothing},
+		"capture never answered":       {"tok_hang_capture", []string{"authorise", "capture" + silent, "uncapture", "void"}, payments.Voided},
+		"answered late":                {"tok_late", []string{"authorise", "authorise", "capture"}, payments.Captured},
+		"fails at first":               {"tok_fail_2", []string{"authorise" + unavailable, "authorise" + unavailable, "authorise", "capture"}, payments.Captured},
+		"fails, then is given up":      {"tok_fail_2", []string{"authorise" + unavailable, "void", "authorise" + unavailable, "authorise:aborted"}, payments.Nothing},
+		"capture fails at first":       {"tok_fail_capture_1", []string{"authorise", "capture" + unavailable, "capture"}, payments.Captured},
+		"void fails at first":          {"tok_fail_void_2", []string{"authorise", "void" + unavailable, "void" + unavailable, "void"}, payments.Voided},
+		"refund fails at first":        {"tok_fail_refund_1", []string{"authorise", "capture", "refund" + unavailable, "refund"}, payments.Refunded},
+		"uncapture fails at first":     {"tok_fail_refund_1", []string{"authorise", "capture", "uncapture" + unavailable, "uncapture"}, payments.Refunded},
+		"unknown token":                {"4242424242424242", []string{"authorise:invalid_field", "void"}, payments.Nothing},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			b, s := bench{t, b.pool, b.registry, b.Steps}, newSale(c.token)
+			b, s := fixture{t, b.pool, b.registry, b.Steps}, newSale(c.token)
 			b.after(s, c.calls...)
 			if got := b.state(s); got != c.ends {
 				t.Errorf("ends as %q, want %q", got, c.ends)
@@ -195,7 +195,7 @@ func TestCallsInTurn(t *testing.T) {
 }
 
 func TestARepeatHasTheSameResult(t *testing.T) {
-	b, s := newBench(t), newSale("tok_ok")
+	b, s := newFixture(t), newSale("tok_ok")
 	first, err := b.op(context.Background(), "authorise", s)
 	if err != nil {
 		t.Fatal(err)
@@ -214,7 +214,7 @@ func TestARepeatHasTheSameResult(t *testing.T) {
 }
 
 func TestAnOrderHasOnePayment(t *testing.T) {
-	b, first := newBench(t), newSale("tok_ok")
+	b, first := newFixture(t), newSale("tok_ok")
 	second := newSale("tok_ok")
 	second.order = first.order
 	b.after(first, "authorise")
@@ -227,7 +227,7 @@ func TestAnOrderHasOnePayment(t *testing.T) {
 }
 
 func TestAPaymentOfNothingNeedsNoEntries(t *testing.T) {
-	b, s := newBench(t), newSale("tok_ok")
+	b, s := newFixture(t), newSale("tok_ok")
 	r := s.request()
 	r.AmountCents = 0
 	if _, err := b.Authorise(context.Background(), participant.Key{Saga: s.saga, Step: "authorise"}, r); err != nil {
@@ -240,8 +240,8 @@ func TestAPaymentOfNothingNeedsNoEntries(t *testing.T) {
 }
 
 func TestAttemptsAreSharedByInstances(t *testing.T) {
-	b, s := newBench(t), newSale("tok_fail_3")
-	other := over(t, b.pool, payments.NewSimulator(paymentspg.NewAttempts(b.pool), time.Hour))
+	b, s := newFixture(t), newSale("tok_fail_3")
+	other := instance(t, b.pool, payments.NewSimulator(paymentspg.NewAttempts(b.pool), time.Hour))
 	b.after(s, "authorise:unavailable")
 	other.after(s, "authorise:unavailable")
 	b.after(s, "authorise:unavailable")
@@ -252,7 +252,7 @@ func TestAttemptsAreSharedByInstances(t *testing.T) {
 }
 
 func TestAnswersAreCounted(t *testing.T) {
-	b := newBench(t)
+	b := newFixture(t)
 	b.after(newSale("tok_ok"), "authorise", "capture", "void:already_captured", "refund")
 	b.after(newSale("tok_decline"), "authorise:payment_declined", "void")
 	b.after(newSale("tok_fail_1"), "authorise:unavailable")
@@ -272,25 +272,24 @@ payments_total{op="void",result="refused"} 1
 	}
 }
 
-// answers is a provider outside that says one thing after the other.
+// answers is a provider that returns what is sent to it, in order.
 type answers chan error
 
-func (a answers) Ask(context.Context, payments.Call) error { return <-a }
+func (a answers) Do(context.Context, payments.Call) error { return <-a }
 
-// What decides is the outcome of the payment's step; after anything else the
-// provider is asked again.
-func TestThePaymentKeepsWhatDecides(t *testing.T) {
-	b := newBench(t)
-	said := make(answers, 2)
-	b = over(t, b.pool, said)
+// A decision of the provider is the outcome of the step. After any other error a repeat calls the provider again.
+func TestTheStepKeepsTheProvidersDecision(t *testing.T) {
+	b := newFixture(t)
+	provider := make(answers, 2)
+	b = instance(t, b.pool, provider)
 	for _, kind := range fault.Kinds() {
 		s := newSale("tok_ok")
 		refusal := fault.New(kind, "no")
-		said <- refusal
+		provider <- refusal
 		if _, err := b.op(t.Context(), "authorise", s); fault.KindOf(err) != kind {
 			t.Fatalf("%s was answered as %v", kind, err)
 		}
-		said <- nil
+		provider <- nil
 		_, err := b.op(t.Context(), "authorise", s)
 		if kept := err != nil && fault.KindOf(err) == kind; kept != fault.Decides(refusal) {
 			t.Errorf("%s: the next call got %v", kind, err)

@@ -1,10 +1,9 @@
-// Package currency is the shop's one table of currencies: in which ones a
-// price may be set, and how many decimals an amount in each has.
+// Package currency is the shop's table of currencies: those that a price may be in, and how many decimals an amount in each
+// has.
 //
-// The table is ISO 4217's list one as published on 2026-01-01. It stands here
-// because golang.org/x/text/currency is of 2017: it takes DEM and TRL, knows
-// neither MRU nor SLE, and gives the decimals of CLDR, which are not those of
-// ISO 4217. A change of the list is a change of the strings below.
+// The table is ISO 4217's list one as published on 2026-01-01. golang.org/x/text/currency is of 2017: it accepts DEM and TRL,
+// lacks MRU and SLE, and has the decimals of CLDR, which differ from those of ISO 4217. When the list changes, change the
+// strings below.
 package currency
 
 import (
@@ -12,11 +11,9 @@ import (
 	"strings"
 )
 
-// active are the codes of the list that have minor units, by how many decimals
-// these are. All of them can be paid in, the codes of funds (BOV, CHE, CHW, CLF,
-// COU, MXV, USN, UYI, UYW, XAD) too: contracts are written in them, and the list
-// says how an amount in them is counted. The codes without minor units are left
-// out: metals, bonds, XDR, XSU, XUA, XTS and XXX count no money.
+// active are the codes with minor units, by their number of decimals. A price may be in any of them, including the codes of
+// funds (BOV, CHE, CHW, CLF, COU, MXV, USN, UYI, UYW, XAD). Codes without minor units are left out: metals, bonds, XDR, XSU,
+// XUA, XTS and XXX.
 var active = [...]string{
 	0: `BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF`,
 	2: `AED AFN ALL AMD AOA ARS AUD AWG AZN BAM BBD BDT BMD BND BOB BOV BRL BSD BTN BWP BYN BZD
@@ -30,8 +27,7 @@ var active = [...]string{
 	4: `CLF UYW`,
 }
 
-// withdrawn are codes that left the list in the last ten years. Nobody sets a
-// price in them any more, but amounts of that time may be stored.
+// withdrawn are codes that left the list in the last ten years. No new price may be in them, but stored amounts may.
 var withdrawn = [...]string{
 	0: `BYR`,
 	2: `ANG BGN CUC HRK MRO SLL STD VEF ZWL`,
@@ -58,10 +54,8 @@ func Payable(code string) bool {
 	return ok
 }
 
-// Exponent is the number of decimals of an amount in the currency of this code:
-// 1 in major units is 10^exponent in minor units. ok is false for a code that
-// is not known, such as of a unit that has no decimals defined; a code that was
-// withdrawn lately is known.
+// Exponent is the number of decimals of the currency with this code: 1 in major units is 10^exponent in minor units. It knows
+// active and withdrawn codes. ok is false for any other.
 func Exponent(code string) (exponent int, ok bool) {
 	if exponent, ok = payable[code]; !ok {
 		exponent, ok = historical[code]
@@ -69,7 +63,7 @@ func Exponent(code string) (exponent int, ok bool) {
 	return exponent, ok
 }
 
-// Codes are all codes that Exponent knows, in alphabetical order.
+// Codes are the codes that Exponent knows, in alphabetical order.
 func Codes() []string {
 	codes := make([]string, 0, len(payable)+len(historical))
 	for code := range payable {

@@ -1,4 +1,4 @@
-// Package isbn is the shop's one check of ISBNs (ISO 2108).
+// Package isbn normalises and validates ISBNs (ISO 2108).
 package isbn
 
 import (
@@ -6,19 +6,16 @@ import (
 	"unicode"
 )
 
-// The lengths of the two forms, and the shortest ISBN-10 that is still taken
-// for one whose leading zeros a spreadsheet ate.
+// The lengths of the two forms, and of the shortest ISBN-10 whose leading zeros a spreadsheet may have removed.
 const (
 	ten      = 10
 	thirteen = 13
 	shortest = 7
 )
 
-// Normalise strips what stands between digits, restores the leading zeros of an
-// ISBN-10 that lost them, and verifies the check digit. ok is false when what
-// is left is no ISBN, or one digit over and over: people type 0000000000 or
-// 1111111111 where there is no number, and the check digit of all these is
-// right, whichever the form.
+// Normalise removes separators, restores the leading zeros of an ISBN-10, and verifies the check digit. ok is false when the
+// rest is not an ISBN, or repeats one digit: people type 0000000000 or 1111111111 for a book without a number, and the
+// check digits of these are valid.
 func Normalise(text string) (number string, ok bool) {
 	number = strings.ToUpper(strings.Map(bare, text))
 	if len(number) >= shortest && len(number) < ten {
@@ -34,8 +31,7 @@ func Normalise(text string) (number string, ok bool) {
 	}
 }
 
-// bare drops dashes, blanks, and the invisible marks that come along when a number
-// is copied from a page.
+// bare drops dashes, spaces, and the format characters that are copied with a number from a web page.
 func bare(r rune) rune {
 	if unicode.In(r, unicode.Pd, unicode.Zs, unicode.Cf) || r == '\u2212' {
 		return -1
@@ -43,10 +39,10 @@ func bare(r rune) rune {
 	return r
 }
 
-// oneDigit reports that all the digits between prefix and check digit are the same.
+// oneDigit reports that all digits are the same.
 func oneDigit(digits string) bool { return strings.Count(digits, digits[:1]) == len(digits) }
 
-// validTen weighs the digits 10 to 1; X is ten and stands only at the end.
+// validTen weights the digits 10 to 1. X is ten, and only a check digit.
 func validTen(isbn string) bool {
 	sum := 0
 	for i := range ten {
@@ -61,8 +57,7 @@ func validTen(isbn string) bool {
 	return sum%11 == 0
 }
 
-// validThirteen weighs the digits 1 and 3 in turn; the prefixes are those that
-// the ISBN agency has been given.
+// validThirteen weights the digits 1 and 3 alternately. 978 and 979 are the prefixes of ISBNs.
 func validThirteen(isbn string) bool {
 	if !strings.HasPrefix(isbn, "978") && !strings.HasPrefix(isbn, "979") {
 		return false

@@ -1,6 +1,5 @@
-// Package kinds has the kinds of errors that speak about the shop: the one
-// table of their codes, statuses, and what they mean to callers. Those of any
-// service are in package fault.
+// Package kinds is the table of the shop's own kinds of errors: their codes and statuses, whether they are decisions, and how
+// a caller may retry. Kinds that every service has are in package fault.
 package kinds
 
 import (
@@ -22,9 +21,9 @@ var (
 	BookGone        = fault.Define("book_gone", http.StatusGone, "The book is gone", fault.Decided, fault.Never)
 	MixedCurrencies = fault.Define("mixed_currencies", http.StatusUnprocessableEntity, "Mixed currencies", fault.Decided, fault.Never)
 
-	// PriceNotMet: the price is another one than the customer named. The API
-	// shows price_changed, but a new attempt would be refused too.
+	// PriceNotMet: the price differs from the one that the customer expects. The API shows price_changed; a retry would be
+	// refused too.
 	PriceNotMet = fault.Alias("price_not_met", PriceChanged, http.StatusConflict, fault.Never)
-	// BookNotFoundInOrder: an order names a book that there never was.
+	// BookNotFoundInOrder: an order has the id of a book that never existed.
 	BookNotFoundInOrder = fault.Alias("book_not_found_in_order", BookNotFound, http.StatusUnprocessableEntity, fault.Never)
 )

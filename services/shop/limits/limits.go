@@ -1,13 +1,13 @@
-// Package limits holds the bounds that more than one service keeps: what the
-// coordinator takes from a customer, orders, books and payments have to take from
-// the coordinator. The API's document states the same, which a test beside it holds.
+// Package limits has the bounds that several services check: what the coordinator accepts from a customer, books, orders and
+// payments must accept from the coordinator. The API's document states the same bounds; a test in gateway/openapi compares
+// them.
 package limits
 
-// The bounds, each with what it counts.
+// The bounds, each with its unit.
 const (
 	CustomerID = 128               // characters of a customer's id
 	OrderItems = 100               // different books of one order, and of one request for quotes
-	Quantity   = 1000              // copies of one book in an order; more is a mistake, not a purchase
+	Quantity   = 1000              // copies of one book in an order
 	Title      = 500               // characters of a book's title
 	Authors    = 1000              // authors of a book
 	SourceID   = 200               // characters of a book's id in its source

@@ -1,4 +1,4 @@
-// Package text says what people can see of a text.
+// Package text tells whether people can see a text.
 package text
 
 import (
@@ -6,14 +6,12 @@ import (
 	"unicode"
 )
 
-// blank are letters and symbols that show nothing, and that no property of
-// Unicode says so of: a braille cell without dots, a note without a head, and
-// two blanks between hieroglyphs.
+// blank are letters and symbols that display nothing without a Unicode property that says so: the empty braille cell, the
+// null notehead, and two blanks of Egyptian hieroglyphs.
 const blank = "\u2800\U0001d159\U00013441\U00013442"
 
-// Visible reports that at least one character of s can be seen by itself: no
-// space, no control or format character, no filler, and no mark, which needs a
-// character to stand on (variation selectors are marks).
+// Visible reports whether s has a character that is visible by itself: not a space, control or format character, filler or
+// combining mark (variation selectors are marks).
 func Visible(s string) bool {
 	return strings.ContainsFunc(s, func(r rune) bool {
 		return unicode.IsPrint(r) && r != ' ' && !unicode.IsMark(r) &&

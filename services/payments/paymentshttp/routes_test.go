@@ -198,39 +198,39 @@ func TestTheTokenIsNeverShown(t *testing.T) {
 	}
 }
 
-// teapot takes every step and keeps what it was asked.
-type teapot struct {
+// recorder does every step and keeps its payload.
+type recorder struct {
 	request payments.Request
 	order   string
 }
 
-func (p *teapot) Authorise(_ context.Context, _ participant.Key, r payments.Request) (json.RawMessage, error) {
+func (p *recorder) Authorise(_ context.Context, _ participant.Key, r payments.Request) (json.RawMessage, error) {
 	p.request = r
 	return nil, r.Check()
 }
 
-func (p *teapot) Capture(_ context.Context, _ participant.Key, order string) (json.RawMessage, error) {
+func (p *recorder) Capture(_ context.Context, _ participant.Key, order string) (json.RawMessage, error) {
 	p.order = order
 	return nil, nil
 }
 
-func (p *teapot) Refund(ctx context.Context, k participant.Key, order string) (json.RawMessage, error) {
+func (p *recorder) Refund(ctx context.Context, k participant.Key, order string) (json.RawMessage, error) {
 	return p.Capture(ctx, k, order)
 }
-func (*teapot) UndoAuthorise(context.Context, participant.Key) error { return nil }
-func (*teapot) UndoCapture(context.Context, participant.Key) error   { return nil }
-func (*teapot) UndoRefund(context.Context, participant.Key) error    { return nil }
+func (*recorder) UndoAuthorise(context.Context, participant.Key) error { return nil }
+func (*recorder) UndoCapture(context.Context, participant.Key) error   { return nil }
+func (*recorder) UndoRefund(context.Context, participant.Key) error    { return nil }
 
-// No bytes make a step do what they do not say, and none make it fail.
+// Whatever the body, a step gets what the body says or the request is refused.
 func FuzzSteps(f *testing.F) {
 	paths := []string{"authorise/do", "authorise/undo", "capture/do", "capture/undo", "refund/do", "refund/undo"}
 	for i, body := range []string{pay, "{}", about, `{"payload":{"orderId":"\ud800"}}`, about, `{"payload":{"amountCents":1e400}}`} {
 		f.Add(uint8(i), saga, body)
 	}
 	f.Fuzz(func(t *testing.T, n uint8, saga, body string) {
-		path, pot := paths[int(n)%len(paths)], &teapot{}
+		path, steps := paths[int(n)%len(paths)], &recorder{}
 		app := web.New(web.Options{Service: "payments"})
-		paymentshttp.Participate(app, pot)
+		paymentshttp.Participate(app, steps)
 		request := httptest.NewRequest(http.MethodPost, "/", strings.NewReader(body))
 		request.URL.Path, request.RequestURI = "/internal/sagas/"+saga+"/steps/"+path, ""
 		request.Header.Set("Content-Type", "application/json")
@@ -257,9 +257,9 @@ func FuzzSteps(f *testing.F) {
 		}
 		p := said.Payload
 		want := payments.Request{OrderID: p.OrderID, Token: p.Token, Method: p.Method, AmountCents: p.AmountCents, Currency: p.Currency}
-		got, undo := pot.request, strings.HasSuffix(path, "undo")
+		got, undo := steps.request, strings.HasSuffix(path, "undo")
 		if path != "authorise/do" {
-			got, want = payments.Request{OrderID: pot.order}, payments.Request{OrderID: p.OrderID}
+			got, want = payments.Request{OrderID: steps.order}, payments.Request{OrderID: p.OrderID}
 		}
 		if !undo && got != want {
 			t.Fatalf("%s %q became %+v", path, body, got)

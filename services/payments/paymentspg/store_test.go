@@ -16,9 +16,15 @@ import (
 	"bookstore/services/platform/clean"
 	"bookstore/services/platform/pg"
 	"bookstore/services/platform/pg/pgtest"
+	"bookstore/services/txn/participant/participanttest"
 )
 
 func TestMain(m *testing.M) { pgtest.Main(m) }
+
+func TestMarkersAreThoseOfTheParticipant(t *testing.T) {
+	t.Parallel()
+	participanttest.RequireSchema(t, paymentspg.Migrations, "step_markers")
+}
 
 func exec(t *testing.T, pool *pgxpool.Pool, sql string) {
 	t.Helper()
