@@ -23,9 +23,9 @@ var (
 	}
 	// raw are the files with calls of pgconn, of which no tracer hears.
 	raw = map[string]string{
-		"services/txn/participant/pipeline.go": "finishTimeout",
-		"warehouse/export/export.go":           "the run's timeout",
-		"warehouse/run/source.go":              "settleTime",
+		"services/txn/participant/tx.go": "finishTimeout",
+		"warehouse/export/export.go":     "the run's timeout",
+		"warehouse/run/source.go":        "settleTime",
 	}
 	// dials are the files with a dialer of their own. Each of their calls has a
 	// deadline, at which its connection is closed.

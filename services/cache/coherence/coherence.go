@@ -15,8 +15,13 @@
 package coherence
 
 import (
+	"embed"
+	"errors"
 	"math"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	goredis "github.com/redis/go-redis/v9"
 )
 
 // Gone is the value of both versions of a withdrawn book: no version is higher.
@@ -71,3 +76,53 @@ const (
 	// the copy needs its floor.
 	keyLife = 10 * time.Minute
 )
+
+//go:embed lua/*.lua
+var lua embed.FS
+
+// script puts one together from its parts.
+func script(parts ...string) *goredis.Script {
+	var source []byte
+	for _, part := range parts {
+		text, err := lua.ReadFile("lua/" + part + ".lua")
+		if err != nil {
+			panic("coherence: embedded scripts: " + err.Error())
+		}
+		source = append(source, text...)
+	}
+	return goredis.NewScript(string(source))
+}
+
+var (
+	lookupScript = script("incarnation", "book", "lookup")
+	storeScript  = script("incarnation", "book", "store")
+	raiseScript  = script("incarnation", "book", "raise")
+
+	joinScript    = script("incarnation", "registry", "join")
+	renewScript   = script("incarnation", "registry", "renew")
+	publishScript = script("incarnation", "registry", "publish")
+	revokeScript  = script("incarnation", "registry", "revoke")
+	leaveScript   = script("leave")
+	confirmScript = script("confirm")
+)
+
+// sharedCounts returns the registry's one counter: a gateway has a tier for reads and another in its announcer.
+func sharedCounts(reg prometheus.Registerer) *prometheus.CounterVec {
+	return registered(reg, prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "cache_shared_total", Help: "Calls to the shared cache in Redis, by operation (lookup, store, raise, stale) and result; skipped: not made because the shard had just failed.",
+	}, []string{"op", "result"}))
+}
+
+// registered returns the collector that the registry has already, or c.
+func registered[C prometheus.Collector](reg prometheus.Registerer, c C) C {
+	if reg == nil {
+		return c
+	}
+	var already prometheus.AlreadyRegisteredError
+	if err := reg.Register(c); errors.As(err, &already) {
+		if existing, ok := already.ExistingCollector.(C); ok {
+			return existing
+		}
+	}
+	return c
+}

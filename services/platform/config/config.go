@@ -5,7 +5,10 @@ package config
 import (
 	"errors"
 	"fmt"
+	"log/slog"
+	"net"
 	"reflect"
+	"time"
 
 	"github.com/caarlos0/env/v11"
 )
@@ -67,4 +70,83 @@ func variable(tag string) string {
 		}
 	}
 	return tag
+}
+
+const mask = "***"
+
+// Secret is text that never prints: not through fmt, JSON or slog.
+type Secret string
+
+// Reveal is the only way to the text.
+func (s Secret) Reveal() string { return string(s) }
+
+// String masks the text for fmt.
+func (s Secret) String() string {
+	if s == "" {
+		return ""
+	}
+	return mask
+}
+
+// GoString masks the text for %#v.
+func (s Secret) GoString() string { return s.String() }
+
+// MarshalText masks the text for JSON and every other encoder.
+func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// UnmarshalText takes the text as it is.
+func (s *Secret) UnmarshalText(text []byte) error {
+	*s = Secret(text)
+	return nil
+}
+
+// LogValue masks the text for slog.
+func (s Secret) LogValue() slog.Value { return slog.StringValue(s.String()) }
+
+// Log is what every program's settings have.
+type Log struct {
+	LogLevel string `env:"LOG_LEVEL" envDefault:"info"`
+	Instance string `env:"INSTANCE" envDefault:"local"` // Nomad's allocation ID
+}
+
+// Logging returns the least level that is logged, and what tells the program's instances apart.
+func (l Log) Logging() (level, instance string) { return l.LogLevel, l.Instance }
+
+// Validate reports every problem at once.
+func (l Log) Validate() error {
+	if err := new(slog.Level).UnmarshalText([]byte(l.LogLevel)); err != nil {
+		return fmt.Errorf("LOG_LEVEL: %w", err)
+	}
+	return nil
+}
+
+// Service is what every server's settings have.
+type Service struct {
+	Log
+
+	ListenAddr string `env:"LISTEN_ADDR" envDefault:"127.0.0.1:8080"` // host:port; port 0 picks a free one
+	Version    string `env:"VERSION" envDefault:"dev"`                // the image's
+	// DrainDelay is how long requests are still served after SIGTERM, while
+	// readiness already answers 503 and others learn to go elsewhere.
+	DrainDelay time.Duration `env:"DRAIN_DELAY" envDefault:"3s"`
+	// ShutdownTimeout bounds what comes after: requests in flight, then parts.
+	ShutdownTimeout time.Duration `env:"SHUTDOWN_TIMEOUT" envDefault:"10s"`
+}
+
+// Server returns s, whatever struct it is embedded in.
+func (s Service) Server() Service { return s }
+
+// Validate reports every problem at once.
+func (s Service) Validate() error {
+	errs := []error{s.Log.Validate()}
+	if _, _, err := net.SplitHostPort(s.ListenAddr); err != nil {
+		errs = append(errs, fmt.Errorf("LISTEN_ADDR: %w", err))
+	}
+	if s.DrainDelay < 0 {
+		errs = append(errs, errors.New("DRAIN_DELAY: must not be negative"))
+	}
+	if s.ShutdownTimeout <= 0 {
+		errs = append(errs, errors.New("SHUTDOWN_TIMEOUT: must be positive"))
+	}
+	return errors.Join(errs...)
 }

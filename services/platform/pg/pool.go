@@ -56,3 +56,95 @@ func session(cfg *pgx.ConnConfig, name string) {
 		}
 	}
 }
+
+// Slots bound the connections of a pool that may wait for row locks at the same time: prepares of branches, steps of
+// sagas, edits. A quarter of the pool stays free for the statements that release such locks. All users of a pool must
+// share its Slots: two sets of three quarters each would leave nothing.
+type Slots struct {
+	pool  *pgxpool.Pool
+	taken chan struct{}
+}
+
+// NewSlots makes the slots of a pool.
+func NewSlots(pool *pgxpool.Pool) *Slots {
+	return &Slots{pool: pool, taken: make(chan struct{}, max(1, pool.Config().MaxConns*3/4))}
+}
+
+// Acquire waits for a slot and a connection; release gives both back.
+func (s *Slots) Acquire(ctx context.Context) (conn *pgxpool.Conn, release func(), err error) {
+	select {
+	case s.taken <- struct{}{}:
+	case <-ctx.Done():
+		return nil, nil, Fault("wait for a slot", ctx.Err())
+	}
+	if conn, err = s.pool.Acquire(ctx); err != nil {
+		<-s.taken
+		return nil, nil, Fault("connect", err)
+	}
+	return conn, func() {
+		conn.Release() // the pool closes a connection that is not idle
+		<-s.taken
+	}, nil
+}
+
+// InTx is InTx on a connection of a slot.
+func (s *Slots) InTx(ctx context.Context, fn func(pgx.Tx) error) error {
+	conn, release, err := s.Acquire(ctx)
+	if err != nil {
+		return err
+	}
+	defer release()
+	return InTx(ctx, conn, fn)
+}
+
+// Collector shows a pool's state as metrics, read when they are asked for.
+type Collector struct {
+	pool    *pgxpool.Pool
+	metrics []poolMetric
+}
+
+type poolMetric struct {
+	desc *prometheus.Desc
+	kind prometheus.ValueType
+	read func(*pgxpool.Stat) float64
+}
+
+// NewCollector makes the collector of one pool; name becomes the label "pool".
+func NewCollector(pool *pgxpool.Pool, name string) *Collector {
+	c := &Collector{pool: pool}
+	add := func(metric, help string, kind prometheus.ValueType, read func(*pgxpool.Stat) float64) {
+		desc := prometheus.NewDesc("db_pool_"+metric, help, nil, prometheus.Labels{"pool": name})
+		c.metrics = append(c.metrics, poolMetric{desc, kind, read})
+	}
+	gauge, counter := prometheus.GaugeValue, prometheus.CounterValue
+	add("connections", "Connections open or being opened.", gauge,
+		func(s *pgxpool.Stat) float64 { return float64(s.TotalConns()) })
+	add("connections_in_use", "Connections in use.", gauge,
+		func(s *pgxpool.Stat) float64 { return float64(s.AcquiredConns()) })
+	add("connections_max", "Most connections the pool opens.", gauge,
+		func(s *pgxpool.Stat) float64 { return float64(s.MaxConns()) })
+	add("acquires_total", "Connections handed out.", counter,
+		func(s *pgxpool.Stat) float64 { return float64(s.AcquireCount()) })
+	add("acquire_waits_total", "Connections that had to be waited for.", counter,
+		func(s *pgxpool.Stat) float64 { return float64(s.EmptyAcquireCount()) })
+	add("acquire_wait_seconds_total", "Time spent waiting for connections.", counter,
+		func(s *pgxpool.Stat) float64 { return s.EmptyAcquireWaitTime().Seconds() })
+	add("connects_total", "Connections made.", counter,
+		func(s *pgxpool.Stat) float64 { return float64(s.NewConnsCount()) })
+	return c
+}
+
+// Describe implements prometheus.Collector.
+func (c *Collector) Describe(ch chan<- *prometheus.Desc) {
+	for _, m := range c.metrics {
+		ch <- m.desc
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (c *Collector) Collect(ch chan<- prometheus.Metric) {
+	stat := c.pool.Stat()
+	for _, m := range c.metrics {
+		ch <- prometheus.MustNewConstMetric(m.desc, m.kind, m.read(stat))
+	}
+}

@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"errors"
 	"mime"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -133,4 +135,50 @@ func path(pointer jsontext.Pointer) string {
 		b.WriteString(token)
 	}
 	return b.String()
+}
+
+// Optional is a member of a partial update, which may be absent, null or a
+// value, and means something else each time.
+type Optional[T any] struct {
+	Set   bool // the member is there
+	Null  bool // and it is null
+	Value T
+}
+
+// UnmarshalJSONFrom reads the member's value.
+func (o *Optional[T]) UnmarshalJSONFrom(decoder *jsontext.Decoder) error {
+	o.Set = true
+	if decoder.PeekKind() == 'n' {
+		o.Null = true
+		return decoder.SkipValue()
+	}
+	return json.UnmarshalDecode(decoder, &o.Value)
+}
+
+// wireType names a Go type as a reader of the API knows it.
+func wireType(t reflect.Type) string {
+	if t.Kind() == reflect.Pointer {
+		return wireType(t.Elem())
+	}
+	if t == reflect.TypeFor[time.Time]() {
+		return "a time in RFC 3339"
+	}
+	switch t.Kind() {
+	case reflect.String:
+		return "a string"
+	case reflect.Bool:
+		return "true or false"
+	case reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int, reflect.Int64:
+		return "an integer in range"
+	case reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint, reflect.Uint64:
+		return "a non-negative integer in range"
+	case reflect.Float32, reflect.Float64:
+		return "a number"
+	case reflect.Slice, reflect.Array:
+		return "an array"
+	case reflect.Struct, reflect.Map:
+		return "an object"
+	default:
+		return "of another type"
+	}
 }

@@ -1,9 +1,14 @@
 package web_test
 
 import (
+	"net/http"
+	"net/http/httptest"
+	"strconv"
 	"strings"
 	"testing"
 	"unicode/utf8"
+
+	"github.com/gofiber/fiber/v2"
 
 	"bookstore/services/platform/fault"
 	"bookstore/services/platform/web"
@@ -100,6 +105,104 @@ func FuzzUnmarshal(f *testing.F) {
 			if !utf8.ValidString(text) || strings.ContainsRune(text, 0) {
 				t.Fatalf("%q: accepted %q", body, text)
 			}
+		}
+	})
+}
+
+// place is what cursors hold.
+type place struct {
+	Title string `json:"t"`
+	ID    int64  `json:"id"`
+}
+
+// FuzzDecodeCursor: whatever a client sends is a place in the list, or refused
+// as no cursor; and a place that is read is the place that was written.
+func FuzzDecodeCursor(f *testing.F) {
+	for _, seed := range []string{
+		"", "x", "=", "e30", "bnVsbA", "W10", "eyJ0IjoiYSIsImlkIjoxfQ", "eyJ0IjoiYSIsImlkIjoxfQ==", "eyJ4IjoxfQ", "/w", "IlwwMDAwIg",
+		web.EncodeCursor(place{"\u00fc", -1}),
+	} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		var p, again place
+		if err := web.DecodeCursor(text, &p); err != nil {
+			if e := fault.As(err); e.Kind != fault.InvalidField || len(e.Fields) != 1 || e.Fields[0].Field != "cursor" {
+				t.Fatalf("%q: refused as %+v", text, e)
+			}
+			return
+		}
+		if err := web.DecodeCursor(web.EncodeCursor(p), &again); err != nil || again != p {
+			t.Fatalf("%q: %+v became %+v, %v", text, p, again, err)
+		}
+	})
+}
+
+// FuzzHeaders: no header that is read makes a request fail by the service's
+// own fault, and what is accepted is what was sent.
+func FuzzHeaders(f *testing.F) {
+	for _, seed := range [][2]string{
+		{"0", "a"}, {"9223372036854775807", "~"}, {"-1", ""}, {"18446744073709551616", "ü"}, {"1e3", " "}, {"\x00", "a b"}, {"٣", "k"},
+	} {
+		f.Add(seed[0], seed[1], "application/json", "100")
+	}
+	f.Add("1", "k", "application/json; charset=utf-8", "-1")
+	f.Add("1", "k", "application/json; charset=", "9999999999999999999999")
+	app := web.New(web.Options{})
+	app.Post("/", func(c *fiber.Ctx) error {
+		last, err := web.LastEventID(c)
+		if err != nil {
+			return err
+		}
+		key, err := web.IdempotencyKey(c)
+		if err != nil {
+			return err
+		}
+		if err := web.DecodeJSON(c, &struct{}{}); err != nil {
+			return err
+		}
+		return web.JSON(c, http.StatusOK, []any{strconv.FormatInt(last, 10), key})
+	})
+	f.Fuzz(func(t *testing.T, last, key, media, ms string) {
+		r := httptest.NewRequest(http.MethodPost, "/", http.NoBody)
+		for name, value := range map[string]string{"Last-Event-ID": last, "Idempotency-Key": key, "Content-Type": media, web.HeaderTimeout: ms} {
+			r.Header.Set(name, value)
+		}
+		response, err := app.Test(r, -1)
+		if err != nil {
+			return // not to be sent over HTTP at all
+		}
+		_ = response.Body.Close()
+		if response.StatusCode >= http.StatusInternalServerError {
+			t.Fatalf("%q %q %q %q: %d", last, key, media, ms, response.StatusCode)
+		}
+	})
+}
+
+// FuzzAccept: no Accept header fails, and whoever takes JSON in words of its own,
+// or anything at all, is answered.
+func FuzzAccept(f *testing.F) {
+	for _, seed := range []string{"", "*/*", "text/html;q=0.5", "application/json;q=0", `a/b;c="\",`, ";;,,==", "application/*;q=1.5", "\"", "*;q=.2"} {
+		f.Add(seed)
+	}
+	app := web.New(web.Options{})
+	app.Get("/", web.AcceptJSON, func(c *fiber.Ctx) error { return web.JSON(c, http.StatusOK, "") })
+	ask := func(t *testing.T, lines ...string) int {
+		r := httptest.NewRequest(http.MethodGet, "/", http.NoBody)
+		r.Header["Accept"] = lines
+		response, err := app.Test(r, -1)
+		if err != nil {
+			return 0 // not to be sent over HTTP at all
+		}
+		_ = response.Body.Close()
+		return response.StatusCode
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		if status := ask(t, text); status != 0 && status != http.StatusOK && status != http.StatusNotAcceptable && status != http.StatusBadRequest {
+			t.Fatalf("%q: %d", text, status)
+		}
+		if status := ask(t, "Application/JSON ;q=1", text); status == http.StatusNotAcceptable {
+			t.Fatalf("%q beside JSON itself: %d", text, status)
 		}
 	})
 }

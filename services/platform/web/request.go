@@ -5,6 +5,7 @@ import (
 	"encoding/base32"
 	"encoding/binary"
 	"math/rand/v2"
+	"net/http"
 	"strconv"
 	"time"
 
@@ -104,4 +105,20 @@ func (s *server) begin(c *fiber.Ctx) (end context.CancelFunc) {
 	ctx, cancel := context.WithTimeout(context.Background(), deadline)
 	c.SetUserContext(requestinfo.With(ctx, requestinfo.Info{RequestID: requestID(c), Caller: Caller(c)}))
 	return cancel
+}
+
+// HeaderConsistency carries the consistency token: an answer to a write gives
+// it, and a list that is asked for with it shows that write.
+const HeaderConsistency = "X-Consistency-Token"
+
+// TellConsistency has every write that succeeds answer with a token.
+func TellConsistency(token func(context.Context) string) fiber.Handler {
+	return func(c *fiber.Ctx) error {
+		err := c.Next()
+		if err != nil || c.Method() == http.MethodGet || c.Method() == http.MethodHead || c.Response().StatusCode() >= http.StatusBadRequest {
+			return err
+		}
+		c.Set(HeaderConsistency, token(Context(c)))
+		return nil
+	}
 }

@@ -5,7 +5,9 @@ import (
 	"crypto/rand"
 	"errors"
 	"log/slog"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -13,6 +15,7 @@ import (
 
 	"bookstore/services/platform/clean"
 	"bookstore/services/platform/fault"
+	"bookstore/services/platform/pg"
 	"bookstore/services/txn/participant"
 )
 
@@ -203,4 +206,177 @@ func TestAMarkerOfLongAgoIsNotTakenForThisTransaction(t *testing.T) {
 	if f.amount() != 90 || f.prepared() != 0 {
 		t.Errorf("amount %d, prepared %d", f.amount(), f.prepared())
 	}
+}
+
+// takeWhole is take for PrepareWhole: it fails where there is not enough.
+func takeWhole(id, amount int) *pgx.Batch {
+	b := &pgx.Batch{}
+	b.Queue("update accounts set amount = amount - $2 where id = $1", id, amount)
+	return b
+}
+
+func never(t *testing.T) participant.Work {
+	t.Helper()
+	return func(context.Context, pgx.Tx) error { t.Error("it was tried step by step"); return nil }
+}
+
+func TestAWholePrepareIsAPrepare(t *testing.T) {
+	f, ctx, m := newFixture(t), context.Background(), message()
+	f.must("prepare", f.PrepareWhole(ctx, m, takeWhole(1, 10), never(t)), "")
+	f.must("prepare again", f.PrepareWhole(ctx, m, takeWhole(1, 10), never(t)), "")
+	f.must("prepare again, step by step", f.Prepare(ctx, m, never(t)), "")
+	if f.prepared() != 1 || f.amount() != 100 {
+		t.Errorf("prepared %d, amount %d", f.prepared(), f.amount())
+	}
+	f.must("commit", f.Commit(ctx, m), "")
+	f.must("prepare after commit", f.PrepareWhole(ctx, m, takeWhole(1, 10), never(t)), "")
+	if f.prepared() != 0 || f.amount() != 90 {
+		t.Errorf("prepared %d, amount %d", f.prepared(), f.amount())
+	}
+	aborted, late := message(), message()
+	f.must("abort", f.Abort(ctx, aborted), "")
+	f.must("late prepare", f.PrepareWhole(ctx, aborted, takeWhole(1, 10), never(t)), fault.Aborted)
+	late.Deadline = time.Now().Add(-time.Millisecond)
+	f.must("prepare past the deadline", f.PrepareWhole(ctx, late, takeWhole(1, 10), never(t)), fault.Aborted)
+	if n := f.value("select count(*) from branch_markers"); n != 2 || f.prepared() != 0 || f.amount() != 90 {
+		t.Errorf("%d markers, prepared %d, amount %d", n, f.prepared(), f.amount())
+	}
+}
+
+// What fails at once is tried step by step, and that says why.
+func TestWhatStandsInTheWayIsFoundOutStepByStep(t *testing.T) {
+	f, ctx, m := newFixture(t), context.Background(), message()
+	refuse := func(context.Context, pgx.Tx) error { return fault.New(fault.VersionMismatch, "100 left") }
+	f.must("too much", f.PrepareWhole(ctx, m, takeWhole(1, 101), refuse), fault.VersionMismatch)
+	if f.prepared() != 0 || f.value("select count(*) from branch_markers") != 0 {
+		t.Error("something was kept")
+	}
+	f.must("now there is enough", f.PrepareWhole(ctx, m, takeWhole(1, 101), take(1, 100)), "")
+	f.must("commit", f.Commit(ctx, m), "")
+	if f.amount() != 0 {
+		t.Errorf("amount %d", f.amount())
+	}
+}
+
+func TestAWholePrepareMeetsLockedRows(t *testing.T) {
+	f, ctx := newFixture(t), context.Background()
+	f.must("prepare", f.PrepareWhole(ctx, message(), takeWhole(1, 10), never(t)), "")
+	f.must("another", f.PrepareWhole(ctx, message(), takeWhole(1, 10), never(t)), fault.Contended)
+	f.must("another row", f.PrepareWhole(ctx, message(), takeWhole(2, 10), never(t)), "")
+	if f.prepared() != 2 {
+		t.Errorf("prepared %d", f.prepared())
+	}
+}
+
+// Of many calls about one branch, one prepares it; all are answered that it is
+// prepared.
+func TestManyWholePreparesOfOneBranch(t *testing.T) {
+	f, ctx, m := newFixture(t), context.Background(), message()
+	var calling sync.WaitGroup
+	for i := range 8 {
+		calling.Go(func() {
+			var err error
+			if i%2 == 0 {
+				err = f.PrepareWhole(ctx, m, takeWhole(1, 10), take(1, 10))
+			} else {
+				err = f.Prepare(ctx, m, take(1, 10))
+			}
+			if err != nil {
+				t.Errorf("call %d: %v", i, err)
+			}
+		})
+	}
+	calling.Wait()
+	f.must("commit", f.Commit(ctx, m), "")
+	if f.prepared() != 0 || f.amount() != 90 {
+		t.Errorf("prepared %d, amount %d", f.prepared(), f.amount())
+	}
+}
+
+// ear hears of commits, and says err.
+type ear struct {
+	f     fixture
+	heard []string
+	err   error
+}
+
+func (e *ear) tell(ctx context.Context, gid string) error {
+	if e.f.amount() == 100 {
+		e.f.t.Error("told before the commit")
+	}
+	if err := ctx.Err(); err != nil {
+		e.f.t.Errorf("told in a hurry: %v", err)
+	}
+	e.heard = append(e.heard, gid)
+	return e.err
+}
+
+// listening is a participant whose commits are heard of.
+func listening(t *testing.T) (fixture, *ear) {
+	t.Helper()
+	f := newFixture(t)
+	e := &ear{f: f}
+	f.Participant = participant.New(f.pool, name, slog.New(slog.DiscardHandler), nil, participant.OnCommit(e.tell))
+	return f, e
+}
+
+func TestCommitsAreToldOfBeforeTheyAreAnswered(t *testing.T) {
+	f, e := listening(t)
+	ctx, m, other := context.Background(), message(), message()
+	f.must("prepare", f.Prepare(ctx, m, take(1, 10)), "")
+	if len(e.heard) > 0 {
+		t.Error("told of a branch that is only prepared")
+	}
+	gone, leave := context.WithCancel(ctx)
+	leave()
+	// The client has gone away, the database is not to be reached, and then is.
+	e.err = errors.New("no answer")
+	if err := f.Commit(gone, m); !fault.Unknown(err) {
+		t.Errorf("commit: %v", err)
+	}
+	e.err = fault.New(fault.NotFound, "a refusal of whoever was asked is none of the branch's")
+	if err := f.Commit(ctx, m); !fault.Unknown(err) {
+		t.Errorf("commit: %v", err)
+	}
+	e.err = nil
+	f.must("commit again", f.Commit(ctx, m), "")
+	f.must("prepare another", f.Prepare(ctx, other, take(1, 10)), "")
+	f.must("abort", f.Abort(ctx, other), "")
+	f.must("commit what is aborted", f.Commit(ctx, other), fault.Lost)
+	if want := []string{m.GID, m.GID, m.GID}; !slices.Equal(e.heard, want) {
+		t.Errorf("heard of %v, want %v", e.heard, want)
+	}
+}
+
+func TestRecoveredCommitsAreToldOfToo(t *testing.T) {
+	f, e := listening(t)
+	m := f.doubtful(1)[0]
+	o := &oracle{says: map[string]participant.Decision{m.GID: participant.DecidedCommit}}
+	f.must("scan", participant.NewRecovery(f.Participant, o, nil).Scan(context.Background()), "")
+	if !slices.Equal(e.heard, []string{m.GID}) {
+		t.Errorf("heard of %v", e.heard)
+	}
+}
+
+func TestPreparesTakeTurnsWithOthersOfTheirPool(t *testing.T) {
+	f, ctx := newFixture(t), context.Background()
+	slots := pg.NewSlots(f.pool)
+	p := participant.New(f.pool, name, slog.New(slog.DiscardHandler), nil, participant.Sharing(slots))
+	var releases []func()
+	for range f.pool.Config().MaxConns * 3 / 4 {
+		_, release, err := slots.Acquire(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		releases = append(releases, release)
+	}
+	short, cancel := context.WithTimeout(ctx, 20*time.Millisecond)
+	defer cancel()
+	m := message()
+	f.must("prepare", p.Prepare(short, m, take(1, 10)), fault.DeadlineExceeded)
+	for _, release := range releases {
+		release()
+	}
+	f.must("prepare", p.Prepare(ctx, m, take(1, 10)), "")
+	f.must("abort", p.Abort(ctx, m), "")
 }

@@ -38,6 +38,7 @@ package participant
 
 import (
 	"context"
+	_ "embed" // the migrations
 	"log/slog"
 	"time"
 
@@ -159,3 +160,15 @@ func notKnown(op string, err error) error {
 		Message: "whether it is done is not known; ask again", RetryAfter: time.Second,
 	}
 }
+
+// The migrations that make the tables of the two modes, for platform/pg.Migrate.
+// A service has each as one of its own numbered migrations, and a test that they
+// make the same (participanttest.RequireSchema).
+var (
+	// BranchSchema makes branch_markers.
+	//go:embed branch_markers.sql
+	BranchSchema string
+	// StepSchema makes step_markers.
+	//go:embed step_markers.sql
+	StepSchema string
+)

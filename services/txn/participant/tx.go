@@ -2,6 +2,7 @@ package participant
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -84,4 +85,109 @@ func closeNow(c *pgxpool.Conn) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
 	_ = c.Conn().Close(ctx)
+}
+
+// statement is one of a pipeline; its arguments are in text format.
+type statement struct {
+	sql  string
+	args [][]byte
+}
+
+// pipeline runs statements in one round trip, each in a transaction of its own and
+// without statement_timeout: COMMIT PREPARED waits for the synchronous standby
+// inside the statement, and a time-out there would cancel that wait, not the
+// commit. A result's error is the server's; err means that the connection broke
+// and nothing is known about any of them.
+func pipeline(ctx context.Context, c *pgxpool.Conn, statements ...statement) ([]*pgconn.Result, error) {
+	all := append([]statement{{sql: "set statement_timeout = 0"}}, statements...)
+	all = append(all, statement{sql: "reset statement_timeout"})
+	pipe := c.Conn().PgConn().StartPipeline(ctx)
+	for _, s := range all {
+		pipe.SendQueryParams(s.sql, s.args, nil, nil, nil)
+		pipe.SendPipelineSync()
+	}
+	results, err := collect(pipe, len(all))
+	if closeErr := pipe.Close(); err == nil && pg.Code(closeErr) == "" {
+		err = closeErr
+	}
+	if err != nil {
+		closeNow(c)
+		return nil, err
+	}
+	if results[len(all)-1].Err != nil {
+		closeNow(c) // it would go on without a time-out
+	}
+	return results[1 : len(all)-1], nil
+}
+
+// collect reads the results of n synced statements.
+func collect(pipe *pgconn.Pipeline, n int) ([]*pgconn.Result, error) {
+	if err := pipe.Flush(); err != nil {
+		return nil, err
+	}
+	results := make([]*pgconn.Result, 0, n)
+	for len(results) < n {
+		result := &pgconn.Result{}
+		for synced := false; !synced; {
+			got, err := pipe.GetResults()
+			if err != nil {
+				if pg.Code(err) == "" {
+					return nil, err
+				}
+				result.Err = err
+				continue
+			}
+			switch got := got.(type) {
+			case *pgconn.ResultReader:
+				if result = got.Read(); result.Err != nil && pg.Code(result.Err) == "" {
+					return nil, result.Err
+				}
+			case *pgconn.PipelineSync:
+				synced = true
+			}
+		}
+		results = append(results, result)
+	}
+	return results, nil
+}
+
+// sendWhole sends all of a prepare without waiting for an answer in between.
+// Like seal it is not to be cancelled.
+func (p *Participant) sendWhole(ctx context.Context, c *pgxpool.Conn, m Message, change []*pgx.QueuedQuery) error {
+	ctx, cancel := detached(ctx)
+	defer cancel()
+	statements := append([]*pgx.QueuedQuery{
+		{SQL: "begin"},
+		{SQL: markOrFail, Arguments: []any{m.GID, p.name, m.Deadline}},
+	}, change...)
+	known := make([]*pgconn.StatementDescription, len(statements))
+	for i, s := range statements {
+		var err error // asks the server once in a connection's life
+		if known[i], err = c.Conn().Prepare(ctx, s.SQL, s.SQL); err != nil {
+			return err
+		}
+	}
+	pipe := c.Conn().PgConn().StartPipeline(ctx)
+	var encode pgx.ExtendedQueryBuilder
+	for i, s := range statements {
+		if err := encode.Build(c.Conn().TypeMap(), known[i], s.Arguments); err != nil {
+			return errors.Join(err, pipe.Close())
+		}
+		pipe.SendQueryPrepared(known[i].Name, encode.ParamValues, encode.ParamFormats, encode.ResultFormats)
+	}
+	pipe.SendQueryParams("prepare transaction "+p.quoted(m), nil, nil, nil, nil)
+	pipe.SendPipelineSync()
+	results, err := collect(pipe, 1)
+	if closed := pipe.Close(); err == nil && pg.Code(closed) == "" {
+		err = closed
+	}
+	switch {
+	case err != nil:
+		return err
+	case results[0].Err != nil:
+		return results[0].Err
+	case results[0].CommandTag.String() != "PREPARE TRANSACTION":
+		return errors.New("the transaction was not prepared, and no statement failed")
+	}
+	return nil
 }

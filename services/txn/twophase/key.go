@@ -105,7 +105,7 @@ func (e *Engine) lookUp(ctx context.Context, c Claim, n int, refused bool) (earl
 		case latest == nil && !refused:
 			return nil, n, nil
 		case latest == nil:
-			// Either nobody's: a participant was told about this gid (ask.go),
+			// Either nobody's: a participant was told about this gid (recover.go),
 			// and the next one is free. Or pruned this moment, and the first is.
 			if n++; n > 2 {
 				n = 1

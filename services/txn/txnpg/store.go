@@ -3,7 +3,9 @@ package txnpg
 
 import (
 	"context"
+	"embed"
 	"errors"
+	"io/fs"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -215,3 +217,15 @@ func (s *Store) Transactions(ctx context.Context, f twophase.Filter) ([]twophase
 	}
 	return s.many(ctx, "list attempts", listSQL, f.State, at, gid, f.Limit)
 }
+
+//go:embed migrations/*.sql
+var files embed.FS
+
+// Migrations are those of the engines' database, numbered and forward-only.
+var Migrations = func() fs.FS {
+	sub, err := fs.Sub(files, "migrations")
+	if err != nil {
+		panic("txnpg: embedded migrations: " + err.Error())
+	}
+	return sub
+}()

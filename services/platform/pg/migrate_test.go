@@ -10,8 +10,78 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"bookstore/services/platform/fault"
+	"bookstore/services/platform/pg"
 	"bookstore/services/platform/pg/pgtest"
 )
+
+func migrations(files ...string) fstest.MapFS {
+	out := fstest.MapFS{}
+	for i, sql := range files {
+		name := "0000" + string(rune('1'+i)) + "_step.sql"
+		out[name] = &fstest.MapFile{Data: []byte("-- +goose Up\n" + sql + "\n")}
+	}
+	return out
+}
+
+var notes = migrations(`create table notes (
+	id int primary key,
+	body text not null constraint notes_body_check check (body <> ''),
+	constraint notes_body_key unique (body) deferrable initially deferred
+);`)
+
+func TestMigrateAppliesOnceAndInOrder(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	dsn := pgtest.DSN(t, fstest.MapFS{"00001_nothing.sql": {Data: []byte("-- +goose Up\nselect 1;\n")}})
+	cfg, err := pgx.ParseConfig(dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pool := pgtest.Pool(t, dsn)
+	two := migrations("create table a (id int);", "create table b (id int);")
+	if err := pg.SchemaReady(ctx, pool, two); fault.KindOf(err) != fault.Unavailable {
+		t.Errorf("a schema that lags is not ready: %v", err)
+	}
+	// The template above stands at version 1, so that only the second is new.
+	if n, err := pg.Migrate(ctx, cfg, two); err != nil || n != 1 {
+		t.Fatalf("applied %d, %v", n, err)
+	}
+	if n, err := pg.Migrate(ctx, cfg, two); err != nil || n != 0 {
+		t.Fatalf("again: applied %d, %v", n, err)
+	}
+	if err := pg.SchemaReady(ctx, pool, two); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestSchemaOfAnEmptyDatabaseIsNotReady(t *testing.T) {
+	t.Parallel()
+	pool := pgtest.Pool(t, pgtest.Server(t).URL("postgres"))
+	if err := pg.SchemaReady(context.Background(), pool, notes); fault.KindOf(err) != fault.Unavailable {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestConcurrentMigrationsTakeTurns(t *testing.T) {
+	t.Parallel()
+	dsn := pgtest.DSN(t, fstest.MapFS{"00001_nothing.sql": {Data: []byte("-- +goose Up\nselect 1;\n")}})
+	done := make(chan error, 3)
+	for range cap(done) {
+		go func() {
+			cfg, err := pgx.ParseConfig(dsn)
+			if err == nil {
+				_, err = pg.Migrate(context.Background(), cfg, migrations("select 1;", "create table once (id int);"))
+			}
+			done <- err
+		}()
+	}
+	for range cap(done) {
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	}
+}
 
 var tracked = fstest.MapFS{"00001_things.sql": {Data: []byte(`-- +goose Up
 create table things (a int, b text, note text, primary key (a, b));

@@ -12,6 +12,7 @@ import (
 	"log/slog"
 	"net"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/gofiber/fiber/v2"
@@ -165,4 +166,53 @@ func (r *run) endRequests(limit context.Context) error {
 	case <-limit.Done():
 		return errors.Join(err, limit.Err())
 	}
+}
+
+// Gate is a service's readiness. It starts closed, opens when the service has
+// started and closes for good when the service is told to stop.
+type Gate struct{ open atomic.Bool }
+
+// Ready reports whether the service should get requests.
+func (g *Gate) Ready() bool { return g.open.Load() }
+
+// Open makes the service ready.
+func (g *Gate) Open() { g.open.Store(true) }
+
+// Close makes the service not ready, because it stops.
+func (g *Gate) Close() { g.open.Store(false) }
+
+// Every makes a part that calls do repeatedly, with a pause between. A failure is logged. The context ends with the
+// service, so do must bound each call that it makes: one that hangs would be the last.
+func Every(name string, pause time.Duration, log *slog.Logger, do func(ctx context.Context) error) Part {
+	return Throughout(name, func(ctx context.Context) {
+		for wait.For(ctx, pause) {
+			if err := do(ctx); err != nil && ctx.Err() == nil {
+				log.Warn("failed, again after a pause", "part", name, "error", err.Error())
+			}
+		}
+	})
+}
+
+// Throughout makes a part that runs one function. Its stop cancels the function's context and waits for its return.
+func Throughout(name string, run func(ctx context.Context)) Part {
+	var cancel context.CancelFunc
+	done := make(chan struct{})
+	start := func(ctx context.Context) error {
+		ctx, cancel = context.WithCancel(ctx) //nolint:gosec // stop calls it
+		go func() {
+			defer close(done)
+			run(ctx)
+		}()
+		return nil
+	}
+	stop := func(ctx context.Context) error {
+		cancel()
+		select {
+		case <-done:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return Part{Name: name, Start: start, Stop: stop}
 }
