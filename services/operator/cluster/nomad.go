@@ -82,6 +82,20 @@ func (c *Cluster) Running(ctx context.Context, job string) ([]*nomad.AllocationL
 	}), err
 }
 
+// Exec runs a command in a task and returns what it says on its standard output.
+func (c *Cluster) Exec(ctx context.Context, allocation, task string, command ...string) (string, error) {
+	var stdout, stderr strings.Builder
+	stub := &nomad.Allocation{ID: allocation}
+	code, err := c.Nomad.Allocations().Exec(ctx, stub, task, false, command, strings.NewReader(""), &stdout, &stderr, nil, Query(ctx))
+	if err == nil && code != 0 {
+		err = fmt.Errorf("status %d: %s", code, strings.TrimSpace(stderr.String()))
+	}
+	if err != nil {
+		return "", fmt.Errorf("run %s in %s: %w", command[0], task, err)
+	}
+	return stdout.String(), nil
+}
+
 // Output copies the last lines of what a task has said on "stdout" or "stderr".
 func (c *Cluster) Output(ctx context.Context, into io.Writer, allocation, task, stream string, lines int) error {
 	const lineLength = 200 // on average, and generously: what is too much is cut off

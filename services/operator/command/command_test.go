@@ -69,10 +69,19 @@ func TestLooking(t *testing.T) {
 func TestNothingIsThere(t *testing.T) {
 	t.Setenv("NOMAD_ADDR", "http://127.0.0.1:1")
 	t.Setenv("CONSUL_HTTP_ADDR", "127.0.0.1:1")
-	for _, args := range [][]string{{"status"}, {"status", "--json"}, {"logs", "books"}, {"token"}} {
+	for _, args := range [][]string{
+		{"status"}, {"status", "--json"}, {"logs", "books"}, {"token"}, {"db", "backup"}, {"db", "resume"}, {"db", "resume", "--list"},
+	} {
 		if out, err := run(t, args...); err == nil || out != "" || !strings.Contains(err.Error(), "'go tool task up'") {
 			t.Errorf("%q: %q, %v", args, out, err)
 		}
+	}
+}
+
+// A restore that is not told to when asks for it, before it becomes root or stops anything.
+func TestRestoreToNoTime(t *testing.T) {
+	if out, err := run(t, "db", "restore"); err == nil || out != "" || !strings.Contains(err.Error(), "--to '2026-01-31 12:00:00'") {
+		t.Errorf("%q, %v", out, err)
 	}
 }
 

@@ -39,7 +39,7 @@ func (f Files) DeployAll(ctx context.Context, c *cluster.Cluster, out console.Co
 	}
 	runs, err := c.Runs(ctx, "backup")
 	if err == nil && len(runs) == 0 {
-		err = startRun(ctx, c, "backup")
+		_, err = Start(ctx, c, "backup")
 	}
 	return err
 }
@@ -106,16 +106,4 @@ func unhealthy(ctx context.Context, c *cluster.Cluster, instance, job string, co
 		return fmt.Sprintf("%d of %d instances of %s are healthy", passing, count, job), nil
 	}
 	return "", nil
-}
-
-// startRun has a job that runs by the clock run now.
-func startRun(ctx context.Context, c *cluster.Cluster, job string) error {
-	if _, _, err := c.Nomad.Jobs().PeriodicForce(job, cluster.Write(ctx)); err != nil {
-		return fmt.Errorf("the job %s does not run: %w; 'go tool task up' submits it", job, err)
-	}
-	runs, err := c.Runs(ctx, job)
-	if err == nil && len(runs) == 0 {
-		err = fmt.Errorf("Nomad started no run of %s", job) //nolint:staticcheck // a name
-	}
-	return err
 }

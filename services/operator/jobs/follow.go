@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -93,6 +94,16 @@ func batchProgress(ctx context.Context, c *cluster.Cluster, job *nomad.Job) (str
 	return "running", err
 }
 
+// Stop stops jobs and waits until nothing of them runs. A job that is not there is stopped.
+func Stop(ctx context.Context, c *cluster.Cluster, out console.Console, names ...string) error {
+	for _, name := range names {
+		if err := deregister(ctx, c, name, false); err != nil {
+			return err
+		}
+	}
+	return gone(ctx, c, out, func(job string) bool { return slices.Contains(names, job) })
+}
+
 // StopAll stops all jobs, runs of those that run by the clock as well, and waits until nothing runs.
 func StopAll(ctx context.Context, c *cluster.Cluster, out console.Console) error {
 	all, _, err := c.Nomad.Jobs().List(cluster.Query(ctx))
@@ -103,15 +114,30 @@ func StopAll(ctx context.Context, c *cluster.Cluster, out console.Console) error
 		if job.Stop || (job.ParentID != "" && job.Status == "dead") {
 			continue
 		}
-		if _, _, err := c.Nomad.Jobs().Deregister(job.ID, false, cluster.Write(ctx)); err != nil {
-			return fmt.Errorf("stop the job %s: %w", job.ID, err)
+		if err := deregister(ctx, c, job.ID, false); err != nil {
+			return err
 		}
 	}
-	return gone(ctx, c, out)
+	return gone(ctx, c, out, func(string) bool { return true })
 }
 
-// gone waits until no allocation is left.
-func gone(ctx context.Context, c *cluster.Cluster, out console.Console) error {
+// Purge has Nomad forget a job, which then runs anew when it is submitted. A job that is not there is forgotten.
+func Purge(ctx context.Context, c *cluster.Cluster, name string) error {
+	return deregister(ctx, c, name, true)
+}
+
+func deregister(ctx context.Context, c *cluster.Cluster, name string, purge bool) error {
+	if _, err := c.Job(ctx, name); errors.Is(err, cluster.ErrNoJob) {
+		return nil
+	}
+	if _, _, err := c.Nomad.Jobs().Deregister(name, purge, cluster.Write(ctx)); err != nil {
+		return fmt.Errorf("stop the job %s: %w", name, err)
+	}
+	return nil
+}
+
+// gone waits until no allocation of these jobs is left.
+func gone(ctx context.Context, c *cluster.Cluster, out console.Console, meant func(job string) bool) error {
 	wait := console.Wait{For: "the end of the jobs", Limit: 2 * time.Minute, Hint: "'nomad status' shows which", Every: 300 * time.Millisecond}
 	return out.Wait(ctx, wait, func(ctx context.Context) (string, error) {
 		options := cluster.Query(ctx)
@@ -122,7 +148,7 @@ func gone(ctx context.Context, c *cluster.Cluster, out console.Console) error {
 		}
 		left := 0
 		for _, a := range all {
-			if a.ClientStatus == nomad.AllocClientStatusRunning || a.ClientStatus == nomad.AllocClientStatusPending {
+			if meant(a.JobID) && (a.ClientStatus == nomad.AllocClientStatusRunning || a.ClientStatus == nomad.AllocClientStatusPending) {
 				left++
 			}
 		}

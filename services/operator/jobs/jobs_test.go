@@ -1,9 +1,11 @@
 package jobs_test
 
 import (
+	"errors"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"bookstore/services/operator/cluster"
 	"bookstore/services/operator/console"
@@ -60,11 +62,54 @@ func TestSubmit(t *testing.T) {
 	}
 
 	out := console.Console{Out: &strings.Builder{}}
-	if err := jobs.StopAll(t.Context(), c, out); err != nil {
+	if err := jobs.Stop(t.Context(), c, out, "books", "nix"); err != nil {
 		t.Error(err)
 	}
 	if job, err := c.Job(t.Context(), "books"); err != nil || !*job.Stop {
 		t.Errorf("books was stopped: %v", err)
+	}
+	if err := jobs.StopAll(t.Context(), c, out); err != nil {
+		t.Error(err)
+	}
+	if job, err := c.Job(t.Context(), "gateway"); err != nil || !*job.Stop {
+		t.Errorf("all were stopped: %v", err)
+	}
+	for range 2 {
+		if err := jobs.Purge(t.Context(), c, "books"); err != nil {
+			t.Errorf("books was purged: %v", err)
+		}
+	}
+	if _, err := c.Job(t.Context(), "books"); !errors.Is(err, cluster.ErrNoJob) {
+		t.Errorf("books was purged: %v", err)
+	}
+}
+
+// A run that is started is the one that is waited for.
+func TestStart(t *testing.T) {
+	t.Parallel()
+	c := operatortest.Start(t)
+	root, err := machine.Root()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if run, err := jobs.Start(t.Context(), c, "backup"); err == nil || !strings.Contains(err.Error(), "'go tool task up' submits it") {
+		t.Errorf("a run of a job that is not there: %s, %v", run, err)
+	}
+	files := jobs.Files{Root: root, Vars: root + "/jobs/vars/one.hcl", Tags: map[string]string{"backup": "0.1.0-x", "patroni": "0.1.0-y"}}
+	if err := files.Submit(t.Context(), c, "backup", nil); err != nil {
+		t.Fatal(err)
+	}
+	run, err := jobs.Start(t.Context(), c, "backup")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if runs, err := c.Runs(t.Context(), "backup"); err != nil || len(runs) != 1 || runs[0].ID != run {
+		t.Errorf("started %s, Nomad has %v, %v", run, runs, err)
+	}
+	var said strings.Builder
+	err = jobs.Finish(t.Context(), c, console.Console{Out: &said}, run, time.Second, "backup")
+	if err == nil || !strings.Contains(err.Error(), "'nomad job status "+run+"'") || !strings.Contains(said.String(), "pending") {
+		t.Errorf("the end of a run that no node takes: %v, said %q", err, said.String())
 	}
 }
 

@@ -1,0 +1,68 @@
+package jobs
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	nomad "github.com/hashicorp/nomad/api"
+
+	"bookstore/services/operator/cluster"
+	"bookstore/services/operator/console"
+)
+
+// Start has a job that runs by the clock run now, and returns the name of that run.
+func Start(ctx context.Context, c *cluster.Cluster, job string) (run string, err error) {
+	id, _, err := c.Nomad.Jobs().PeriodicForce(job, cluster.Write(ctx))
+	if err != nil {
+		return "", fmt.Errorf("the job %s does not run: %w; 'go tool task up' submits it", job, err)
+	}
+	evaluation, _, err := c.Nomad.Evaluations().Info(id, cluster.Query(ctx))
+	if err != nil {
+		return "", fmt.Errorf("find the run of %s: %w", job, err)
+	}
+	return evaluation.JobID, nil
+}
+
+// Finish waits until a run has ended, shows what these tasks of it said, and returns an error unless it ended well.
+func Finish(ctx context.Context, c *cluster.Cluster, out console.Console, run string, limit time.Duration, tasks ...string) error {
+	var last *nomad.AllocationListStub
+	wait := console.Wait{For: run, Limit: limit, Hint: "'nomad job status " + run + "' shows where it is", Every: time.Second}
+	err := out.Wait(ctx, wait, func(ctx context.Context) (string, error) {
+		all, err := c.Allocations(ctx, run)
+		if err != nil || len(all) == 0 {
+			return nomad.AllocClientStatusPending, err
+		}
+		last = all[len(all)-1]
+		switch last.ClientStatus {
+		case nomad.AllocClientStatusComplete, nomad.AllocClientStatusFailed, nomad.AllocClientStatusLost:
+			return "", nil
+		}
+		return last.ClientStatus, nil
+	})
+	if err != nil {
+		return err
+	}
+	for _, task := range tasks {
+		Said(ctx, c, out, last.ID, task)
+	}
+	if last.ClientStatus != nomad.AllocClientStatusComplete {
+		return fmt.Errorf("%s failed, see above", run)
+	}
+	return nil
+}
+
+// Said shows and returns the last lines that a task of an allocation wrote: none if it did not start.
+func Said(ctx context.Context, c *cluster.Cluster, out console.Console, allocation, task string) string {
+	const lines = 200
+	var text strings.Builder
+	for _, stream := range []string{"stdout", "stderr"} {
+		// Nomad has no such file where the task did not start.
+		_ = c.Output(ctx, &text, allocation, task, stream, lines)
+	}
+	for line := range strings.Lines(text.String()) {
+		out.Sayf("%s", strings.TrimRight(line, "\n"))
+	}
+	return text.String()
+}
