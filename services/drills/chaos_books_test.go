@@ -13,7 +13,7 @@ import (
 
 // requireMoney: each payment's ledger is zero in sum, nothing is held, and the merchant has
 // been paid for the orders that are paid, and for no others.
-func (c *crowd) requireMoney(t *testing.T) {
+func (c *customers) requireMoney(t *testing.T) {
 	t.Helper()
 	conn := cluster.Leader(t, "paymentdb")
 	if wrong := cluster.Number(t, conn, `select count(*) from (select from ledger_entries group by payment_id having sum(cents) <> 0) w`); wrong > 0 {
@@ -47,8 +47,8 @@ func (c *crowd) requireMoney(t *testing.T) {
 	}
 }
 
-// wanted are the orders that the crowd's checkouts were about, made or not.
-func (c *crowd) wanted(t *testing.T) (orders []string) {
+// wanted are the orders that the customers' checkouts, made or not.
+func (c *customers) wanted(t *testing.T) (orders []string) {
 	t.Helper()
 	var id string
 	scan(t, cluster.Leader(t, "coordinatordb"), `select data->'order'->>'id' from sagas
@@ -58,9 +58,9 @@ func (c *crowd) wanted(t *testing.T) (orders []string) {
 	return orders
 }
 
-// requireMovements: the movements of each gid and saga belong to an order of the crowd's,
+// requireMovements: the movements of each gid and saga belong to an order of the customers',
 // and are together its lines if it stands, and nothing if it does not.
-func (c *crowd) requireMovements(t *testing.T) {
+func (c *customers) requireMovements(t *testing.T) {
 	t.Helper()
 	of := map[string]string{} // the order of each gid and saga
 	var key, order string
@@ -109,9 +109,9 @@ func (c *crowd) requireMovements(t *testing.T) {
 	}
 }
 
-// explainCheckouts adds to the history what checkouts did to the books: their customers were
-// told only the end of it, the ledger knows whether copies were reserved meanwhile.
-func (c *crowd) explainCheckouts(t *testing.T) {
+// explainCheckouts adds to the history what checkouts did to the books: customers saw only the final state, the
+// ledger shows whether copies were reserved meanwhile.
+func (c *customers) explainCheckouts(t *testing.T) {
 	t.Helper()
 	reserved := map[string]bool{}
 	var saga string

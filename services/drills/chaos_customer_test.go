@@ -17,8 +17,8 @@ import (
 	"bookstore/services/shoptest"
 )
 
-// crowd are the customers of a chaos and what they know in the end.
-type crowd struct {
+// customers are those of a chaos, and what they know in the end.
+type customers struct {
 	shop    *shoptest.Client
 	books   []int64
 	name    string // that the customers' names begin with
@@ -46,10 +46,9 @@ type checkedOut struct {
 	began, ended   time.Time
 }
 
-// guest is one customer. It does one thing after the other, and does not rest before it
-// knows what has become of it.
-type guest struct {
-	*crowd
+// customer makes one request after the other, the next when the outcome of the last is known.
+type customer struct {
+	*customers
 
 	name   string
 	random *rand.Rand
@@ -63,19 +62,19 @@ var chaosTokens = []string{
 	"tok_fail_2", "tok_fail_capture_1", "tok_late", "tok_fail_void_1",
 }
 
-func (g *guest) run(ctx, settle context.Context) {
+func (g *customer) run(ctx, requests context.Context) {
 	for ctx.Err() == nil {
 		switch n := g.random.IntN(20); {
 		case n < 7:
-			g.read(settle)
+			g.read(requests)
 		case n < 12:
-			g.place(settle)
+			g.place(requests)
 		case n < 14 && len(g.placed) > 0:
-			g.cancel(settle)
+			g.cancel(requests)
 		case n < 16 && len(g.paid) > 0:
-			g.giveBack(settle)
+			g.giveBack(requests)
 		default:
-			g.checkOut(settle)
+			g.checkOut(requests)
 		}
 		select {
 		case <-time.After(50*time.Millisecond + rand.N(150*time.Millisecond)):
@@ -85,38 +84,38 @@ func (g *guest) run(ctx, settle context.Context) {
 }
 
 // basket draws one or two books.
-func (g *guest) basket() (items []shoptest.OrderItem) {
+func (g *customer) basket() (items []shoptest.OrderItem) {
 	for _, i := range g.random.Perm(len(g.books))[:1+g.random.IntN(2)] {
 		items = append(items, shoptest.OrderItem{BookID: g.books[i], Quantity: 1 + g.random.Int64N(2)})
 	}
 	return items
 }
 
-// settled makes a call until its outcome is known, always under the same key; false when
+// persist makes a call until its outcome is known, always under the same key; false when
 // time was up before.
-func (g *guest) settled(ctx context.Context, k shoptest.Call) (a *shoptest.Answer, began, ended time.Time, ok bool) {
+func (g *customer) persist(ctx context.Context, k shoptest.Call) (a *shoptest.Answer, began, ended time.Time, ok bool) {
 	began = time.Now()
-	a, err := g.shop.Settle(ctx, k, func(*shoptest.Answer, error) { g.tally.Add("asked again") })
+	a, err := g.shop.Persist(ctx, k, g.tally.Inconclusive)
 	if err != nil {
 		g.complainf("%v, after %s", err, time.Since(began))
 	}
 	return a, began, time.Now(), err == nil
 }
 
-func (c *crowd) complainf(format string, args ...any) {
+func (c *customers) complainf(format string, args ...any) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.wrong = append(c.wrong, fmt.Sprintf(format, args...))
 }
 
-func (g *guest) note(kind string, items []shoptest.OrderItem, began, ended time.Time) {
+func (g *customer) note(kind string, items []shoptest.OrderItem, began, ended time.Time) {
 	for _, i := range items {
 		g.history.add(i.BookID, act{kind: kind, n: i.Quantity, who: g.name, began: began, ended: ended})
 	}
 }
 
-// read asks how many copies are left. Each try is a read of its own.
-func (g *guest) read(ctx context.Context) {
+// read reads how many copies are left. Each attempt is a read of its own.
+func (g *customer) read(ctx context.Context) {
 	book := g.books[g.random.IntN(len(g.books))]
 	began := time.Now()
 	a, err := g.shop.Try(ctx, shoptest.Call{Method: "GET", Path: fmt.Sprintf("/books/%d/availability", book)})
@@ -134,9 +133,9 @@ func (g *guest) read(ctx context.Context) {
 	}
 }
 
-func (g *guest) place(ctx context.Context) {
+func (g *customer) place(ctx context.Context) {
 	items := g.basket()
-	a, began, ended, ok := g.settled(ctx, shoptest.Buy(g.name, "chaos-"+uuid.NewString(), items...))
+	a, began, ended, ok := g.persist(ctx, shoptest.Buy(g.name, "chaos-"+uuid.NewString(), items...))
 	var o shoptest.Order
 	switch {
 	case !ok:
@@ -159,10 +158,10 @@ func (g *guest) place(ctx context.Context) {
 	}
 }
 
-func (g *guest) cancel(ctx context.Context) {
+func (g *customer) cancel(ctx context.Context) {
 	id := pick(g.random, &g.placed)
 	k := shoptest.Call{Method: "POST", Path: "/orders/" + id + "/cancel"}
-	a, began, ended, ok := g.settled(ctx, k)
+	a, began, ended, ok := g.persist(ctx, k)
 	switch {
 	case !ok:
 	case a.Status == http.StatusOK:
@@ -173,8 +172,8 @@ func (g *guest) cancel(ctx context.Context) {
 	}
 }
 
-// keep remembers an order that was acknowledged: the first time it is heard of.
-func (c *crowd) keep(id string, b bill) {
+// keep remembers an order when it is acknowledged for the first time.
+func (c *customers) keep(id string, b bill) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if _, twice := c.orders[id]; twice {
@@ -184,7 +183,7 @@ func (c *crowd) keep(id string, b bill) {
 }
 
 // change sets what has become of an order and returns its items.
-func (c *crowd) change(id, status string) []shoptest.OrderItem {
+func (c *customers) change(id, status string) []shoptest.OrderItem {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	b := c.orders[id]
@@ -202,11 +201,11 @@ func pick(random *rand.Rand, list *[]string) string {
 	return picked
 }
 
-// checkOut goes through with a checkout, an approval or a change of mind included.
-func (g *guest) checkOut(ctx context.Context) {
+// checkOut makes a checkout to its end, approval or cancel included.
+func (g *customer) checkOut(ctx context.Context) {
 	items, token := g.basket(), chaosTokens[g.random.IntN(len(chaosTokens))]
 	approval := g.random.IntN(3) == 0
-	a, began, _, ok := g.settled(ctx, shoptest.StartCheckout(g.name, "chaos-"+uuid.NewString(), token, approval, items...))
+	a, began, _, ok := g.persist(ctx, shoptest.StartCheckout(g.name, "chaos-"+uuid.NewString(), token, approval, items...))
 	if !ok {
 		return
 	}
@@ -235,7 +234,7 @@ func (g *guest) checkOut(ctx context.Context) {
 }
 
 // judge: a checkout that came to nothing has a reason.
-func (g *guest) judge(now shoptest.Checkout, token string) {
+func (g *customer) judge(now shoptest.Checkout, token string) {
 	code := ""
 	if now.Error != nil {
 		code = now.Error.Code
@@ -248,10 +247,10 @@ func (g *guest) judge(now shoptest.Checkout, token string) {
 	}
 }
 
-// follow waits for the end of a checkout or return, deciding on it where it is asked to.
-func (g *guest) follow(ctx context.Context, path string, agree bool) (now shoptest.Checkout, ok bool) {
+// follow waits for the end of a checkout or return, and approves or cancels it where that is needed.
+func (g *customer) follow(ctx context.Context, path string, agree bool) (now shoptest.Checkout, ok bool) {
 	for {
-		a, _, _, ok := g.settled(ctx, shoptest.Call{Method: "GET", Path: path})
+		a, _, _, ok := g.persist(ctx, shoptest.Call{Method: "GET", Path: path})
 		if !ok {
 			return now, false
 		}
@@ -268,7 +267,7 @@ func (g *guest) follow(ctx context.Context, path string, agree bool) (now shopte
 			if !agree {
 				verb = "cancel"
 			}
-			if a, _, _, ok := g.settled(ctx, shoptest.Call{Method: "POST", Path: path + "/" + verb}); ok && a.Status != http.StatusOK {
+			if a, _, _, ok := g.persist(ctx, shoptest.Call{Method: "POST", Path: path + "/" + verb}); ok && a.Status != http.StatusOK {
 				g.complainf("%s of %s: %v", verb, path, a)
 			}
 		}
@@ -281,9 +280,9 @@ func (g *guest) follow(ctx context.Context, path string, agree bool) (now shopte
 	}
 }
 
-func (g *guest) giveBack(ctx context.Context) {
+func (g *customer) giveBack(ctx context.Context) {
 	id := pick(g.random, &g.paid)
-	a, began, _, ok := g.settled(ctx, shoptest.StartReturn(id, "chaos-"+uuid.NewString()))
+	a, began, _, ok := g.persist(ctx, shoptest.StartReturn(id, "chaos-"+uuid.NewString()))
 	if !ok {
 		return
 	}

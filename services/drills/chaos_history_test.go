@@ -13,7 +13,7 @@ import (
 )
 
 // act is what somebody did to the copies of one book, or learnt of them. It happened at one
-// moment between the first request and the answer that settled it.
+// moment between the first request and the final answer.
 type act struct {
 	kind  string // take, give, read, or short: refused because only so many were left
 	n     int64  // copies taken, given back, or wanted in vain

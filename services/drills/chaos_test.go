@@ -5,6 +5,7 @@ package drills
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net/http"
@@ -15,65 +16,64 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	nomad "github.com/hashicorp/nomad/api"
 
 	"bookstore/services/shoptest"
-
 	"bookstore/services/shoptest/cluster"
 )
 
 // The size of a chaos.
 const (
-	chaosGuests  = 12
-	chaosTitles  = 8
-	chaosPlenty  = 5000 // copies of most books
-	chaosFew     = 40   // and of the first two, so that some customers come too late
-	chaosSettle  = 2 * time.Minute
-	defaultChaos = 20 * time.Second
+	chaosCustomers = 12
+	chaosTitles    = 8
+	chaosPlenty    = 5000 // copies of most books
+	chaosFew       = 40   // and of the first two, so that some customers come too late
+	chaosDrain     = 2 * time.Minute
+	defaultChaos   = 20 * time.Second
 )
 
-// chaos lets customers read, order, cancel, check out, approve and return while
-// instances, whole allocations and PostgreSQL's leader are killed and frozen at random.
-// Whatever they are not told they ask again under the same key. In the end the books
-// balance. CHAOS_TIME says for how long (default 20s), CHAOS_SEED draws the tricks; on whom
-// they are played depends on who is there.
+// chaos lets customers read, order, cancel, check out, approve and return while instances, whole
+// allocations and PostgreSQL's leader are killed and frozen at random. A request whose outcome is
+// unknown is repeated under the same key. In the end the books balance. CHAOS_TIME says for how
+// long (default 20s), CHAOS_SEED draws the faults; which instance is hit depends on what runs.
 func chaos(t *testing.T) {
-	c := newCrowd(t)
-	c.suffer(t, tricks)
+	c := newCustomers(t)
+	c.run(t, faults)
 	c.judgeAll(t)
 }
 
-// suffer lets the customers go about, and beside them whoever else is given, while tricks are played, until the
-// shop is whole again.
-func (c *crowd) suffer(t *testing.T, tricks []trick, beside ...func(ctx context.Context)) {
+// run lets the customers make their requests, and runs beside them what else is given, while faults are injected.
+// It returns when the shop is whole again.
+func (c *customers) run(t *testing.T, faults []fault, beside ...func(ctx context.Context)) {
 	t.Helper()
 	d, seed := chaosTime(t), chaosSeed(t)
 	t.Logf("CHAOS_SEED=%d CHAOS_TIME=%s", seed, d)
 	whole := func(ctx context.Context) error { return cluster.Whole(ctx, t) }
 	shoptest.Eventually(t, 2*time.Minute, "the shop is whole before the chaos", whole)
-	settle, giveUp := context.WithTimeout(t.Context(), d+chaosSettle)
+	requests, giveUp := context.WithTimeout(t.Context(), d+chaosDrain)
 	defer giveUp()
-	ctx, stop := context.WithTimeout(settle, d)
+	ctx, stop := context.WithTimeout(requests, d)
 	defer stop()
-	var guests sync.WaitGroup
-	for n := range chaosGuests {
-		g := &guest{crowd: c, name: fmt.Sprintf("%s-%d", c.name, n), random: rand.New(rand.NewPCG(seed, uint64(n)))}
-		guests.Go(func() { g.run(ctx, settle) })
+	var running sync.WaitGroup
+	for n := range chaosCustomers {
+		g := &customer{customers: c, name: fmt.Sprintf("%s-%d", c.name, n), random: rand.New(rand.NewPCG(seed, uint64(n)))}
+		running.Go(func() { g.run(ctx, requests) })
 	}
 	for _, other := range beside {
-		guests.Go(func() { other(ctx) })
+		running.Go(func() { other(ctx) })
 	}
-	m := &monkey{t: t, random: rand.New(rand.NewPCG(seed, chaosGuests)), tricks: tricks, kills: map[string]int{}}
+	m := &attacker{t: t, random: rand.New(rand.NewPCG(seed, chaosCustomers)), faults: faults, kills: map[string]int{}}
 	m.run(ctx)
 	ended := time.Now()
-	guests.Wait()
-	t.Logf("all was settled %.1f s after the last trick: %s", time.Since(ended).Seconds(), c.tally.Text())
+	running.Wait()
+	t.Logf("all outcomes were known %.1f s after the last fault: %s", time.Since(ended).Seconds(), c.tally.Text())
 	shoptest.Eventually(t, 3*time.Minute, "the shop is whole after the chaos", whole)
-	t.Logf("the shop was whole %.1f s after the last trick", time.Since(ended).Seconds())
+	t.Logf("the shop was whole %.1f s after the last fault", time.Since(ended).Seconds())
 }
 
-func newCrowd(t *testing.T) *crowd {
+func newCustomers(t *testing.T) *customers {
 	t.Helper()
-	c := &crowd{shop: shoptest.Shop(t), name: "chaos-" + uuid.NewString()[:8], orders: map[string]bill{}}
+	c := &customers{shop: shoptest.Shop(t), name: "chaos-" + uuid.NewString()[:8], orders: map[string]bill{}}
 	for i := range chaosTitles {
 		c.books = append(c.books, c.shop.AddBook(t, fmt.Sprintf("Chaos %d", i), chaosStock(i)).ID)
 	}
@@ -114,8 +114,8 @@ func chaosSeed(t *testing.T) uint64 {
 	return seed
 }
 
-// judgeAll holds the shop, at rest, to all that it told its customers.
-func (c *crowd) judgeAll(t *testing.T) {
+// judgeAll checks the shop, at rest, against all that customers were answered.
+func (c *customers) judgeAll(t *testing.T) {
 	t.Helper()
 	for _, wrong := range c.wrong {
 		t.Error(wrong)
@@ -131,13 +131,13 @@ func (c *crowd) judgeAll(t *testing.T) {
 }
 
 // requireOrders: every acknowledged order is as its customer left it, and there are no others.
-func (c *crowd) requireOrders(t *testing.T) {
+func (c *customers) requireOrders(t *testing.T) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	for id, b := range c.orders {
 		var o shoptest.Order
-		a, err := c.shop.Persist(ctx, shoptest.Call{Method: "GET", Path: "/orders/" + id})
+		a, err := c.shop.Persist(ctx, shoptest.Call{Method: "GET", Path: "/orders/" + id}, shoptest.Retriable)
 		if err == nil {
 			err = json.Unmarshal(a.Body, &o)
 		}
@@ -151,7 +151,7 @@ func (c *crowd) requireOrders(t *testing.T) {
 	}
 }
 
-func (c *crowd) requireSagasOver(t *testing.T) {
+func (c *customers) requireSagasOver(t *testing.T) {
 	t.Helper()
 	conn := cluster.Leader(t, "coordinatordb")
 	if stuck := cluster.Number(t, conn, "select count(*) from sagas where state = 'stuck'"); stuck > 0 {
@@ -163,3 +163,160 @@ func (c *crowd) requireSagasOver(t *testing.T) {
 		t.Errorf("%d sagas are not over", open)
 	}
 }
+
+// attacker does harm to the running shop, one fault after the other. It thaws what it froze.
+type attacker struct {
+	t      *testing.T
+	random *rand.Rand
+	faults []fault
+	kills  map[string]int // of each allocation
+}
+
+// fault is a way to harm the shop.
+type fault struct {
+	name   string
+	odds   int
+	inject func(ctx context.Context, m *attacker) (what string, err error)
+}
+
+// chaosJobs are those whose instances are harmed; each has two.
+var chaosJobs = []string{"coordinator", "books", "orders", "payments"}
+
+var faults = []fault{
+	{"kill an instance", 6, func(ctx context.Context, m *attacker) (string, error) {
+		p, err := m.instance(ctx)
+		if err != nil {
+			return "", err
+		}
+		return m.kill(p)
+	}},
+	{"freeze an instance", 6, func(ctx context.Context, m *attacker) (string, error) {
+		p, err := m.instance(ctx)
+		if err != nil {
+			return "", err
+		}
+		return m.freeze(ctx, p)
+	}},
+	{"stop an allocation", 1, func(ctx context.Context, m *attacker) (string, error) {
+		return m.order(ctx, "stop", func(a *nomad.Allocation, q *nomad.QueryOptions) error {
+			_, err := cluster.Nomad(m.t).Allocations().Stop(a, q)
+			return err
+		})
+	}},
+	{"restart an allocation", 1, func(ctx context.Context, m *attacker) (string, error) {
+		return m.order(ctx, "restart", func(a *nomad.Allocation, q *nomad.QueryOptions) error {
+			return cluster.Nomad(m.t).Allocations().Restart(a, "", q)
+		})
+	}},
+	{"kill the leader", 1, func(ctx context.Context, m *attacker) (string, error) {
+		p, err := m.leader(ctx)
+		if err != nil {
+			return "", err
+		}
+		return m.kill(p)
+	}},
+	{"freeze the leader", 2, func(ctx context.Context, m *attacker) (string, error) {
+		p, err := m.leader(ctx)
+		if err != nil {
+			return "", err
+		}
+		return m.freeze(ctx, p)
+	}},
+}
+
+// target is an allocation that is harmed.
+type target struct{ job, id string }
+
+// container is the name that Nomad gives to the container of the allocation's main task.
+func (p target) container() string { return cluster.Container(p.job, p.id) }
+
+// mostKills is below what Nomad restarts at once: more, and it waits for a minute or two.
+const mostKills = 3
+
+// instance draws an allocation of a service.
+func (m *attacker) instance(ctx context.Context) (target, error) {
+	job := chaosJobs[m.random.IntN(len(chaosJobs))]
+	running, err := cluster.Allocations(ctx, m.t, job)
+	if err != nil || len(running) == 0 {
+		return target{}, fmt.Errorf("%d of %s run: %w", len(running), job, err)
+	}
+	return target{job, running[m.random.IntN(len(running))].ID}, nil
+}
+
+// leader is PostgreSQL's, while none of its standbys is missing: with fewer than two,
+// nothing would be acknowledged for as long as one takes to come back.
+func (m *attacker) leader(ctx context.Context) (target, error) {
+	if err := cluster.PostgresWhole(ctx, m.t); err != nil {
+		return target{}, err
+	}
+	list, err := cluster.Members(ctx, m.t)
+	if err != nil {
+		return target{}, err
+	}
+	for _, p := range list {
+		if p.Leads() && p.Alloc != "" {
+			return target{"patroni", p.Alloc}, nil
+		}
+	}
+	return target{}, errors.New("there is no leader")
+}
+
+// order has Nomad do something about an allocation.
+func (m *attacker) order(ctx context.Context, verb string, do func(*nomad.Allocation, *nomad.QueryOptions) error) (string, error) {
+	p, err := m.instance(ctx)
+	if err != nil {
+		return "", err
+	}
+	options := (&nomad.QueryOptions{}).WithContext(ctx)
+	alloc, _, err := cluster.Nomad(m.t).Allocations().Info(p.id, options)
+	if err != nil {
+		return "", err
+	}
+	return verb + " " + p.container(), do(alloc, options)
+}
+
+func (m *attacker) kill(p target) (string, error) {
+	if m.kills[p.id] >= mostKills {
+		return "", fmt.Errorf("%s has been killed %d times", p.container(), mostKills)
+	}
+	m.kills[p.id]++
+	_, err := cluster.Kill(nil, p.container())
+	return "kill " + p.container(), err
+}
+
+// freeze stops every process of a container where it is, for one to five seconds.
+func (m *attacker) freeze(ctx context.Context, p target) (string, error) {
+	frozen, err := cluster.Freeze(p.container())
+	defer frozen.Thaw()
+	if err != nil {
+		return "", err
+	}
+	d := time.Second + time.Duration(m.random.Int64N(int64(4*time.Second)))
+	shoptest.Rest(ctx, d)
+	return fmt.Sprintf("freeze %s for %.1f s", p.container(), d.Seconds()), nil
+}
+
+// run injects faults until ctx ends; then nothing is frozen any more.
+func (m *attacker) run(ctx context.Context) {
+	var weighted []fault
+	for _, k := range m.faults {
+		for range k.odds {
+			weighted = append(weighted, k)
+		}
+	}
+	start := time.Now()
+	for ctx.Err() == nil {
+		k, at := weighted[m.random.IntN(len(weighted))], time.Since(start).Seconds()
+		bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), faultLimit)
+		what, err := k.inject(bounded, m)
+		cancel()
+		if err != nil {
+			what = fmt.Sprintf("failed to %s: %v", k.name, err)
+		}
+		m.t.Logf("%5.1f s: %s", at, what)
+		shoptest.Rest(ctx, time.Second+time.Duration(m.random.Int64N(int64(3*time.Second))))
+	}
+}
+
+// faultLimit bounds one fault.
+const faultLimit = 20 * time.Second

@@ -21,12 +21,12 @@ import (
 
 // warehouseInChaos makes versions of the warehouse all the while that customers buy and give back, prices change,
 // books are deleted, and instances, PostgreSQL's leader and the exports themselves are killed. Each version that was
-// published is one more reader of the shop: there must be an order of all that customers were told of each book in
+// published is one more reader of the shop: there must be an order of all acknowledged changes of each book in
 // which the copies that the version has are right at the time of its cut; so with prices.
 func warehouseInChaos(t *testing.T) {
-	c, k, x := newCrowd(t), newKeeper(t), &exports{}
+	c, k, x := newCustomers(t), newKeeper(t), &exports{}
 	cluster.Warehouse(t, "run")
-	c.suffer(t, append(slices.Clone(tricks), trick{"kill the export", 5, killExport}), k.run, x.run)
+	c.run(t, append(slices.Clone(faults), fault{"kill the export", 5, killExport}), k.run, x.run)
 	cluster.Warehouse(t, "run") // the next carries on
 	t.Logf("%d versions, %d exports that failed:\n%s", len(x.published), len(x.failed), strings.Join(x.failed, "\n"))
 	if len(x.published) < 3 {
@@ -80,7 +80,7 @@ func (x *exports) run(ctx context.Context) {
 }
 
 // killExport kills a run of the warehouse, if there is one, as a crash would.
-func killExport(ctx context.Context, m *monkey) (string, error) {
+func killExport(ctx context.Context, m *attacker) (string, error) {
 	for range 50 {
 		out, err := exec.CommandContext(ctx, "docker", "ps", "--quiet", "--filter", "name=^export-").Output()
 		if id := strings.TrimSpace(string(out)); err != nil || id != "" {
@@ -96,13 +96,13 @@ func killExport(ctx context.Context, m *monkey) (string, error) {
 }
 
 // reads adds to the history of each book how many copies a version has.
-func (c *crowd) reads(t *testing.T, v version) {
+func (c *customers) reads(t *testing.T, v version) {
 	t.Helper()
 	var found []struct {
 		Book   int64 `json:"book_id"`
 		Copies int64 `json:"quantity"`
 	}
-	cluster.Ask(t, &found, "--as-of", v.run, "select book_id, quantity from bookdb.stock where book_id in ("+list(c.books)+")")
+	cluster.Query(t, &found, "--as-of", v.run, "select book_id, quantity from bookdb.stock where book_id in ("+list(c.books)+")")
 	if len(found) != len(c.books) {
 		t.Errorf("version %s has %d of %d books", v.run, len(found), len(c.books))
 	}
@@ -127,7 +127,7 @@ type keeper struct {
 	wrong []string
 }
 
-// edit is a price, or with 0 that the book was deleted, and when that was asked for and acknowledged.
+// edit is a price, or with 0 that the book was deleted, and when that was requested and acknowledged.
 type edit struct {
 	cents        int64
 	began, ended time.Time
@@ -163,12 +163,12 @@ func (k *keeper) run(ctx context.Context) {
 	}
 }
 
-// edit makes a call until it is answered, for as long as a chaos may take to settle.
+// edit makes a call until its outcome is known, for at most chaosDrain.
 func (k *keeper) edit(id, cents int64, c shoptest.Call, good ...int) {
-	ctx, cancel := context.WithTimeout(context.Background(), chaosSettle)
+	ctx, cancel := context.WithTimeout(context.Background(), chaosDrain)
 	defer cancel()
 	e := edit{cents: cents, began: time.Now()}
-	a, err := k.shop.Settle(ctx, c, nil)
+	a, err := k.shop.Persist(ctx, c, shoptest.Inconclusive)
 	if err != nil || !slices.Contains(good, a.Status) {
 		k.wrong = append(k.wrong, fmt.Sprintf("%s %s: %v %v", c.Method, c.Path, a, err))
 		return
@@ -185,7 +185,7 @@ func (k *keeper) judge(t *testing.T, v version) {
 		ID    int64 `json:"id"`
 		Cents int64 `json:"cents"`
 	}
-	cluster.Ask(t, &found, "--as-of", v.run, "select id, if(deleted_at is null, price_cents, 0) as cents from bookdb.books where id in ("+list(k.books)+")")
+	cluster.Query(t, &found, "--as-of", v.run, "select id, if(deleted_at is null, price_cents, 0) as cents from bookdb.books where id in ("+list(k.books)+")")
 	if len(found) != len(k.books) {
 		t.Errorf("version %s has %d of %d books", v.run, len(found), len(k.books))
 	}

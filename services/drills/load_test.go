@@ -14,8 +14,8 @@ import (
 	"bookstore/services/shoptest/cluster"
 )
 
-// load is everybody who uses the shop or its database during a drill: customers who order, and
-// read what is bought, books that lie in the gateways' memory, and lists that come from replicas.
+// load is all requests to the shop and its database during a drill: orders, and reads of what is
+// bought, of books in the gateways' memory, and of lists that come from replicas.
 type load struct {
 	shop   *shoptest.Load
 	orders shoptest.Stream
@@ -24,7 +24,7 @@ type load struct {
 	// Clients of the database; nil where the scenario has none.
 	writers *writers
 	readers *readers
-	loyal   *loyal
+	deposed *deposed
 
 	stop  context.CancelFunc
 	done  sync.WaitGroup
@@ -37,13 +37,13 @@ const (
 	cachedBooks   = 4
 	copies        = 100_000
 	ordersEvery   = 200 * time.Millisecond
-	busyEvery     = 100 * time.Millisecond // orders where a crowd comes
+	busyEvery     = 100 * time.Millisecond // orders in a scenario with a burst
 	mixedEvery    = 100 * time.Millisecond
 	cachedEvery   = 50 * time.Millisecond
 	listsEvery    = 100 * time.Millisecond
-	crowdSize     = 24                    // orders at once
-	crowdLead     = 50 * time.Millisecond // they are under way then: one alone takes as long, a crowd's last one several times that
-	mostOrders    = 128                   // under way: while none is settled, no more customers come than these
+	burstSize     = 24                    // orders at once
+	burstLead     = 50 * time.Millisecond // they are under way then: one alone takes as long, the last of a burst several times that
+	mostOrders    = 128                   // in flight at most, while no outcome is known
 	orderPatience = 10 * time.Second      // for the answer to one request
 )
 
@@ -68,7 +68,7 @@ func startLoad(t *testing.T, c scenario, leader cluster.Member, all []cluster.Me
 		l.watchDatabase(t, leader, all)
 	}
 	l.orders = l.shop.Orders(ordersEvery, true)
-	if c.crowd {
+	if c.burst {
 		l.orders.Every = busyEvery
 	}
 	l.orders.Most = mostOrders
@@ -84,7 +84,7 @@ func startLoad(t *testing.T, c scenario, leader cluster.Member, all []cluster.Me
 func (l *load) watchDatabase(t *testing.T, leader cluster.Member, all []cluster.Member) {
 	t.Helper()
 	a := newAccess(t, all)
-	l.writers, l.readers, l.loyal = newWriters(t, a), newReaders(a, all), newLoyal(t, a, leader)
+	l.writers, l.readers, l.deposed = newWriters(t, a), newReaders(a, all), newDeposed(t, a, leader)
 	var ctx context.Context
 	ctx, l.stop = context.WithTimeout(t.Context(), maxDrill+away(t))
 	t.Cleanup(func() { l.stop(); l.done.Wait() })
@@ -117,20 +117,20 @@ func (l *load) cachedBooks() shoptest.Stream {
 	}}
 }
 
-// lists ask for books that no cache knows of: replicas answer that.
+// lists read books that no cache has: replicas answer them.
 func (l *load) lists() shoptest.Stream {
 	return shoptest.Stream{Kind: shoptest.Lists, Every: listsEvery, Want: http.StatusOK, Call: func(n int) shoptest.Call {
 		return shoptest.Call{Method: http.MethodGet, Path: fmt.Sprintf("/books?author=%s-%d&limit=1", l.shop.Customer, n)}
 	}}
 }
 
-// crowd has a crowd of orders under way when it returns.
-func (l *load) crowd() {
-	l.shop.Crowd(l.orders, crowdSize)
-	time.Sleep(crowdLead)
+// burst has a burst of orders under way when it returns.
+func (l *load) burst() {
+	l.shop.Burst(l.orders, burstSize)
+	time.Sleep(burstLead)
 }
 
-// finish ends the load; orders that are under way are asked for until they are settled.
+// finish ends the load; orders under way are repeated until their outcomes are known.
 func (l *load) finish() {
 	l.until = time.Now()
 	l.stop()

@@ -30,7 +30,7 @@ func restore(t *testing.T) {
 	orders := l.Orders(busyEvery, true)
 	l.Start(t, orders, l.Reads(busyEvery))
 	l.More(t, shoptest.Orders, 40)
-	point := momentOfDoubt(t, func() { l.Crowd(orders, crowdSize) })
+	point := momentOfDoubt(t, func() { l.Burst(orders, burstSize) })
 
 	c.Want(t, http.StatusOK, shoptest.Call{Method: "POST", Path: path + "/approve"}, nil)
 	paid := c.Await(t, path, "completed")
@@ -61,15 +61,15 @@ func restore(t *testing.T) {
 const lateAfter = 10 * time.Second
 
 // momentOfDoubt is a moment, by the database's clock, at which transactions were prepared.
-func momentOfDoubt(t *testing.T, crowd func()) (point time.Time) {
+func momentOfDoubt(t *testing.T, burst func()) (point time.Time) {
 	t.Helper()
 	conn := cluster.Leader(t, "postgres")
-	crowd()
+	burst()
 	shoptest.Eventually(t, 30*time.Second, "transactions are prepared", func(ctx context.Context) error {
 		var prepared int
 		err := conn.QueryRow(ctx, "select clock_timestamp(), (select count(*) from pg_prepared_xacts)").Scan(&point, &prepared)
 		if err == nil && prepared == 0 {
-			crowd()
+			burst()
 			err = fmt.Errorf("none is, at %s", point)
 		}
 		return err

@@ -132,18 +132,18 @@ func number(t *testing.T, variable string, otherwise, least, most int) int {
 	return n
 }
 
-// scene is the shop at the beginning of a drill, and who watches.
+// scene is the shop at the beginning of a drill, and its load.
 type scene struct {
 	random   *rand.Rand
 	leader   cluster.Member
 	replicas []cluster.Member // in a random order
 	load     *load
-	crowd    func()         // has a crowd of orders under way, where the scenario wants one
+	burst    func()         // has a burst of orders under way, where the scenario has one
 	killed   cluster.Killed // containers
 }
 
 func (c scenario) run(t *testing.T, random *rand.Rand, r *report) {
-	s := &scene{random: random, killed: cluster.Killed{}, crowd: func() {}}
+	s := &scene{random: random, killed: cluster.Killed{}, burst: func() {}}
 	list, err := cluster.Members(t.Context(), t)
 	if err != nil {
 		t.Fatal(err)
@@ -157,8 +157,8 @@ func (c scenario) run(t *testing.T, random *rand.Rand, r *report) {
 	}
 	random.Shuffle(len(s.replicas), func(i, j int) { s.replicas[i], s.replicas[j] = s.replicas[j], s.replicas[i] })
 	s.load = startLoad(t, c, s.leader, list)
-	if c.crowd {
-		s.crowd = s.load.crowd
+	if c.burst {
+		s.burst = s.load.burst
 	}
 	shoptest.Rest(t.Context(), quiet)
 	s.load.shop.More(t, shoptest.Orders, 10)
@@ -166,7 +166,7 @@ func (c scenario) run(t *testing.T, random *rand.Rand, r *report) {
 	harmed := time.Now()
 	c.harm(t, s)
 	healed := time.Now()
-	if err := shoptest.Poll(t.Context(), c.bars.whole, func(ctx context.Context) error { return s.risen(ctx, t) }); err != nil {
+	if err := shoptest.Poll(t.Context(), c.bars.whole, func(ctx context.Context) error { return s.restored(ctx, t) }); err != nil {
 		t.Errorf("the shop is not whole again %s after the harm: %v", c.bars.whole, err)
 	}
 	o := outcome{scenario: c.name, whole: time.Since(healed)}
@@ -177,8 +177,8 @@ func (c scenario) run(t *testing.T, random *rand.Rand, r *report) {
 	r.add(o)
 }
 
-// risen is nil when every container that was killed runs anew and nothing is missing.
-func (s *scene) risen(ctx context.Context, t *testing.T) error {
+// restored is nil when every container that was killed runs anew and nothing is missing.
+func (s *scene) restored(ctx context.Context, t *testing.T) error {
 	if err := s.killed.RunAnew(); err != nil {
 		return err
 	}

@@ -66,7 +66,7 @@ func startBare(t *testing.T) {
 	})
 	cluster.WaitHealthy(t, 2, "bare")
 	c := shoptest.NewClient(t, "")
-	c.Judge = nil // the bare handler is not in the document
+	c.Check = nil // the bare handler is not in the document
 	shoptest.Eventually(t, time.Minute, "the bare handler behind the ingress", func(ctx context.Context) error {
 		a, err := c.Try(ctx, shoptest.Call{Method: "GET", Path: "/books/1", Header: map[string]string{"X-Bench": "bare"}})
 		if err == nil && (a.Status != http.StatusOK || a.Header.Get("X-Request-Id") != "") {

@@ -44,7 +44,7 @@ const (
 func TestGateway(t *testing.T) {
 	cluster.WaitHealthy(t, 2, cluster.Services...)
 	reader := shoptest.NewClient(t, shoptest.Token(t, "BENCH_TOKEN"))
-	reader.Judge = nil // its time is to be the shop's
+	reader.Check = nil // its time is to be the shop's
 	ids := everyBook(t, reader)
 	fmt.Printf("%d books\n", len(ids))
 	startBare(t)

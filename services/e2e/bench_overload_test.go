@@ -48,7 +48,7 @@ type offered struct {
 func TestOverload(t *testing.T) {
 	cluster.WaitHealthy(t, 2, cluster.Services...)
 	reader := shoptest.NewClient(t, shoptest.Token(t, "BENCH_TOKEN"))
-	reader.Judge = nil // its time is to be the shop's
+	reader.Check = nil // its time is to be the shop's
 	ids := everyBook(t, reader)
 	o := newOfferer(t, reader, ids[:min(hotBooks, len(ids))])
 	capacity := o.capacity()

@@ -98,7 +98,7 @@ func TestParallelReturnsPayBackOnce(t *testing.T) {
 	var paths []string
 	for range 8 {
 		done.Go(func() {
-			a, err := c.Persist(t.Context(), shoptest.StartReturn(o.ID, uuid.NewString()))
+			a, err := c.Persist(t.Context(), shoptest.StartReturn(o.ID, uuid.NewString()), shoptest.Retriable)
 			if err != nil || (a.Status != http.StatusAccepted && a.Problem().Code != "not_returnable") {
 				t.Errorf("%v %v", a, err)
 				return

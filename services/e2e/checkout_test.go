@@ -58,7 +58,7 @@ func TestOneKeyIsOneCheckout(t *testing.T) {
 	errs := make([]error, len(answers))
 	var done sync.WaitGroup
 	for i := range answers {
-		done.Go(func() { answers[i], errs[i] = c.Persist(t.Context(), k) })
+		done.Go(func() { answers[i], errs[i] = c.Persist(t.Context(), k, shoptest.Retriable) })
 	}
 	done.Wait()
 	replayed := 0
@@ -200,7 +200,7 @@ func TestApprovalAgainstCancel(t *testing.T) {
 		var done sync.WaitGroup
 		for _, verb := range []string{"approve", "cancel"} {
 			done.Go(func() {
-				if a, err := c.Persist(t.Context(), shoptest.Call{Method: "POST", Path: path + "/" + verb}); err != nil || (a.Status != http.StatusOK && a.Problem().Code != "already_captured") {
+				if a, err := c.Persist(t.Context(), shoptest.Call{Method: "POST", Path: path + "/" + verb}, shoptest.Retriable); err != nil || (a.Status != http.StatusOK && a.Problem().Code != "already_captured") {
 					t.Errorf("%s: %v %v", verb, a, err)
 				}
 			})

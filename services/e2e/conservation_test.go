@@ -84,7 +84,7 @@ func (m *mixer) step(ctx context.Context, t *testing.T) {
 	for _, i := range m.random.Perm(len(m.books))[:1+m.random.IntN(4)] {
 		items = append(items, shoptest.OrderItem{BookID: m.books[i], Quantity: 1 + m.random.Int64N(3)})
 	}
-	a, err := m.shop.Persist(ctx, shoptest.Buy("mixer", "mix-"+uuid.NewString(), items...))
+	a, err := m.shop.Persist(ctx, shoptest.Buy("mixer", "mix-"+uuid.NewString(), items...), shoptest.Retriable)
 	switch {
 	case err != nil:
 		t.Errorf("order: %v", err)
@@ -103,7 +103,7 @@ func (m *mixer) step(ctx context.Context, t *testing.T) {
 }
 
 func (m *mixer) cancel(ctx context.Context, t *testing.T, id string) {
-	a, err := m.shop.Persist(ctx, shoptest.Call{Method: "POST", Path: "/orders/" + id + "/cancel"})
+	a, err := m.shop.Persist(ctx, shoptest.Call{Method: "POST", Path: "/orders/" + id + "/cancel"}, shoptest.Retriable)
 	if err != nil || a.Status != http.StatusOK {
 		t.Errorf("cancel %s: %v %v", id, a, err)
 		return

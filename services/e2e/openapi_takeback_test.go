@@ -51,7 +51,7 @@ func takeBack(t *testing.T) {
 // undo makes a call of a cleanup, which one of these statuses is the end of.
 func undo(ctx context.Context, t *testing.T, c *shoptest.Client, k shoptest.Call, good ...int) *shoptest.Answer {
 	t.Helper()
-	a, err := c.Persist(ctx, k)
+	a, err := c.Persist(ctx, k, shoptest.Retriable)
 	if err != nil {
 		t.Errorf("%s %s: %v", k.Method, k.Path, err)
 		return &shoptest.Answer{}

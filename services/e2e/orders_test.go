@@ -139,7 +139,7 @@ func TestOneKeyIsOneOrder(t *testing.T) {
 	ids := map[string]int{}
 	for range 16 {
 		done.Go(func() {
-			a, err := c.Persist(t.Context(), place)
+			a, err := c.Persist(t.Context(), place, shoptest.Retriable)
 			mu.Lock()
 			defer mu.Unlock()
 			if err != nil || a.Status != http.StatusCreated {
@@ -165,7 +165,7 @@ func TestParallelCancelsReturnTheCopiesOnce(t *testing.T) {
 	var done sync.WaitGroup
 	for range 16 {
 		done.Go(func() {
-			a, err := c.Persist(t.Context(), shoptest.Call{Method: "POST", Path: "/orders/" + made.ID + "/cancel"})
+			a, err := c.Persist(t.Context(), shoptest.Call{Method: "POST", Path: "/orders/" + made.ID + "/cancel"}, shoptest.Retriable)
 			if err != nil || a.Status != http.StatusOK {
 				t.Errorf("%v %v", a, err)
 			}

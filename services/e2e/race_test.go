@@ -33,7 +33,7 @@ func TestRaceForTheLastCopies(t *testing.T) {
 		done.Go(func() {
 			k := shoptest.Buy(fmt.Sprintf("racer-%d", i), "race-"+uuid.NewString(), shoptest.OrderItem{BookID: b.ID, Quantity: 1})
 			<-start
-			answers[i], errs[i] = c.Persist(ctx, k)
+			answers[i], errs[i] = c.Persist(ctx, k, shoptest.Retriable)
 		})
 	}
 	close(start)

@@ -30,7 +30,7 @@ func TestTheWarehouseIsTheShopAtOneCut(t *testing.T) {
 		c.Want(t, http.StatusCreated, shoptest.Buy("warehouse", uuid.NewString(), shoptest.OrderItem{BookID: book.ID, Quantity: 1}), &ordered)
 		t.Log(cluster.Warehouse(t, "run"))
 		var found []struct{ Lines, Copies, Orders int }
-		cluster.Ask(t, &found, fmt.Sprintf(`select (select count(*) from orderdb.order_items where order_id = '%s') as lines,
+		cluster.Query(t, &found, fmt.Sprintf(`select (select count(*) from orderdb.order_items where order_id = '%s') as lines,
 			(select quantity from bookdb.stock where book_id = %d) as copies, (select count(*) from orderdb.orders) as orders`, ordered.ID, book.ID))
 		if len(found) != 1 || found[0].Lines != 1 || found[0].Copies >= 10 || found[0].Orders <= before {
 			t.Errorf("after the order %s and %d orders before: %+v", ordered.ID, before, found)

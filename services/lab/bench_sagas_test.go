@@ -11,7 +11,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
 	"bookstore/services/lab"
@@ -115,7 +114,7 @@ func (f *follower) clients(n int, b *buyer) []work {
 	for i := range all {
 		all[i] = func(ctx context.Context) error {
 			body := fmt.Sprintf(`{"customerId":"customer-%d","items":[{"bookId":%d,"quantity":1}],"payment":{"method":"card","token":"tok_ok"}}`, i, anyBook())
-			answer, err := b.post("/checkouts", uuid.NewString(), body, http.StatusAccepted)
+			answer, err := b.post("/checkouts", body, http.StatusAccepted)
 			if err != nil {
 				return err
 			}
@@ -127,4 +126,25 @@ func (f *follower) clients(n int, b *buyer) []work {
 		}
 	}
 	return all
+}
+
+// A crowd of sagas is begun at once: how many, and how often, so that both sizes
+// have their p99 of about as many.
+const (
+	manySagas, manyBursts = 512, 2
+	fewSagas, fewBursts   = most, 16
+)
+
+// crowdOfSagas compares sagas of which 512 are begun at once with 32.
+func crowdOfSagas(t *testing.T, table *report, f *follower, b *buyer) {
+	t.Helper()
+	few, many := table.row("sagas begun at once", fewSagas), table.row("sagas begun at once", manySagas)
+	for range manyBursts {
+		for range fewBursts / manyBursts {
+			burst(t, few, f.clients(fewSagas, b))
+		}
+		burst(t, many, f.clients(manySagas, b))
+	}
+	figure("saga_p99_512_over_32", "%.2f", float64(many.quantile(.99))/float64(few.quantile(.99)))
+	figure("saga_rate_512_over_32", "%.2f", many.rate()/few.rate())
 }

@@ -4,12 +4,12 @@ package lab_test
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"fmt"
 	"net"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -148,7 +148,7 @@ func requireAcknowledged(t *testing.T, s *lab.Shop, b *buyer) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
-	if err := s.Settle(ctx); err != nil {
+	if err := s.WaitAtRest(ctx); err != nil {
 		t.Error(err)
 	}
 	var missing int
@@ -178,51 +178,38 @@ func (r *report) mesh(t *testing.T) string {
 	return fmt.Sprintf("%.0f", through.rate())
 }
 
-// report is the table.
-type report struct {
-	rows    []*tally
-	against map[*tally]*tally
-}
-
-func (r *report) row(name string, clients int) *tally {
-	row := &tally{name: name, clients: clients}
-	r.rows = append(r.rows, row)
-	return row
-}
-
-func (r *report) compare(row, base *tally) {
-	if r.against == nil {
-		r.against = map[*tally]*tally{}
-	}
-	r.against[row] = base
-}
-
-func (r *report) find(name string, clients int) *tally {
-	for _, row := range r.rows {
-		if row.name == name && row.clients == clients {
-			return row
+// soldOut measures how long buyers wait for their refusal once the last copy of
+// a book is gone: from the answer to the last one who got a copy.
+func soldOut(t *testing.T, s *lab.Shop, table *report, b *buyer) {
+	t.Helper()
+	const buyers, copies, bursts = 120, 37, 5
+	shelf := newBuyer(strings.TrimPrefix(s.URL(lab.Books), "http://"), "")
+	defer shelf.http.CloseIdleConnections()
+	refused := table.row("refused: sold out", buyers)
+	for range bursts {
+		book := shelf.addBook(t, "Scarce", copies)
+		served, refusals := make([]time.Time, buyers), make([]time.Time, buyers)
+		began := time.Now()
+		atOnce(buyers, func(i int) {
+			err := b.order(fmt.Sprint("buyer-", i), book)
+			switch {
+			case err == nil:
+				served[i] = time.Now()
+			case strings.Contains(err.Error(), "out_of_stock"):
+				refusals[i] = time.Now()
+			default:
+				t.Error(err)
+			}
+		})
+		refused.took += time.Since(began)
+		last := slices.MaxFunc(served, time.Time.Compare)
+		refusals = slices.DeleteFunc(refusals, time.Time.IsZero)
+		if len(refusals) != buyers-copies {
+			t.Errorf("%d of %d were refused, want %d", len(refusals), buyers, buyers-copies)
+		}
+		for _, at := range refusals {
+			refused.each = append(refused.each, max(0, at.Sub(last)))
 		}
 	}
-	return &tally{}
+	figure("sold_out_p99_ms", "%.1f", milliseconds(refused.quantile(.99)))
 }
-
-func (r *report) ratio(name string, clients int) float64 {
-	row := r.find(name, clients)
-	return row.rate() / cmp.Or(r.against[row], &tally{took: time.Second}).rate()
-}
-
-func (r *report) print() {
-	fmt.Printf("\n| %-22s | clients | per second |   p50 ms |   p99 ms | ratio |\n|%s|--------:|-----------:|---------:|---------:|------:|\n",
-		"what", strings.Repeat("-", 24))
-	for _, row := range r.rows {
-		ratio := ""
-		if base, ok := r.against[row]; ok {
-			ratio = fmt.Sprintf("%.1f %%", 100*row.rate()/base.rate())
-		}
-		fmt.Printf("| %-22s | %7d | %10.0f | %8.1f | %8.1f | %5s |\n", row.name, row.clients, row.rate(),
-			milliseconds(row.quantile(.5)), milliseconds(row.quantile(.99)), ratio)
-	}
-	fmt.Println()
-}
-
-func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }

@@ -3,11 +3,14 @@ package lab_test
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"io"
 	"log"
 	"maps"
 	"net"
 	"net/http"
+	"net/http/httptest"
+	"strings"
 	"testing"
 )
 
@@ -71,4 +74,34 @@ func (h *hop) ask(r *http.Request, body []byte) (status int, header http.Header,
 	defer res.Body.Close()
 	answer, err = io.ReadAll(res.Body)
 	return res.StatusCode, res.Header, answer, err
+}
+
+func TestHopLosesRequestsAndAnswers(t *testing.T) {
+	t.Parallel()
+	var served []string
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		served = append(served, r.URL.RequestURI()+" "+string(body))
+		w.Header().Set("X-Answer", "yes")
+		w.WriteHeader(http.StatusTeapot)
+		fmt.Fprint(w, "tea")
+	}))
+	t.Cleanup(server.Close)
+	for losing, want := range map[string]string{"": "418 yes tea", "POST /a/<id> before": "lost", "POST /a/<id> after": "lost"} {
+		served = nil
+		n := &notes{losing: losing}
+		url := "http://" + newHop(t, link{"one", "other"}, strings.TrimPrefix(server.URL, "http://"), n.hold) + "/a/0123456789abcdef0123456789abcdef?b=c"
+		got := "lost"
+		if response, err := http.Post(url, "text/plain", strings.NewReader("body")); err == nil {
+			text, _ := io.ReadAll(response.Body)
+			response.Body.Close()
+			got = fmt.Sprintf("%d %s %s", response.StatusCode, response.Header.Get("X-Answer"), text)
+		}
+		if got != want {
+			t.Errorf("losing %q: %q, want %q", losing, got, want)
+		}
+		if came := len(served) == 1; came == strings.HasSuffix(losing, "before") || (came && served[0] != "/a/0123456789abcdef0123456789abcdef?b=c body") {
+			t.Errorf("losing %q: served %q", losing, served)
+		}
+	}
 }

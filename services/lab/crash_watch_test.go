@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"testing"
 
 	"github.com/google/uuid"
 
@@ -220,4 +221,32 @@ func union(runs [][]point) (all []point) {
 		}
 	}
 	return all
+}
+
+// A message belongs to a run if nobody says it without a reason, or if it names something
+// of the run; what is named beside that belongs to the run too.
+func TestWatchTellsARunsMessages(t *testing.T) {
+	t.Parallel()
+	w := newWatch()
+	db := link{"one", "db"}
+	instance, order := uuid.NewString(), uuid.New()
+	say := func(text, content string) { w.hold(message{db, text, []byte(content)}, before) }
+	say("scan", instance)
+	w.learned()
+	seen := &sighting{}
+	w.begin(seen, "key-1")
+	say("scan", instance)                           // by itself
+	say("insert", "key-1 "+instance)                // new
+	say("insert", "key-1 "+order.String())          // again, and it names an order
+	say("scan", instance+" "+order.String())        // about the order
+	say("scan", "\x00\x00"+string(order[:])+"\x00") // the same in binary
+	w.end()
+	say("insert", "key-1")
+	var got []string
+	for _, p := range seen.points {
+		got = append(got, fmt.Sprintf("%s %d", p.text, p.nth))
+	}
+	if want := []string{"insert 1", "insert 2", "scan 1", "scan 2"}; !slices.Equal(got, want) {
+		t.Errorf("saw %q, want %q", got, want)
+	}
 }

@@ -2,6 +2,7 @@ package lab
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/url"
 	"os"
@@ -10,12 +11,14 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/jackc/pgx/v5"
+
 	"bookstore/patroni"
 	"bookstore/services/platform/pg/pgtest"
 	"bookstore/services/shop/invariants"
 )
 
-// password is every login's: the servers of tests ask nobody for it.
+// password is every login's: the servers of tests do not check it.
 const password = "lab"
 
 // startDatabases runs the servers and has the shop's own command declare and
@@ -116,4 +119,79 @@ func (s *Shop) seed(n int, stock int64) error {
 		return fmt.Errorf("seed books: %w", err)
 	}
 	return nil
+}
+
+// Always returns what breaks an equation that holds at any moment, however much is under way:
+// those of one database.
+func (s *Shop) Always(ctx context.Context) error {
+	var broken []error
+	for _, e := range invariants.Always() {
+		if e.Database() != "" {
+			broken = append(broken, s.holds(ctx, e))
+		}
+	}
+	return errors.Join(broken...)
+}
+
+// Check returns what breaks an equation of the shop at rest, and an error too while something is
+// still under way.
+func (s *Shop) Check(ctx context.Context) error {
+	if err := s.nothingPrepared(ctx); err != nil {
+		return err
+	}
+	// The first of them say that nothing is under way: before that the books cannot be balanced.
+	for _, e := range slices.Concat(invariants.AtRest(), invariants.Always()) {
+		if err := s.holds(ctx, e); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// WaitAtRest polls until Check returns nil, or ctx ends.
+func (s *Shop) WaitAtRest(ctx context.Context) error { return Until(ctx, s.Check) }
+
+// nothingPrepared is nil when no database has a prepared transaction.
+func (s *Shop) nothingPrepared(ctx context.Context) error {
+	for _, name := range []string{BookDB, OrderDB, PaymentDB, CoordinatorDB} {
+		err := s.none(ctx, name, "nothing is prepared", `select gid from pg_prepared_xacts where database = current_database()`)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// holds checks an equation in its one database, or in allDB.
+func (s *Shop) holds(ctx context.Context, e invariants.Equation) error {
+	name := e.Database()
+	if name == "" {
+		name = allDB
+	}
+	return s.none(ctx, name, e.Name, e.PostgreSQL())
+}
+
+// none is nil when a statement returns no row; each says in words what is wrong.
+func (s *Shop) none(ctx context.Context, database, name, sql string) error {
+	rows, err := s.DB(database).Query(ctx, sql)
+	var found []string
+	if err == nil {
+		found, err = pgx.CollectRows(rows, pgx.RowTo[string])
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %s: %w", database, name, err)
+	}
+	if len(found) > 0 {
+		return fmt.Errorf("%s: not true: %s: %s", database, name, some(found))
+	}
+	return nil
+}
+
+// some shows the first few of many.
+func some(found []string) string {
+	const most = 5
+	if len(found) <= most {
+		return strings.Join(found, "; ")
+	}
+	return fmt.Sprintf("%s; and %d more", strings.Join(found[:most], "; "), len(found)-most)
 }

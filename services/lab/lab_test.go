@@ -2,7 +2,9 @@ package lab_test
 
 import (
 	"context"
+	"fmt"
 	"net/http"
+	"sync"
 	"testing"
 	"time"
 
@@ -41,14 +43,61 @@ func TestTheShopIsWholeAfterEachKill(t *testing.T) {
 		if err := s.Ready(ctx, name); err != nil {
 			t.Fatal(err)
 		}
-		if err := s.Settle(ctx); err != nil {
+		if err := s.WaitAtRest(ctx); err != nil {
 			t.Errorf("after %s was killed: %v", name, err)
 		}
 		if status := post(ctx, s, "again-"+string(name), 4); status != http.StatusCreated {
 			t.Errorf("after %s was killed: %d", name, status)
 		}
 	}
-	if err := s.Settle(ctx); err != nil {
+	if err := s.WaitAtRest(ctx); err != nil {
 		t.Error(err)
 	}
+}
+
+// A hundred and twenty orders at once are served, or refused because the copies
+// are sold out: never because the shop is overloaded.
+func TestManyOrdersAtOnceAreServed(t *testing.T) {
+	const buyers, copies, few = 120, 150, 37
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	s := lab.Start(t, lab.Options{Books: buyers + 2, Stock: copies})
+	const scarce = 2
+	for i := range copies - few {
+		if status := post(ctx, s, fmt.Sprint("before-", i), scarce); status != http.StatusCreated {
+			t.Fatalf("an order before: %d", status)
+		}
+	}
+	for name, c := range map[string]struct {
+		book func(buyer int) int64
+		sold int
+	}{
+		"one-book":        {func(int) int64 { return 1 }, buyers},
+		"different-books": {func(buyer int) int64 { return int64(3 + buyer) }, buyers},
+		"the-last-copies": {func(int) int64 { return scarce }, few},
+	} {
+		answers := make([]int, buyers)
+		atOnce(buyers, func(i int) { answers[i] = post(ctx, s, fmt.Sprint(name, "-", i), c.book(i)) })
+		count := map[int]int{}
+		for _, status := range answers {
+			count[status]++
+		}
+		if count[http.StatusCreated] != c.sold || count[http.StatusCreated]+count[http.StatusConflict] != buyers {
+			t.Errorf("%s: answered %v, want %d served", name, count, c.sold)
+		}
+	}
+	if err := s.WaitAtRest(ctx); err != nil {
+		t.Error(err)
+	}
+}
+
+// atOnce starts n calls at one moment and returns when all have ended.
+func atOnce(n int, call func(i int)) {
+	start := make(chan struct{})
+	var calls sync.WaitGroup
+	for i := range n {
+		calls.Go(func() { <-start; call(i) })
+	}
+	close(start)
+	calls.Wait()
 }

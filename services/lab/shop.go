@@ -1,7 +1,7 @@
 // Package lab runs the shop's real processes for tests: a PostgreSQL of their
 // own, the services as `go build` makes them, HTTP between them, no mesh and no
-// containers. A test kills, freezes and restarts them as it likes, puts itself
-// on any wire between two of them, and asks at the end whether the shop's
+// containers. A test kills, freezes and restarts them, puts a proxy on any
+// connection between two of them, and checks at the end that the shop's
 // equations hold.
 package lab
 
@@ -40,8 +40,8 @@ const (
 	CoordinatorDB = "coordinatordb"
 )
 
-// Link is a wire: a service and what it calls, which is a database or another
-// service by name.
+// Link is a connection: a service and what it calls, which is a database or
+// another service by name.
 type Link struct {
 	From Service
 	To   string
@@ -56,9 +56,9 @@ type Options struct {
 	Pprof    bool // serve profiles at Shop.Pprof
 	Books    int  // how many to seed: ids from 1 on, Price each
 	Stock    int64
-	// Via is told each link and where it leads (host:port) before any process
-	// starts, and returns where the caller shall go instead: to a proxy of the
-	// test's. nil, or the same address, is the direct way.
+	// Via is called with each link and its target (host:port) before any process
+	// starts, and returns the address that the caller gets instead: of a proxy of
+	// the test's. Without it, or with the same address, the caller connects directly.
 	Via func(l Link, target string) string
 	Env map[Service]map[string]string // more environment
 	// Sources are Go files that are built into the programs beside what is
@@ -119,7 +119,7 @@ func Start(t testing.TB, o Options) *Shop {
 	return s
 }
 
-// close ends everything and judges what the services said.
+// close ends everything and fails the test for what the logs show.
 func (s *Shop) close() {
 	for name, n := range s.nodes {
 		n.kill()
@@ -130,7 +130,7 @@ func (s *Shop) close() {
 			}
 		}
 		if s.t.Failed() {
-			s.t.Logf("the last that %s said:\n%s", name, log[max(0, len(log)-4000):])
+			s.t.Logf("the end of the log of %s:\n%s", name, log[max(0, len(log)-4000):])
 		}
 	}
 	s.mu.Lock()
@@ -146,7 +146,7 @@ func (s *Shop) URL(name Service) string { return "http://" + s.nodes[name].addr 
 // Pprof is where a service started with Options.Pprof serves its profiles.
 func (s *Shop) Pprof(name Service) string { return "http://" + s.nodes[name].pprof }
 
-// Log is all that a service has said so far, of all its lives.
+// Log is all that a service has logged so far, in all its processes.
 func (s *Shop) Log(name Service) string {
 	text, err := os.ReadFile(s.logFile(name))
 	if err != nil {

@@ -1,3 +1,7 @@
+// Package shoptest is what the tests of the shop share: one client of its API, whose answers
+// are checked against the API's document, and one load generator, which records what the shop
+// acknowledged. It knows the shop from outside, and imports none of its code, so that a mistake
+// in the shop is not a mistake of its tests too.
 package shoptest
 
 import (
@@ -48,7 +52,7 @@ func Token(t testing.TB, variable string) string {
 type Client struct {
 	Base, Token string
 	HTTP        *http.Client
-	Judge       func(Call, *Answer) // of every answer; nil: nobody does
+	Check       func(Call, *Answer) // called with every answer, unless nil
 }
 
 // Shop returns a client that may do what tests do: read, order, and add and change books.
@@ -67,7 +71,7 @@ func NewClient(t testing.TB, token string) *Client {
 	transport := &http.Transport{MaxIdleConnsPerHost: 256, DialContext: (&net.Dialer{Timeout: 5 * time.Second}).DialContext}
 	t.Cleanup(transport.CloseIdleConnections)
 	return &Client{
-		Base: BaseURL(t), Token: token, Judge: judged(t),
+		Base: BaseURL(t), Token: token, Check: checked(t),
 		HTTP: &http.Client{Transport: transport, Timeout: 20 * time.Second},
 	}
 }
@@ -145,8 +149,8 @@ func (c *Client) Try(ctx context.Context, k Call) (*Answer, error) {
 	defer res.Body.Close()
 	text, err := io.ReadAll(io.LimitReader(res.Body, mostBody))
 	a := &Answer{res.StatusCode, res.Header, text}
-	if err == nil && c.Judge != nil {
-		c.Judge(k, a)
+	if err == nil && c.Check != nil {
+		c.Check(k, a)
 	}
 	return a, err
 }
@@ -176,52 +180,38 @@ func (c *Client) Want(t testing.TB, status int, k Call, into any) *Answer {
 	return a
 }
 
-// Persist makes a call as a well-behaved client does: what the API says may be tried again
-// is tried again, with the same key, until ctx ends.
-func (c *Client) Persist(ctx context.Context, k Call) (*Answer, error) {
-	for wait := 20 * time.Millisecond; ; wait = min(2*wait, time.Second) {
-		a, err := c.Try(ctx, k)
-		if err == nil && !Again(a) {
-			return a, nil
-		}
-		timer := time.NewTimer(wait)
-		select {
-		case <-ctx.Done():
-			timer.Stop()
-			return a, fmt.Errorf("gave up, the last answer: %v: %w", a, errors.Join(ctx.Err(), err))
-		case <-timer.C:
-		}
-	}
-}
-
-// Pauses between the tries of one call that Settle makes, each drawn around its mean.
+// Pauses between the attempts of one call that Persist makes, each drawn around its mean.
 const (
 	firstPause = 100 * time.Millisecond
 	mostPause  = 4 * time.Second
 )
 
-// Settle makes a call until its outcome is known, always under the same key: no answer, a 5xx
-// and what may be made again say nothing about it. Inconclusive is told of each of those; nil:
-// nobody is. The pauses grow and are drawn at random, as clients do who want the shop back on
-// its feet. An error means that ctx ended first.
-func (c *Client) Settle(ctx context.Context, k Call, inconclusive func(*Answer, error)) (*Answer, error) {
+// Persist repeats a call, always under the same key, for as long as retry says so of what came of it (Retriable,
+// Inconclusive). The pauses grow and are drawn at random, so that repeats do not hold down a shop that recovers. An
+// error means that ctx ended first.
+func (c *Client) Persist(ctx context.Context, k Call, retry func(*Answer, error) bool) (*Answer, error) {
 	for pause := firstPause; ; pause = min(2*pause, mostPause) {
 		a, err := c.Try(ctx, k)
-		if err == nil && a.Status < http.StatusInternalServerError && !Again(a) {
-			return a, nil
-		}
-		if inconclusive != nil {
-			inconclusive(a, err)
+		if !retry(a, err) {
+			return a, err
 		}
 		select {
 		case <-time.After(pause/2 + rand.N(pause)):
 		case <-ctx.Done():
-			return a, fmt.Errorf("%s %s %v was not settled, the last answer: %v: %w", k.Method, k.Path, k.Header, a, errors.Join(ctx.Err(), err))
+			return a, fmt.Errorf("%s %s %v has no final answer, the last was %v: %w", k.Method, k.Path, k.Header, a, errors.Join(ctx.Err(), err))
 		}
 	}
 }
 
-// Again tells whether the API says of an answer that the call may be made again.
+// Retriable tells whether there was no answer, or one after which the API says to repeat the call.
+func Retriable(a *Answer, err error) bool { return err != nil || Again(a) }
+
+// Inconclusive tells whether the outcome is not known: the call is retriable, or was answered with any 5xx.
+func Inconclusive(a *Answer, err error) bool {
+	return Retriable(a, err) || a.Status >= http.StatusInternalServerError
+}
+
+// Again tells whether the API says of an answer that the call may be repeated.
 func Again(a *Answer) bool {
 	switch a.Status {
 	case http.StatusTooManyRequests, http.StatusServiceUnavailable, http.StatusGatewayTimeout:

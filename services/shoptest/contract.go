@@ -26,14 +26,14 @@ const documentFile = "services/gateway/openapi/openapi.json"
 // DocumentFile is the path of the API's document.
 func DocumentFile() string { return Repository(documentFile) }
 
-// Contract is the API's document, compiled, so that answers can be held to it.
+// Contract is the API's document, compiled, so that answers can be checked against it.
 type Contract struct {
 	Raw      []byte
 	root     any
 	compiler *jsonschema.Compiler
 	made     map[string]*documented // responses by the pointer to them
 	Calls    []documentedCall
-	// What is answered where there is no call: by status, like a call's answers.
+	// The answers to requests that match no call, or no call with this method: by status, like a call's answers.
 	nowhere, otherwise map[string]*documented
 }
 
@@ -186,14 +186,14 @@ func (c *Contract) object(pointer string) map[string]any {
 
 func escaped(name string) string { return strings.NewReplacer("~", "~0", "/", "~1").Replace(name) }
 
-// check tells what about an answer is not as documented.
+// check returns what about an answer is not as documented.
 func (c *Contract) check(method, target string, a *Answer) error {
 	path, _, _ := strings.Cut(target, "?")
 	d, ok := c.find(method, path)[strconv.Itoa(a.Status)]
 	if !ok {
 		return errors.New("this status is not documented")
 	}
-	return errors.Join(d.judgeHeaders(a.Header), d.judgeBody(a, method == http.MethodHead))
+	return errors.Join(d.checkHeaders(a.Header), d.checkBody(a, method == http.MethodHead))
 }
 
 // find returns what a request may be answered, by status.
@@ -230,7 +230,7 @@ func matches(template, path []string) (literal int, ok bool) {
 	return literal, true
 }
 
-func (d *documented) judgeHeaders(given http.Header) error {
+func (d *documented) checkHeaders(given http.Header) error {
 	var wrong []error
 	for name, h := range d.headers {
 		values := given.Values(name)
@@ -240,7 +240,7 @@ func (d *documented) judgeHeaders(given http.Header) error {
 		case len(values) > 1:
 			wrong = append(wrong, fmt.Errorf("header %s is there %d times", name, len(values)))
 		case len(values) == 1:
-			if err := h.judge(values[0]); err != nil {
+			if err := h.check(values[0]); err != nil {
 				wrong = append(wrong, fmt.Errorf("header %s is %q: %w", name, values[0], err))
 			}
 		}
@@ -248,14 +248,14 @@ func (d *documented) judgeHeaders(given http.Header) error {
 	return errors.Join(wrong...)
 }
 
-func (h documentedHeader) judge(text string) error {
+func (h documentedHeader) check(text string) error {
 	if h.number {
 		return h.schema.Validate(json.Number(text))
 	}
 	return h.schema.Validate(text)
 }
 
-func (d *documented) judgeBody(a *Answer, head bool) error {
+func (d *documented) checkBody(a *Answer, head bool) error {
 	given := a.Header.Get("Content-Type")
 	if len(d.bodies) == 0 {
 		if len(a.Body) > 0 {
@@ -281,12 +281,12 @@ func (d *documented) judgeBody(a *Answer, head bool) error {
 	return schema.Validate(body)
 }
 
-// mostViolations is how many a client tells of: more of them say nothing more.
+// mostViolations bounds how many a client reports.
 const mostViolations = 10
 
-// judged returns what each client does with each answer: one that is not as documented
+// checked returns what each client does with each answer: one that is not as documented
 // fails the test.
-func judged(t testing.TB) func(k Call, a *Answer) {
+func checked(t testing.TB) func(k Call, a *Answer) {
 	t.Helper()
 	c, err := APIContract()
 	if err != nil {
@@ -303,8 +303,8 @@ func judged(t testing.TB) func(k Call, a *Answer) {
 	}
 }
 
-// fromProxy tells whether the ingress itself answered, having found nobody to
-// ask: that is documented in words, but has none of our headers.
+// fromProxy tells whether the ingress itself answered, having reached no gateway:
+// that is documented in words, but has none of our headers.
 func fromProxy(a *Answer) bool {
 	switch a.Status {
 	case http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:

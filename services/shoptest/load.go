@@ -17,21 +17,20 @@ import (
 )
 
 // Load sends requests at steady rates, however long their answers take (an open loop), and
-// remembers what became of each. Those that place orders are acknowledged or not: Acks is the
-// account of what the shop has promised.
+// records the outcome of each. Acks are the orders that the shop acknowledged.
 type Load struct {
 	Shop     *Client
 	Customer string  // who orders
 	Books    []int64 // what is ordered and read; they are deleted when the test ends
 	Tally    Tally   // answers, by what they were
 
-	settle  context.Context // ends the orders, which outlive the load
-	giveUp  context.CancelFunc
-	stop    context.CancelFunc
-	stopped time.Time
-	flying  sync.WaitGroup
-	slots   chan struct{}
-	sent    atomic.Int64
+	requests context.Context    // of all requests; those under way outlive the load
+	giveUp   context.CancelFunc // ends it
+	stop     context.CancelFunc
+	stopped  time.Time
+	flying   sync.WaitGroup
+	slots    chan struct{}
+	sent     atomic.Int64
 
 	mu      sync.Mutex
 	results []Result
@@ -45,11 +44,11 @@ type Stream struct {
 	Every time.Duration
 	Call  func(n int) Call // the nth
 	Want  int              // the status of a right answer
-	// Settle makes an order be asked for until it is settled; answers on the way that say
-	// nothing about it are results too. Else a call is made once, and again, up to contendedTries
-	// times, only where the answer says that others were changing the same rows.
-	Settle bool
-	Most   int // under way, where Settle holds many back: no more are begun; 0: no such limit
+	// Persist repeats a request until its outcome is known; errors and answers 5xx before that are
+	// results too. Without it a request is sent once, and repeated, in contendedTries attempts at
+	// most, only where the answer says that others were changing the same rows.
+	Persist bool
+	Most    int // requests of the stream in flight: no more are begun; 0: unlimited
 }
 
 // Result is one answer, or none.
@@ -80,10 +79,10 @@ func (a Ack) Same(t testing.TB, c *Client) (*Answer, bool) {
 // The bounds of a load.
 const (
 	contendedTries = 3
-	mostInFlight   = 1024 // half a minute of the loads here: a stall is slow, what fails is a failure
+	mostInFlight   = 1024 // half a minute of the loads here, so that a stall does not count as failures
 	maxLoad        = 30 * time.Minute
-	// SettleWithin is how long after the end of a load its last orders may take to be settled.
-	SettleWithin = 30 * time.Second
+	// FinishWithin is how long after the end of a load the outcomes of its last orders may be unknown.
+	FinishWithin = 30 * time.Second
 )
 
 // NewLoad makes a customer, and books of which there are so many copies. It sends nothing yet.
@@ -99,10 +98,10 @@ func NewLoad(t *testing.T, books int, copies int64) *Load {
 // Start sends the streams until Finish, or until the test ends.
 func (l *Load) Start(t *testing.T, streams ...Stream) {
 	t.Helper()
-	l.settle, l.giveUp = context.WithTimeout(context.WithoutCancel(t.Context()), maxLoad)
+	l.requests, l.giveUp = context.WithTimeout(context.WithoutCancel(t.Context()), maxLoad)
 	var ctx context.Context
-	ctx, l.stop = context.WithCancel(l.settle)
-	TellOfMachine(t)
+	ctx, l.stop = context.WithCancel(l.requests)
+	LogOverload(t)
 	for _, s := range streams {
 		l.flying.Go(func() { l.run(ctx, s) })
 	}
@@ -144,40 +143,40 @@ func (l *Load) begin(s Stream, n int, done func()) {
 	l.sent.Add(1)
 	l.flying.Go(func() {
 		defer func() { <-l.slots; done() }()
-		if s.Settle {
-			l.settled(s, s.Call(n))
+		if s.Persist {
+			l.persist(s, s.Call(n))
 		} else {
 			l.once(s, s.Call(n))
 		}
 	})
 }
 
-// Crowd makes so many requests of a stream at once.
-func (l *Load) Crowd(s Stream, n int) {
+// Burst makes so many requests of a stream at once.
+func (l *Load) Burst(s Stream, n int) {
 	for i := range n {
 		l.begin(s, i, func() {})
 	}
 }
 
-// once makes a request of which every answer is judged. It is not cancelled when the load ends.
+// once makes a request whose first answer counts. It is not cancelled when the load ends.
 func (l *Load) once(s Stream, k Call) {
 	began := time.Now()
-	a, err := l.Shop.Try(l.settle, k)
+	a, err := l.Shop.Try(l.requests, k)
 	for tries := 1; err == nil && a.Status == http.StatusConflict && Again(a) && tries < contendedTries; tries++ {
 		l.Tally.Add(k.Method + " " + a.Problem().Code)
-		a, err = l.Shop.Try(l.settle, k)
+		a, err = l.Shop.Try(l.requests, k)
 	}
 	l.add(s, k, began, a, err)
 }
 
-// settled asks for an order until it is settled.
-func (l *Load) settled(s Stream, k Call) {
+// persist makes a request until its outcome is known.
+func (l *Load) persist(s Stream, k Call) {
 	began := time.Now()
-	a, err := l.Shop.Settle(l.settle, k, func(a *Answer, err error) {
+	a, err := l.Shop.Persist(l.requests, k, func(a *Answer, err error) bool {
 		if err != nil || a.Status >= http.StatusInternalServerError {
 			l.add(s, k, began, a, err)
 		}
-		l.Tally.Add("asked again")
+		return l.Tally.Inconclusive(a, err)
 	})
 	switch {
 	case err != nil:
@@ -215,13 +214,13 @@ func (l *Load) note(wrong string) {
 	l.wrong = append(l.wrong, wrong)
 }
 
-// Finish ends the load and gives its last orders time to be settled.
+// Finish ends the load and waits for its last orders, for FinishWithin at most.
 func (l *Load) Finish() {
 	if l.stopped.IsZero() {
 		l.stopped = time.Now()
 	}
 	l.stop()
-	timer := time.AfterFunc(SettleWithin, l.giveUp)
+	timer := time.AfterFunc(FinishWithin, l.giveUp)
 	defer timer.Stop()
 	l.flying.Wait()
 }
@@ -282,8 +281,8 @@ func (l *Load) Gap(kind, path string, since time.Time) time.Duration {
 	return Gap(served, since, l.stopped)
 }
 
-// RequireRight fails the test for what must never be: an order that is refused for no reason of
-// its own, or is not settled in time.
+// RequireRight fails the test for what must never be: an order that is refused without a reason of
+// its own, or whose outcome stayed unknown.
 func (l *Load) RequireRight(t *testing.T) {
 	t.Helper()
 	l.mu.Lock()
@@ -293,7 +292,7 @@ func (l *Load) RequireRight(t *testing.T) {
 	}
 }
 
-// mostExamples is how many failures a test tells of: more of them say nothing more.
+// mostExamples bounds how many failures a test prints.
 const mostExamples = 10
 
 // Examples are the first of some failures, in words.
@@ -320,3 +319,62 @@ func (l *Load) RequireNoFailure(t *testing.T) {
 	t.Logf("%d requests: %s", l.Sent(), l.Tally.Text())
 	l.RequireFailures(t, 0)
 }
+
+// Kinds of requests that loads are made of.
+const (
+	Orders  = "order"
+	Books   = "book"
+	Lists   = "list"
+	Another = "other read"
+)
+
+// BesideOthers is the rate of a load, in requests a second, while something else is done to the
+// shop: about a third of what two cores carry, for what is started or replaced takes as much again.
+const BesideOthers = 30
+
+// StartEveryday sends a mix of requests, BesideOthers a second, a fifth of them orders.
+func StartEveryday(t *testing.T) *Load {
+	t.Helper()
+	l := NewLoad(t, 20, 100_000)
+	every := func(tenths time.Duration) time.Duration { return 10 * time.Second / (tenths * BesideOthers) }
+	l.Start(t,
+		l.Orders(every(2), false),
+		l.Reads(every(5)),
+		Stream{Kind: Lists, Every: every(1), Want: http.StatusOK, Call: func(int) Call { return get("/books?limit=5") }},
+		Stream{Kind: Another, Every: every(1), Want: http.StatusOK, Call: func(n int) Call { return get(fmt.Sprintf("/books/%d/availability", l.book(n))) }},
+		Stream{Kind: Another, Every: every(1), Want: http.StatusOK, Call: func(int) Call { return get("/orders?customerId=" + l.Customer + "&limit=5") }},
+	)
+	return l
+}
+
+// StartReads reads one path so many times a second.
+func StartReads(t *testing.T, perSecond int, path string) *Load {
+	t.Helper()
+	l := NewLoad(t, 0, 0)
+	l.Start(t, Stream{Kind: Books, Every: time.Second / time.Duration(perSecond), Want: http.StatusOK, Call: func(int) Call { return get(path) }})
+	return l
+}
+
+// Orders are orders of one or two of the load's books, each under a key of its own; with persist
+// each is repeated until its outcome is known.
+func (l *Load) Orders(every time.Duration, persist bool) Stream {
+	return Stream{Kind: Orders, Every: every, Want: http.StatusCreated, Persist: persist, Call: func(n int) Call {
+		items := []OrderItem{{BookID: l.book(n), Quantity: 1}}
+		if persist && n%3 == 0 && len(l.Books) > 1 {
+			items = append(items, OrderItem{BookID: l.book(n + 1), Quantity: 2})
+		}
+		return Buy(l.Customer, "load-"+uuid.NewString(), items...)
+	}}
+}
+
+// Reads are reads of the load's books.
+func (l *Load) Reads(every time.Duration) Stream {
+	return Stream{Kind: Books, Every: every, Want: http.StatusOK, Call: func(n int) Call { return get(BookPath(l.book(n))) }}
+}
+
+// BookPath is the path of a book.
+func BookPath(id int64) string { return fmt.Sprintf("/books/%d", id) }
+
+func (l *Load) book(n int) int64 { return l.Books[n%len(l.Books)] }
+
+func get(path string) Call { return Call{Method: http.MethodGet, Path: path} }

@@ -27,9 +27,9 @@ func machineNow() (m machineTime, err error) {
 	return m, err
 }
 
-// TellOfMachine logs at the end of a test that failed in which of its seconds the machine had nothing
-// left: a failure in one of them is the machine's as much as the shop's.
-func TellOfMachine(t *testing.T) {
+// LogOverload logs at the end of a test that failed in which of its seconds the machine had no processor
+// time left: the cause of a failure in one of them may be the machine.
+func LogOverload(t *testing.T) {
 	t.Helper()
 	ended, done := make(chan struct{}), make(chan struct{})
 	var short []string
@@ -65,7 +65,7 @@ func TellOfMachine(t *testing.T) {
 		close(ended)
 		<-done
 		if t.Failed() {
-			t.Logf("the machine had nothing left at\n%s", strings.Join(short, "\n"))
+			t.Logf("the machine had no processor time left at\n%s", strings.Join(short, "\n"))
 		}
 	})
 }

@@ -8,10 +8,10 @@ import (
 	"time"
 )
 
-// pollEvery is the pause between two looks at what is awaited.
+// pollEvery is the pause between two polls.
 const pollEvery = 200 * time.Millisecond
 
-// Poll returns nil once check does, else what check said last before the time was up.
+// Poll returns nil once check does, else the last error of check before the time was up.
 func Poll(ctx context.Context, within time.Duration, check func(ctx context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
@@ -42,7 +42,7 @@ func Eventually(t testing.TB, within time.Duration, what string, check func(ctx 
 	}
 }
 
-// Rest lets time pass for those who run meanwhile; it is not what makes anything come true.
+// Rest pauses while others work. It is no way to wait for a condition: that is Poll.
 func Rest(ctx context.Context, d time.Duration) {
 	timer := time.NewTimer(d)
 	defer timer.Stop()

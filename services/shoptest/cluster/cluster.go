@@ -1,10 +1,12 @@
+// Package cluster is the shop that runs on this machine, as tests and drills see it past the
+// ingress: Nomad's allocations and their containers, Consul's services, the members of
+// PostgreSQL, the nodes of Redis, the warehouse. It checks whether anything is missing, and
+// whether what was acknowledged is kept. Like shoptest it imports none of the shop's code.
 package cluster
 
 import (
 	"context"
-	"crypto/tls"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -16,7 +18,6 @@ import (
 
 	consul "github.com/hashicorp/consul/api"
 	nomad "github.com/hashicorp/nomad/api"
-	"github.com/jackc/pgx/v5"
 
 	"bookstore/services/shoptest"
 )
@@ -141,58 +142,40 @@ func get(ctx context.Context, url string, into any) error {
 	return json.NewDecoder(res.Body).Decode(into)
 }
 
-// Leader connects to one database as the superuser, on the leader: the only place that
-// shows prepared transactions.
-func Leader(t testing.TB, database string) *pgx.Conn {
+// WaitDeployed polls until a job's newest deployment is over: Nomad scales no job during one.
+func WaitDeployed(t *testing.T, job string) {
 	t.Helper()
-	conn, err := Connect(t.Context(), t, database)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { CloseConn(conn) })
-	return conn
-}
-
-// Connect is Leader for those who go on where there is no leader. They close the connection.
-func Connect(ctx context.Context, t testing.TB, database string) (*pgx.Conn, error) {
-	t.Helper()
-	entries, err := Healthy(ctx, t, "patroni", "")
-	if err != nil {
-		return nil, err
-	}
-	config, err := pgx.ParseConfig("user=postgres connect_timeout=5 target_session_attrs=read-write")
-	if err != nil {
-		return nil, err
-	}
-	config.Database, config.Password = database, Password(t, "superuser_password")
-	config.Fallbacks = nil
-	// The members' certificates bear no DNS name; that they are the right ones is a test of
-	// the services' connections, this one only looks.
-	config.TLSConfig = &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS12}
-	last := errors.New("no member is in Consul")
-	for _, e := range entries {
-		config.Host, config.Port = Address(e), uint16(e.Service.Port)
-		conn, err := pgx.ConnectConfig(ctx, config)
-		if err == nil {
-			return conn, nil
+	client := Nomad(t)
+	shoptest.Eventually(t, 2*time.Minute, "deployment of "+job, func(ctx context.Context) error {
+		d, _, err := client.Jobs().LatestDeployment(job, (&nomad.QueryOptions{}).WithContext(ctx))
+		if err != nil {
+			return err
 		}
-		last = err
-	}
-	return nil, fmt.Errorf("no member of patroni takes writes: %w", last)
+		if d != nil && d.Status != nomad.DeploymentStatusSuccessful {
+			return fmt.Errorf("it is %s: %s", d.Status, d.StatusDescription)
+		}
+		return nil
+	})
 }
 
-// CloseConn closes a connection at the end of a test.
-func CloseConn(conn *pgx.Conn) {
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-	defer cancel()
-	_ = conn.Close(ctx) // the test is over either way
-}
-
-// Number runs a query whose answer is one number.
-func Number(t testing.TB, conn *pgx.Conn, sql string, args ...any) (n int64) {
+// WaitRunning polls until exactly n allocations of a job are left running.
+func WaitRunning(t *testing.T, job string, n int) {
 	t.Helper()
-	if err := conn.QueryRow(t.Context(), sql, args...).Scan(&n); err != nil {
-		t.Fatalf("%s: %v", sql, err)
-	}
-	return n
+	client := Nomad(t)
+	shoptest.Eventually(t, 2*time.Minute, fmt.Sprintf("%d running allocations of %s", n, job), func(ctx context.Context) error {
+		allocs, _, err := client.Jobs().Allocations(job, false, (&nomad.QueryOptions{}).WithContext(ctx))
+		if err != nil {
+			return err
+		}
+		running := 0
+		for _, a := range allocs {
+			if a.ClientStatus == nomad.AllocClientStatusRunning {
+				running++
+			}
+		}
+		if running != n {
+			return fmt.Errorf("%d are running", running)
+		}
+		return nil
+	})
 }

@@ -27,14 +27,14 @@ func (s Samples) Sum(name string, labels ...string) (total float64) {
 	return total
 }
 
-// Measured asks every healthy instance of a service for its metrics.
+// Measured reads the metrics of every healthy instance of a service.
 func Measured(ctx context.Context, t testing.TB, service string) (map[string]Samples, error) {
 	t.Helper()
 	return MeasuredAt(ctx, t, service, "metrics")
 }
 
-// MeasuredAt asks at the address that instances tell as this: metrics, or envoy for the sidecar's.
-func MeasuredAt(ctx context.Context, t testing.TB, service, told string) (map[string]Samples, error) {
+// MeasuredAt reads them at the address in this field of the instances' metadata: metrics, or envoy for the sidecar's.
+func MeasuredAt(ctx context.Context, t testing.TB, service, field string) (map[string]Samples, error) {
 	t.Helper()
 	entries, err := Healthy(ctx, t, service, "")
 	if err != nil {
@@ -42,7 +42,7 @@ func MeasuredAt(ctx context.Context, t testing.TB, service, told string) (map[st
 	}
 	all := map[string]Samples{}
 	for _, e := range entries {
-		if all[e.Service.ID], err = scrape(ctx, e.Service.Meta[told]); err != nil {
+		if all[e.Service.ID], err = scrape(ctx, e.Service.Meta[field]); err != nil {
 			return nil, err
 		}
 	}

@@ -2,11 +2,14 @@ package cluster
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"testing"
+	"time"
 
 	consul "github.com/hashicorp/consul/api"
+	"github.com/jackc/pgx/v5"
 )
 
 // postgresMembers is how many there are, one of them the leader.
@@ -28,7 +31,7 @@ func (m Member) Leads() bool { return m.Role == "leader" }
 // Container is the name of the member's own; others of its allocation stand beside it.
 func (m Member) Container() string { return Container("patroni", m.Alloc) }
 
-// Members asks the first member that answers for all.
+// Members reads the list of all members from the first that answers.
 func Members(ctx context.Context, t testing.TB) ([]Member, error) {
 	t.Helper()
 	entries, _, err := Consul(t).Health().Service("patroni-rest", "", false, (&consul.QueryOptions{}).WithContext(ctx))
@@ -89,4 +92,60 @@ func Password(t testing.TB, name string) string {
 		t.Fatalf("read the passwords of patroni (is the shop up?): %v", err)
 	}
 	return variable[name]
+}
+
+// Leader connects to one database as the superuser, on the leader: the only place that
+// shows prepared transactions.
+func Leader(t testing.TB, database string) *pgx.Conn {
+	t.Helper()
+	conn, err := Connect(t.Context(), t, database)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { CloseConn(conn) })
+	return conn
+}
+
+// Connect is Leader for those who go on where there is no leader. They close the connection.
+func Connect(ctx context.Context, t testing.TB, database string) (*pgx.Conn, error) {
+	t.Helper()
+	entries, err := Healthy(ctx, t, "patroni", "")
+	if err != nil {
+		return nil, err
+	}
+	config, err := pgx.ParseConfig("user=postgres connect_timeout=5 target_session_attrs=read-write")
+	if err != nil {
+		return nil, err
+	}
+	config.Database, config.Password = database, Password(t, "superuser_password")
+	config.Fallbacks = nil
+	// The members' certificates bear no DNS name; that they are the right ones is a test of
+	// the services' connections, this one only reads.
+	config.TLSConfig = &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS12}
+	last := errors.New("no member is in Consul")
+	for _, e := range entries {
+		config.Host, config.Port = Address(e), uint16(e.Service.Port)
+		conn, err := pgx.ConnectConfig(ctx, config)
+		if err == nil {
+			return conn, nil
+		}
+		last = err
+	}
+	return nil, fmt.Errorf("no member of patroni takes writes: %w", last)
+}
+
+// CloseConn closes a connection at the end of a test.
+func CloseConn(conn *pgx.Conn) {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	_ = conn.Close(ctx) // the test is over either way
+}
+
+// Number runs a query whose answer is one number.
+func Number(t testing.TB, conn *pgx.Conn, sql string, args ...any) (n int64) {
+	t.Helper()
+	if err := conn.QueryRow(t.Context(), sql, args...).Scan(&n); err != nil {
+		t.Fatalf("%s: %v", sql, err)
+	}
+	return n
 }

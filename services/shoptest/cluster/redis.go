@@ -15,9 +15,9 @@ import (
 	nomad "github.com/hashicorp/nomad/api"
 )
 
-// node is one of Redis as it sees itself.
+// node is a node of Redis as it sees itself.
 type node struct {
-	allocation string // as far as Consul's service id tells
+	allocation string // from Consul's service id
 	master     bool
 	known      int  // nodes of the cluster, itself among them
 	ok         bool // all slots are served, and it has its master's copy if it has a master
@@ -35,7 +35,7 @@ func redisNodes(ctx context.Context, t testing.TB) ([]node, error) {
 	}
 	var nodes []node
 	for _, e := range entries {
-		n, err := askRedis(ctx, HostPort(e), password)
+		n, err := readRedis(ctx, HostPort(e), password)
 		if err != nil {
 			return nil, err
 		}
@@ -45,7 +45,7 @@ func redisNodes(ctx context.Context, t testing.TB) ([]node, error) {
 	return nodes, nil
 }
 
-func askRedis(ctx context.Context, at, password string) (n node, err error) {
+func readRedis(ctx context.Context, at, password string) (n node, err error) {
 	client := RedisAt(at, password)
 	defer client.Close()
 	cluster, err := client.ClusterInfo(ctx).Result()
@@ -123,7 +123,7 @@ func redisPassword(ctx context.Context, t testing.TB) (string, error) {
 func RedisAt(at, password string) *goredis.Client {
 	return goredis.NewClient(&goredis.Options{
 		Addr: at, Password: password, MaxRetries: -1, DialTimeout: 2 * time.Second, ReadTimeout: 2 * time.Second,
-		// As with the members of PostgreSQL: no DNS name in the certificate, and this one only looks.
+		// As with the members of PostgreSQL: no DNS name in the certificate, and this connection only reads.
 		TLSConfig: &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS12},
 	})
 }
@@ -146,7 +146,7 @@ func EachRedis(t testing.TB, do func(at string, client *goredis.Client)) {
 	}
 }
 
-// SlotsOf asks in the way that lists a shard's master first.
+// SlotsOf reads the slots in the form that lists a shard's master first.
 func SlotsOf(ctx context.Context, client *goredis.Client) ([]goredis.ClusterSlot, error) {
 	return client.ClusterSlots(ctx).Result() //nolint:staticcheck // its successor also lists who serves nothing
 }

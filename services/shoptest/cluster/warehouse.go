@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// Ask reads rows from the published version, or another: flags come before the statement.
-func Ask(t *testing.T, into any, args ...string) {
+// Query reads rows from the published version, or another: flags come before the statement.
+func Query(t *testing.T, into any, args ...string) {
 	t.Helper()
 	if text := Warehouse(t, append([]string{"sql", "--format", "json"}, args...)...); json.Unmarshal([]byte(text), into) != nil {
 		t.Errorf("%q: %s", args, text)

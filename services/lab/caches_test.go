@@ -56,7 +56,7 @@ func TestNoKillLeavesACacheBehind(t *testing.T) {
 	}
 	stop()
 	buying.Wait()
-	if err := s.Settle(ctx); err != nil {
+	if err := s.WaitAtRest(ctx); err != nil {
 		t.Error(err)
 	}
 	for book := range int64(titles) {

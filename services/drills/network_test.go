@@ -3,6 +3,7 @@
 package drills
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -11,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -26,14 +28,14 @@ func cutOffLeader(t *testing.T, s *scene) {
 	heal := cutOff(t, s.leader)
 	shoptest.Rest(t.Context(), cutFor)
 	heal()
-	s.load.loyal.haunt(t, s)
+	s.load.deposed.useAgain(t, s)
 }
 
 // The chains of rules that are made here, and removed again.
 var cutChains = map[string]string{"OUTPUT": "BOOKSTORE-DRILL-OUT", "INPUT": "BOOKSTORE-DRILL-IN"}
 
 // cutOff drops what a member sends and what is sent to it. Members share the machine's
-// network, so packets are told apart by whose they are: those of the control groups of the
+// network, so packets are selected by their owner: those of the control groups of the
 // member's containers (its fence's among them), and those to its two ports. What the member
 // says to itself goes on, as it would on a host without a network.
 func cutOff(t *testing.T, m cluster.Member) (heal func()) {
@@ -119,4 +121,110 @@ func mend() error {
 		}
 	}
 	return errors.Join(problems...)
+}
+
+const (
+	// silentFor is how long the leader's host stays away, unless SILENT_FOR says otherwise: long enough
+	// that what only keepalives and TCP's own repeats end would still wait.
+	silentFor = 90 * time.Second
+	// finishWithin is how long a transaction may be unfinished, whatever vanished.
+	finishWithin = 30 * time.Second
+)
+
+// away is how long the leader's host is to be silent.
+func away(t *testing.T) time.Duration {
+	t.Helper()
+	text := os.Getenv("SILENT_FOR")
+	if text == "" {
+		return silentFor
+	}
+	d, err := time.ParseDuration(text)
+	if err != nil || d <= finishWithin {
+		t.Fatalf("SILENT_FOR=%q: a duration of more than %s", text, finishWithin)
+	}
+	return d
+}
+
+// silenceLeader has the leader's host vanish without a packet and stay away. While it is away, no transaction
+// may be unfinished for longer than finishWithin.
+func silenceLeader(t *testing.T, s *scene) {
+	silent, began := away(t), time.Now()
+	heal := cutOff(t, s.leader)
+	shoptest.Rest(t.Context(), finishWithin)
+	for time.Since(began) < silent {
+		var old int
+		shoptest.Eventually(t, 10*time.Second, "the new leader answers what is unfinished", func(ctx context.Context) (err error) {
+			old, err = s.old(ctx)
+			return err
+		})
+		if old > 0 {
+			t.Fatalf("%d transactions are unfinished for more than %s, %s after the leader's host vanished",
+				old, finishWithin, time.Since(began).Round(time.Second))
+		}
+		shoptest.Rest(t.Context(), time.Second)
+	}
+	heal()
+	s.load.deposed.useAgain(t, s)
+}
+
+// old counts transactions that are unfinished for too long, by the coordinators' records and by PostgreSQL.
+func (s *scene) old(ctx context.Context) (int, error) {
+	attempts, err := s.number(ctx, "coordinatordb", `select count(*) from transactions
+		where finished_at is null and created_at < now() - $1::interval`, finishWithin)
+	if err != nil {
+		return 0, err
+	}
+	prepared, err := s.number(ctx, "postgres", "select count(*) from pg_prepared_xacts where prepared < now() - $1::interval", finishWithin)
+	return attempts + prepared, err
+}
+
+const (
+	// awayFor is longer than any session lives: the leader stays because its members say so.
+	awayFor = time.Minute
+	// heldFor is how long members keep that promise (ttl): until then nobody else can lead.
+	heldFor = 20 * time.Second
+)
+
+// What started Consul, and where that keeps its process's id.
+const (
+	consulStart = "60-consul.sh"
+	consulPID   = "/run/bookstore/consul.pid"
+)
+
+// takeConsulAway ends Consul's one server and starts it again after a minute.
+func takeConsulAway(t *testing.T, _ *scene) {
+	text, err := os.ReadFile(consulPID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
+	if err != nil {
+		t.Fatalf("%s: %v", consulPID, err)
+	}
+	if name, err := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid)); err != nil || strings.TrimSpace(string(name)) != "consul" {
+		t.Fatalf("process %d is %q, not consul: %v", pid, name, err)
+	}
+	t.Cleanup(func() { startConsul(t) })
+	if err := syscall.Kill(pid, syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	shoptest.Eventually(t, 30*time.Second, "Consul ends", func(context.Context) error {
+		if syscall.Kill(pid, 0) == nil {
+			return errors.New("it runs")
+		}
+		return nil
+	})
+	shoptest.Rest(t.Context(), awayFor)
+	startConsul(t)
+	shoptest.Rest(t.Context(), heldFor)
+}
+
+// startConsul does nothing where it runs.
+func startConsul(t *testing.T) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	if out, err := cluster.Script(ctx, consulStart).CombinedOutput(); err != nil {
+		t.Errorf("start Consul: %v\n%s", err, out)
+	}
 }

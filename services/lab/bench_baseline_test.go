@@ -6,12 +6,15 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"path"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
 	"bookstore/services/lab"
@@ -49,7 +52,12 @@ func listen(t *testing.T, s *lab.Shop) sample {
 	set("alter system set log_statement = 'all'")
 	set("alter system set log_line_prefix = '%a|%p|'")
 	server.Reload(t)
-	answer := placeOrder(ctx, t, s, "sample", sampleBook)
+	client := newBuyer(strings.TrimPrefix(s.URL(lab.Coordinator), "http://"), "")
+	defer client.http.CloseIdleConnections()
+	answer, err := client.post("/orders", orderOf("sample", sampleBook), http.StatusCreated)
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, name := range []string{"log_statement", "log_line_prefix"} {
 		set("alter system reset " + name)
 	}
@@ -61,7 +69,7 @@ func listen(t *testing.T, s *lab.Shop) sample {
 		t.Fatal(err)
 	}
 	found.order = placed.ID
-	err := s.DB(lab.CoordinatorDB).QueryRow(ctx, "select gid from transactions where payload->>'orderId' = $1", found.order).Scan(&found.gid)
+	err = s.DB(lab.CoordinatorDB).QueryRow(ctx, "select gid from transactions where payload->>'orderId' = $1", found.order).Scan(&found.gid)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -183,4 +191,61 @@ func local(ctx context.Context, conn *pgx.Conn, statements []statement, was samp
 	}
 	_, err := conn.Exec(ctx, "commit")
 	return err
+}
+
+// baseline is the same work without a coordinator: copies of the two databases,
+// on the same server.
+type baseline struct {
+	sample sample
+	conns  []*pgx.Conn // two for each client: to the copy of bookdb and of orderdb
+}
+
+func newBaseline(t *testing.T, s *lab.Shop, heard sample, most int) *baseline {
+	t.Helper()
+	b := &baseline{sample: heard}
+	for range most {
+		b.conns = append(b.conns,
+			s.Server(lab.BookDB).Conn(t, localCopy(lab.BookDB)), s.Server(lab.OrderDB).Conn(t, localCopy(lab.OrderDB)))
+	}
+	return b
+}
+
+func localCopy(database string) string { return "local_" + database }
+
+// clients are n clients that make each order as one local transaction in
+// either database.
+func (b *baseline) clients(n int) []work {
+	books, orders := b.sample.branches["books"], b.sample.branches["orders"]
+	return b.all(n, func(ctx context.Context, bookdb, orderdb *pgx.Conn, book, gid, order string) error {
+		if err := local(ctx, bookdb, books, b.sample, book, gid, order); err != nil {
+			return err
+		}
+		return local(ctx, orderdb, orders, b.sample, book, gid, order)
+	})
+}
+
+// single are n clients for whom both are one database, and an order one
+// transaction without what only a distributed one writes.
+func (b *baseline) single(n int) []work {
+	var bare []statement
+	for _, s := range append(slices.Clone(b.sample.branches["books"]), b.sample.branches["orders"]...) {
+		if !s.marker() {
+			bare = append(bare, s)
+		}
+	}
+	return b.all(n, func(ctx context.Context, bookdb, _ *pgx.Conn, book, gid, order string) error {
+		return local(ctx, bookdb, bare, b.sample, book, gid, order)
+	})
+}
+
+func (b *baseline) all(n int, do func(ctx context.Context, bookdb, orderdb *pgx.Conn, book, gid, order string) error) []work {
+	all := make([]work, n)
+	for i := range all {
+		bookdb, orderdb := b.conns[2*i], b.conns[2*i+1]
+		all[i] = func(ctx context.Context) error {
+			return do(ctx, bookdb, orderdb,
+				fmt.Sprint(anyBook()), strings.ReplaceAll(uuid.NewString(), "-", ""), uuid.Must(uuid.NewV7()).String())
+		}
+	}
+	return all
 }
