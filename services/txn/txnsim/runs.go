@@ -1,0 +1,6 @@
+//go:build !race
+
+package txnsim
+
+// Runs is how many runs a test plays.
+const Runs = 2000
