@@ -1,10 +1,11 @@
-package main
+package checkoutservice_test
 
 import (
 	"net/http"
 	"strings"
 	"testing"
 
+	"bookstore/services/checkout/checkoutservice"
 	"bookstore/services/platform/pg/pgtest"
 	"bookstore/services/platform/service"
 	"bookstore/services/platform/service/servicetest"
@@ -14,9 +15,9 @@ import (
 
 func TestMain(m *testing.M) { pgtest.Main(m, webtest.Leaks()...) }
 
-func TestFromStartToDrain(t *testing.T) {
+func TestServesUntilToldToStop(t *testing.T) {
 	t.Parallel()
-	s := servicetest.Start(t, "coordinator", build, map[string]string{
+	s := servicetest.Start(t, "coordinator", checkoutservice.Build, map[string]string{
 		"DRAIN_DELAY": "300ms", "DB_DSN": pgtest.DSN(t, txnpg.Migrations),
 		"BOOKS_URL": "http://127.0.0.1:1", "ORDERS_URL": "http://127.0.0.1:1", "PAYMENTS_URL": "http://127.0.0.1:1",
 	})
@@ -35,9 +36,9 @@ func TestFromStartToDrain(t *testing.T) {
 	s.Stopped()
 }
 
-func TestABadEnvironmentIsToldWhole(t *testing.T) {
+func TestABadEnvironmentIsReportedWhole(t *testing.T) {
 	t.Parallel()
-	err := service.Run(t.Context(), "coordinator", servicetest.Environment(nil), build)
+	err := service.Run(t.Context(), "coordinator", servicetest.Environment(nil), checkoutservice.Build)
 	for _, name := range []string{"DB_DSN", "BOOKS_URL", "ORDERS_URL", "PAYMENTS_URL"} {
 		if err == nil || !strings.Contains(err.Error(), name) {
 			t.Errorf("%v does not name %s", err, name)
