@@ -64,10 +64,12 @@ var parameter = regexp.MustCompile(`:[A-Za-z]+`)
 // may have been carried out is sent again only if it says so: its first answer would be lost, and the second be 410 or 412.
 // A call of the API is tried twice by the sidecar, as TestACallIsTriedFourTimesAtMost of the gateway, which sends it twice,
 // takes for granted; the ingress adds none, because what a gateway answers is final. All else is tried three times at most.
+// Each route but the last is taken by some call.
 func TestRoutersFollowTheCalls(t *testing.T) {
 	t.Parallel()
 	routers := entriesOf[*consul.ServiceRouterConfigEntry](entries(t))
 	for _, s := range service.Services() {
+		taken := map[int]bool{}
 		for _, c := range service.Calls(s.Name) {
 			internal := strings.HasPrefix(c.Path, "/internal/")
 			for _, key := range []bool{false, true} {
@@ -76,6 +78,7 @@ func TestRoutersFollowTheCalls(t *testing.T) {
 				if i < 0 {
 					t.Errorf("%s has no route", call)
 				}
+				taken[i] = true
 				n, repeats := tries(to)
 				if mayRepeat := c.Repeat == gateway.Always || (c.Repeat == gateway.WithKey && key); repeats && !mayRepeat || internal && !repeats {
 					t.Errorf("%s may be repeated: %t; the sidecar repeats it: %t", call, mayRepeat, repeats)
@@ -86,6 +89,11 @@ func TestRoutersFollowTheCalls(t *testing.T) {
 				if c.Stream != (to.RequestTimeout < 0) || c.Hashed != (to.Service == "gateway-by-path") {
 					t.Errorf("%s has the time-out %s and leads to %q", call, to.RequestTimeout, to.Service)
 				}
+			}
+		}
+		for i := range len(routers[s.Name].Routes) - 1 { // the last is for what has no route of its own
+			if !taken[i] {
+				t.Errorf("%s: no call takes route %d", s.Name, i)
 			}
 		}
 	}

@@ -24,30 +24,6 @@ Routes = [
       }
     }
   },
-  # The second POST with the same Idempotency-Key has the answer of the first.
-  {
-    Match = {
-      HTTP = {
-        PathPrefix = "/"
-        Methods    = ["POST"]
-        Header = [
-          {
-            Name    = "idempotency-key"
-            Present = true
-          },
-        ]
-      }
-    }
-    Destination = {
-      NumRetries = 2
-      RetryOn    = ["connect-failure", "refused-stream", "reset", "gateway-error"]
-      ResponseHeaders = {
-        Set = {
-          "x-envoy-attempt-count" = "%UPSTREAM_REQUEST_ATTEMPT_COUNT%"
-        }
-      }
-    }
-  },
   # Calls between services are idempotent: by their transaction's gid, or by their saga and step.
   {
     Match = {

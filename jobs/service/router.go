@@ -5,6 +5,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"bookstore/services/gateway"
 )
 
 // Route is one route of a service-router. Of several that match a call Envoy takes the first.
@@ -47,7 +49,7 @@ func (s Service) Routes() []Route {
 				"The time-out is what ejects a slow instance; the gateway waits longer and asks again.")
 		}
 	}
-	if takes(calls, http.MethodPost) {
+	if slices.ContainsFunc(calls, func(c Call) bool { return c.Repeat == gateway.WithKey }) {
 		routes = append(routes, Route{
 			Why:    []string{"The second POST with the same Idempotency-Key has the answer of the first."},
 			Prefix: "/", Methods: []string{http.MethodPost}, Key: true, Retries: repeats, RetryOn: anyFailure,

@@ -35,6 +35,7 @@ var (
 	VersionRequired      = Define("version_required", http.StatusPreconditionRequired, "A version is required", Undecided, Never)
 	RateLimited          = Define("rate_limited", http.StatusTooManyRequests, "Too many requests", Undecided, Same)
 	TooManyInFlight      = Define("too_many_in_flight", http.StatusTooManyRequests, "Too many requests at once", Undecided, Same)
+	HeadTooLarge         = Define("head_too_large", http.StatusRequestHeaderFieldsTooLarge, "The head is too large", Undecided, Never)
 	Internal             = Define("internal", http.StatusInternalServerError, "Internal error", Unclear, Same)
 	Unavailable          = Define("unavailable", http.StatusServiceUnavailable, "Unavailable", Unclear, Same)
 	CircuitOpen          = Define("circuit_open", http.StatusServiceUnavailable, "The circuit is open", Unclear, Same)

@@ -119,6 +119,8 @@ func fromFiber(err *fiber.Error) error {
 		return fault.New(kind, "there is no such path")
 	case kind == fault.MethodNotAllowed:
 		return fault.New(kind, "the path does not take this method")
+	case kind == fault.HeadTooLarge:
+		return fault.Newf(kind, "address and headers may have %d bytes together", headerSize)
 	case kind.Status() == err.Code:
 		return fault.New(kind, "")
 	case err.Code < fiber.StatusInternalServerError:

@@ -7,7 +7,9 @@ import (
 	"log/slog"
 	"net"
 	"runtime/debug"
+	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -124,8 +126,8 @@ func (r seen) level() slog.Level {
 	return slog.LevelDebug
 }
 
-// refuseUnknownMethods answers methods that Fiber has no routes for, and which
-// it would refuse in plain text. The body stays unread, hence the close.
+// refuseUnknownMethods answers methods that Fiber has no routes for, and which it would refuse in plain text: 405 with the
+// methods that the path takes, or 404. The body stays unread, hence the close.
 func (s *server) refuseUnknownMethods(app *fiber.App) fasthttp.RequestHandler {
 	next := app.Server().Handler
 	known := map[string]bool{}
@@ -138,8 +140,23 @@ func (s *server) refuseUnknownMethods(app *fiber.App) fasthttp.RequestHandler {
 			return
 		}
 		ctx.SetConnectionClose()
-		s.fail(app, ctx, fiber.ErrMethodNotAllowed)
+		err := fiber.ErrNotFound
+		if methods := methodsOf(app, string(ctx.Path())); len(methods) > 0 {
+			ctx.Response.Header.Set(fiber.HeaderAllow, strings.Join(methods, ", "))
+			err = fiber.ErrMethodNotAllowed
+		}
+		s.fail(app, ctx, err)
 	}
+}
+
+// methodsOf are the methods that a path takes.
+func methodsOf(app *fiber.App, path string) (methods []string) {
+	for _, r := range app.GetRoutes(true) {
+		if fiber.RoutePatternMatch(path, r.Path, app.Config()) && !slices.Contains(methods, r.Method) {
+			methods = append(methods, r.Method)
+		}
+	}
+	return methods
 }
 
 // fail answers a request that failed before it reached the app.

@@ -17,6 +17,7 @@ import (
 
 	"github.com/gofiber/fiber/v2"
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/valyala/fasthttp/fasthttputil"
 
 	"bookstore/services/platform/fault"
 	"bookstore/services/platform/web"
@@ -88,6 +89,7 @@ func TestFailuresAreProblems(t *testing.T) {
 		{"GET", "/late", nil, 504, "deadline_exceeded"},
 		{"GET", "/busy", nil, 409, "contended"},
 		{"GET", "/nowhere", nil, 404, "not_found"},
+		{"BREW", "/nowhere", nil, 404, "not_found"},
 		{"GET", "/plain/", nil, 404, "not_found"},
 		{"DELETE", "/plain", nil, 405, "method_not_allowed"},
 		{"BREW", "/plain", nil, 405, "method_not_allowed"},
@@ -109,8 +111,10 @@ func TestFailuresAreProblems(t *testing.T) {
 			}
 		})
 	}
-	if got := send(t, app, request("DELETE", "/plain", "")).Header.Get("Allow"); !strings.Contains(got, "GET") {
-		t.Errorf("Allow is %q", got)
+	for _, method := range []string{"DELETE", "BREW"} {
+		if got := send(t, app, request(method, "/plain", "")).Header.Get("Allow"); got != "GET, HEAD" {
+			t.Errorf("%s /plain: Allow is %q", method, got)
+		}
 	}
 	if got := send(t, app, request("GET", "/busy", "")).Header.Get("Retry-After"); got != "1" {
 		t.Errorf("Retry-After is %q", got)
@@ -277,6 +281,45 @@ func TestALargeBodyIsAnsweredNotReset(t *testing.T) {
 		_ = response.Body.Close()
 		if response.StatusCode != want {
 			t.Errorf("%d bytes: got %d", size, response.StatusCode)
+		}
+	}
+	client.CloseIdleConnections()
+	if err := app.Shutdown(); err != nil {
+		t.Error(err)
+	}
+	if err := <-served; err != nil {
+		t.Error(err)
+	}
+}
+
+// A head that does not fit into the buffer is refused as what it is.
+func TestHeadsHaveALimit(t *testing.T) {
+	app := web.New(web.Options{})
+	app.Get("/", func(c *fiber.Ctx) error { return web.JSON(c, 200, "") })
+	listener := fasthttputil.NewInmemoryListener()
+	served := make(chan error, 1)
+	go func() { served <- app.Listener(listener) }()
+	client := &http.Client{Transport: &http.Transport{
+		WriteBufferSize: 64 << 10, // the head is sent at once, before the answer closes the connection
+		DialContext:     func(context.Context, string, string) (net.Conn, error) { return listener.Dial() },
+	}}
+	for size, status := range map[int]int{15 << 10: 200, 17 << 10: 431, 48 << 10: 431} {
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://shop/", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("X-Long", strings.Repeat("x", size))
+		response, err := client.Do(r)
+		if err != nil {
+			t.Fatalf("%d bytes: %v", size, err)
+		}
+		text, err := io.ReadAll(response.Body)
+		_ = response.Body.Close()
+		if err != nil || response.StatusCode != status {
+			t.Errorf("%d bytes: got %d, %v", size, response.StatusCode, err)
+		}
+		if got := (answer{response, string(text)}); status == 431 && got.problem(t)["code"] != "head_too_large" {
+			t.Errorf("%d bytes: got %s", size, text)
 		}
 	}
 	client.CloseIdleConnections()
