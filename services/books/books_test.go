@@ -138,7 +138,7 @@ func TestReservationsAreCheckedAndOrdered(t *testing.T) {
 
 func TestACursorFitsItsOwnListAlone(t *testing.T) {
 	q := books.Query{Filter: books.Filter{Text: "emma"}, Sort: books.ByPrice, Limit: 1}
-	q.After = q.Behind("7:7:", 1, "Emma", 899)
+	q.After = q.CursorAfter("7:7:", 1, "Emma", 899)
 	if q.After.Price != 899 || q.After.Start != "7:7:" || q.After.Title != "" {
 		t.Errorf("got %+v", q.After)
 	}

@@ -2,7 +2,7 @@ package books
 
 import "slices"
 
-// Stated is what a source has stated about a book; an empty field was never stated. It is stored as JSON.
+// Stated is what a source has stated about a book. Empty fields were never stated. It is stored as JSON.
 type Stated struct {
 	ISBN          string   `json:"isbn,omitempty"`
 	Title         string   `json:"title,omitempty"`
@@ -12,7 +12,7 @@ type Stated struct {
 	Price         *Price   `json:"price,omitempty"`
 }
 
-// Price is one field in a merge, because an amount means nothing without its currency.
+// Price is merged as one field, because an amount means nothing without its currency.
 type Price struct {
 	Cents    int64  `json:"cents"`
 	Currency string `json:"currency"`
@@ -22,12 +22,12 @@ type Price struct {
 type SourceDraft struct {
 	Draft
 
-	// PriceIsInitial tells that the source states no price: the draft's price is used only when the book is created, as
-	// its quantity always is.
+	// PriceIsInitial is true when the source states no price. The draft's price, like its quantity, is then used only to
+	// create the book.
 	PriceIsInitial bool
 }
 
-// Stated is what the record states.
+// Stated returns what the record states.
 func (d SourceDraft) Stated() Stated {
 	s := d.stated()
 	if d.PriceIsInitial {
@@ -36,7 +36,7 @@ func (d SourceDraft) Stated() Stated {
 	return s
 }
 
-// stated is an entry as if a source had stated all of it.
+// stated is the entry as what a source states, with all fields stated.
 func (e Entry) stated() Stated {
 	return Stated{
 		ISBN: e.ISBN, Title: e.Title, Authors: e.Authors, PublishedYear: e.PublishedYear, Language: e.Language,
@@ -44,17 +44,17 @@ func (e Entry) stated() Stated {
 	}
 }
 
-// FirstStated is what is stored as stated when a book is created. It includes an initial price, so that a price which the
-// source states later replaces it.
+// FirstStated returns what is stored as stated when the record creates a book. It includes an initial price, so that a price
+// that the source states later replaces it.
 func (d SourceDraft) FirstStated() Stated { return d.stated() }
 
-// SourceResult is the effect of a record of a source. The lists have the fields' names in the API.
+// SourceResult is the effect of a record of a source. The lists have the API's names of fields.
 type SourceResult struct {
 	Book
 	Created   bool
-	Changed   []string // now as the record states them
-	Kept      []string // edited by others, and not changed by the source since
-	Conflicts []string // edited by others and changed by the source: the edit stays
+	Changed   []string // set to what the record states
+	Kept      []string // edited in the shop, and not changed by the source since
+	Conflicts []string // edited in the shop and changed by the source: the edit is kept
 }
 
 // sourceField is how a merge handles one field.
@@ -98,15 +98,14 @@ var sourceFields = []sourceField{
 	},
 }
 
-// Equal reports whether both state the same.
+// Equal reports whether both have the same values.
 func (s Stated) Equal(other Stated) bool {
 	return !slices.ContainsFunc(sourceFields, func(f sourceField) bool { return !f.same(s, other) })
 }
 
-// Merge gives an entry what the record states. before is what the source has
-// stated until now: a field in which the entry differs from it was edited by
-// others, and stays. What the record does not state stays too. It returns the
-// entry, what the source has stated from now on, and what became of the fields.
+// Merge sets the fields of an entry to what the record states. before is what the source stated until now: a field in which
+// the entry differs from it was edited in the shop, and is kept. Fields that the record does not state are kept too. Merge
+// returns the entry, what the source has now stated, and the effect on each field.
 func (d SourceDraft) Merge(entry Entry, before Stated) (Entry, Stated, SourceResult) {
 	now, book, after := d.Stated(), entry.stated(), before
 	var r SourceResult

@@ -24,26 +24,26 @@ func TestMain(m *testing.M) {
 	pgtest.Main(m, goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.updateServerDate.func1"))
 }
 
-// shop is the whole app over a database of its own.
-type shop struct {
+// api is the service's app over a database of its own.
+type api struct {
 	t   testing.TB
 	app *fiber.App
 }
 
-func open(t *testing.T) *shop {
+func open(t *testing.T) *api {
 	t.Helper()
 	t.Parallel()
-	return openAlone(t)
+	return openSerial(t)
 }
 
-func openAlone(t testing.TB) *shop {
+func openSerial(t testing.TB) *api {
 	t.Helper()
 	pool, log := pgtest.Database(t, bookspg.Migrations), slog.New(slog.DiscardHandler)
 	app := web.New(web.Options{Service: "books"})
 	bookshttp.Routes(app, bookspg.New(pool), time.Now)
 	bookshttp.Participate(app, participant.New(pool, "books", log, nil),
 		bookshttp.Changes{Branch: bookspg.Branch, ReserveStock: bookspg.ReserveStock, Restock: bookspg.Restock})
-	return &shop{t, app}
+	return &api{t, app}
 }
 
 // answer is a response with its body, read and parsed.
@@ -54,7 +54,7 @@ type answer struct {
 	body map[string]any
 }
 
-func (s *shop) do(method, path, body string, headers ...string) answer {
+func (s *api) do(method, path, body string, headers ...string) answer {
 	s.t.Helper()
 	r := httptest.NewRequest(method, path, strings.NewReader(body))
 	if body != "" {
@@ -81,8 +81,8 @@ func (s *shop) do(method, path, body string, headers ...string) answer {
 	return a
 }
 
-// want checks status and, for problems, the code.
-func (s *shop) want(a answer, status int, code string) answer {
+// want requires a status and, for problems, a code.
+func (s *api) want(a answer, status int, code string) answer {
 	s.t.Helper()
 	got, _ := a.body["code"].(string)
 	if a.StatusCode != status || got != code {
@@ -109,7 +109,7 @@ const emma = `{"sourceId":"s-1","isbn":"0-14-143958-0","title":"Emma","authors":
 	"publishedYear":1815,"language":"en-gb","priceCents":899,"currency":"GBP","quantity":3}`
 
 // add creates a book and returns its path.
-func (s *shop) add(body string) string {
+func (s *api) add(body string) string {
 	s.t.Helper()
 	return s.want(s.do("POST", "/books", body), 201, "").Header.Get("Location")
 }

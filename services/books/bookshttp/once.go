@@ -11,11 +11,10 @@ import (
 	"bookstore/services/platform/web"
 )
 
-// bound are the headers that an Idempotency-Key replays with status and body.
-var bound = []string{fiber.HeaderContentType, fiber.HeaderLocation, fiber.HeaderETag, fiber.HeaderCacheControl}
+// replayedHeaders are the headers of an outcome that a repeat gets again, with its status and body.
+var replayedHeaders = []string{fiber.HeaderContentType, fiber.HeaderLocation, fiber.HeaderETag, fiber.HeaderCacheControl}
 
-// once runs do, which answers on c, and binds the answer to the request's
-// Idempotency-Key if it has one.
+// once runs do, which answers on c, and binds the answer to the request's Idempotency-Key if it has one.
 func (h *handler) once(c *fiber.Ctx, do func(ctx context.Context, store books.Store) error) error {
 	text, err := web.IdempotencyKey(c)
 	if err != nil {
@@ -32,7 +31,7 @@ func (h *handler) once(c *fiber.Ctx, do func(ctx context.Context, store books.St
 	outcome, replayed, err := h.store.Once(web.Context(c), key, func(ctx context.Context, store books.Store) (books.Outcome, bool, error) {
 		err := do(ctx, store)
 		if err == nil {
-			return answered(c), false, nil
+			return outcomeOf(c), false, nil
 		}
 		if !fault.Decides(err) {
 			return books.Outcome{}, false, err
@@ -40,10 +39,10 @@ func (h *handler) once(c *fiber.Ctx, do func(ctx context.Context, store books.St
 		if err := web.WriteError(c, err); err != nil {
 			return books.Outcome{}, false, err
 		}
-		return answered(c), true, nil
+		return outcomeOf(c), true, nil
 	})
 	if err != nil {
-		for _, name := range bound { // what do has answered did not happen
+		for _, name := range replayedHeaders { // do has set them, and its changes are rolled back
 			c.Response().Header.Del(name)
 		}
 		return err
@@ -63,10 +62,10 @@ func requestHash(c *fiber.Ctx, body []byte) []byte {
 	return hash.Sum(nil)
 }
 
-// answered is c's answer so far.
-func answered(c *fiber.Ctx) books.Outcome {
+// outcomeOf is c's answer so far, as an outcome.
+func outcomeOf(c *fiber.Ctx) books.Outcome {
 	outcome := books.Outcome{Status: c.Response().StatusCode(), Header: map[string]string{}, Body: append([]byte(nil), c.Response().Body()...)}
-	for _, name := range bound {
+	for _, name := range replayedHeaders {
 		if value := c.GetRespHeader(name); value != "" {
 			outcome.Header[name] = value
 		}
@@ -74,7 +73,7 @@ func answered(c *fiber.Ctx) books.Outcome {
 	return outcome
 }
 
-// replay answers with the outcome. A refusal becomes a problem with this request's id.
+// replay answers with the outcome of an earlier request. A refusal gets this request's id.
 func replay(c *fiber.Ctx, outcome books.Outcome) error {
 	c.Set("Idempotent-Replayed", "true")
 	if outcome.Status >= fiber.StatusBadRequest {

@@ -1,8 +1,10 @@
 package bookshttp
 
 import (
+	"fmt"
 	"math"
 	"strconv"
+	"strings"
 
 	"github.com/gofiber/fiber/v2"
 
@@ -10,23 +12,24 @@ import (
 	"bookstore/services/platform/fault"
 	"bookstore/services/platform/web"
 	"bookstore/services/shop/kinds"
+	"bookstore/services/shop/limits"
 )
 
-// longestSearch bounds the text of a search, in characters.
-const longestSearch = 200
+// maxSearch bounds the text of a search, in characters.
+const maxSearch = 200
 
-// highestHeader, on a 404, is the highest id in use, so that a cache can answer for all ids above it.
+// highestHeader, on a 404, has the highest id that a book has or had, so that a cache can answer for all ids above it.
 const highestHeader = "X-Highest-Book-Id"
 
 func (h *handler) get(c *fiber.Ctx) error {
-	id, err := target(c)
+	id, err := bookID(c)
 	if err != nil {
 		return err
 	}
 	book, err := h.store.Get(web.Context(c), id)
 	if err != nil {
 		if fault.KindOf(err) == kinds.BookNotFound {
-			h.tellHighest(c)
+			h.setHighest(c)
 		}
 		return err
 	}
@@ -39,23 +42,22 @@ func (h *handler) get(c *fiber.Ctx) error {
 	return answerBook(c, fiber.StatusOK, book)
 }
 
-// tellHighest looks after the book was not found: one that has been added since
-// is not beyond the id that is told. Without it, the answer is good for its own
-// id all the same.
-func (h *handler) tellHighest(c *fiber.Ctx) {
+// setHighest sets highestHeader. It reads the id after the book was not found: the id of a book that was added in between is
+// not above it. Without the header the 404 is still right for its own id.
+func (h *handler) setHighest(c *fiber.Ctx) {
 	if highest, err := h.store.Highest(web.Context(c)); err == nil {
 		c.Set(highestHeader, strconv.FormatInt(highest, 10))
 	}
 }
 
-// answerBook answers with a book and its tag.
+// answerBook answers with a book and its ETag.
 func answerBook(c *fiber.Ctx, status int, book books.Book) error {
 	c.Set(fiber.HeaderETag, etag(book))
 	return web.JSON(c, status, showBook(book))
 }
 
 func (h *handler) availability(c *fiber.Ctx) error {
-	id, err := target(c)
+	id, err := bookID(c)
 	if err != nil {
 		return err
 	}
@@ -100,7 +102,7 @@ func listQuery(c *fiber.Ctx) (query books.Query, err error) {
 	for name, into := range map[string]*string{
 		"q": &query.Text, "author": &query.Author, "language": &query.Language, "sort": (*string)(&query.Sort),
 	} {
-		if *into, err = web.Query(c, name, longestSearch); err != nil {
+		if *into, err = web.Query(c, name, maxSearch); err != nil {
 			return query, err
 		}
 	}
@@ -117,4 +119,37 @@ func listQuery(c *fiber.Ctx) (query books.Query, err error) {
 		}
 	}
 	return query.Check()
+}
+
+func (h *handler) quotes(c *fiber.Ctx) error {
+	var body struct {
+		BookIDs []int64 `json:"bookIds"`
+	}
+	if err := web.DecodeJSON(c, &body); err != nil {
+		return err
+	}
+	if len(body.BookIDs) == 0 || len(body.BookIDs) > limits.OrderItems {
+		return fault.Invalid(fault.Field{Field: "bookIds", Code: "out_of_range", Detail: fmt.Sprintf("must be 1 to %d ids", limits.OrderItems)})
+	}
+	quotes, err := h.store.Quotes(web.Context(c), body.BookIDs)
+	if err != nil {
+		return err
+	}
+	return web.JSON(c, fiber.StatusOK, fiber.Map{"quotes": showQuotes(quotes)})
+}
+
+// etag is the ETag of a book. It changes with every edit and every change of stock.
+func etag(b books.Book) string {
+	return fmt.Sprintf(`"%d.%d"`, b.Version, b.StockVersion)
+}
+
+// unchanged reports whether If-None-Match has the tag.
+func unchanged(c *fiber.Ctx, tag string) bool {
+	for given := range strings.SplitSeq(c.Get(fiber.HeaderIfNoneMatch), ",") {
+		given = strings.TrimPrefix(strings.TrimSpace(given), "W/")
+		if given == tag || given == "*" {
+			return true
+		}
+	}
+	return false
 }

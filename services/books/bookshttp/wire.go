@@ -7,7 +7,7 @@ import (
 	"bookstore/services/platform/web"
 )
 
-// bookJSON is a book as the contract shows it.
+// bookJSON is a book in the API.
 type bookJSON struct {
 	ID            int64     `json:"id"`
 	SourceID      string    `json:"sourceId,omitempty"`
@@ -36,7 +36,7 @@ func showBook(b books.Book) bookJSON {
 	}
 }
 
-// availabilityJSON is what is left of a book.
+// availabilityJSON is a book's stock in the API.
 type availabilityJSON struct {
 	BookID    int64 `json:"bookId"`
 	Available int64 `json:"available"`
@@ -47,7 +47,7 @@ func showAvailability(a books.Availability) availabilityJSON {
 	return availabilityJSON{BookID: a.BookID, Available: a.Available, InStock: a.Available > 0}
 }
 
-// entryJSON is a catalogue entry as given. A price has no default.
+// entryJSON is a catalogue entry in a request. The price is required.
 type entryJSON struct {
 	SourceID      string   `json:"sourceId"`
 	ISBN          string   `json:"isbn"`
@@ -66,6 +66,7 @@ func (e entryJSON) entry() books.Entry {
 	}
 }
 
+// price is the given price, or books.NoPrice.
 func price(given *int64) int64 {
 	if given == nil {
 		return books.NoPrice
@@ -73,7 +74,7 @@ func price(given *int64) int64 {
 	return *given
 }
 
-// draftJSON is a new book as given; without a quantity there is none in stock.
+// draftJSON is a new book in a request. The default quantity is 0.
 type draftJSON struct {
 	entryJSON
 	Quantity int64 `json:"quantity"`
@@ -83,7 +84,7 @@ func (d draftJSON) draft() books.Draft {
 	return books.Draft{Entry: d.entry(), Quantity: d.Quantity}
 }
 
-// patchJSON is a partial entry: what is absent stays, what is null goes.
+// patchJSON is a merge patch of an entry: an absent member leaves its field as it is, null clears it.
 type patchJSON struct {
 	SourceID      web.Optional[string]   `json:"sourceId"`
 	ISBN          web.Optional[string]   `json:"isbn"`
@@ -115,9 +116,32 @@ func (p patchJSON) apply(e books.Entry) books.Entry {
 	return e
 }
 
-// patch sets a field that is there; null is the zero value.
+// patch sets the field unless the member is absent. null sets the zero value.
 func patch[T any](given web.Optional[T], field *T) {
 	if given.Set {
 		*field = given.Value
 	}
+}
+
+// sourceDraftJSON is a record of a source in a request.
+type sourceDraftJSON struct {
+	draftJSON
+
+	PriceIsInitial bool `json:"priceIsInitial"`
+}
+
+// quoteJSON is the price of a book, for the coordinator to price an order.
+type quoteJSON struct {
+	BookID         int64  `json:"bookId"`
+	Title          string `json:"title"`
+	UnitPriceCents int64  `json:"unitPriceCents"`
+	Currency       string `json:"currency"`
+}
+
+func showQuotes(quotes []books.Quote) []quoteJSON {
+	shown := make([]quoteJSON, 0, len(quotes))
+	for _, q := range quotes {
+		shown = append(shown, quoteJSON(q))
+	}
+	return shown
 }

@@ -3,6 +3,7 @@ package bookshttp
 import (
 	"context"
 	"strconv"
+	"strings"
 
 	"github.com/gofiber/fiber/v2"
 
@@ -38,7 +39,7 @@ func answerCreated(c *fiber.Ctx, book books.Book) error {
 }
 
 func (h *handler) put(c *fiber.Ctx) error {
-	id, err := target(c)
+	id, err := bookID(c)
 	if err != nil {
 		return err
 	}
@@ -58,7 +59,7 @@ func (h *handler) put(c *fiber.Ctx) error {
 }
 
 func (h *handler) patch(c *fiber.Ctx) error {
-	id, err := target(c)
+	id, err := bookID(c)
 	if err != nil {
 		return err
 	}
@@ -81,7 +82,7 @@ func (h *handler) edit(c *fiber.Ctx, id int64, version *int64, edit func(books.E
 }
 
 func (h *handler) delete(c *fiber.Ctx) error {
-	id, err := target(c)
+	id, err := bookID(c)
 	if err != nil {
 		return err
 	}
@@ -94,7 +95,7 @@ func (h *handler) delete(c *fiber.Ctx) error {
 }
 
 func (h *handler) adjust(c *fiber.Ctx) error {
-	id, err := target(c)
+	id, err := bookID(c)
 	if err != nil {
 		return err
 	}
@@ -114,4 +115,82 @@ func (h *handler) adjust(c *fiber.Ctx) error {
 		}
 		return web.JSON(c, fiber.StatusOK, showAvailability(left))
 	})
+}
+
+// The headers that list the fields of an imported book by the effect on them (books.SourceResult).
+const (
+	headerChanged   = "X-Import-Changed"
+	headerKept      = "X-Import-Kept"
+	headerConflicts = "X-Import-Conflicts"
+)
+
+func (h *handler) putBySource(c *fiber.Ctx) error {
+	sourceID, err := sourceIDOf(c)
+	if err != nil {
+		return err
+	}
+	if err := books.CheckSourceID(sourceID); err != nil {
+		return err
+	}
+	var body sourceDraftJSON
+	if err := web.DecodeJSON(c, &body); err != nil {
+		return err
+	}
+	if body.SourceID != "" && body.SourceID != sourceID {
+		return fault.Invalid(fault.Field{Field: "sourceId", Code: "differs", Detail: "must be the one in the address, or absent"})
+	}
+	body.SourceID = sourceID
+	draft, err := body.draft().Check(h.now())
+	if err != nil {
+		return err
+	}
+	result, err := h.store.PutBySource(web.Context(c), books.SourceDraft{Draft: draft, PriceIsInitial: body.PriceIsInitial})
+	if err != nil {
+		return err
+	}
+	for name, fields := range map[string][]string{
+		headerChanged: result.Changed, headerKept: result.Kept, headerConflicts: result.Conflicts,
+	} {
+		if len(fields) > 0 {
+			c.Set(name, strings.Join(fields, ", "))
+		}
+	}
+	if result.Created {
+		return answerCreated(c, result.Book)
+	}
+	return answerBook(c, fiber.StatusOK, result.Book)
+}
+
+// sourceIDOf reads the id from the path, or from the query when the path has none: proxies refuse or rewrite paths with an
+// encoded slash, backslash or dot, and leave queries alone.
+func sourceIDOf(c *fiber.Ctx) (string, error) {
+	if c.Params("sourceId") == "" {
+		if err := web.AllowQuery(c, "sourceId"); err != nil {
+			return "", err
+		}
+		return web.Query(c, "sourceId", books.MaxSourceID)
+	}
+	if err := web.AllowQuery(c); err != nil {
+		return "", err
+	}
+	return web.PathText(c, "sourceId")
+}
+
+// ifMatch reads If-Match. given reports whether the header exists; version is nil for *. Only the entry's version counts,
+// because orders change the stock at any time. Several tags, or text that is not a tag, match no version.
+func ifMatch(c *fiber.Ctx) (version *int64, given bool) {
+	header := strings.TrimSpace(c.Get(fiber.HeaderIfMatch))
+	switch header {
+	case "":
+		return nil, false
+	case "*":
+		return nil, true
+	}
+	tag := strings.Trim(strings.TrimPrefix(header, "W/"), `"`)
+	text, _, _ := strings.Cut(tag, ".")
+	number, err := strconv.ParseInt(text, 10, 64)
+	if err != nil {
+		number = 0
+	}
+	return &number, true
 }

@@ -2,10 +2,12 @@ package bookspg
 
 import (
 	"context"
+	"errors"
 
 	"github.com/jackc/pgx/v5"
 
 	"bookstore/services/books"
+	"bookstore/services/platform/fault"
 	"bookstore/services/platform/pg"
 )
 
@@ -52,7 +54,7 @@ func (s *Store) Highest(ctx context.Context) (id int64, err error) {
 	return id, pg.Fault("find the highest id", err)
 }
 
-// lockBook holds the entry against other edits, not the stock against orders.
+// lockBook locks the entry against other edits, and not the stock: orders proceed.
 const lockBook = selectBook + ` for no key update of b`
 
 const updateBook = `
@@ -83,7 +85,7 @@ func (s *Store) Edit(ctx context.Context, id int64, ifVersion *int64, edit func(
 	return book, err
 }
 
-// lock reads a book for an edit of the version that the editor has seen.
+// lock reads and locks a book for an edit of the version ifVersion, if it is not nil.
 func lock(ctx context.Context, tx pgx.Tx, id int64, ifVersion *int64) (books.Book, error) {
 	book, err := find(ctx, tx, lockBook, id)
 	if err == nil && ifVersion != nil && *ifVersion != book.Version {
@@ -92,7 +94,7 @@ func lock(ctx context.Context, tx pgx.Tx, id int64, ifVersion *int64) (books.Boo
 	return book, err
 }
 
-// replace writes the entry of a locked book, if it says anything new.
+// replace writes the entry of a locked book if it differs.
 func replace(ctx context.Context, tx pgx.Tx, book books.Book, entry books.Entry) (books.Book, error) {
 	if entry.Equal(book.Entry) {
 		return book, nil
@@ -120,4 +122,138 @@ func (s *Store) Delete(ctx context.Context, id int64, ifVersion *int64) error {
 		}
 		return nil
 	})
+}
+
+// columns are a book's columns in the order of scan; b is the book and s its stock.
+const columns = `b.id, coalesce(b.source_id, ''), coalesce(b.isbn, ''), b.title, b.authors,
+	b.published_year, coalesce(b.language, ''), b.price_cents, b.currency,
+	s.quantity, b.version, s.version, b.created_at, b.updated_at`
+
+// scan reads columns, and then more.
+func scan(row pgx.Row, book *books.Book, more ...any) error {
+	into := []any{
+		&book.ID, &book.SourceID, &book.ISBN, &book.Title, &book.Authors,
+		&book.PublishedYear, &book.Language, &book.PriceCents, &book.Currency,
+		&book.Quantity, &book.Version, &book.StockVersion, &book.CreatedAt, &book.UpdatedAt,
+	}
+	if err := row.Scan(append(into, more...)...); err != nil {
+		return err
+	}
+	book.CreatedAt, book.UpdatedAt = book.CreatedAt.UTC(), book.UpdatedAt.UTC()
+	return nil
+}
+
+const selectBook = `
+select ` + columns + `, b.deleted_at is not null
+from books b join stock s on s.book_id = b.id
+where b.id = $1`
+
+// find reads one book by selectBook or lockBook.
+func find(ctx context.Context, db runner, sql string, id int64) (books.Book, error) {
+	var book books.Book
+	var gone bool
+	err := scan(db.QueryRow(ctx, sql, id), &book, &gone)
+	switch {
+	case errors.Is(err, pgx.ErrNoRows):
+		return books.Book{}, books.NotFound(id)
+	case err != nil:
+		return books.Book{}, pg.Fault("read book", err)
+	case gone:
+		return books.Book{}, books.Gone(id)
+	}
+	return book, nil
+}
+
+// entryFault is the fault for an error of writing an entry.
+func entryFault(op string, err error) error {
+	switch {
+	case pg.IsUnique(err, "books_isbn"):
+		return fault.Wrap(op, books.Taken("isbn"))
+	case pg.IsUnique(err, "books_source_id"):
+		return fault.Wrap(op, books.Taken("sourceId"))
+	default:
+		return pg.Fault(op, err)
+	}
+}
+
+// bySource finds the book with a source id. A deleted one counts only when no other has the id: POST may have given it to a new
+// book since.
+const bySource = `
+select id, gone from (
+	select id, false from books where source_id = $1 and deleted_at is null
+	union all
+	(select id, true from books where source_id = $1 and deleted_at is not null order by id desc limit 1)
+) b (id, gone)
+order by gone
+limit 1`
+
+const selectStated = `select stated from book_sources where book_id = $1`
+
+const upsertStated = `
+insert into book_sources (book_id, stated) values ($1, $2)
+on conflict (book_id) do update set stated = excluded.stated, updated_at = now()`
+
+// PutBySource implements books.Store. Of two concurrent imports of a new id one violates the unique index, and finds the other's
+// book when it tries again.
+func (s *Store) PutBySource(ctx context.Context, record books.SourceDraft) (books.SourceResult, error) {
+	result, err := s.putBySource(ctx, record)
+	if pg.IsUnique(err, "books_source_id") {
+		result, err = s.putBySource(ctx, record)
+	}
+	if err != nil {
+		return books.SourceResult{}, entryFault("put book by source", err)
+	}
+	return result, nil
+}
+
+func (s *Store) putBySource(ctx context.Context, record books.SourceDraft) (result books.SourceResult, err error) {
+	var id int64
+	var gone bool
+	err = s.db().QueryRow(ctx, bySource, record.SourceID).Scan(&id, &gone)
+	switch {
+	case errors.Is(err, pgx.ErrNoRows):
+		return s.createFromSource(ctx, record)
+	case err != nil:
+		return result, err
+	case gone:
+		return result, books.Gone(id)
+	}
+	return s.mergeFromSource(ctx, id, record)
+}
+
+func (s *Store) createFromSource(ctx context.Context, record books.SourceDraft) (result books.SourceResult, err error) {
+	result.Created = true
+	err = s.inTx(ctx, func(tx pgx.Tx) error {
+		if result.Book, err = insert(ctx, tx, record.Draft); err != nil {
+			return err
+		}
+		_, err = tx.Exec(ctx, upsertStated, result.ID, record.FirstStated())
+		return err
+	})
+	return result, err
+}
+
+// mergeFromSource locks the book before it reads what the source has stated, so that concurrent imports merge one after the
+// other.
+func (s *Store) mergeFromSource(ctx context.Context, id int64, record books.SourceDraft) (result books.SourceResult, err error) {
+	err = s.inTx(ctx, func(tx pgx.Tx) error {
+		book, err := lock(ctx, tx, id, nil)
+		if err != nil {
+			return err
+		}
+		var before books.Stated
+		if err := tx.QueryRow(ctx, selectStated, id).Scan(&before); err != nil && !errors.Is(err, pgx.ErrNoRows) {
+			return err
+		}
+		entry, after, merged := record.Merge(book.Entry, before)
+		if !after.Equal(before) {
+			if _, err := tx.Exec(ctx, upsertStated, id, after); err != nil {
+				return err
+			}
+		}
+		result = merged
+		result.Book, err = replace(ctx, tx, book, entry)
+		return err
+	})
+	return result, err
 }

@@ -110,7 +110,7 @@ func list(ctx context.Context, db pg.Querier, q books.Query, words string) (book
 			snapshot = q.After.Start
 		}
 		page.Books = append(page.Books, book)
-		next = q.Behind(snapshot, book.ID, title, book.PriceCents)
+		next = q.CursorAfter(snapshot, book.ID, title, book.PriceCents)
 	}
 	rows.Close()
 	switch err := rows.Err(); {

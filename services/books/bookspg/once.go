@@ -12,12 +12,11 @@ import (
 	"bookstore/services/platform/pg"
 )
 
-// answerMargin is kept of a request's time, beyond the lock_timeout that one
-// more try may take, to answer that the first request is still running.
+// answerMargin is the time before a request's deadline in which no further try is made: one may take lock_timeout, and the rest
+// is for the answer that the first request is still running.
 const answerMargin = 750 * time.Millisecond
 
-// claimKey takes a key that is new or past its life. While another request
-// holds it, the statement waits for that one's end.
+// claimKey takes a key that is new or expired. While another request has it, the statement waits until that request ends.
 const claimKey = `
 insert into idempotency_keys as k (caller, key, request_hash, expires_at)
 values ($1, $2, $3, now() + $4)
@@ -36,18 +35,18 @@ const storeOutcome = `
 update idempotency_keys set status = $3, headers = $4, body = $5
 where caller = $1 and key = $2`
 
-// Once implements books.Store. The wait for a first request is made of tries
-// that the session's lock_timeout ends, until ctx is nearly over.
+// Once implements books.Store. It waits for the first request by tries, each of which the session's lock_timeout ends, until
+// shortly before ctx's deadline.
 func (s *Store) Once(ctx context.Context, key books.Key, work books.Work) (books.Outcome, bool, error) {
 	held := false
 	for {
-		outcome, replayed, err := s.onceNow(ctx, key, work)
-		late := ctx.Err() != nil && held // cut off in one more try
-		if !errors.Is(err, errHeld) && !late {
+		outcome, replayed, err := s.tryOnce(ctx, key, work)
+		timedOut := ctx.Err() != nil && held // in a further try
+		if !errors.Is(err, errHeld) && !timedOut {
 			return outcome, replayed, err
 		}
 		held = true
-		if deadline, ok := ctx.Deadline(); late || (ok && time.Until(deadline) < answerMargin) {
+		if deadline, ok := ctx.Deadline(); timedOut || (ok && time.Until(deadline) < answerMargin) {
 			return books.Outcome{}, false, fault.New(fault.InProgress, "a request with this Idempotency-Key is still running")
 		}
 	}
@@ -56,10 +55,10 @@ func (s *Store) Once(ctx context.Context, key books.Key, work books.Work) (books
 // lockNotAvailable is PostgreSQL's code of a lock_timeout.
 const lockNotAvailable = "55P03"
 
-// errHeld says that another request held the key for longer than lock_timeout.
-var errHeld = errors.New("the key is held by a running request")
+// errHeld: another request has had the key for lock_timeout.
+var errHeld = errors.New("a running request holds the key")
 
-func (s *Store) onceNow(ctx context.Context, key books.Key, work books.Work) (outcome books.Outcome, replayed bool, err error) {
+func (s *Store) tryOnce(ctx context.Context, key books.Key, work books.Work) (outcome books.Outcome, replayed bool, err error) {
 	err = s.slots.InTx(ctx, func(tx pgx.Tx) error {
 		claimed, err := claim(ctx, tx, key)
 		switch {
@@ -76,7 +75,7 @@ func (s *Store) onceNow(ctx context.Context, key books.Key, work books.Work) (ou
 	return outcome, replayed, err
 }
 
-// claim reports whether the key is ours; if not, it has an outcome.
+// claim reports whether the transaction now has the key. If not, the key is bound to an outcome.
 func claim(ctx context.Context, tx pgx.Tx, key books.Key) (claimed bool, err error) {
 	err = tx.QueryRow(ctx, claimKey, key.Caller, key.Key, key.RequestHash, books.KeyLife).Scan(&claimed)
 	switch {
@@ -103,8 +102,8 @@ func replay(ctx context.Context, tx pgx.Tx, key books.Key) (outcome books.Outcom
 	return outcome, nil
 }
 
-// bind does the work and stores its outcome, in one transaction. The savepoint
-// lets a refusal undo the work and still be stored.
+// bind runs the work and stores its outcome in the same transaction. The savepoint lets a refusal roll back the work and still be
+// stored.
 func bind(ctx context.Context, tx pgx.Tx, key books.Key, work books.Work) (books.Outcome, error) {
 	savepoint, err := tx.Begin(ctx)
 	if err != nil {

@@ -34,14 +34,14 @@ func (r *reading) search(ctx context.Context, db pg.Querier, q books.Query) (pag
 	var snapshot string
 	if q.After != nil {
 		at, snapshot = q.After.Place, q.After.Start
-	} else if at.Dense, err = common(ctx, db, r.exact); err != nil {
+	} else if at.Common, err = common(ctx, db, r.exact); err != nil {
 		return page, err
 	}
 	room := q.Limit
 	after := q.After
 	if !at.Near {
 		run := r.ranked(r.exact, "", q, after)
-		if at.Dense {
+		if at.Common {
 			run = r.dense(q, after)
 		}
 		next, err := fill(ctx, db, q, run, &page, snapshot, room, at)
@@ -197,7 +197,7 @@ func fill(ctx context.Context, db pg.Querier, q books.Query, run statement, page
 		return nil, searchFault(q, err)
 	}
 	defer rows.Close()
-	next := q.Behind(snapshot, 0, "", 0) // before the first near match, if none has room
+	next := q.CursorAfter(snapshot, 0, "", 0) // before the first near match, if none has room
 	next.Place = at
 	next.Class = 0
 	for ; rows.Next(); room-- {
@@ -214,7 +214,7 @@ func fill(ctx context.Context, db pg.Querier, q books.Query, run statement, page
 			return next, nil
 		}
 		page.Books = append(page.Books, book)
-		next = q.Behind(snapshot, book.ID, place, 0)
+		next = q.CursorAfter(snapshot, book.ID, place, 0)
 		next.Place = at
 		if !at.Near {
 			next.Shown = min(few, at.Shown+len(page.Books))

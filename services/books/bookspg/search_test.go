@@ -150,7 +150,7 @@ func TestAListOfCommonWordsIsReadToItsEnd(t *testing.T) {
 		if q.After != nil {
 			snapshot = q.After.Start
 		}
-		next, err := fill(ctx, pool, q, r.dense(q, q.After), &page, snapshot, q.Limit, books.Place{Dense: true})
+		next, err := fill(ctx, pool, q, r.dense(q, q.After), &page, snapshot, q.Limit, books.Place{Common: true})
 		if err != nil {
 			t.Fatal(err)
 		}

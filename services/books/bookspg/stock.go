@@ -10,7 +10,7 @@ import (
 	"bookstore/services/platform/pg"
 )
 
-// maxStock keeps sums of stock far from the end of bigint.
+// maxStock keeps sums of stock far below the maximum of bigint.
 const maxStock = 1_000_000_000
 
 const selectStock = `

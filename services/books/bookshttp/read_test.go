@@ -1,6 +1,8 @@
 package bookshttp_test
 
 import (
+	"encoding/base64"
+	"encoding/json"
 	"fmt"
 	"net/url"
 	"slices"
@@ -11,6 +13,89 @@ import (
 	"bookstore/services/platform/pg"
 	"bookstore/services/platform/web"
 )
+
+func TestABookIsShownAsTheAPISays(t *testing.T) {
+	s := open(t)
+	created := s.want(s.do("POST", "/books", emma), 201, "")
+	if created.Header.Get("ETag") != `"1.1"` || created.Header.Get("Location") != "/books/1" {
+		t.Errorf("headers %v", created.Header)
+	}
+	got := s.want(s.do("GET", "/books/1", ""), 200, "")
+	if got.text != created.text {
+		t.Errorf("created %s, read %s", created.text, got.text)
+	}
+	for name, want := range map[string]any{
+		"id": 1.0, "sourceId": "s-1", "isbn": "0141439580", "title": "Emma", "publishedYear": 1815.0, "language": "en-GB",
+		"priceCents": 899.0, "currency": "GBP", "quantity": 3.0, "inStock": true, "version": 1.0, "stockVersion": 1.0,
+	} {
+		if got.body[name] != want {
+			t.Errorf("%s is %v, want %v", name, got.body[name], want)
+		}
+	}
+	for _, name := range []string{"createdAt", "updatedAt"} {
+		if text, _ := got.body[name].(string); !strings.HasSuffix(text, "Z") {
+			t.Errorf("%s is %v", name, got.body[name])
+		}
+	}
+	bare := s.do("GET", s.add(`{"title":"Ur","authors":["Anon"],"publishedYear":-2100,"priceCents":0,"currency":"EUR"}`), "")
+	for _, name := range []string{"sourceId", "isbn", "language"} {
+		if _, there := bare.body[name]; there {
+			t.Errorf("%s is shown though there is none", name)
+		}
+	}
+	if bare.body["inStock"] != false || bare.body["quantity"] != 0.0 || bare.body["publishedYear"] != -2100.0 {
+		t.Errorf("got %s", bare.text)
+	}
+}
+
+// The highest id on a 404 lets a cache answer for the ids above it.
+func TestAMissingBookTellsTheHighestID(t *testing.T) {
+	s := open(t)
+	highest := func(path, code string, status int, want string) {
+		t.Helper()
+		if got := s.want(s.do("GET", path, ""), status, code).Header.Get("X-Highest-Book-Id"); got != want {
+			t.Errorf("%s: %q, want %q", path, got, want)
+		}
+	}
+	highest("/books/1", "book_not_found", 404, "0")
+	s.add(emma)
+	s.want(s.do("DELETE", s.add(`{"title":"Ur","authors":["Anon"],"priceCents":5,"currency":"EUR"}`), ""), 204, "")
+	highest("/books/9223372036854775807", "book_not_found", 404, "2")
+	highest("/books/3", "book_not_found", 404, "2")
+	highest("/books/2", "book_gone", 410, "")
+	highest("/books/1", "", 200, "")
+	highest("/books/one", "book_not_found", 404, "")
+}
+
+func TestConditionalReads(t *testing.T) {
+	s := open(t)
+	path := s.add(emma)
+	for _, tag := range []string{`"1.1"`, `W/"1.1"`, `"0.0", "1.1"`, `*`} {
+		got := s.want(s.do("GET", path, "", "If-None-Match", tag), 304, "")
+		if got.text != "" || got.Header.Get("ETag") != `"1.1"` {
+			t.Errorf("%s: body %q, tag %s", tag, got.text, got.Header.Get("ETag"))
+		}
+	}
+	s.want(s.do("POST", path+"/stock", `{"delta":-1}`), 200, "")
+	if got := s.want(s.do("GET", path, "", "If-None-Match", `"1.1"`), 200, ""); got.Header.Get("ETag") != `"1.2"` {
+		t.Errorf("tag %s after a change of stock", got.Header.Get("ETag"))
+	}
+}
+
+func TestQuotes(t *testing.T) {
+	s := open(t)
+	s.add(emma)
+	s.add(`{"title":"Ur","authors":["Anon"],"priceCents":5,"currency":"EUR"}`)
+	got := s.want(s.do("POST", "/internal/quotes", `{"bookIds":[2,1]}`), 200, "")
+	want := `{"quotes":[{"bookId":2,"title":"Ur","unitPriceCents":5,"currency":"EUR"},{"bookId":1,"title":"Emma","unitPriceCents":899,"currency":"GBP"}]}`
+	if got.text != want {
+		t.Errorf("got %s", got.text)
+	}
+	unknown := s.want(s.do("POST", "/internal/quotes", `{"bookIds":[1,9]}`), 422, "book_not_found")
+	if !slices.Equal(unknown.fields(), []string{"items[1].bookId not_found"}) || !strings.Contains(unknown.text, `"books":[{"bookId":9}]`) {
+		t.Errorf("got %s", unknown.text)
+	}
+}
 
 // titles are those of a list's items.
 func (a answer) titles() []string {
@@ -24,13 +109,13 @@ func (a answer) titles() []string {
 	return out
 }
 
-func (s *shop) shelve(title, author, language string, cents int) string {
+func (s *api) addTitled(title, author, language string, cents int) string {
 	s.t.Helper()
 	return s.add(fmt.Sprintf(`{"title":%q,"authors":[%q],"language":%q,"priceCents":%d,"currency":"EUR"}`, title, author, language, cents))
 }
 
-// pages reads a list to its end, one page of two after another.
-func (s *shop) pages(query string, between func(page int)) []string {
+// pages reads a list to its end, in pages of two books.
+func (s *api) pages(query string, between func(page int)) []string {
 	s.t.Helper()
 	var titles []string
 	cursor := ""
@@ -50,10 +135,10 @@ func (s *shop) pages(query string, between func(page int)) []string {
 
 func TestSearch(t *testing.T) {
 	s := open(t)
-	s.shelve("Harry Potter and the Philosopher's Stone", "J.K. Rowling", "en-GB", 1)
-	s.shelve("Harry Potter und der Stein der Weisen", "J.K. Rowling", "de", 2)
-	s.shelve("The Left Hand of Darkness", "Ursula K. Le Guin", "en", 3)
-	s.shelve("Rowling: A Life", "A. N. Other", "en", 4)
+	s.addTitled("Harry Potter and the Philosopher's Stone", "J.K. Rowling", "en-GB", 1)
+	s.addTitled("Harry Potter und der Stein der Weisen", "J.K. Rowling", "de", 2)
+	s.addTitled("The Left Hand of Darkness", "Ursula K. Le Guin", "en", 3)
+	s.addTitled("Rowling: A Life", "A. N. Other", "en", 4)
 	for query, want := range map[string]string{
 		"q=harry":                       "1 2",
 		"q=HARRY+potter+stone":          "1",
@@ -90,7 +175,7 @@ func TestSearch(t *testing.T) {
 func TestEverySortPagesThroughAll(t *testing.T) {
 	s := open(t)
 	for i, title := range []string{"banana", "Apple", "éclair", "Date", "apple"} {
-		s.shelve(title, "A", "en", 10-i/2)
+		s.addTitled(title, "A", "en", 10-i/2)
 	}
 	for sort, want := range map[string]string{
 		"id":     "banana Apple éclair Date apple",
@@ -108,9 +193,9 @@ func TestEverySortPagesThroughAll(t *testing.T) {
 
 func TestAListNeverShowsABookTwice(t *testing.T) {
 	s := open(t)
-	first := s.shelve("a", "A", "en", 1)
+	first := s.addTitled("a", "A", "en", 1)
 	for i, title := range []string{"b", "c", "d", "e"} {
-		s.shelve(title, "A", "en", 2+i)
+		s.addTitled(title, "A", "en", 2+i)
 	}
 	for query, change := range map[string]string{"sort=title": `{"title":"z%d"}`, "sort=price": `{"priceCents":10%d}`} {
 		seen := s.pages(query, func(page int) {
@@ -128,12 +213,12 @@ func TestACursorSurvivesItsBook(t *testing.T) {
 	s := open(t)
 	paths := map[string]string{}
 	for i, title := range []string{"a", "b", "c", "d"} {
-		paths[title] = s.shelve(title, "A", "en", i)
+		paths[title] = s.addTitled(title, "A", "en", i)
 	}
 	got := s.pages("sort=title", func(page int) {
 		if page == 1 {
 			s.want(s.do("DELETE", paths["b"], ""), 204, "")
-			s.shelve("aa", "A", "en", 9)
+			s.addTitled("aa", "A", "en", 9)
 		}
 	})
 	if strings.Join(got, " ") != "a b c d" {
@@ -144,7 +229,7 @@ func TestACursorSurvivesItsBook(t *testing.T) {
 func TestCursorsOfLongTitlesFit(t *testing.T) {
 	s := open(t)
 	for i := range 5 {
-		s.shelve(strings.Repeat("<&>€", 100)+fmt.Sprint(i), "A", "en", i)
+		s.addTitled(strings.Repeat("<&>€", 100)+fmt.Sprint(i), "A", "en", i)
 	}
 	if got := s.pages("sort=title", nil); len(got) != 5 {
 		t.Errorf("got %d books", len(got))
@@ -154,7 +239,7 @@ func TestCursorsOfLongTitlesFit(t *testing.T) {
 func TestACursorOfAnotherListIsRefused(t *testing.T) {
 	s := open(t)
 	for i := range 3 {
-		s.shelve("T", "A", "en", i)
+		s.addTitled("T", "A", "en", i)
 	}
 	next := s.do("GET", "/books?limit=1&sort=title", "").body["nextCursor"].(string)
 	for _, query := range []string{"sort=price", "", "sort=title&q=t", "sort=title&language=en"} {
@@ -196,7 +281,7 @@ func TestSearchAsPeopleType(t *testing.T) {
 		{"Ο Σίσυφος", "Αλμπέρ Καμύ"},
 		{"Harry Potter", "J K Rowling"},
 	} {
-		s.shelve(b[0], b[1], "en", i)
+		s.addTitled(b[0], b[1], "en", i)
 	}
 	for query, want := range map[string]string{
 		"q=emily bronte": "1", "q=Bronte\u0308": "1", "author=bronte": "1", "q=ＷＵＴＨＥＲＩＮＧ": "1",
@@ -235,15 +320,52 @@ func TestSearchAsPeopleType(t *testing.T) {
 
 func TestASearchIsReadToItsEndAndShowsNoBookTwice(t *testing.T) {
 	s := open(t)
-	first := s.shelve("Dune and more", "A", "en", 1)
+	first := s.addTitled("Dune and more", "A", "en", 1)
 	for i, title := range []string{"The Dune", "About Dune", "Dune", "Dine", "Dane", "Duna"} {
-		s.shelve(title, "A", "en", 2+i)
+		s.addTitled(title, "A", "en", 2+i)
 	}
 	seen := s.pages("q=dune", func(page int) {
 		s.want(s.do("PATCH", first, fmt.Sprintf(`{"title":"Not Dune %d"}`, page)), 200, "")
-		s.shelve("Dune", "New", "en", 9)
+		s.addTitled("Dune", "New", "en", 9)
 	})
 	if got := strings.Join(seen, ", "); got != "Dune, The Dune, About Dune, Dine, Dane, Duna" {
 		t.Errorf("got %s", got)
+	}
+}
+
+// A cursor that a client made up is refused or is a place in the list. It causes no 5xx.
+func TestMadeUpCursors(t *testing.T) {
+	s := open(t)
+	for i := range 6 {
+		s.addTitled(fmt.Sprint("Love ", i), "Ann Author", "en", i)
+	}
+	values := []any{
+		-1, 0, 9, 1e9, json.Number("9223372036854775807"), json.Number("-9223372036854775808"), json.Number("9223372036854775808"), 1.5,
+		"", "x", "1:1:", "9:1:", "1:9:5,3", "18446744073709551615:18446744073709551615:", "\ufffd", nil, true, []any{}, map[string]any{},
+	}
+	for _, query := range []string{"", "sort=title", "sort=-price", "sort=newest", "q=love", "q=love&sort=title", "q=luve", "q=luve&sort=price"} {
+		page := s.want(s.do("GET", "/books?limit=2&"+query, ""), 200, "")
+		next, _ := page.body["nextCursor"].(string)
+		text, err := base64.RawURLEncoding.DecodeString(next)
+		if err != nil || next == "" {
+			t.Fatalf("%s: cursor %q: %v", query, next, err)
+		}
+		for _, member := range []string{"s", "f", "i", "x", "t", "p", "c", "d", "n", "m"} {
+			for _, value := range values {
+				cursor := map[string]any{}
+				if err := json.Unmarshal(text, &cursor); err != nil {
+					t.Fatal(err)
+				}
+				cursor[member] = value
+				forged, err := json.Marshal(cursor)
+				if err != nil {
+					t.Fatal(err)
+				}
+				got := s.do("GET", "/books?limit=2&"+query+"&cursor="+url.QueryEscape(base64.RawURLEncoding.EncodeToString(forged)), "")
+				if got.StatusCode != 200 && got.StatusCode != 422 {
+					t.Errorf("%s with %s: %d %s", query, forged, got.StatusCode, got.text)
+				}
+			}
+		}
 	}
 }

@@ -7,74 +7,6 @@ import (
 	"testing"
 )
 
-func TestABookIsShownAsTheContractSays(t *testing.T) {
-	s := open(t)
-	created := s.want(s.do("POST", "/books", emma), 201, "")
-	if created.Header.Get("ETag") != `"1.1"` || created.Header.Get("Location") != "/books/1" {
-		t.Errorf("headers %v", created.Header)
-	}
-	got := s.want(s.do("GET", "/books/1", ""), 200, "")
-	if got.text != created.text {
-		t.Errorf("created %s, read %s", created.text, got.text)
-	}
-	for name, want := range map[string]any{
-		"id": 1.0, "sourceId": "s-1", "isbn": "0141439580", "title": "Emma", "publishedYear": 1815.0, "language": "en-GB",
-		"priceCents": 899.0, "currency": "GBP", "quantity": 3.0, "inStock": true, "version": 1.0, "stockVersion": 1.0,
-	} {
-		if got.body[name] != want {
-			t.Errorf("%s is %v, want %v", name, got.body[name], want)
-		}
-	}
-	for _, name := range []string{"createdAt", "updatedAt"} {
-		if text, _ := got.body[name].(string); !strings.HasSuffix(text, "Z") {
-			t.Errorf("%s is %v", name, got.body[name])
-		}
-	}
-	bare := s.do("GET", s.add(`{"title":"Ur","authors":["Anon"],"publishedYear":-2100,"priceCents":0,"currency":"EUR"}`), "")
-	for _, name := range []string{"sourceId", "isbn", "language"} {
-		if _, there := bare.body[name]; there {
-			t.Errorf("%s is shown though there is none", name)
-		}
-	}
-	if bare.body["inStock"] != false || bare.body["quantity"] != 0.0 || bare.body["publishedYear"] != -2100.0 {
-		t.Errorf("got %s", bare.text)
-	}
-}
-
-// A cache that knows up to which id there are books need not ask about those beyond.
-func TestAMissingBookTellsTheHighestID(t *testing.T) {
-	s := open(t)
-	highest := func(path, code string, status int, want string) {
-		t.Helper()
-		if got := s.want(s.do("GET", path, ""), status, code).Header.Get("X-Highest-Book-Id"); got != want {
-			t.Errorf("%s: %q, want %q", path, got, want)
-		}
-	}
-	highest("/books/1", "book_not_found", 404, "0")
-	s.add(emma)
-	s.want(s.do("DELETE", s.add(`{"title":"Ur","authors":["Anon"],"priceCents":5,"currency":"EUR"}`), ""), 204, "")
-	highest("/books/9223372036854775807", "book_not_found", 404, "2")
-	highest("/books/3", "book_not_found", 404, "2")
-	highest("/books/2", "book_gone", 410, "")
-	highest("/books/1", "", 200, "")
-	highest("/books/one", "book_not_found", 404, "")
-}
-
-func TestConditionalReads(t *testing.T) {
-	s := open(t)
-	path := s.add(emma)
-	for _, tag := range []string{`"1.1"`, `W/"1.1"`, `"0.0", "1.1"`, `*`} {
-		got := s.want(s.do("GET", path, "", "If-None-Match", tag), 304, "")
-		if got.text != "" || got.Header.Get("ETag") != `"1.1"` {
-			t.Errorf("%s: body %q, tag %s", tag, got.text, got.Header.Get("ETag"))
-		}
-	}
-	s.want(s.do("POST", path+"/stock", `{"delta":-1}`), 200, "")
-	if got := s.want(s.do("GET", path, "", "If-None-Match", `"1.1"`), 200, ""); got.Header.Get("ETag") != `"1.2"` {
-		t.Errorf("tag %s after a change of stock", got.Header.Get("ETag"))
-	}
-}
-
 func TestEditsNeedTheVersionTheySaw(t *testing.T) {
 	s := open(t)
 	path := s.add(emma)
@@ -184,7 +116,7 @@ func TestImportsCreateThenUpdate(t *testing.T) {
 	s.want(s.do("GET", "/books/by-source/gb", ""), 405, "method_not_allowed")
 }
 
-// Sources name their books as they like; who reads an id has to see what it is.
+// A source's id may have any characters that are visible.
 func TestASourcesIDIsAnyVisibleText(t *testing.T) {
 	s := open(t)
 	const body = `{"title":"X","authors":["A"],"priceCents":100,"currency":"EUR"}`
@@ -214,8 +146,7 @@ func TestASourcesIDIsAnyVisibleText(t *testing.T) {
 	s.want(s.do("PUT", "/books/by-source/a?sourceId=b", body), 400, "unexpected_parameter")
 }
 
-// A second import leaves alone what it does not state, keeps what was edited
-// since, and says so.
+// A second import leaves fields alone that it does not state, keeps edits since the first, and lists both.
 func TestASecondImportKeepsWhatWasEditedSince(t *testing.T) {
 	s := open(t)
 	const record = `{"title":"One","authors":["A"],"publishedYear":1999,"priceCents":500,"currency":"EUR","priceIsInitial":true,"quantity":5}`
@@ -251,7 +182,7 @@ func TestASecondImportKeepsWhatWasEditedSince(t *testing.T) {
 	put(record, "title, authors", "isbn, priceCents", "") // edits that agree with the source are no edits
 }
 
-// A source does not bring back what was withdrawn; people may.
+// An import does not restore a deleted book. POST does.
 func TestAWithdrawnBookIsNotImportedAgain(t *testing.T) {
 	s := open(t)
 	const record = `{"title":"One","authors":["A"],"priceCents":500,"currency":"EUR"}`
@@ -267,7 +198,7 @@ func TestAWithdrawnBookIsNotImportedAgain(t *testing.T) {
 	}
 }
 
-// Books from before the source's statements were remembered.
+// Books whose source's statements were never stored.
 func TestAnImportOfAnOldBookFillsWhatIsEmpty(t *testing.T) {
 	s := open(t)
 	s.add(`{"sourceId":"s","title":"Old","authors":["A"],"priceCents":700,"currency":"EUR"}`)
@@ -294,17 +225,81 @@ func TestStockNeverGoesBelowZero(t *testing.T) {
 	}
 }
 
-func TestQuotes(t *testing.T) {
+// Each invalid input is a problem that names the field. Nothing is stored, and there is no 5xx.
+func TestBadInputIsRefusedByName(t *testing.T) {
 	s := open(t)
-	s.add(emma)
-	s.add(`{"title":"Ur","authors":["Anon"],"priceCents":5,"currency":"EUR"}`)
-	got := s.want(s.do("POST", "/internal/quotes", `{"bookIds":[2,1]}`), 200, "")
-	want := `{"quotes":[{"bookId":2,"title":"Ur","unitPriceCents":5,"currency":"EUR"},{"bookId":1,"title":"Emma","unitPriceCents":899,"currency":"GBP"}]}`
-	if got.text != want {
-		t.Errorf("got %s", got.text)
+	book := func(changes ...string) string {
+		fields := map[string]string{"title": `"T"`, "authors": `["A"]`, "priceCents": `1`, "currency": `"EUR"`}
+		for _, change := range changes {
+			name, value, _ := strings.Cut(change, "=")
+			fields[name] = value
+		}
+		var pairs []string
+		for name, value := range fields {
+			pairs = append(pairs, `"`+name+`":`+value)
+		}
+		return "{" + strings.Join(pairs, ",") + "}"
 	}
-	unknown := s.want(s.do("POST", "/internal/quotes", `{"bookIds":[1,9]}`), 422, "book_not_found")
-	if !slices.Equal(unknown.fields(), []string{"items[1].bookId not_found"}) || !strings.Contains(unknown.text, `"books":[{"bookId":9}]`) {
-		t.Errorf("got %s", unknown.text)
+	cases := map[string]struct {
+		body   string
+		status int
+		code   string
+		fields []string
+	}{
+		"unknown field":      {book("colour=1"), 400, "malformed_request", []string{"colour unknown_field"}},
+		"text as price":      {book(`priceCents="1"`), 400, "malformed_request", []string{"priceCents wrong_type"}},
+		"fraction of a cent": {book(`priceCents=1.5`), 400, "malformed_request", []string{"priceCents wrong_type"}},
+		"author not text":    {book(`authors=["A",1]`), 400, "malformed_request", []string{"authors[1] wrong_type"}},
+		"authors no array":   {book(`authors="A"`), 400, "malformed_request", []string{"authors wrong_type"}},
+		"year as text":       {book(`publishedYear="1999"`), 400, "malformed_request", []string{"publishedYear wrong_type"}},
+		"NUL in the title":   {book(`title="a\u0000"`), 400, "malformed_request", []string{"title nul_character"}},
+		"invalid UTF-8":      {book("title=\"a\xc3\x28\""), 400, "malformed_request", []string{"title invalid_utf8"}},
+		"trailing data":      {book() + "{}", 400, "malformed_request", []string{" trailing_data"}},
+		"not an object":      {"[]", 400, "malformed_request", []string{" wrong_type"}},
+		"negative price":     {book(`priceCents=-5`), 422, "invalid_field", []string{"priceCents out_of_range"}},
+		"absurd price":       {book(`priceCents=100000001`), 422, "invalid_field", []string{"priceCents out_of_range"}},
+		"negative quantity":  {book(`quantity=-1`), 422, "invalid_field", []string{"quantity out_of_range"}},
+		"absurd quantity":    {book(`quantity=1000001`), 422, "invalid_field", []string{"quantity out_of_range"}},
+		"quantity past int":  {book(`quantity=1e99`), 400, "malformed_request", []string{"quantity wrong_type"}},
+		"blank title":        {book(`title="  "`), 422, "invalid_field", []string{"title required"}},
+		"endless title":      {book(`title="` + strings.Repeat("é", 501) + `"`), 422, "invalid_field", []string{"title too_long"}},
+		"no author":          {book(`authors=[]`), 422, "invalid_field", []string{"authors required"}},
+		"empty author":       {book(`authors=["A",""]`), 422, "invalid_field", []string{"authors[1] required"}},
+		"too many authors":   {book(`authors=["A"` + strings.Repeat(`,"A"`, 1000) + `]`), 422, "invalid_field", []string{"authors too_many"}},
+		"wrong check digit":  {book(`isbn="0141439581"`), 422, "invalid_field", []string{"isbn check_digit"}},
+		"unknown language":   {book(`language="xx-nonsense-language"`), 422, "invalid_field", []string{"language unknown"}},
+		"unknown currency":   {book(`currency="ABC"`), 422, "invalid_field", []string{"currency unknown"}},
+		"small currency":     {book(`currency="eur"`), 422, "invalid_field", []string{"currency unknown"}},
+		"year ahead":         {book(`publishedYear=9999`), 422, "invalid_field", []string{"publishedYear out_of_range"}},
+		"all at once": {
+			`{"isbn":"1","quantity":-1,"language":"?"}`, 422, "invalid_field",
+			[]string{"isbn check_digit", "title required", "authors required", "language unknown", "priceCents required", "currency required", "quantity out_of_range"},
+		},
 	}
+	for name, c := range cases {
+		for _, call := range []string{"POST /books", "PUT /books/by-source/bad"} {
+			method, path, _ := strings.Cut(call, " ")
+			got := s.do(method, path, c.body)
+			if code, _ := got.body["code"].(string); got.StatusCode != c.status || code != c.code || !slices.Equal(got.fields(), c.fields) {
+				t.Errorf("%s, %s: got %d %s", name, call, got.StatusCode, got.text)
+			}
+		}
+	}
+	if got := s.do("GET", "/books", ""); got.text != `{"items":[]}` {
+		t.Errorf("stored: %s", got.text)
+	}
+}
+
+func TestBadStockChangesAreRefused(t *testing.T) {
+	s := open(t)
+	path := s.add(emma) + "/stock"
+	for body, want := range map[string]string{
+		`{"delta":0}`: "invalid_field", `{"delta":1000001}`: "invalid_field", `{"delta":-1000001}`: "invalid_field",
+		`{}`: "invalid_field", `{"delta":"1"}`: "malformed_request", `{"delta":1,"why":"x"}`: "malformed_request", ``: "unsupported_media_type",
+	} {
+		if got := s.do("POST", path, body); got.body["code"] != want {
+			t.Errorf("%s: %s", body, got.text)
+		}
+	}
+	s.want(s.do("POST", "/books/99/stock", `{"delta":1}`), 404, "book_not_found")
 }
