@@ -1,4 +1,4 @@
-// Package announce announces the changes of a books.Store to the caches.
+// Package announce announces the changes that a books.Store makes to the caches, before the store returns.
 package announce
 
 import (
@@ -9,13 +9,13 @@ import (
 	"bookstore/services/cache/outbox"
 )
 
-// Store is store with its changes announced by relay before it returns.
+// Store is store with its changes announced by relay before each method returns.
 func Store(store books.Store, relay *outbox.Relay) books.Store {
-	tell := func(ctx context.Context, f coherence.Floor) { relay.Tell(ctx, f) }
-	return announced{observed{store, tell}, relay}
+	announce := func(ctx context.Context, f coherence.Floor) { relay.Tell(ctx, f) }
+	return announced{observed{store, announce}, relay}
 }
 
-// observed calls changed after each change, with how the book stands then.
+// observed calls changed after each change, with the book's new versions.
 type observed struct {
 	books.Store
 
@@ -47,7 +47,7 @@ func (s observed) book(ctx context.Context, b books.Book, err error) error {
 	return err
 }
 
-// Delete implements books.Store. Its announcement's floor is coherence.Gone.
+// Delete implements books.Store. It announces coherence.Gone.
 func (s observed) Delete(ctx context.Context, id int64, ifVersion *int64) error {
 	err := s.Store.Delete(ctx, id, ifVersion)
 	if err == nil {
@@ -65,22 +65,22 @@ func (s observed) Adjust(ctx context.Context, id, delta int64) (books.Availabili
 	return left, err
 }
 
-// announced is observed, and knows when work under a key is committed.
+// announced is observed, and announces the changes of work under a key once they are committed.
 type announced struct {
 	observed
 
 	relay *outbox.Relay
 }
 
-// Once implements books.Store. The process that made a change may have been killed before it announced the change. So a
-// replay announces everything in the outbox.
+// Once implements books.Store. A replay announces everything in the outbox, because the process that made the change may have
+// been killed before it announced it.
 func (s announced) Once(ctx context.Context, key books.Key, work books.Work) (books.Outcome, bool, error) {
-	var made []coherence.Floor
-	note := func(_ context.Context, f coherence.Floor) { made = append(made, f) }
+	var changes []coherence.Floor
+	collect := func(_ context.Context, f coherence.Floor) { changes = append(changes, f) }
 	outcome, replayed, err := s.Store.Once(ctx, key, func(ctx context.Context, store books.Store) (books.Outcome, bool, error) {
-		outcome, refused, err := work(ctx, observed{store, note})
+		outcome, refused, err := work(ctx, observed{store, collect})
 		if refused {
-			made = nil
+			changes = nil
 		}
 		return outcome, refused, err
 	})
@@ -89,7 +89,7 @@ func (s announced) Once(ctx context.Context, key books.Key, work books.Work) (bo
 	case replayed:
 		err = s.relay.CatchUp(ctx)
 	default:
-		s.relay.Tell(ctx, made...)
+		s.relay.Tell(ctx, changes...)
 	}
 	return outcome, replayed, err
 }

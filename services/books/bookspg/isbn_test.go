@@ -20,7 +20,7 @@ func taken(err error) bool {
 	return err != nil && fault.KindOf(err) == fault.InvalidField && fault.As(err).Fields[0] == books.Taken("isbn").Fields[0]
 }
 
-// The two forms of a number are one number, whichever comes first.
+// The two forms of an ISBN are one number, whichever comes first.
 func TestABookHasOneNumberInBothForms(t *testing.T) {
 	t.Parallel()
 	s, ctx := New(pgtest.Database(t, Migrations)), context.Background()
@@ -49,8 +49,7 @@ func TestABookHasOneNumberInBothForms(t *testing.T) {
 	}
 }
 
-// Books that share a number already keep it and can be edited; an edit of the
-// number has to find one that is free.
+// Books that shared a number before the migration keep it and can be edited. A new number must be free.
 func TestBooksThatShareANumberOutliveTheMigration(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
@@ -99,5 +98,57 @@ func TestBooksThatShareANumberOutliveTheMigration(t *testing.T) {
 	}
 	if err := edit(2, func(e *books.Entry) { e.ISBN = "9780141439587" }); !taken(err) {
 		t.Errorf("the shared number was given again: %v", err)
+	}
+}
+
+// A search that is an ISBN, in either form and with or without hyphens, finds the book that has it in either form.
+func TestAnISBNFindsItsBook(t *testing.T) {
+	t.Parallel()
+	s, ctx := New(pgtest.Database(t, Migrations)), context.Background()
+	for isbn, title := range map[string]string{
+		"0141439580": "Emma", "9780804429573": "Ten with an X", "9791090636071": "Of 979", "": "9780306406157 and 0306406152",
+	} {
+		draft := numbered(isbn)
+		draft.Title, draft.Language = title, "en"
+		if _, err := s.Create(ctx, draft); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for text, title := range map[string]string{
+		"0141439580": "Emma", "0-14-143958-0": "Emma", "9780141439587": "Emma", " 978-0-14-143958-7 ": "Emma",
+		"978\u20110\u201114\u2011143958\u20117": "Emma", "080442957x": "Ten with an X", "978-0804429573": "Ten with an X", "9791090636071": "Of 979",
+		"9780306406157": "9780306406157 and 0306406152", // no book has the number: it is a word
+		"9780141439588": "", "9789992158104": "",
+	} {
+		for _, sort := range []books.Sort{books.ByRelevance, books.ByTitle} {
+			q, err := books.Query{Filter: books.Filter{Text: text, Language: "en"}, Sort: sort, Limit: 1}.Check()
+			if err != nil {
+				t.Fatal(err)
+			}
+			page, err := s.List(ctx, q)
+			if err != nil {
+				t.Fatal(err)
+			}
+			found := ""
+			for _, b := range page.Books {
+				found += b.Title
+			}
+			if found != title || page.Near != 0 || page.Next != nil {
+				t.Errorf("%s by %s finds %q, %d near, next %v: want %q", text, sort, found, page.Near, page.Next, title)
+			}
+		}
+	}
+	if page := mustList(t, s, books.Filter{Text: "0141439580", Language: "de"}, 5); len(page.Books) != 0 {
+		t.Error("a book in another language is found")
+	}
+	if page := mustList(t, s, books.Filter{Text: "0141439580", Author: "nobody"}, 5); len(page.Books) != 0 {
+		t.Error("a book of another author is found")
+	}
+	emma := mustList(t, s, books.Filter{Text: "0141439580"}, 5).Books[0]
+	if err := s.Delete(ctx, emma.ID, nil); err != nil {
+		t.Fatal(err)
+	}
+	if page := mustList(t, s, books.Filter{Text: "0141439580"}, 5); len(page.Books) != 0 {
+		t.Error("a deleted book is found")
 	}
 }

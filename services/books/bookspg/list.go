@@ -8,38 +8,38 @@ import (
 
 	"bookstore/services/books"
 	"bookstore/services/platform/pg"
+	"bookstore/services/shop/isbn"
 )
 
-// order is a sort in SQL: the keys in their direction, and the condition for
-// what comes behind a cursor. %s is the placeholder of a value.
+// order is a sort in SQL: its keys, and the condition of the books after a cursor, with %s for the cursor's values.
 type order struct {
-	by     string
-	behind string
-	key    func(books.Cursor) any // the first key's value; nil when id is the only key
+	by    string
+	after string
+	key   func(books.Cursor) any // the value of the first key; nil when id is the only key
 }
 
 func titleKey(c books.Cursor) any { return c.Title }
 func priceKey(c books.Cursor) any { return c.Price }
 
 var orders = map[books.Sort]order{
-	books.ByID:        {by: "b.id", behind: "b.id > %s"},
-	books.NewestFirst: {by: "b.id desc", behind: "b.id < %s"},
-	books.ByTitle:     {by: "b.title_key, b.id", behind: "(b.title_key, b.id) > (%s, %s)", key: titleKey},
-	books.ByTitleDesc: {by: "b.title_key desc, b.id desc", behind: "(b.title_key, b.id) < (%s, %s)", key: titleKey},
-	books.ByPrice:     {by: "b.price_cents, b.id", behind: "(b.price_cents, b.id) > (%s, %s)", key: priceKey},
-	books.ByPriceDesc: {by: "b.price_cents desc, b.id desc", behind: "(b.price_cents, b.id) < (%s, %s)", key: priceKey},
+	books.ByID:        {by: "b.id", after: "b.id > %s"},
+	books.NewestFirst: {by: "b.id desc", after: "b.id < %s"},
+	books.ByTitle:     {by: "b.title_key, b.id", after: "(b.title_key, b.id) > (%s, %s)", key: titleKey},
+	books.ByTitleDesc: {by: "b.title_key desc, b.id desc", after: "(b.title_key, b.id) < (%s, %s)", key: titleKey},
+	books.ByPrice:     {by: "b.price_cents, b.id", after: "(b.price_cents, b.id) > (%s, %s)", key: priceKey},
+	books.ByPriceDesc: {by: "b.price_cents desc, b.id desc", after: "(b.price_cents, b.id) < (%s, %s)", key: priceKey},
 }
 
-// invalidText is PostgreSQL's code of text that is no value of its type.
+// invalidText is PostgreSQL's code for text that is not a value of its type.
 const invalidText = "22P02"
 
-// where gathers conditions with their arguments.
+// where collects conditions and their arguments.
 type where struct {
 	conditions []string
 	args       []any
 }
 
-// and adds a condition; each %s in it becomes the placeholder of one argument.
+// and adds a condition. Each %s in it becomes the placeholder of an argument.
 func (w *where) and(condition string, args ...any) {
 	places := make([]any, 0, len(args))
 	for _, arg := range args {
@@ -55,10 +55,8 @@ func (s *Store) List(ctx context.Context, q books.Query) (page books.Page, err e
 	if err != nil {
 		return page, err
 	}
-	// The snapshot that a listing by what edits change goes by is the leader's: a
-	// replica does not know which transactions are running.
-	// What follows the first page of a search is the leader's too: it has all that
-	// the replica had which the first page came from.
+	// Orders that edits change need a snapshot of the leader: a replica does not know which transactions are running. Later
+	// pages of a search come from the leader too: it has all that the replica of the first page had.
 	if s.replicas == nil || s.tx != nil || q.Sort.Movable() || q.Sort == books.ByRelevance && q.After != nil {
 		return listOrSearch(ctx, s.db(), q)
 	}
@@ -72,22 +70,44 @@ func (s *Store) List(ctx context.Context, q books.Query) (page books.Page, err e
 
 func listOrSearch(ctx context.Context, db pg.Querier, q books.Query) (books.Page, error) {
 	if !q.Searches() {
-		return list(ctx, db, q, "")
+		return list(ctx, db, q, match{})
 	}
-	r, err := read(ctx, db, q.Filter)
-	if err != nil || !r.asks() {
+	if number, ok := isbnOf(q); ok {
+		if page, err := list(ctx, db, q, match{isbn: number}); err != nil || len(page.Books) > 0 {
+			return page, err
+		}
+	}
+	s, err := parseSearch(ctx, db, q.Filter)
+	if err != nil || s.empty {
 		return books.Page{Books: []books.Book{}}, err
 	}
 	if q.Sort == books.ByRelevance {
-		return r.search(ctx, db, q)
+		return s.page(ctx, db, q)
 	}
-	return r.list(ctx, db, q)
+	return s.sortedPage(ctx, db, q)
 }
 
-// list reads a page in an order of its own. words, when not "", is what the
-// books must match, a tsquery.
-func list(ctx context.Context, db pg.Querier, q books.Query, words string) (books.Page, error) {
-	sql, args := listSQL(q, words)
+// shortestISBN is the length of a search from which it may be an ISBN. isbn.Normalise takes shorter numbers too, but people search
+// by those for years and titles.
+const shortestISBN = 10
+
+// isbnOf returns the ISBN that a search consists of, if it does. Its list has one page; later ones are of a search for words.
+func isbnOf(q books.Query) (number string, ok bool) {
+	if len(q.Text) < shortestISBN || q.Author != "" || q.After != nil {
+		return "", false
+	}
+	return isbn.Normalise(q.Text)
+}
+
+// match is what the books of a list must match; the zero value matches all.
+type match struct {
+	words string // a tsquery
+	isbn  string // in either of its forms
+}
+
+// list reads a page in an order that an index has.
+func list(ctx context.Context, db pg.Querier, q books.Query, m match) (books.Page, error) {
+	sql, args := listSQL(q, m)
 	rows, err := db.Query(ctx, sql, args...)
 	if err != nil {
 		return books.Page{}, pg.Fault("list books", err)
@@ -102,7 +122,7 @@ func list(ctx context.Context, db pg.Querier, q books.Query, words string) (book
 		if err := scan(rows, &book, &title, &snapshot); err != nil {
 			return books.Page{}, pg.Fault("read a listed book", err)
 		}
-		if len(page.Books) == q.Limit { // the one row more tells that there is a next page
+		if len(page.Books) == q.Limit { // the statement reads one row more than the page has
 			page.Next = next
 			break
 		}
@@ -115,28 +135,34 @@ func list(ctx context.Context, db pg.Querier, q books.Query, words string) (book
 	rows.Close()
 	switch err := rows.Err(); {
 	case err != nil && pg.Code(err) == invalidText && q.After != nil:
-		return books.Page{}, books.ForeignCursor() // its snapshot is none
+		return books.Page{}, books.ForeignCursor() // its snapshot is not one
 	case err != nil:
 		return books.Page{}, pg.Fault("list books", err)
 	}
 	return page, nil
 }
 
-func listSQL(q books.Query, words string) (string, []any) {
-	by := orders[q.Sort]
+func listSQL(q books.Query, m match) (string, []any) {
+	by, sorted := orders[q.Sort]
+	if !sorted { // one book is in any order
+		by = orders[books.ByID]
+	}
 	var w where
 	w.and("b.deleted_at is null")
-	if words != "" {
-		w.and("exists (select from book_search k where k.book_id = b.id and k.words @@ %s::tsquery)", words)
+	if m.words != "" {
+		w.and("exists (select from book_search k where k.book_id = b.id and k.words @@ %s::tsquery)", m.words)
 	}
-	if q.Language != "" { // a language tag has no characters that like knows
+	if m.isbn != "" { // the condition of the index books_isbn
+		w.and("isbn13(b.isbn) = isbn13(%s) and not b.isbn_shared", m.isbn)
+	}
+	if q.Language != "" { // no character of a language tag is special to like
 		w.and("(b.language = %s or b.language like %s)", q.Language, q.Language+"-%")
 	}
 	if c := q.After; c != nil {
 		if by.key == nil {
-			w.and(by.behind, c.ID)
+			w.and(by.after, c.ID)
 		} else {
-			w.and(by.behind, by.key(*c), c.ID)
+			w.and(by.after, by.key(*c), c.ID)
 		}
 		if q.Sort.Movable() {
 			w.and("pg_visible_in_snapshot(b.edited_xid, %s::text::pg_snapshot)", c.Start)

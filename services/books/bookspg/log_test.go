@@ -20,9 +20,8 @@ import (
 	"bookstore/services/txn/participant"
 )
 
-// A service's role that may set log_min_messages refuses orders without a line
-// in the server's log, and what else fails on its connections is still logged.
-// Without the right it refuses them all the same, and each is logged.
+// With a role that may set log_min_messages, refused orders are not logged by PostgreSQL, and every other failure on its
+// connections is. With a role that may not, refused orders are logged.
 func TestARefusedOrderIsNoErrorInTheServersLog(t *testing.T) {
 	t.Parallel()
 	const orders = 50
@@ -52,22 +51,21 @@ func TestARefusedOrderIsNoErrorInTheServersLog(t *testing.T) {
 		}
 		for _, failure := range []string{`relation "nowhere" does not exist`, `relation "stock" violates check constraint`} {
 			if !strings.Contains(text, failure) {
-				t.Errorf("%s: a failure that nobody expected is not in the log: %s", c.name, failure)
+				t.Errorf("%s: another failure is not in the log: %s", c.name, failure)
 			}
 		}
 		if strings.Contains(text, "permission denied") {
-			t.Errorf("%s: a setting was tried that the role may not make:\n%.600s", c.name, text)
+			t.Errorf("%s: a setting was tried that the role may not set:\n%.600s", c.name, text)
 		}
 	}
 }
 
-// refuseOrders refuses each order because book n is sold out, aborts it, and
-// refuses it again because it is aborted. Then two statements fail that nobody
-// expected to, one of them in the middle of a branch.
+// refuseOrders prepares orders that are refused because book n is sold out, aborts them, and prepares them again. Then two other
+// statements fail, one of them in a branch.
 func refuseOrders(t *testing.T, dsn string, n, orders int) {
 	t.Helper()
 	ctx, pool := context.Background(), pgtest.Pool(t, dsn)
-	s := &shelf{bookspg.New(pool), t, pool}
+	s := &testStore{bookspg.New(pool), t, pool}
 	p := participant.New(pool, "books", slog.New(slog.DiscardHandler), nil)
 	book, err := s.Create(ctx, draft(n, 0))
 	if err != nil {

@@ -20,9 +20,8 @@ import (
 
 const wantedP99 = 50 * time.Millisecond
 
-// multiply makes books of two real ones each, so that words are as frequent as
-// in those. What a search reads of them is put together from that of the two:
-// the triggers would take an hour. Every tenth has a word of its own.
+// multiply makes a million books of two real ones each, so that words are as frequent as in those. Their rows in book_search are
+// made of the two books' rows: the triggers would take an hour. Every tenth has a word of its own.
 var multiply = []string{
 	"drop index books_document, books_author_document, book_search_words",
 	"alter table books disable trigger user; alter table stock disable trigger user",
@@ -115,17 +114,17 @@ func explainSearch(t *testing.T, pool *pgxpool.Pool, kind, text string) {
 	t.Helper()
 	ctx := context.Background()
 	q := books.Query{Filter: books.Filter{Text: text}, Sort: books.ByRelevance, Limit: 20}
-	r, err := read(ctx, pool, q.Filter)
+	s, err := parseSearch(ctx, pool, q.Filter)
 	if err != nil {
 		t.Fatal(err)
 	}
-	run := r.ranked(r.exact, "", q, nil)
-	if many, err := common(ctx, pool, r.exact); err != nil {
+	matches := s.rankedMatches(s.exact, "", q, nil)
+	if many, err := tooCommon(ctx, pool, s.exact); err != nil {
 		t.Fatal(err)
 	} else if many {
-		run = r.dense(q, nil)
+		matches = s.commonMatches(q, nil)
 	}
-	rows, err := pool.Query(ctx, "explain (analyze, buffers) "+run.sql, run.args...)
+	rows, err := pool.Query(ctx, "explain (analyze, buffers) "+matches.sql, matches.args...)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -16,12 +16,75 @@ import (
 	"bookstore/services/platform/fault"
 	"bookstore/services/platform/pg"
 	"bookstore/services/platform/pg/pgtest"
+	"bookstore/services/shop/kinds"
 	"bookstore/services/txn/participant"
 )
 
-// A hundred people change a book's stock while a prepared branch holds its row:
-// the commit that frees it gets a connection at once.
-func TestWhoFinishesABranchGetsAConnection(t *testing.T) {
+func TestEveryChangeOfStockIsInTheLedger(t *testing.T) {
+	s := open(t)
+	s.add(5, 0)
+	ctx := context.Background()
+	for _, delta := range []int64{3, -8, 1} {
+		if _, err := s.Adjust(ctx, 1, delta); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_, err := s.Adjust(ctx, 1, -2)
+	wantKind(t, err, kinds.OutOfStock)
+	s.balanced()
+	if n := s.number("select count(*) from stock_movements where cause = 'adjust'"); n != 3 {
+		t.Errorf("%d adjustments in the ledger", n)
+	}
+	if n := s.number("select version from stock where book_id = 1"); n != 4 {
+		t.Errorf("stock version %d", n)
+	}
+}
+
+func TestStockHasAnUpperBound(t *testing.T) {
+	s := open(t)
+	s.add(1_000_000)
+	if _, err := s.pool.Exec(context.Background(), "update stock set quantity = 1000000000"); err != nil {
+		t.Fatal(err)
+	}
+	_, err := s.Adjust(context.Background(), 1, 1)
+	wantKind(t, err, fault.InvalidField)
+}
+
+func TestConcurrentAdjustmentsSellEachCopyOnce(t *testing.T) {
+	s := open(t)
+	s.add(7)
+	var wg sync.WaitGroup
+	errs := make([]error, 20)
+	for i := range errs {
+		wg.Go(func() {
+			_, errs[i] = s.Adjust(context.Background(), 1, -1)
+		})
+	}
+	wg.Wait()
+	sold := 0
+	for _, err := range errs {
+		if err == nil {
+			sold++
+			continue
+		}
+		wantKind(t, err, kinds.OutOfStock)
+	}
+	if sold != 7 || s.left(1) != 0 {
+		t.Errorf("%d sold, %d left of 7", sold, s.left(1))
+	}
+	s.balanced()
+}
+
+func TestAnAdjustmentOfAHeldBookIsContended(t *testing.T) {
+	s := open(t)
+	s.add(5)
+	s.hold()
+	_, err := s.Adjust(context.Background(), 1, 1)
+	wantKind(t, err, fault.Contended)
+}
+
+// While a hundred requests wait for a row that a prepared branch locks, the commit that releases it gets a connection at once.
+func TestACommitGetsAConnectionWhileOthersWait(t *testing.T) {
 	t.Parallel()
 	const many, conns = 100, 8
 	dsn := pgtest.DSN(t, bookspg.Migrations)
@@ -36,7 +99,7 @@ func TestWhoFinishesABranchGetsAConnection(t *testing.T) {
 	}
 	t.Cleanup(func() { _ = watch.Close(context.Background()) })
 	slots := pg.NewSlots(pool)
-	s := &shelf{bookspg.New(pool).Sharing(slots), t, pool}
+	s := &testStore{bookspg.New(pool).Sharing(slots), t, pool}
 	s.add(10)
 	p := participant.New(pool, "books", slog.New(slog.DiscardHandler), nil, participant.Sharing(slots))
 	m := participant.Message{

@@ -20,8 +20,7 @@ with b as (
 )
 insert into stock (book_id, quantity) select id, 0 from b`
 
-// TestEveryOrderIsReadFromAnIndex holds each page of each order to its cost:
-// a sort step would read the whole catalogue for twenty books.
+// Every page of every order is read from an index: a sort would read the whole catalogue for twenty books.
 func TestEveryOrderIsReadFromAnIndex(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
@@ -40,7 +39,7 @@ func TestEveryOrderIsReadFromAnIndex(t *testing.T) {
 		later := first
 		later.After = page.Next
 		for _, q := range []books.Query{first, later} {
-			sql, args := listSQL(q, "")
+			sql, args := listSQL(q, match{})
 			rows, err := pool.Query(ctx, "explain "+sql, args...)
 			if err != nil {
 				t.Fatal(err)
@@ -56,8 +55,34 @@ func TestEveryOrderIsReadFromAnIndex(t *testing.T) {
 	}
 }
 
-// TestABookIsFoundByItsSourceThroughAnIndex: an import of a million rows asks a
-// million times.
+// A search for an ISBN is one look-up in the unique index.
+func TestABookIsFoundByItsISBNThroughAnIndex(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	pool := pgtest.Database(t, Migrations)
+	const numbered = `update books set isbn = 978000000000 + id || '0'`
+	for _, sql := range []string{manyBooks, numbered, "analyze books", "analyze stock"} {
+		if _, err := pool.Exec(ctx, sql); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, sort := range []books.Sort{books.ByRelevance, books.ByTitle} {
+		sql, args := listSQL(books.Query{Sort: sort, Limit: 20}, match{isbn: "9780000000070"})
+		rows, err := pool.Query(ctx, "explain "+sql, args...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		lines, err := pgx.CollectRows(rows, pgx.RowTo[string])
+		if err != nil {
+			t.Fatal(err)
+		}
+		if plan := strings.Join(lines, "\n"); !strings.Contains(plan, "books_isbn") || strings.Contains(plan, "Seq Scan") {
+			t.Errorf("%s:\n%s", sort, plan)
+		}
+	}
+}
+
+// An import of a million rows looks up a million source ids.
 func TestABookIsFoundByItsSourceThroughAnIndex(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
