@@ -115,7 +115,7 @@ func TestAnISBNFindsItsBook(t *testing.T) {
 		}
 	}
 	for text, title := range map[string]string{
-		"0141439580": "Emma", "0-14-143958-0": "Emma", "9780141439587": "Emma", " 978-0-14-143958-7 ": "Emma",
+		"0141439580": "Emma", "0-14-143958-0": "Emma", "9780141439587": "Emma", "978 0 14 143958 7": "Emma",
 		"978\u20110\u201114\u2011143958\u20117": "Emma", "080442957x": "Ten with an X", "978-0804429573": "Ten with an X", "9791090636071": "Of 979",
 		"9780306406157": "9780306406157 and 0306406152", // no book has the number: it is a word
 		"9780141439588": "", "9789992158104": "",
