@@ -17,9 +17,9 @@ import (
 const (
 	// maxTerms of a search are used; those after them are ignored.
 	maxTerms = 24
-	// maxJoinedTokens is the number of tokens up to which neighbours are also searched as one word.
-	maxJoinedTokens = 8
-	// maxInitials is how many words of a token the index also has as one (search_terms in the migrations).
+	// maxJoinedGroups is the number of groups up to which neighbours are also searched as one word.
+	maxJoinedGroups = 8
+	// maxInitials is how many words of a group the index also has as one (search_terms in the migrations).
 	maxInitials = 4
 	// minSimilarLength is the length of the shortest word for which similar words are searched: shorter ones have too many.
 	minSimilarLength = 3
@@ -35,13 +35,13 @@ type term struct {
 	bigrams bool
 }
 
-// token is what a search has between two spaces: one term, or several that punctuation joins (catch-22).
-type token []term
+// group is what a search has between two spaces: one term, or several that punctuation joins (catch-22).
+type group []term
 
 // search is a search as the database's functions parse it, and its tsqueries.
 type search struct {
 	title, key   string // search_title and search_key of the text: those of a title that equals it
-	text, author []token
+	text, author []group
 	language     string
 	empty        bool   // the text or the author has no term: nothing matches
 	exact        string // the tsquery of exact matches
@@ -71,15 +71,15 @@ func parseSearch(ctx context.Context, db pg.Querier, f books.Filter) (s *search,
 		if count++; count > maxTerms {
 			return nil
 		}
-		tokens := &s.text
+		groups := &s.text
 		if inAuthor {
-			tokens = &s.author
+			groups = &s.author
 		}
-		if len(*tokens) == 0 || n != before || inAuthor != wasAuthor {
-			*tokens = append(*tokens, nil)
+		if len(*groups) == 0 || n != before || inAuthor != wasAuthor {
+			*groups = append(*groups, nil)
 		}
-		last := len(*tokens) - 1
-		(*tokens)[last] = append((*tokens)[last], t)
+		last := len(*groups) - 1
+		(*groups)[last] = append((*groups)[last], t)
 		before, wasAuthor = n, inAuthor
 		return nil
 	})
@@ -100,8 +100,8 @@ func parseSearch(ctx context.Context, db pg.Querier, f books.Filter) (s *search,
 
 // words are the terms that are words.
 func (s *search) words() (all []string) {
-	for _, token := range slices.Concat(s.text, s.author) {
-		for _, t := range token {
+	for _, g := range slices.Concat(s.text, s.author) {
+		for _, t := range g {
 			if !t.bigrams {
 				all = append(all, t.text)
 			}
@@ -163,10 +163,10 @@ func knownWords(ctx context.Context, db pg.Querier, words []string) (map[string]
 func (s *search) query(weight string, similar map[string][]string) string {
 	var all []string
 	if len(s.text) > 0 {
-		all = append(all, s.tokensQuery(s.text, lexemes{weight: weight, similar: similar, prefix: true}))
+		all = append(all, s.groupsQuery(s.text, lexemes{weight: weight, similar: similar, prefix: true}))
 	}
 	if len(s.author) > 0 {
-		all = append(all, s.tokensQuery(s.author, lexemes{scope: "author/", similar: similar}))
+		all = append(all, s.groupsQuery(s.author, lexemes{scope: "author/", similar: similar}))
 	}
 	if s.language != "" {
 		all = append(all, quote("language/"+s.language))
@@ -197,37 +197,37 @@ func (l lexemes) lexeme(word string, last bool) string {
 	return quote(l.scope+word) + flags
 }
 
-// tokensQuery matches all tokens, or all with two neighbours joined (spider man, Spiderman).
-func (s *search) tokensQuery(tokens []token, l lexemes) string {
-	all := make([]string, len(tokens))
-	for i, t := range tokens {
-		all[i] = s.tokenQuery(t, l, i == len(tokens)-1)
+// groupsQuery matches all groups, or all with two neighbours joined (spider man, Spiderman).
+func (s *search) groupsQuery(groups []group, l lexemes) string {
+	all := make([]string, len(groups))
+	for i, g := range groups {
+		all[i] = s.groupQuery(g, l, i == len(groups)-1)
 	}
 	alternatives := []string{strings.Join(all, " & ")}
-	for i := 0; i+1 < len(tokens) && len(tokens) <= maxJoinedTokens; i++ {
-		a, b := tokens[i], tokens[i+1]
+	for i := 0; i+1 < len(groups) && len(groups) <= maxJoinedGroups; i++ {
+		a, b := groups[i], groups[i+1]
 		if len(a) == 1 && len(b) == 1 && s.joins[a[0].text+b[0].text] {
-			joined := l.lexeme(a[0].text+b[0].text, i+2 == len(tokens))
+			joined := l.lexeme(a[0].text+b[0].text, i+2 == len(groups))
 			alternatives = append(alternatives, strings.Join(slices.Concat(all[:i], []string{joined}, all[i+2:]), " & "))
 		}
 	}
 	return "(" + strings.Join(alternatives, " | ") + ")"
 }
 
-// tokenQuery matches all terms of a token or, if all are words, the word that they make when they are joined.
-func (s *search) tokenQuery(t token, l lexemes, last bool) string {
-	terms, words := make([]string, len(t)), true
+// groupQuery matches all terms of a group or, if all are words, the word that they make when they are joined.
+func (s *search) groupQuery(g group, l lexemes, last bool) string {
+	terms, words := make([]string, len(g)), true
 	var joined strings.Builder
-	for i, term := range t {
+	for i, term := range g {
 		if term.bigrams {
 			terms[i], words = l.bigramsQuery(term.text), false
 		} else {
-			terms[i] = s.wordQuery(term.text, l, last && i == len(t)-1)
+			terms[i] = s.wordQuery(term.text, l, last && i == len(g)-1)
 		}
 		joined.WriteString(term.text)
 	}
 	all := strings.Join(terms, " & ")
-	if words && len(t) > 1 && len(t) <= maxInitials {
+	if words && len(g) > 1 && len(g) <= maxInitials {
 		all += " | " + l.lexeme(joined.String(), last)
 	}
 	return "(" + all + ")"
@@ -266,7 +266,7 @@ func (l lexemes) bigramsQuery(run string) string {
 	return "(" + strings.Join(all, between) + ")"
 }
 
-// nearQuery is the tsquery of near matches: books that have similar words or, with fewer, all tokens of the text but one. It is ""
+// nearQuery is the tsquery of near matches: books that have similar words or, with fewer, all groups of the text but one. It is ""
 // when there are none, or too many to be of use. It sets s.oneReplaced.
 func (s *search) nearQuery(ctx context.Context, db pg.Querier, fewer bool) (string, error) {
 	similar := map[string][]string{}
@@ -304,9 +304,9 @@ func (s *search) nearQuery(ctx context.Context, db pg.Querier, fewer bool) (stri
 	return "", nil
 }
 
-// allButOne are the tsqueries of the search without one token of its text.
+// allButOne are the tsqueries of the search without one group of its text.
 func (s *search) allButOne() (all []string) {
-	if len(s.text) < 3 || len(s.text) > maxJoinedTokens {
+	if len(s.text) < 3 || len(s.text) > maxJoinedGroups {
 		return nil
 	}
 	for i := range s.text {
