@@ -60,7 +60,7 @@ func setting(t *testing.T, name string) int {
 // A member takes the connections of every pool while all jobs are updated at the same time, and
 // the prepared transactions of all orders that can be on their way: each coordinator works on so
 // many, and each has a branch in two databases.
-func TestTheMembersHoldWhatThePoolsAskFor(t *testing.T) {
+func TestTheMembersAcceptAllPools(t *testing.T) {
 	t.Parallel()
 	connections, prepared := setting(t, "max_connections"), setting(t, "max_prepared_transactions")
 	inFlight := twophase.DefaultSettings("any").MaxInFlight

@@ -24,7 +24,7 @@ const (
 
 // A retry of the sidecar's is a reroute, and reroutes are counted: no route may keep them to
 // itself.
-func TestEveryRouteTellsItsAttempts(t *testing.T) {
+func TestEveryRouteReportsItsAttempts(t *testing.T) {
 	t.Parallel()
 	for name, router := range entriesOf[*consul.ServiceRouterConfigEntry](entries(t)) {
 		for i, route := range router.Routes {
@@ -33,8 +33,8 @@ func TestEveryRouteTellsItsAttempts(t *testing.T) {
 				t.Errorf("route %d to %s is never tried again, not even when nobody saw it", i, name)
 				continue
 			}
-			if told := d.ResponseHeaders != nil && d.ResponseHeaders.Set[attempts] == "%UPSTREAM_REQUEST_ATTEMPT_COUNT%"; told != (name != door) {
-				t.Errorf("route %d to %s sets %s: %t", i, name, attempts, told)
+			if set := d.ResponseHeaders != nil && d.ResponseHeaders.Set[attempts] == "%UPSTREAM_REQUEST_ATTEMPT_COUNT%"; set != (name != door) {
+				t.Errorf("route %d to %s sets %s: %t", i, name, attempts, set)
 			}
 		}
 	}

@@ -21,7 +21,7 @@ begin
 	end if;
 end`
 
-// position declares public.wal_position(), which services ask members for
+// position declares public.wal_position(), which services call on members
 // before they read from them. It runs with its maker's rights: whose log a
 // replica follows is not shown to everybody.
 func (d *declaration) position(ctx context.Context, db Database) error {

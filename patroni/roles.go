@@ -36,7 +36,7 @@ func (d *declaration) role(ctx context.Context, name string, k kind) error {
 	var exists bool
 	err := d.conn.QueryRow(ctx, "select exists (select from pg_roles where rolname = $1)", name).Scan(&exists)
 	if err != nil {
-		return fmt.Errorf("look for role %s: %w", name, err)
+		return fmt.Errorf("find role %s: %w", name, err)
 	}
 	if exists {
 		verb = "alter"
@@ -50,7 +50,7 @@ func (d *declaration) password(ctx context.Context, login, password string) erro
 	var stored *string
 	err := d.conn.QueryRow(ctx, "select rolpassword from pg_authid where rolname = $1", login).Scan(&stored)
 	if err != nil {
-		return fmt.Errorf("look at the password of %s: %w", login, err)
+		return fmt.Errorf("read the password of %s: %w", login, err)
 	}
 	if stored != nil && matches(*stored, password) {
 		return nil

@@ -21,12 +21,12 @@ type leader struct {
 }
 
 func (l *leader) exec(_ context.Context, command ...string) (string, string, int, error) {
-	asked := strings.TrimPrefix(strings.Join(command, " "), "pgbackrest --stanza=shop ")
-	l.ran = append(l.ran, asked)
-	if slices.Contains(l.refused, asked) {
+	args := strings.TrimPrefix(strings.Join(command, " "), "pgbackrest --stanza=shop ")
+	l.ran = append(l.ran, args)
+	if slices.Contains(l.refused, args) {
 		return "", "ERROR: [028]: it is another cluster's", 28, nil
 	}
-	if strings.HasPrefix(asked, "info") {
+	if strings.HasPrefix(args, "info") {
 		return l.info, "", 0, nil
 	}
 	return "", "", 0, nil

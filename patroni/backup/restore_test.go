@@ -73,7 +73,7 @@ func TestArchiveGet(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	s.run(t, "pgbackrest", "--stanza=shop", "stanza-create")
-	segment := s.ask(t, "select pg_walfile_name(pg_current_wal_lsn())")
+	segment := s.query(t, "select pg_walfile_name(pg_current_wal_lsn())")
 	s.archive(t)
 	// A second timeline, whose history is archived.
 	history := "00000002.history"
@@ -89,7 +89,7 @@ func TestArchiveGet(t *testing.T) {
 		s.run(t, "cmp", s.path("volume", "got-"+file), s.path("volume", "asked-"+file))
 	}
 	for _, file := range []string{"0000000900000000000000FF", "00000003.history"} {
-		// pgBackRest, if it were asked, would say so.
+		// pgBackRest, if it were called, would say so.
 		out, err := s.command(t, "PGBACKREST_LOG_LEVEL_STDERR=info", "archive_get.sh", file, s.path("volume", "got"))
 		if exit := (*exec.ExitError)(nil); !errors.As(err, &exit) || exit.ExitCode() != 1 || out != "" {
 			t.Errorf("%s, which is not there: %v %s", file, err, out)
@@ -103,7 +103,7 @@ func TestArchivePush(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	s.run(t, "pgbackrest", "--stanza=shop", "stanza-create")
-	segment := s.ask(t, "select pg_walfile_name(pg_current_wal_lsn())")
+	segment := s.query(t, "select pg_walfile_name(pg_current_wal_lsn())")
 	s.archive(t)
 	mine := s.path("volume", segment)
 	s.run(t, "archive_get.sh", segment, mine)
@@ -149,7 +149,7 @@ func newSite(t *testing.T) *site {
 	s.conn = s.server.Conn(t, "postgres")
 	_, port, _ := strings.Cut(s.server.Addr(), ":")
 	config := fmt.Sprintf("[global]\nrepo1-path=%s\nlock-path=%s\nrepo1-retention-full=7\nlog-level-file=off\nlog-level-console=off\nlog-level-stderr=warn\nstart-fast=y\n[shop]\npg1-path=%s\npg1-socket-path=%s\npg1-port=%s\n",
-		s.path("backup", "repo"), s.path("backup", "lock"), s.ask(t, "show data_directory"), s.path("socket"), port)
+		s.path("backup", "repo"), s.path("backup", "lock"), s.query(t, "show data_directory"), s.path("socket"), port)
 	if err := os.WriteFile(s.path("pgbackrest.conf"), []byte(config), 0o644); err != nil {
 		t.Fatal(err)
 	}
@@ -242,7 +242,7 @@ func (s *site) exec(t *testing.T, statements ...string) {
 	}
 }
 
-func (s *site) ask(t *testing.T, sql string) (answer string) {
+func (s *site) query(t *testing.T, sql string) (answer string) {
 	t.Helper()
 	if err := s.conn.QueryRow(t.Context(), sql).Scan(&answer); err != nil {
 		t.Fatalf("%s: %v", sql, err)
@@ -253,16 +253,16 @@ func (s *site) ask(t *testing.T, sql string) (answer string) {
 // now is a point in time that lies between what was done before and what is done after.
 func (s *site) now(t *testing.T) string {
 	t.Helper()
-	return s.ask(t, "select to_char(clock_timestamp(), 'YYYY-MM-DD HH24:MI:SS.US') from pg_sleep(0.01)")
+	return s.query(t, "select to_char(clock_timestamp(), 'YYYY-MM-DD HH24:MI:SS.US') from pg_sleep(0.01)")
 }
 
 // archive waits until all that was written so far is in the archive.
 func (s *site) archive(t *testing.T) {
 	t.Helper()
 	s.exec(t, "select txid_current()")
-	segment := s.ask(t, "select pg_walfile_name(pg_switch_wal())")
+	segment := s.query(t, "select pg_walfile_name(pg_switch_wal())")
 	deadline := time.Now().Add(time.Minute)
-	for s.ask(t, "select (coalesce(last_archived_wal, '') >= '"+segment+"')::text from pg_stat_archiver") != "true" {
+	for s.query(t, "select (coalesce(last_archived_wal, '') >= '"+segment+"')::text from pg_stat_archiver") != "true" {
 		if time.Now().After(deadline) {
 			t.Fatalf("%s was not archived in a minute", segment)
 		}
@@ -273,9 +273,9 @@ func (s *site) archive(t *testing.T) {
 // requireRestored starts a server on what was restored and looks at it.
 func (s *site) requireRestored(t *testing.T, prepared int, written string) {
 	t.Helper()
-	look := fmt.Sprintf("postgres --single -D %s -c max_prepared_transactions=200 postgres", s.path("volume", "restored"))
+	single := fmt.Sprintf("postgres --single -D %s -c max_prepared_transactions=200 postgres", s.path("volume", "restored"))
 	out, err := s.command(t, "sh", "-c", `echo "select string_agg(what, ',' order by what) || '; ' ||
-		(select count(*) from pg_prepared_xacts) as found from written" | tr '\n' ' ' | `+look)
+		(select count(*) from pg_prepared_xacts) as found from written" | tr '\n' ' ' | `+single)
 	if want := fmt.Sprintf("found = %q", fmt.Sprintf("%s; %d", written, prepared)); err != nil || !strings.Contains(out, want) {
 		t.Errorf("restored: %v, want %s in\n%s", err, want, out)
 	}

@@ -44,7 +44,7 @@ type Task interface {
 	Kill(ctx context.Context) error
 }
 
-// patience bounds each call to Consul and Nomad: the next look comes soon.
+// patience bounds each call to Consul and Nomad: the next attempt comes soon.
 const patience = 2 * time.Second
 
 // Run returns when ctx ends.
@@ -97,12 +97,12 @@ func (f *Fence) watchSilence(ctx context.Context) {
 	var heartbeats missed
 	due := time.Now()
 	for wait.For(ctx, time.Until(due)) {
-		asked := Question{Due: due, Began: time.Now(), Patience: f.Every}
-		answer := f.Member.Ask(ctx, f.Every)
-		asked.Ended, asked.Answered = time.Now(), answer != None
+		probe := Probe{Due: due, Began: time.Now(), Patience: f.Every}
+		answer := f.Member.Probe(ctx, f.Every)
+		probe.Ended, probe.Answered = time.Now(), answer != None
 		last, err := f.Heartbeat.Last()
-		still := heartbeats.observe(last, asked.Ended)
-		switch lasts := silence.Add(asked); {
+		still := heartbeats.observe(last, probe.Ended)
+		switch lasts := silence.Add(probe); {
 		case lasts < f.Frozen:
 		case err != nil:
 			f.problem(ctx, "the member is silent, and its heartbeat cannot be read", err)
@@ -113,7 +113,7 @@ func (f *Fence) watchSilence(ctx context.Context) {
 	}
 }
 
-// pauseAfter: who does not lead is asked half as often.
+// pauseAfter: a member that does not lead is probed half as often.
 func (f *Fence) pauseAfter(answer Answer) time.Duration {
 	if answer == Standby {
 		return 2 * f.Every

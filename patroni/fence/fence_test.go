@@ -66,15 +66,15 @@ func TestAFrozenLeaderIsDeposed(t *testing.T) {
 
 // sessions are a Consul's as the test wants it.
 type sessions struct {
-	leads bool
-	err   error
-	asked chan struct{}
+	leads  bool
+	err    error
+	called chan struct{}
 }
 
 func (s sessions) Release(context.Context) (int, error) { return 0, s.err }
 
 func (s sessions) Leads(context.Context) (bool, error) {
-	s.asked <- struct{}{}
+	s.called <- struct{}{}
 	return s.leads, s.err
 }
 
@@ -92,14 +92,14 @@ func (still) Last() (time.Time, error) { return time.Unix(1, 0), nil }
 
 // heartbeat is new whenever it is read, or cannot be read.
 type heartbeat struct {
-	file  fence.HeartbeatFile
-	err   error
-	asked chan struct{}
+	file   fence.HeartbeatFile
+	err    error
+	called chan struct{}
 }
 
 func (h heartbeat) Last() (time.Time, error) {
 	select {
-	case h.asked <- struct{}{}:
+	case h.called <- struct{}{}:
 	default: // nobody waits for it
 	}
 	if now := time.Now(); h.err == nil {
@@ -122,7 +122,7 @@ func TestASlowLeaderIsNotKilled(t *testing.T) {
 			}
 			run(t, &fence.Fence{Lock: fence.NewLock(volume), Member: silent(t), Heartbeat: beating, Sessions: sessions{leads: true}, Task: unkillable{t}})
 			for range 6 {
-				came(t, "a reading of the heartbeat", beating.asked)
+				came(t, "a reading of the heartbeat", beating.called)
 			}
 		})
 	}
@@ -131,8 +131,8 @@ func TestASlowLeaderIsNotKilled(t *testing.T) {
 func TestASilentMemberIsNotKilled(t *testing.T) {
 	t.Parallel()
 	for name, s := range map[string]sessions{
-		"when it does not lead":              {asked: make(chan struct{})},
-		"when Consul does not say who leads": {leads: true, err: errors.New("away"), asked: make(chan struct{})},
+		"when it does not lead":              {called: make(chan struct{})},
+		"when Consul does not say who leads": {leads: true, err: errors.New("away"), called: make(chan struct{})},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -140,7 +140,7 @@ func TestASilentMemberIsNotKilled(t *testing.T) {
 			live(t, volume)
 			run(t, &fence.Fence{Lock: fence.NewLock(volume), Member: silent(t), Heartbeat: still{}, Sessions: s, Task: unkillable{t}})
 			for range 2 {
-				came(t, "the question who leads", s.asked)
+				came(t, "the question who leads", s.called)
 			}
 		})
 	}

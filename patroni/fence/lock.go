@@ -31,8 +31,8 @@ const (
 	postgresFile = ".postgres.lock"
 )
 
-// lookEvery is the time between two looks whether a member lives again.
-const lookEvery = 250 * time.Millisecond
+// pollEvery is the time between two polls of whether a member runs again.
+const pollEvery = 250 * time.Millisecond
 
 // Held are both locks. Whoever has them is alone on the volume.
 type Held struct{ files []*os.File }
@@ -73,7 +73,7 @@ func (l Lock) AwaitLife(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("lock %s: %w", file.Name(), err)
 		}
-		if !wait.For(ctx, lookEvery) {
+		if !wait.For(ctx, pollEvery) {
 			return ctx.Err()
 		}
 	}

@@ -22,12 +22,12 @@ const (
 // Member is Patroni's REST API, by its base URL.
 type Member struct{ URL string }
 
-// Ask puts a question that Patroni answers only after PostgreSQL has answered one: a member
+// Probe puts a question that Patroni answers only after PostgreSQL has answered one: a member
 // of which either stands still is silent.
-func (m Member) Ask(ctx context.Context, patience time.Duration) Answer {
+func (m Member) Probe(ctx context.Context, patience time.Duration) Answer {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	status, err := m.ask(ctx)
+	status, err := m.get(ctx)
 	var timeout net.Error
 	switch {
 	case errors.As(err, &timeout) && timeout.Timeout():
@@ -39,7 +39,7 @@ func (m Member) Ask(ctx context.Context, patience time.Duration) Answer {
 	}
 }
 
-func (m Member) ask(ctx context.Context) (status int, err error) {
+func (m Member) get(ctx context.Context) (status int, err error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, m.URL+"/primary", nil)
 	if err != nil {
 		return 0, err

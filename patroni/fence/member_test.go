@@ -27,7 +27,7 @@ func TestAnswers(t *testing.T) {
 			if c.want == fence.None {
 				patience = 200 * time.Millisecond
 			}
-			if got := c.member(t).Ask(t.Context(), patience); got != c.want {
+			if got := c.member(t).Probe(t.Context(), patience); got != c.want {
 				t.Errorf("answer %d, want %d", got, c.want)
 			}
 		})
@@ -38,7 +38,7 @@ func answering(status int) func(*testing.T) fence.Member {
 	return func(t *testing.T) fence.Member {
 		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if r.URL.Path != "/primary" {
-				t.Errorf("asked for %s", r.URL.Path)
+				t.Errorf("requested %s", r.URL.Path)
 			}
 			w.WriteHeader(status)
 		}))

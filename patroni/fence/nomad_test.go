@@ -14,20 +14,20 @@ import (
 )
 
 // The task's own API is a socket in its secrets folder.
-func TestKillAsksNomadForSIGKILL(t *testing.T) {
+func TestKillSendsSIGKILLThroughNomad(t *testing.T) {
 	t.Parallel()
 	socket := filepath.Join(t.TempDir(), "api.sock")
 	listener, err := net.Listen("unix", socket)
 	if err != nil {
 		t.Fatal(err)
 	}
-	asked := make(chan string, 1)
+	requested := make(chan string, 1)
 	server := &httptest.Server{Listener: listener, Config: &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		var body struct{ Task, Signal string }
 		if err := json.NewDecoder(r.Body).Decode(&body); err != nil {
 			t.Error(err)
 		}
-		asked <- r.Method + " " + r.URL.Path + " " + r.Header.Get("X-Nomad-Token") + " " + body.Task + " " + body.Signal
+		requested <- r.Method + " " + r.URL.Path + " " + r.Header.Get("X-Nomad-Token") + " " + body.Task + " " + body.Signal
 		w.Write([]byte("{}"))
 	})}}
 	server.Start()
@@ -41,8 +41,8 @@ func TestKillAsksNomadForSIGKILL(t *testing.T) {
 	if err := task.Kill(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if got, want := <-asked, "PUT /v1/client/allocation/a1/signal its-token patroni SIGKILL"; got != want {
-		t.Errorf("asked %q, want %q", got, want)
+	if got, want := <-requested, "PUT /v1/client/allocation/a1/signal its-token patroni SIGKILL"; got != want {
+		t.Errorf("requested %q, want %q", got, want)
 	}
 	server.Close()
 	if err := task.Kill(t.Context()); err == nil {

@@ -33,7 +33,7 @@ func TestSilence(t *testing.T) {
 			at := func(s float64) time.Time { return time.Unix(0, 0).Add(time.Duration(s * float64(time.Second))) }
 			s, got := fence.Silence{Slack: 250 * time.Millisecond}, time.Duration(0)
 			for _, q := range c.questions {
-				got = s.Add(fence.Question{Due: at(q.due), Began: at(q.began), Ended: at(q.ended), Patience: time.Second, Answered: q.answered})
+				got = s.Add(fence.Probe{Due: at(q.due), Began: at(q.began), Ended: at(q.ended), Patience: time.Second, Answered: q.answered})
 			}
 			if want := time.Duration(c.want * float64(time.Second)); got != want {
 				t.Errorf("the silence is %s, want %s", got, want)

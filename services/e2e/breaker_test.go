@@ -36,7 +36,7 @@ func opened(t *testing.T, destination string) (times float64) {
 	return times
 }
 
-// requireOpens asks in vain until every gateway says that its circuit is open, which is after
+// requireOpens sends requests until every gateway answers that its circuit is open, which is after
 // as many failures as reroutes take to come to the threshold, each with one at least.
 func requireOpens(t *testing.T, c *shoptest.Client, path string) {
 	t.Helper()
@@ -67,13 +67,12 @@ func requireOpens(t *testing.T, c *shoptest.Client, path string) {
 	t.Logf("failures before the circuits opened: %v", failed)
 }
 
-// requireShort: while a circuit is open its calls are answered at once, and say when to come
-// again.
+// requireShort: while a circuit is open its calls are answered at once, with Retry-After.
 func requireShort(t *testing.T, c *shoptest.Client, path, route string) {
 	t.Helper()
-	const asked = 300
+	const requests = 300
 	before := quick(t, route)
-	for range asked {
+	for range requests {
 		a := c.Do(t, shoptest.Call{Method: http.MethodGet, Path: path})
 		// The one trial after ten seconds fails in its own words.
 		if code := a.Problem().Code; a.Status != 503 || (code != "circuit_open" && code != "unavailable") {
@@ -85,7 +84,7 @@ func requireShort(t *testing.T, c *shoptest.Client, path, route string) {
 		}
 	}
 	now := quick(t, route)
-	if all, soon := now.all-before.all, now.soon-before.soon; all < asked || soon < 0.99*all {
+	if all, soon := now.all-before.all, now.soon-before.soon; all < requests || soon < 0.99*all {
 		t.Errorf("of %.0f answers the handlers gave %.0f within 5 ms", all, soon)
 	} else {
 		t.Logf("of %.0f answers the handlers gave %.0f within 5 ms", all, soon)

@@ -6,7 +6,6 @@ import (
 	"context"
 	"fmt"
 	"net/http"
-	"sync"
 	"testing"
 	"time"
 
@@ -93,26 +92,13 @@ func TestParallelReturnsPayBackOnce(t *testing.T) {
 	c := shoptest.Shop(t)
 	b := c.AddBook(t, "Returned at once", 5)
 	o := bought(t, c, b, 3)
-	var mu sync.Mutex
-	var done sync.WaitGroup
-	var paths []string
-	for range 8 {
-		done.Go(func() {
-			a, err := c.Persist(t.Context(), shoptest.StartReturn(o.ID, uuid.NewString()), shoptest.Retriable)
-			if err != nil || (a.Status != http.StatusAccepted && a.Problem().Code != "not_returnable") {
-				t.Errorf("%v %v", a, err)
-				return
-			}
-			if a.Status == http.StatusAccepted {
-				mu.Lock()
-				defer mu.Unlock()
-				paths = append(paths, a.Header.Get("Location"))
-			}
-		})
-	}
-	done.Wait()
 	completed := 0
-	for _, path := range paths {
+	for _, a := range c.AtOnce(t, 8, func(int) shoptest.Call { return shoptest.StartReturn(o.ID, uuid.NewString()) }) {
+		if a.Status != http.StatusAccepted {
+			requireProblem(t, a, http.StatusConflict, "not_returnable")
+			continue
+		}
+		path := a.Header.Get("Location")
 		var now shoptest.Checkout
 		eventuallyOver(t, c, path, &now)
 		switch {

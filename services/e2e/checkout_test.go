@@ -6,13 +6,11 @@ import (
 	"bytes"
 	"fmt"
 	"net/http"
-	"sync"
 	"testing"
 
 	"github.com/google/uuid"
 
 	"bookstore/services/shoptest"
-
 	"bookstore/services/shoptest/cluster"
 )
 
@@ -54,17 +52,11 @@ func TestOneKeyIsOneCheckout(t *testing.T) {
 	b := c.AddBook(t, "One checkout", 50)
 	customer, key := "checkout-"+uuid.NewString()[:8], uuid.NewString()
 	k := shoptest.StartCheckout(customer, key, "tok_ok", false, shoptest.OrderItem{BookID: b.ID, Quantity: 1})
-	answers := make([]*shoptest.Answer, 8)
-	errs := make([]error, len(answers))
-	var done sync.WaitGroup
-	for i := range answers {
-		done.Go(func() { answers[i], errs[i] = c.Persist(t.Context(), k, shoptest.Retriable) })
-	}
-	done.Wait()
+	answers := c.AtOnce(t, 8, func(int) shoptest.Call { return k })
 	replayed := 0
-	for i, a := range answers {
-		if errs[i] != nil || a.Status != http.StatusAccepted || a.Header.Get("Location") != answers[0].Header.Get("Location") || !bytes.Equal(a.Body, answers[0].Body) {
-			t.Fatalf("%v %v, another %v", a, errs[i], answers[0])
+	for _, a := range answers {
+		if a.Status != http.StatusAccepted || a.Header.Get("Location") != answers[0].Header.Get("Location") || !bytes.Equal(a.Body, answers[0].Body) {
+			t.Fatalf("%v, another %v", a, answers[0])
 		}
 		if a.Header.Get("Idempotent-Replayed") == "true" {
 			replayed++
@@ -82,13 +74,13 @@ func TestOneKeyIsOneCheckout(t *testing.T) {
 	listed[shoptest.Order](t, c, "/orders?customerId="+customer, 1)
 }
 
-// What the provider says decides: a no undoes what was done, silence is asked again.
+// The provider's answer decides: a refusal undoes what was done, a call without an answer is repeated.
 func TestCheckoutGoesAsThePaymentGoes(t *testing.T) {
 	c := shoptest.Shop(t)
 	for _, test := range []struct {
 		token, state string
 		code         string // of why it was undone
-		step         string // that is worth a look
+		step         string // whose attempts are checked
 		attempts     int    // of it, at least
 	}{
 		{"tok_decline", "failed", "payment_declined", "authorise", 1},
@@ -148,7 +140,7 @@ func TestCheckoutOfMoreThanThereIs(t *testing.T) {
 	requireUndone(t, c, now, customer, b, 1)
 }
 
-// A provider that says nothing holds nobody up for good.
+// A provider that never answers blocks no checkout for good.
 func TestCheckoutThatHangsCanBeCancelled(t *testing.T) {
 	c := shoptest.Shop(t)
 	b := c.AddBook(t, "Hanging", 3)
@@ -197,15 +189,12 @@ func TestApprovalAgainstCancel(t *testing.T) {
 	for range rounds {
 		_, path := c.Begin(t, shoptest.StartCheckout("two-minds", uuid.NewString(), "tok_ok", true, shoptest.OrderItem{BookID: b.ID, Quantity: 1}))
 		c.Await(t, path, "waiting_approval")
-		var done sync.WaitGroup
-		for _, verb := range []string{"approve", "cancel"} {
-			done.Go(func() {
-				if a, err := c.Persist(t.Context(), shoptest.Call{Method: "POST", Path: path + "/" + verb}, shoptest.Retriable); err != nil || (a.Status != http.StatusOK && a.Problem().Code != "already_captured") {
-					t.Errorf("%s: %v %v", verb, a, err)
-				}
-			})
+		verbs := []string{"approve", "cancel"}
+		for i, a := range c.AtOnce(t, 2, func(i int) shoptest.Call { return shoptest.Call{Method: "POST", Path: path + "/" + verbs[i]} }) {
+			if a.Status != http.StatusOK && a.Problem().Code != "already_captured" {
+				t.Errorf("%s: %v", verbs[i], a)
+			}
 		}
-		done.Wait()
 		var now shoptest.Checkout
 		eventuallyOver(t, c, path, &now)
 		if now.State == "completed" {
@@ -245,4 +234,50 @@ func TestRetryIsTheOperators(t *testing.T) {
 	if now.State != "completed" {
 		t.Errorf("%s", now.Text())
 	}
+}
+
+// A stream of a checkout has each of its changes once, also over two connections; after the last event it is
+// answered with 204.
+func TestCheckoutIsFollowed(t *testing.T) {
+	c := shoptest.Shop(t)
+	b := c.AddBook(t, "Followed", 3)
+	_, path := c.Begin(t, shoptest.StartCheckout("follower", uuid.NewString(), "tok_ok", true, shoptest.OrderItem{BookID: b.ID, Quantity: 1}))
+	_, first := c.Follow(t, path+"/events", 0, func(e shoptest.Event) bool { return e.Data.State == "waiting_approval" })
+	seen := first[len(first)-1].ID
+	c.Want(t, http.StatusOK, shoptest.Call{Method: "POST", Path: path + "/approve"}, nil)
+	_, rest := c.Follow(t, path+"/events", seen, func(shoptest.Event) bool { return false })
+	_, whole := c.Follow(t, path+"/events", 0, func(shoptest.Event) bool { return false })
+	if len(whole) != len(first)+len(rest) {
+		t.Errorf("%d events in all, %d and then %d were seen", len(whole), len(first), len(rest))
+	}
+	last := int64(0)
+	for i, e := range append(first, rest...) {
+		if e.ID <= last || e.Name != "checkout" || e.Data.At.IsZero() {
+			t.Errorf("event %+v after %d", e, last)
+		}
+		if i < len(whole) && whole[i].ID != e.ID {
+			t.Errorf("event %d is %d, was %d", i, whole[i].ID, e.ID)
+		}
+		last = e.ID
+	}
+	if end := rest[len(rest)-1]; end.Data.State != "completed" {
+		t.Errorf("the last event is %+v", end)
+	}
+	if status, more := c.Follow(t, path+"/events", last, func(shoptest.Event) bool { return false }); status != http.StatusNoContent || len(more) > 0 {
+		t.Errorf("after the last event: %d %+v", status, more)
+	}
+}
+
+func TestFollowingWhatCannotBeFollowed(t *testing.T) {
+	c := shoptest.Shop(t)
+	b := c.AddBook(t, "Not followed", 3)
+	_, path := c.Begin(t, shoptest.StartCheckout("follower", uuid.NewString(), "tok_ok", false, shoptest.OrderItem{BookID: b.ID, Quantity: 1}))
+	c.Await(t, path, "completed")
+	requireProblem(t, c.Do(t, shoptest.Call{Method: "GET", Path: "/checkouts/" + uuid.NewString() + "/events"}), http.StatusNotFound, "not_found")
+	for _, id := range []string{"x", "-1", "1.5"} {
+		a := c.Do(t, shoptest.Call{Method: "GET", Path: path + "/events", Header: map[string]string{"Last-Event-ID": id}})
+		requireProblem(t, a, http.StatusBadRequest, "malformed_request")
+	}
+	a := c.Do(t, shoptest.Call{Method: "GET", Path: path + "/events", Header: map[string]string{"Accept": "application/json"}})
+	requireProblem(t, a, http.StatusNotAcceptable, "not_acceptable")
 }

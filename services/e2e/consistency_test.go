@@ -52,7 +52,7 @@ func TestAListShowsItsReadersWritesAtOnce(t *testing.T) {
 	}
 }
 
-// first asks for a list with the token that came with a write, and returns its only item.
+// first reads a list with the token that came with a write, and returns its only item.
 func first(t *testing.T, c *shoptest.Client, path string, written *shoptest.Answer) map[string]any {
 	t.Helper()
 	var list shoptest.Page[map[string]any]

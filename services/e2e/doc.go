@@ -1,18 +1,18 @@
-// Package e2e tests the running system through its one door, the Consul ingress.
+// Package e2e tests the running system through the Consul ingress.
 //
 //	go test -tags e2e -count=1 ./services/e2e
 //
 // It needs the whole system (go tool task up) and two tokens in the environment:
 // BOOKSTORE_TEST_TOKEN and BOOKSTORE_OPERATOR_TOKEN. BASE_URL may name another address of
 // the ingress on this machine; other machines are refused. Consul, Nomad and Prometheus are
-// asked on 127.0.0.1, PostgreSQL at the address its leader has in Consul.
+// reached on 127.0.0.1, PostgreSQL at the address its leader has in Consul.
 //
-// Tests run one after the other, since they share one system, and each takes away what it
-// added: books are deleted, counts of instances set back. Everything is bounded in count
-// and time; what becomes true later is polled for, never slept for.
+// Tests run one after the other, since they share one system, and each removes what it added:
+// it deletes its books and restores counts of instances. Everything is bounded in count and
+// time. A condition is polled for, never slept for.
 //
-// Every answer that a test gets is held to the API's document (/openapi.json): status,
-// headers and body. One that is not documented fails the test that got it.
+// Every answer is checked against the API's document (/openapi.json): status, headers and body.
+// One that is not documented fails the test that got it.
 //
 // # Examples in the README
 //

@@ -47,7 +47,7 @@ func readAnswer(t *testing.T, conn net.Conn) *shoptest.Answer {
 	return &shoptest.Answer{Status: response.StatusCode, Header: response.Header, Body: text}
 }
 
-// Whatever passes the ingress tells nothing of what is behind it, and says how it may be taken.
+// No answer shows what is behind the ingress, and each has the security headers.
 func TestAnswersShowNothingOfTheInside(t *testing.T) {
 	c := shoptest.Shop(t)
 	for path, keep := range map[string]string{
@@ -131,7 +131,7 @@ func resident(t *testing.T) map[string]float64 {
 	return bytes
 }
 
-// One client gets four streams of each gateway, however many it asks for; another gets its own.
+// One client gets at most four streams of each gateway; another client gets its own.
 func TestAClientHasFewStreams(t *testing.T) {
 	c := shoptest.Shop(t)
 	b := c.AddBook(t, "Watched by many", 9)
@@ -174,7 +174,7 @@ func TestAClientHasFewStreams(t *testing.T) {
 func TestAReadIsTriedFourTimesAtMost(t *testing.T) {
 	b := shoptest.Shop(t).AddBook(t, "Tried", 1)
 	f := startFaulty(t)
-	f.tell(t, "503")
+	f.set(t, "503")
 	for range 20 {
 		before := f.calls(t)
 		shoptest.Shop(t).Do(t, shoptest.Call{Method: "GET", Path: fmt.Sprintf("/books/%d/availability", b.ID)})

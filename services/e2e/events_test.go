@@ -18,11 +18,11 @@ import (
 )
 
 // streamFor is longer than what the mesh ends otherwise: after 15 s an answer, after a minute a
-// connection on which nothing is heard.
+// connection without traffic.
 const streamFor = 65 * time.Second
 
-// Who follows a checkout that waits for its approval hears of it on the same stream, a minute
-// later, and until then a sign of life every ten seconds.
+// The stream of a checkout that waits for its approval has the approval a minute later, and until then a heartbeat
+// every ten seconds.
 func TestEventStreamsOutliveAMinute(t *testing.T) {
 	t.Parallel() // it mostly waits
 	for _, job := range []string{"gateway", "coordinator"} {

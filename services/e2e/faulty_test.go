@@ -22,7 +22,7 @@ import (
 	"bookstore/services/shoptest/cluster"
 )
 
-// faultyInstance is a second instance of books that fails as it is told, beside one true one.
+// faultyInstance is a second instance of books that fails on command, beside a real one.
 type faultyInstance struct{ address string }
 
 // startFaulty puts it in the place of one of the two; the end of the test undoes it. It returns
@@ -43,7 +43,7 @@ func startFaulty(t *testing.T) *faultyInstance {
 		}
 		return err
 	})
-	tellOfEjections(t, "books")
+	logEjections(t, "books")
 	shoptest.Eventually(t, time.Minute, "no gateway keeps an instance of books out", func(ctx context.Context) error {
 		found, err := known(ctx, t, "books")
 		for gateway, k := range found {
@@ -59,7 +59,7 @@ func startFaulty(t *testing.T) *faultyInstance {
 // knownInstances is what a gateway's sidecar makes of a service's instances.
 type knownInstances struct{ members, healthy, ejected, ejections, timeouts, retries, unreached float64 }
 
-// known asks the sidecars of all gateways.
+// known reads the metrics of all gateways' sidecars.
 func known(ctx context.Context, t testing.TB, service string) (map[string]knownInstances, error) {
 	t.Helper()
 	all, err := cluster.MeasuredAt(ctx, t, "gateway", "envoy")
@@ -77,8 +77,8 @@ func known(ctx context.Context, t testing.TB, service string) (map[string]knownI
 	return found, err
 }
 
-// tellOfEjections logs at the end of a test that failed what the gateways' sidecars knew then.
-func tellOfEjections(t *testing.T, service string) {
+// logEjections logs at the end of a test that failed what the gateways' sidecars knew then.
+func logEjections(t *testing.T, service string) {
 	t.Helper()
 	t.Cleanup(func() {
 		if !t.Failed() {
@@ -91,25 +91,28 @@ func tellOfEjections(t *testing.T, service string) {
 	})
 }
 
-// faultyAddress is where it is told, or nothing while there is none.
+// faultyAddress is the address of its control port, empty while there is none.
 func faultyAddress(ctx context.Context, t testing.TB) (string, error) {
 	t.Helper()
 	entries, err := cluster.Healthy(ctx, t, "books", "")
 	for _, e := range entries {
-		if told := e.Service.Meta["told"]; told != "" {
-			return told, err
+		if control := e.Service.Meta["control"]; control != "" {
+			return control, err
 		}
 	}
 	return "", err
 }
 
-// tell makes it well, or makes it fail: by 503, hang or slow.
-func (f *faultyInstance) tell(t *testing.T, way string) { t.Helper(); f.ask(t, "/told?way="+way) }
+// set makes it healthy ("well"), or makes it fail: by 503, hang or slow.
+func (f *faultyInstance) set(t *testing.T, mode string) {
+	t.Helper()
+	f.control(t, "/control?mode="+mode)
+}
 
 // calls is how many calls have come to it.
-func (f *faultyInstance) calls(t *testing.T) int64 { t.Helper(); return f.ask(t, "/told") }
+func (f *faultyInstance) calls(t *testing.T) int64 { t.Helper(); return f.control(t, "/control") }
 
-func (f *faultyInstance) ask(t *testing.T, path string) int64 {
+func (f *faultyInstance) control(t *testing.T, path string) int64 {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+f.address+path, nil)
 	if err != nil {
@@ -189,7 +192,7 @@ func place(t *testing.T, file string) {
 	}
 }
 
-// removeFaulty returns when nobody takes it for an instance of books any more.
+// removeFaulty returns when it is no instance of books in Consul any more.
 func removeFaulty(t *testing.T) {
 	t.Helper()
 	if _, _, err := cluster.Nomad(t).Jobs().Deregister("faulty", true, nil); err != nil {
@@ -198,7 +201,7 @@ func removeFaulty(t *testing.T) {
 	restored(t, time.Minute, "the faulty instance is gone", func(ctx context.Context) error {
 		at, err := faultyAddress(ctx, t)
 		if err == nil && at != "" {
-			err = fmt.Errorf("it is told at %s", at)
+			err = fmt.Errorf("its control port is %s", at)
 		}
 		return err
 	})
@@ -218,10 +221,10 @@ func TestOneInstanceIsSlow(t *testing.T) { requireEjected(t, "slow") }
 // to it: until both gateways' sidecars have seen three calls fail, a call may meet it twice.
 const fewFailures = 8
 
-func requireEjected(t *testing.T, way string) {
+func requireEjected(t *testing.T, mode string) {
 	t.Helper()
 	cluster.WaitHealthy(t, 2, cluster.Services...)
-	b := shoptest.Shop(t).AddBook(t, "Faulty "+way, 5)
+	b := shoptest.Shop(t).AddBook(t, "Faulty "+mode, 5)
 	f := startFaulty(t)
 	// What is available is never cached: every read comes to an instance of books.
 	l := shoptest.StartReads(t, 60, fmt.Sprintf("/books/%d/availability", b.ID))
@@ -229,16 +232,16 @@ func requireEjected(t *testing.T, way string) {
 	f.waitShare(t, l, 30*time.Second, 60, "the instance has its share while it is well", fair)
 	l.RequireFailures(t, 0)
 
-	f.tell(t, way)
-	told := time.Now()
+	f.set(t, mode)
+	began := time.Now()
 	f.waitShare(t, l, 30*time.Second, 180, "the instance is ejected", func(share float64) bool { return share == 0 })
-	ejected := time.Since(told)
-	f.tell(t, "well")
+	ejected := time.Since(began)
+	f.set(t, "well")
 	l.RequireFailures(t, fewFailures)
 	failed := len(l.Failed(""))
 	f.waitShare(t, l, 90*time.Second, 60, "the instance has its share again", fair)
 	t.Logf("%s: three seconds without a call %.1f s after it began to fail, of %d reads %d failed; back after %.1f s",
-		way, ejected.Seconds(), l.Sent(), failed, time.Since(told).Seconds())
+		mode, ejected.Seconds(), l.Sent(), failed, time.Since(began).Seconds())
 	l.RequireFailures(t, failed)
 	l.Finish()
 }
@@ -251,18 +254,18 @@ func TestOneDeadInstanceOpensNoCircuit(t *testing.T) {
 	path := fmt.Sprintf("/books/%d/availability", shoptest.Shop(t).AddBook(t, "One dead", 5).ID)
 	f := startFaulty(t)
 	before := opened(t, "books")
-	f.tell(t, "503")
+	f.set(t, "503")
 	failed, rounds := 0, 0
 	shoptest.Eventually(t, 30*time.Second, "the dead instance is ejected", func(context.Context) error {
 		calls := f.calls(t)
 		rounds++
-		failed += len(crowdOfReads(t, path))
+		failed += len(parallelReads(t, path))
 		if now := f.calls(t); now == 0 || now > calls {
 			return fmt.Errorf("%d calls have come to it, %d of them just now", now, now-calls)
 		}
 		return nil
 	})
-	if after := crowdOfReads(t, path); len(after) > fewFailures {
+	if after := parallelReads(t, path); len(after) > fewFailures {
 		t.Errorf("%d reads failed after it was ejected: %v", len(after), after)
 	}
 	if n := opened(t, "books") - before; n > 0 {
@@ -274,31 +277,27 @@ func TestOneDeadInstanceOpensNoCircuit(t *testing.T) {
 	t.Logf("ejected within %d rounds: %d calls came to the dead instance, %d reads failed", rounds, f.calls(t), failed)
 }
 
-// betweenReads is what each of the crowd waits between its reads: 32 who never wait take all of
+// betweenReads is the pause of each client between its reads: 32 who never wait take all of
 // two cores, and an instance that gets no time looks like one that hangs.
 const betweenReads = 200 * time.Millisecond
 
-// crowdOfReads has 32 clients at once read one path, ten times each, and returns how what failed was answered.
-func crowdOfReads(t *testing.T, path string) (failed []string) {
+// parallelReads has 32 clients at once read one path, ten times each, and returns how what failed was answered.
+func parallelReads(t *testing.T, path string) (failed []string) {
 	t.Helper()
 	c := shoptest.Shop(t)
 	var mu sync.Mutex
-	var crowd sync.WaitGroup
-	for range 32 {
-		crowd.Go(func() {
-			pace := time.NewTicker(betweenReads)
-			defer pace.Stop()
-			for range 10 {
-				a, err := c.Try(t.Context(), shoptest.Call{Method: http.MethodGet, Path: path})
-				if err != nil || a.Status != http.StatusOK {
-					mu.Lock()
-					failed = append(failed, fmt.Sprintf("%v %v", a, err))
-					mu.Unlock()
-				}
-				<-pace.C
+	shoptest.Parallel(32, func(int) {
+		pace := time.NewTicker(betweenReads)
+		defer pace.Stop()
+		for range 10 {
+			a, err := c.Try(t.Context(), shoptest.Call{Method: http.MethodGet, Path: path})
+			if err != nil || a.Status != http.StatusOK {
+				mu.Lock()
+				failed = append(failed, fmt.Sprintf("%v %v", a, err))
+				mu.Unlock()
 			}
-		})
-	}
-	crowd.Wait()
+			<-pace.C
+		}
+	})
 	return failed
 }

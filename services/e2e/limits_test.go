@@ -19,7 +19,7 @@ import (
 	"bookstore/services/shoptest/cluster"
 )
 
-// limited is a path that any gateway may be asked for, and that costs little.
+// limited is a path that every gateway serves, and that costs little.
 const limited = "/books?limit=1"
 
 // limits are what the shop says of a client's limits.
@@ -40,7 +40,7 @@ func anonymous(t *testing.T) (*shoptest.Client, limits) {
 	return c, l
 }
 
-// restored waits until the client may ask at full rate again.
+// restored waits until the client may send at full rate again.
 func (l limits) restored(t *testing.T, c *shoptest.Client) {
 	late := time.Now().Add(time.Duration(float64(l.burst)/float64(l.rate)*float64(time.Second)) + 30*time.Second)
 	tick := time.NewTicker(250 * time.Millisecond)
@@ -119,9 +119,9 @@ func TestAnAddressCannotBeForged(t *testing.T) {
 	}
 }
 
-// The gateway sheds load by when the ingress got a request, which is not the client's to say.
-func TestTheIngressSaysWhenARequestCame(t *testing.T) {
-	const asked = 20
+// The gateway sheds load by when the ingress got a request, which a client cannot set.
+func TestTheIngressStampsRequests(t *testing.T) {
+	const sent = 20
 	seen := func() (requests, older float64) {
 		all, err := cluster.Measured(t.Context(), t, "gateway")
 		if err != nil {
@@ -134,17 +134,17 @@ func TestTheIngressSaysWhenARequestCame(t *testing.T) {
 		return requests, older
 	}
 	requests, older := seen()
-	for range asked {
+	for range sent {
 		shoptest.Shop(t).Want(t, http.StatusOK, shoptest.Call{Method: "GET", Path: limited, Header: map[string]string{"X-Request-Start": "t=1"}}, nil)
 	}
 	requestsNow, olderNow := seen()
-	if requestsNow < requests+asked || olderNow != older {
-		t.Errorf("of %d requests the gateways know the age of %v, %v are said to be old", asked, requestsNow-requests, olderNow-older)
+	if requestsNow < requests+sent || olderNow != older {
+		t.Errorf("of %d requests the gateways know the age of %v, %v are counted as old", sent, requestsNow-requests, olderNow-older)
 	}
 }
 
 // A refusal says why, until when, and what the limit is.
-func TestARefusalTellsTheLimit(t *testing.T) {
+func TestARefusalStatesTheLimit(t *testing.T) {
 	c, l := anonymous(t)
 	var refusal atomic.Pointer[shoptest.Answer]
 	flood(t, l.burst+4*l.rate, func(int) (int, error) {

@@ -34,7 +34,7 @@ func sidecar(t *testing.T, service string) string {
 	return net.JoinHostPort(cluster.Address(entries[0]), strconv.Itoa(entries[0].Service.Port))
 }
 
-// through asks a sidecar for a path, with the certificate of a service or with none.
+// through requests a path from a sidecar, with the certificate of a service or with none.
 func through(ctx context.Context, t *testing.T, sidecar, path string, certificates ...tls.Certificate) (int, string, error) {
 	t.Helper()
 	transport := &http.Transport{TLSClientConfig: &tls.Config{

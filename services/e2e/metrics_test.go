@@ -17,7 +17,7 @@ import (
 	"bookstore/services/shoptest/cluster"
 )
 
-// query asks Prometheus and returns the value of every series by its labels.
+// query queries Prometheus and returns the value of every series by its labels.
 func query(ctx context.Context, expression string) (map[string]string, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet,
 		"http://127.0.0.1:9090/api/v1/query?query="+url.QueryEscape(expression), nil)
@@ -96,7 +96,7 @@ func TestRunsAreMeasured(t *testing.T) {
 	shoptest.Eventually(t, time.Minute, "a backup that is complete", func(ctx context.Context) error {
 		series, err := query(ctx, `nomad_nomad_job_summary_complete{parent_id="backup"} == 1`)
 		if err == nil && len(series) == 0 {
-			err = errors.New("none is told")
+			err = errors.New("there is none")
 		}
 		return err
 	})

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"sync"
 	"testing"
 	"time"
 
@@ -134,22 +133,13 @@ func TestOneKeyIsOneOrder(t *testing.T) {
 	c := shoptest.Shop(t)
 	b := c.AddBook(t, "One key", 50)
 	place := shoptest.Buy("one-key", uuid.NewString(), shoptest.OrderItem{BookID: b.ID, Quantity: 1})
-	var mu sync.Mutex
-	var done sync.WaitGroup
 	ids := map[string]int{}
-	for range 16 {
-		done.Go(func() {
-			a, err := c.Persist(t.Context(), place, shoptest.Retriable)
-			mu.Lock()
-			defer mu.Unlock()
-			if err != nil || a.Status != http.StatusCreated {
-				t.Errorf("%v %v", a, err)
-				return
-			}
-			ids[a.Header.Get("Location")]++
-		})
+	for _, a := range c.AtOnce(t, 16, func(int) shoptest.Call { return place }) {
+		if a.Status != http.StatusCreated {
+			t.Errorf("%v", a)
+		}
+		ids[a.Header.Get("Location")]++
 	}
-	done.Wait()
 	if left := c.Available(t, b.ID); left != 49 || len(ids) != 1 {
 		t.Errorf("%d copies left, orders %v; want one order", left, ids)
 	}
@@ -162,16 +152,14 @@ func TestParallelCancelsReturnTheCopiesOnce(t *testing.T) {
 	b := c.AddBook(t, "Cancelled at once", 8)
 	var made shoptest.Order
 	c.Want(t, http.StatusCreated, shoptest.Buy("cancels", uuid.NewString(), shoptest.OrderItem{BookID: b.ID, Quantity: 3}), &made)
-	var done sync.WaitGroup
-	for range 16 {
-		done.Go(func() {
-			a, err := c.Persist(t.Context(), shoptest.Call{Method: "POST", Path: "/orders/" + made.ID + "/cancel"}, shoptest.Retriable)
-			if err != nil || a.Status != http.StatusOK {
-				t.Errorf("%v %v", a, err)
-			}
-		})
+	cancels := c.AtOnce(t, 16, func(int) shoptest.Call {
+		return shoptest.Call{Method: "POST", Path: "/orders/" + made.ID + "/cancel"}
+	})
+	for _, a := range cancels {
+		if a.Status != http.StatusOK {
+			t.Errorf("%v", a)
+		}
 	}
-	done.Wait()
 	if left := c.Available(t, b.ID); left != 8 {
 		t.Errorf("%d copies after the cancels, want 8", left)
 	}
@@ -218,7 +206,7 @@ func TestOperatorCallsNeedTheOperatorToken(t *testing.T) {
 func TestHealthAndReady(t *testing.T) {
 	c := shoptest.NewClient(t, "")
 	c.Want(t, http.StatusOK, shoptest.Call{Method: "GET", Path: "/ready"}, nil)
-	// An upstream that did not answer within half a second counts as away for that one look.
+	// An upstream that did not answer within half a second counts as away for that one request.
 	shoptest.Eventually(t, 10*time.Second, "the shop is well", func(context.Context) error {
 		var health struct{ Status, Service string }
 		a := c.Want(t, http.StatusOK, shoptest.Call{Method: "GET", Path: "/health"}, &health)

@@ -17,11 +17,11 @@ import (
 	"bookstore/services/shoptest/cluster"
 )
 
-// The size of what is counted, and how many ask at once.
+// The number of requests that are counted, and of clients that send them.
 const (
-	partitionIDs    = 10_000
-	partitionOrders = 600
-	partitionAskers = 16
+	partitionIDs     = 10_000
+	partitionOrders  = 600
+	partitionClients = 16
 )
 
 // Every book has its gateway, which keeps it near: as many each, and one gateway more takes
@@ -76,7 +76,7 @@ func owners(t *testing.T, c *shoptest.Client, n int) map[int]string {
 func orderTakers(t *testing.T, c *shoptest.Client, n int) map[int]string {
 	t.Helper()
 	var ids []int64
-	for i := range partitionAskers { // or they wait for one another
+	for i := range partitionClients { // or they wait for one another
 		ids = append(ids, c.AddBook(t, fmt.Sprintf("Partition %d", i), int64(n)).ID)
 	}
 	return served(t, c, n, func(i int) shoptest.Call {
@@ -84,15 +84,15 @@ func orderTakers(t *testing.T, c *shoptest.Client, n int) map[int]string {
 	})
 }
 
-// served makes the calls 1 to n, many at once, and tells who answered each.
+// served makes the calls 1 to n, many at once, and returns which gateway answered each.
 func served(t *testing.T, c *shoptest.Client, n int, k func(i int) shoptest.Call) map[int]string {
 	t.Helper()
 	var mu sync.Mutex
 	by, next := map[int]string{}, make(chan int)
 	var failed atomic.Bool
-	var askers sync.WaitGroup
-	for range partitionAskers {
-		askers.Go(func() {
+	var clients sync.WaitGroup
+	for range partitionClients {
+		clients.Go(func() {
 			for i := range next {
 				a, err := c.Try(t.Context(), k(i))
 				if err != nil || a.Header.Get("X-Served-By") == "" || a.Status == http.StatusTooManyRequests {
@@ -110,7 +110,7 @@ func served(t *testing.T, c *shoptest.Client, n int, k func(i int) shoptest.Call
 		next <- i
 	}
 	close(next)
-	askers.Wait()
+	clients.Wait()
 	if failed.Load() {
 		t.FailNow()
 	}

@@ -22,28 +22,12 @@ func TestRaceForTheLastCopies(t *testing.T) {
 	const buyers, copies = 200, 37
 	c := shoptest.Shop(t)
 	b := c.AddBook(t, "Race", copies)
-	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
-	defer cancel()
-
-	answers := make([]*shoptest.Answer, buyers)
-	errs := make([]error, buyers)
-	start := make(chan struct{})
-	var done sync.WaitGroup
-	for i := range buyers {
-		done.Go(func() {
-			k := shoptest.Buy(fmt.Sprintf("racer-%d", i), "race-"+uuid.NewString(), shoptest.OrderItem{BookID: b.ID, Quantity: 1})
-			<-start
-			answers[i], errs[i] = c.Persist(ctx, k, shoptest.Retriable)
-		})
-	}
-	close(start)
-	done.Wait()
-
+	answers := c.AtOnce(t, buyers, func(i int) shoptest.Call {
+		return shoptest.Buy(fmt.Sprintf("racer-%d", i), "race-"+uuid.NewString(), shoptest.OrderItem{BookID: b.ID, Quantity: 1})
+	})
 	won, lost := 0, 0
 	for i, a := range answers {
 		switch {
-		case errs[i] != nil:
-			t.Errorf("buyer %d: %v", i, errs[i])
 		case a.Status == http.StatusCreated:
 			won++
 		case a.Status == http.StatusConflict && a.Problem().Code == "out_of_stock":
@@ -66,7 +50,7 @@ func TestRaceForTheLastCopies(t *testing.T) {
 }
 
 // A hundred and twenty customers at one address, no more than may be in flight,
-// want a copy at once: each is served or refused for want of copies, at the first try.
+// want a copy at once: each is served, or refused because all are sold, at the first attempt.
 func TestRaceFromOneAddress(t *testing.T) {
 	const buyers = 120
 	c := shoptest.Shop(t)
@@ -74,7 +58,7 @@ func TestRaceFromOneAddress(t *testing.T) {
 	plenty, scarce := c.AddBook(t, "Plenty", buyers), c.AddBook(t, "Scarce", 37)
 	each := make([]shoptest.Book, buyers)
 	for i := range each {
-		each[i] = c.AddBook(t, fmt.Sprint("Crowd ", i), 1)
+		each[i] = c.AddBook(t, fmt.Sprint("Race ", i), 1)
 	}
 	for _, race := range []struct {
 		name string
@@ -86,39 +70,32 @@ func TestRaceFromOneAddress(t *testing.T) {
 		{"a scarce book", func(int) int64 { return scarce.ID }, 37},
 	} {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-		won, lost, start := 0, 0, make(chan struct{})
+		won, lost := 0, 0
 		var mu sync.Mutex
-		var done sync.WaitGroup
 		var sold time.Time
-		var told []time.Time
-		for i := range buyers {
-			done.Go(func() {
-				k := shoptest.Buy(fmt.Sprintf("crowd-%d", i), "crowd-"+uuid.NewString(), shoptest.OrderItem{BookID: race.book(i), Quantity: 1})
-				<-start
-				a, err := anybody.Try(ctx, k)
-				mu.Lock()
-				defer mu.Unlock()
-				switch {
-				case err != nil:
-					t.Errorf("%s, buyer %d: %v", race.name, i, err)
-				case a.Status == http.StatusCreated:
-					won, sold = won+1, time.Now()
-				case a.Status == http.StatusConflict && a.Problem().Code == "out_of_stock":
-					lost, told = lost+1, append(told, time.Now())
-				default:
-					t.Errorf("%s, buyer %d: %v", race.name, i, a)
-				}
-			})
-		}
-		close(start)
-		done.Wait()
+		var refused []time.Time
+		shoptest.Parallel(buyers, func(i int) {
+			a, err := anybody.Try(ctx, shoptest.Buy(fmt.Sprintf("buyer-%d", i), "race-"+uuid.NewString(), shoptest.OrderItem{BookID: race.book(i), Quantity: 1}))
+			mu.Lock()
+			defer mu.Unlock()
+			switch {
+			case err != nil:
+				t.Errorf("%s, buyer %d: %v", race.name, i, err)
+			case a.Status == http.StatusCreated:
+				won, sold = won+1, time.Now()
+			case a.Status == http.StatusConflict && a.Problem().Code == "out_of_stock":
+				lost, refused = lost+1, append(refused, time.Now())
+			default:
+				t.Errorf("%s, buyer %d: %v", race.name, i, a)
+			}
+		})
 		cancel()
 		if won != race.sold || lost != buyers-race.sold {
 			t.Errorf("%s: %d orders and %d refusals, want %d and %d", race.name, won, lost, race.sold, buyers-race.sold)
 		}
-		for _, at := range told {
+		for _, at := range refused {
 			if late := at.Sub(sold); late > time.Second {
-				t.Errorf("%s: somebody was told %v after the last copy was gone", race.name, late)
+				t.Errorf("%s: a buyer was refused %v after the last copy was sold", race.name, late)
 			}
 		}
 	}

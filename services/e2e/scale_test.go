@@ -5,26 +5,28 @@ package e2e
 import (
 	"context"
 	"fmt"
+	"os/exec"
+	"slices"
+	"sync"
 	"testing"
 	"time"
 
 	nomad "github.com/hashicorp/nomad/api"
 
 	"bookstore/services/shoptest"
-
 	"bookstore/services/shoptest/cluster"
 )
 
 // scaleDuring sets the count of a job for a test; the end of the test waits until it is as it was.
 func scaleDuring(t *testing.T, job string, during, after int) {
 	t.Helper()
-	asked := false
+	requested := false
 	back := func(ctx context.Context) (err error) {
-		if !asked {
+		if !requested {
 			if err = scaleBack(ctx, t, job, after); err != nil {
 				return err
 			}
-			asked = true
+			requested = true
 		}
 		entries, err := cluster.Healthy(ctx, t, job, "")
 		if err == nil && len(entries) != after {
@@ -48,35 +50,22 @@ func scaleBack(ctx context.Context, t *testing.T, job string, count int) error {
 	return err
 }
 
-// restored is eventually for the end of a test, whose own context is over by then.
+// restored is shoptest.Eventually for the end of a test, whose own context is over by then.
 func restored(t *testing.T, within time.Duration, what string, check func(ctx context.Context) error) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), within)
-	defer cancel()
-	tick := time.NewTicker(500 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		err := check(ctx)
-		if err == nil {
-			return
-		}
-		select {
-		case <-ctx.Done():
-			t.Errorf("%s: not within %s: %v", what, within, err)
-			return
-		case <-tick.C:
-		}
+	if err := shoptest.Poll(context.Background(), within, check); err != nil {
+		t.Errorf("%s: not within %s: %v", what, within, err)
 	}
 }
 
-// spread is the share of a rate that each instance answered since the last look.
+// spread is the share of a rate that each instance answered since the last poll.
 type spread struct {
 	at   time.Time
 	seen map[string]float64
 }
 
 // requireShares: within seconds each of n instances answers at least half of what would be its
-// fair share of these reads, looked at for a second at a time. Five seconds are the aim, and what
+// fair share of these reads, over one second. Five seconds are the aim, and what
 // it took is logged; two cores on which containers start have been seen to take longer.
 func requireShares(t *testing.T, service string, n int, labels ...string) {
 	t.Helper()
@@ -117,7 +106,7 @@ func TestScalingSpreadsTrafficAndLosesNoRequest(t *testing.T) {
 	const route = `route="/books/:id/availability"`
 	cluster.WaitHealthy(t, 2, cluster.Services...)
 	cluster.WaitDeployed(t, "books")
-	tellOfEjections(t, "books")
+	logEjections(t, "books")
 	reads := shoptest.StartReads(t, shoptest.BesideOthers, fmt.Sprintf("/books/%d/availability", shoptest.Shop(t).AddBook(t, "Spread", 5).ID))
 	mix := shoptest.StartEveryday(t)
 	mix.More(t, "", 100)
@@ -137,4 +126,49 @@ func TestScalingSpreadsTrafficAndLosesNoRequest(t *testing.T) {
 	reads.RequireFailures(t, 0)
 	t.Logf("%d reads", reads.Sent())
 	cluster.RequireNothingInDoubt(t)
+}
+
+// restart runs what the task `restart` runs, for one job.
+func restart(t *testing.T, job string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	defer cancel()
+	begin := time.Now()
+	out, err := exec.CommandContext(ctx, "go", "tool", "shop", "restart", job).CombinedOutput()
+	if err != nil {
+		t.Errorf("restart %s: %v\n%s", job, err, out)
+		return
+	}
+	t.Logf("%s restarted in %.0f s", job, time.Since(begin).Seconds())
+}
+
+// Every service is restarted, instance by instance and two services at a time, while customers
+// read and buy: nobody notices.
+func TestRollingRestartLosesNoRequest(t *testing.T) {
+	cluster.WaitHealthy(t, 2, cluster.Services...)
+	l := shoptest.StartEveryday(t)
+	l.More(t, "", 100)
+	for two := range slices.Chunk(cluster.Services, 2) {
+		var both sync.WaitGroup
+		for _, job := range two {
+			both.Go(func() { restart(t, job) })
+		}
+		both.Wait()
+		cluster.WaitHealthy(t, 2, cluster.Services...)
+	}
+	l.More(t, "", 100)
+	l.RequireNoFailure(t)
+	cluster.RequireNothingInDoubt(t)
+	cluster.RequireLedgerBalanced(t)
+}
+
+// scale sets the count of a job's only group, which has the job's name.
+func scale(ctx context.Context, t *testing.T, job string, count int) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	options := (&nomad.WriteOptions{}).WithContext(ctx)
+	if _, _, err := cluster.Nomad(t).Jobs().Scale(job, job, &count, "end-to-end test", false, nil, options); err != nil {
+		t.Errorf("scale %s to %d: %v", job, count, err)
+	}
 }

@@ -20,9 +20,8 @@ import (
 	"bookstore/services/lab"
 )
 
-// The baseline is not written down here: it is what the services were heard to
-// say. One order is placed while the server logs every statement; those that a
-// branch sends between `begin` and `prepare transaction` are the baseline's.
+// The baseline is recorded from the services: one order is placed while the
+// server logs every statement; those that a branch sends between `begin` and `prepare transaction` are the baseline's.
 
 // statement is one of a branch's, with arguments as the order had them.
 type statement struct {
@@ -74,9 +73,9 @@ func listen(t *testing.T, s *lab.Shop) sample {
 		t.Fatal(err)
 	}
 	for _, name := range []string{"books", "orders"} {
-		found.branches[name] = branch(heard(serverLog(ctx, t, s), name))
+		found.branches[name] = branch(logged(serverLog(ctx, t, s), name))
 		if len(found.branches[name]) == 0 {
-			t.Fatalf("%s was not heard to prepare anything", name)
+			t.Fatalf("%s prepared nothing in the log", name)
 		}
 	}
 	return found
@@ -98,13 +97,13 @@ func serverLog(ctx context.Context, t *testing.T, s *lab.Shop) (text string) {
 
 var (
 	entry     = regexp.MustCompile(`(?m)^([^|\n]*)\|(\d+)\|(\w+):  `)
-	spoken    = regexp.MustCompile(`^(?:execute [^:]*|statement): `)
+	prefix    = regexp.MustCompile(`^(?:execute [^:]*|statement): `)
 	parameter = regexp.MustCompile(`\$\d+ = (NULL|'(?:[^']|'')*')`)
 )
 
-// heard are the statements of a service in the log, by server process.
-func heard(log, service string) map[string][]statement {
-	said := map[string][]statement{}
+// logged are the statements of a service in the log, by server process.
+func logged(log, service string) map[string][]statement {
+	by := map[string][]statement{}
 	at := entry.FindAllStringSubmatchIndex(log, -1)
 	for i, m := range at {
 		end := len(log)
@@ -112,16 +111,16 @@ func heard(log, service string) map[string][]statement {
 			end = at[i+1][0]
 		}
 		who, process, text := log[m[2]:m[3]], log[m[4]:m[5]], strings.ReplaceAll(strings.TrimSpace(log[m[1]:end]), "\n\t", "\n")
-		sql := spoken.FindString(text)
+		sql := prefix.FindString(text)
 		switch {
 		case who != service:
 		case sql != "":
-			said[process] = append(said[process], statement{sql: text[len(sql):]})
-		case strings.HasPrefix(strings.ToLower(text), "parameters: ") && len(said[process]) > 0:
-			said[process][len(said[process])-1].args = arguments(text)
+			by[process] = append(by[process], statement{sql: text[len(sql):]})
+		case strings.HasPrefix(strings.ToLower(text), "parameters: ") && len(by[process]) > 0:
+			by[process][len(by[process])-1].args = arguments(text)
 		}
 	}
-	return said
+	return by
 }
 
 func arguments(text string) (args []any) {
@@ -136,8 +135,8 @@ func arguments(text string) (args []any) {
 }
 
 // branch finds the transaction that was prepared, without its two ends.
-func branch(said map[string][]statement) (inside []statement) {
-	for _, all := range said {
+func branch(by map[string][]statement) (inside []statement) {
+	for _, all := range by {
 		open := false
 		for _, one := range all {
 			switch {
@@ -200,9 +199,9 @@ type baseline struct {
 	conns  []*pgx.Conn // two for each client: to the copy of bookdb and of orderdb
 }
 
-func newBaseline(t *testing.T, s *lab.Shop, heard sample, most int) *baseline {
+func newBaseline(t *testing.T, s *lab.Shop, logged sample, most int) *baseline {
 	t.Helper()
-	b := &baseline{sample: heard}
+	b := &baseline{sample: logged}
 	for range most {
 		b.conns = append(b.conns,
 			s.Server(lab.BookDB).Conn(t, localCopy(lab.BookDB)), s.Server(lab.OrderDB).Conn(t, localCopy(lab.OrderDB)))

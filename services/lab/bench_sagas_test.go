@@ -34,15 +34,15 @@ func init() {
 }
 `
 
-// follower hears of the ends of all sagas at once, so that to wait for one
-// costs those that are measured next to nothing.
+// follower polls the ends of all sagas in one query, so that waiting for one
+// costs the measured processes next to nothing.
 type follower struct {
 	mu      sync.Mutex
-	waiting map[string]chan<- string // by saga: told the state it ended in
+	waiting map[string]chan<- string // by saga: receives the final state
 }
 
-// lookEvery is how late the end of a saga may be noticed.
-const lookEvery = 5 * time.Millisecond
+// pollEvery is how late the end of a saga may be noticed.
+const pollEvery = 5 * time.Millisecond
 
 func followSagas(t *testing.T, s *lab.Shop) *follower {
 	t.Helper()
@@ -51,11 +51,11 @@ func followSagas(t *testing.T, s *lab.Shop) *follower {
 	ctx, stop := context.WithCancel(t.Context())
 	var following sync.WaitGroup
 	following.Go(func() {
-		tick := time.NewTicker(lookEvery)
+		tick := time.NewTicker(pollEvery)
 		defer tick.Stop()
 		for ctx.Err() == nil {
 			<-tick.C
-			if err := f.look(ctx, conn); err != nil && ctx.Err() == nil {
+			if err := f.poll(ctx, conn); err != nil && ctx.Err() == nil {
 				t.Errorf("follow sagas: %v", err)
 				return
 			}
@@ -65,8 +65,8 @@ func followSagas(t *testing.T, s *lab.Shop) *follower {
 	return f
 }
 
-// look asks about the sagas that somebody waits for.
-func (f *follower) look(ctx context.Context, conn *pgx.Conn) error {
+// poll reads the states of the sagas that are waited for.
+func (f *follower) poll(ctx context.Context, conn *pgx.Conn) error {
 	f.mu.Lock()
 	ids := make([]string, 0, len(f.waiting))
 	for id := range f.waiting {
@@ -128,15 +128,15 @@ func (f *follower) clients(n int, b *buyer) []work {
 	return all
 }
 
-// A crowd of sagas is begun at once: how many, and how often, so that both sizes
+// Sagas are begun at once: how many, and how often, so that both sizes
 // have their p99 of about as many.
 const (
 	manySagas, manyBursts = 512, 2
 	fewSagas, fewBursts   = most, 16
 )
 
-// crowdOfSagas compares sagas of which 512 are begun at once with 32.
-func crowdOfSagas(t *testing.T, table *report, f *follower, b *buyer) {
+// sagasAtOnce compares sagas of which 512 are begun at once with 32.
+func sagasAtOnce(t *testing.T, table *report, f *follower, b *buyer) {
 	t.Helper()
 	few, many := table.row("sagas begun at once", fewSagas), table.row("sagas begun at once", manySagas)
 	for range manyBursts {

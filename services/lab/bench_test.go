@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"bookstore/services/lab"
+	"bookstore/services/shoptest"
 )
 
 // figures are the lines that a run ends with.
@@ -146,7 +147,7 @@ func burst(t *testing.T, y *tally, clients []work) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	took, began := make([]time.Duration, len(clients)), time.Now()
-	atOnce(len(clients), func(i int) {
+	shoptest.Parallel(len(clients), func(i int) {
 		start := time.Now()
 		if err := clients[i](ctx); err != nil {
 			t.Errorf("%s, %d at once: %v", y.name, len(clients), err)

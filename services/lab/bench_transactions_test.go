@@ -16,10 +16,11 @@ import (
 
 	"bookstore/services/lab"
 	"bookstore/services/platform/pg/pgtest"
+	"bookstore/services/shoptest"
 )
 
 // What is measured. On a machine that does other things too, what is compared
-// takes turns in short slices.
+// is measured alternately in short slices.
 const (
 	bookCount = 10_000
 	rounds    = 3
@@ -44,9 +45,9 @@ func TestTransactions(t *testing.T) {
 		Sources: map[string]string{"services/checkout/purchase.go": purchase},
 	})
 	copyDatabases(t, s)
-	heard := listen(t, s)
-	fmt.Printf("an order's statements: %d in bookdb, %d in orderdb\n", len(heard.branches["books"]), len(heard.branches["orders"]))
-	local := newBaseline(t, s, heard, most)
+	sampled := listen(t, s)
+	fmt.Printf("an order's statements: %d in bookdb, %d in orderdb\n", len(sampled.branches["books"]), len(sampled.branches["orders"]))
+	local := newBaseline(t, s, sampled, most)
 	direct := newBuyer(strings.TrimPrefix(s.URL(lab.Coordinator), "http://"), "")
 	defer direct.http.CloseIdleConnections()
 	sagas := followSagas(t, s)
@@ -65,7 +66,7 @@ func TestTransactions(t *testing.T) {
 		}
 		race(t, contenders)
 	}
-	crowdOfSagas(t, &table, sagas, direct)
+	sagasAtOnce(t, &table, sagas, direct)
 	soldOut(t, s, &table, direct)
 	requireAcknowledged(t, s, direct)
 	mesh := table.mesh(t)
@@ -83,7 +84,7 @@ type contender struct {
 	clients []work
 }
 
-// race lets all of them have their turns.
+// race measures all of them in rounds.
 func race(t *testing.T, all []contender) {
 	t.Helper()
 	for _, c := range all {
@@ -124,7 +125,7 @@ func copyDatabases(t *testing.T, s *lab.Shop) {
 }
 
 // bothInOne puts the tables of orders beside those of books in the baseline's
-// copy. What both databases have is there already, and told so.
+// copy. psql prints an error for each that both databases have.
 func bothInOne(t *testing.T, s *lab.Shop) {
 	t.Helper()
 	var bin string
@@ -190,7 +191,7 @@ func soldOut(t *testing.T, s *lab.Shop, table *report, b *buyer) {
 		book := shelf.addBook(t, "Scarce", copies)
 		served, refusals := make([]time.Time, buyers), make([]time.Time, buyers)
 		began := time.Now()
-		atOnce(buyers, func(i int) {
+		shoptest.Parallel(buyers, func(i int) {
 			err := b.order(fmt.Sprint("buyer-", i), book)
 			switch {
 			case err == nil:

@@ -19,8 +19,8 @@ import (
 )
 
 // Books is killed again and again, between its commits and their announcements
-// too. Whoever is told that an order is placed finds no copy of the book from
-// before; and once all is at rest, nobody does.
+// too. After an order is acknowledged the cache has no copy of the book from
+// before it; and none once all is at rest.
 func TestNoKillLeavesACacheBehind(t *testing.T) {
 	const titles, kills = 4, 6
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
@@ -60,7 +60,7 @@ func TestNoKillLeavesACacheBehind(t *testing.T) {
 		t.Error(err)
 	}
 	for book := range int64(titles) {
-		c.look(ctx, book+1)
+		c.check(ctx, book+1)
 	}
 	t.Logf("%d copies were stored, %d orders placed", c.stored.Load(), c.placed.Load())
 	if c.stored.Load() < kills || c.placed.Load() < kills {
@@ -68,7 +68,7 @@ func TestNoKillLeavesACacheBehind(t *testing.T) {
 	}
 }
 
-// redisFor runs a Redis Cluster and tells where it is, to us and to a service.
+// redisFor runs a Redis Cluster and returns its settings, for the test and for a service.
 func redisFor(t *testing.T) (redis.Config, map[string]string) {
 	t.Helper()
 	dir := t.TempDir()
@@ -90,7 +90,7 @@ type readers struct {
 	stored, placed atomic.Int64
 }
 
-// buy places an order, however long it takes, and looks at the book then.
+// buy places an order, however long it takes, and checks the book then.
 func (c *readers) buy(ctx context.Context, book int64, n int) {
 	for post(ctx, c.shop, fmt.Sprintf("copies-%d-%d", book, n), book) != http.StatusCreated {
 		if ctx.Err() != nil {
@@ -99,12 +99,12 @@ func (c *readers) buy(ctx context.Context, book int64, n int) {
 		}
 	}
 	c.placed.Add(1)
-	c.look(ctx, book)
+	c.check(ctx, book)
 }
 
-// look fails the test if a copy shows less than the database. Where there is
+// check fails the test if a copy shows less than the database. Where there is
 // none, it stores one as a gateway does.
-func (c *readers) look(ctx context.Context, book int64) {
+func (c *readers) check(ctx context.Context, book int64) {
 	version := c.version(ctx, book)
 	e, token, err := c.shared.Lookup(ctx, book)
 	switch {

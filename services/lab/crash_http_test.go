@@ -48,7 +48,7 @@ func (h *hop) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !h.hold(m, before) {
 		panic(http.ErrAbortHandler)
 	}
-	status, header, answer, err := h.ask(r, body)
+	status, header, answer, err := h.forward(r, body)
 	if err != nil {
 		panic(http.ErrAbortHandler) // the receiver is gone: so is the connection to it
 	}
@@ -61,8 +61,8 @@ func (h *hop) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(answer)
 }
 
-// ask goes on when the sender is gone: the request has left it.
-func (h *hop) ask(r *http.Request, body []byte) (status int, header http.Header, answer []byte, err error) {
+// forward goes on when the sender is gone: the request has left it.
+func (h *hop) forward(r *http.Request, body []byte) (status int, header http.Header, answer []byte, err error) {
 	out := r.Clone(context.WithoutCancel(r.Context()))
 	out.URL.Scheme, out.URL.Host = "http", h.upstream
 	out.Host, out.RequestURI = "", ""

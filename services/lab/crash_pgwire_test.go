@@ -21,7 +21,7 @@ import (
 )
 
 // wire stands between a process and its database and speaks PostgreSQL's protocol, version
-// 3, far enough to tell one request from the next.
+// 3, far enough to separate requests.
 type wire struct {
 	link
 
@@ -155,7 +155,7 @@ func (r *relay) pass(requests <-chan request, frames <-chan []byte) {
 // exchange passes a request on and its answer back; false ends the connection.
 func (r *relay) exchange(q request, frames <-chan []byte) bool {
 	m := message{link: r.wire.link, text: nameless(strings.Join(q.texts, "; ")), content: q.raw}
-	watched := m.text != "" // else it executes nothing, or only asks whether the server is there
+	watched := m.text != "" // else it executes nothing, or is a ping
 	if watched && !r.wire.hold(m, before) {
 		return false
 	}
@@ -267,7 +267,7 @@ func readFrame(in *bufio.Reader) ([]byte, error) {
 	return frame, err
 }
 
-// notes are what a proxy said; losing names what it is told to lose.
+// notes are what a proxy reported; losing names what it shall lose.
 type notes struct {
 	mu     sync.Mutex
 	seen   []string
@@ -301,7 +301,7 @@ func through(ctx context.Context, t *testing.T, server *pgtest.Instance, n *note
 }
 
 // Every request is seen twice, with the statements that it executes, however it is sent.
-func TestWireTellsRequestsApart(t *testing.T) {
+func TestWireSeparatesRequests(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
 	n := &notes{}

@@ -55,13 +55,13 @@ func (p point) String() string {
 	return fmt.Sprintf("%s: %s #%d, %s", p.link, text, p.nth, p.phase)
 }
 
-// watch sees every message of a shop and holds it while it looks: nothing else of the shop
-// gets through meanwhile, so that a crash is a moment, not a while.
+// watch sees every message of a shop, one at a time: while it handles one, no other gets
+// through, so that a crash happens at one moment of the protocol.
 type watch struct {
 	mu       sync.Mutex
 	learning bool
-	idle     map[string]bool // what is said though nobody asked for anything, by link and text
-	idleIDs  map[string]bool // what is named in it
+	idle     map[string]bool // messages of the idle shop, by link and text
+	idleIDs  map[string]bool // identifiers in them
 	run      *sighting       // of the scenario that runs; nil between them
 }
 
@@ -70,12 +70,12 @@ type sighting struct {
 	ids     map[string]bool // that belong to the run: its key, and what appeared beside one of them
 	counts  map[point]int
 	points  []point
-	targets []crash // what shall happen, one after the other
+	targets []crash // the crashes to cause, one after the other
 	kill    func(lab.Service)
 	deaths  []int // how many points had been seen at each of the targets
 }
 
-// happened tells whether all that was to happen did.
+// happened tells whether all its crashes were caused.
 func (s *sighting) happened() bool { return len(s.deaths) == len(s.targets) }
 
 // crash is a process that dies at a point.
@@ -92,14 +92,14 @@ func newWatch() *watch {
 	return &watch{learning: true, idle: map[string]bool{}, idleIDs: map[string]bool{}}
 }
 
-// learned ends the time in which nothing is asked of the shop.
+// learned ends the time in which the shop is idle.
 func (w *watch) learned() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.learning = false
 }
 
-// begin makes the watch look for the messages of a run with this key.
+// begin makes the watch record the messages of the run with this key.
 func (w *watch) begin(s *sighting, key string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -129,8 +129,8 @@ func (w *watch) hold(m message, at phase) bool {
 	return true
 }
 
-// see counts the message if it belongs to the run, and acts when it is the one. What is
-// said without a reason too belongs to it if it names something of the run.
+// see counts the message if it belongs to the run, and kills when it is the target. A message
+// of the idle shop too belongs to it if it names an identifier of the run.
 func (s *sighting) see(m message, at phase, w *watch) bool {
 	if w.idle[m.String()+m.text] && !s.named(m.content) {
 		return true
@@ -223,9 +223,9 @@ func union(runs [][]point) (all []point) {
 	return all
 }
 
-// A message belongs to a run if nobody says it without a reason, or if it names something
-// of the run; what is named beside that belongs to the run too.
-func TestWatchTellsARunsMessages(t *testing.T) {
+// A message belongs to a run if it was not seen while the shop was idle, or if it names an
+// identifier of the run; identifiers beside that one belong to the run too.
+func TestWatchFindsTheMessagesOfARun(t *testing.T) {
 	t.Parallel()
 	w := newWatch()
 	db := link{"one", "db"}

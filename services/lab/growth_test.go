@@ -58,7 +58,7 @@ func databases() map[string]database {
 			"branch_markers":   cleaned("branch_markers", "branch_tombstones"),
 			"step_markers":     cleaned("step_markers"),
 			"warehouse_gone":   cleaned("warehouse_gone"),
-			"cache_outbox":     stays("rows go once the caches have heard of them (cache/outbox)"),
+			"cache_outbox":     stays("rows go once their announcements are confirmed (cache/outbox)"),
 		}},
 		lab.OrderDB: {orderspg.Migrations, orderspg.Cleaners(), map[string]fate{
 			"goose_db_version": schemaVersions,
@@ -104,7 +104,7 @@ func TestEveryTableIsKeptSmallOrSaysWhyItNeedNotBe(t *testing.T) {
 	for _, d := range patroni.Databases() {
 		said, ok := all[d.Name]
 		if !ok {
-			t.Errorf("nothing is said about %s", d.Name)
+			t.Errorf("%s is not declared here", d.Name)
 			continue
 		}
 		rows, err := server.Database(t, said.migrations).Query(context.Background(), allTables)
@@ -218,7 +218,7 @@ func TestEveryCleanerFindsItsRowsByAnIndex(t *testing.T) {
 				}
 			}
 			if plan := explain(t, conn, j.Oldest); strings.Contains(plan, "Seq Scan") {
-				t.Errorf("%s: %s looks for the oldest row by\n%s", name, j.Name, plan)
+				t.Errorf("%s: %s finds the oldest row by\n%s", name, j.Name, plan)
 			}
 			tag, err := conn.Exec(ctx, j.Delete, j.Keep, 100)
 			if err != nil || tag.RowsAffected() != 100 {
@@ -241,8 +241,8 @@ func explain(t *testing.T, conn *pgx.Conn, sql string, args ...any) string {
 	return strings.Join(lines, "\n")
 }
 
-// What participants know must outlast who may ask them.
-func TestWhatIsKeptOutlastsWhoAsksForIt(t *testing.T) {
+// A marker must outlast every call that it may have to answer.
+func TestMarkersOutlastSagas(t *testing.T) {
 	t.Parallel()
 	settings := checkout.DefaultSettings()
 	for _, d := range databases() {

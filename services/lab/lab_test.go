@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net/http"
-	"sync"
 	"testing"
 	"time"
 
@@ -77,7 +76,7 @@ func TestManyOrdersAtOnceAreServed(t *testing.T) {
 		"the-last-copies": {func(int) int64 { return scarce }, few},
 	} {
 		answers := make([]int, buyers)
-		atOnce(buyers, func(i int) { answers[i] = post(ctx, s, fmt.Sprint(name, "-", i), c.book(i)) })
+		shoptest.Parallel(buyers, func(i int) { answers[i] = post(ctx, s, fmt.Sprint(name, "-", i), c.book(i)) })
 		count := map[int]int{}
 		for _, status := range answers {
 			count[status]++
@@ -89,15 +88,4 @@ func TestManyOrdersAtOnceAreServed(t *testing.T) {
 	if err := s.WaitAtRest(ctx); err != nil {
 		t.Error(err)
 	}
-}
-
-// atOnce starts n calls at one moment and returns when all have ended.
-func atOnce(n int, call func(i int)) {
-	start := make(chan struct{})
-	var calls sync.WaitGroup
-	for i := range n {
-		calls.Go(func() { <-start; call(i) })
-	}
-	close(start)
-	calls.Wait()
 }

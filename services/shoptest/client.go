@@ -17,6 +17,7 @@ import (
 	"net/url"
 	"os"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -221,4 +222,32 @@ func Again(a *Answer) bool {
 		return code == "contended" || code == "in_progress" || code == "price_changed"
 	}
 	return false
+}
+
+// atOnceTime bounds calls that are made at once.
+const atOnceTime = 3 * time.Minute
+
+// AtOnce makes n calls at one moment, each until it has a final answer, and returns the answers in
+// the order of the calls. A call without a final answer ends the test.
+func (c *Client) AtOnce(t testing.TB, n int, call func(i int) Call) []*Answer {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), atOnceTime)
+	defer cancel()
+	answers, errs := make([]*Answer, n), make([]error, n)
+	Parallel(n, func(i int) { answers[i], errs[i] = c.Persist(ctx, call(i), Retriable) })
+	if err := errors.Join(errs...); err != nil {
+		t.Fatal(err)
+	}
+	return answers
+}
+
+// Parallel starts n functions at one moment and returns when all have ended.
+func Parallel(n int, do func(i int)) {
+	start := make(chan struct{})
+	var all sync.WaitGroup
+	for i := range n {
+		all.Go(func() { <-start; do(i) })
+	}
+	close(start)
+	all.Wait()
 }

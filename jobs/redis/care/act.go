@@ -13,15 +13,15 @@ import (
 	"time"
 )
 
-// do asks the node's own server to do something and is nil when it answers OK.
+// do sends a command to the node's own server and is nil when it answers OK.
 func (n *Node) do(ctx context.Context, command ...any) error {
 	within, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	return n.redis.Do(within, command...).Err()
 }
 
-// tell logs what was done, or that it failed.
-func (n *Node) tell(ctx context.Context, what string, err error, attrs ...any) {
+// logResult logs what was done, or that it failed.
+func (n *Node) logResult(ctx context.Context, what string, err error, attrs ...any) {
 	if err != nil {
 		n.Log.WarnContext(ctx, what, append(attrs, "error", err.Error())...)
 		return
@@ -33,26 +33,26 @@ func (n *Node) tell(ctx context.Context, what string, err error, attrs ...any) {
 // nodes all returned on new ports: an id that is known at another address moves.
 func (n *Node) meet(ctx context.Context, p picture) {
 	for _, peer := range p.strangers() {
-		n.tell(ctx, "meet", n.do(ctx, "cluster", "meet", peer.host, peer.port, peer.bus), "peer", peer.addr)
+		n.logResult(ctx, "meet", n.do(ctx, "cluster", "meet", peer.host, peer.port, peer.bus), "peer", peer.addr)
 	}
 }
 
 // forget drops the nodes that failed for good.
 func (n *Node) forget(ctx context.Context, p picture) {
 	for _, m := range p.gone() {
-		n.tell(ctx, "forget", n.do(ctx, "cluster", "forget", m.id), "node", m.id, "address", m.addr)
+		n.logResult(ctx, "forget", n.do(ctx, "cluster", "forget", m.id), "node", m.id, "address", m.addr)
 	}
 }
 
 // relink: a replica whose master came back on another port goes on calling the old one, though
-// its own table of nodes has the new one. It is told again whom it follows.
+// its own table of nodes has the new one. It gets its master once more.
 func (n *Node) relink(ctx context.Context, p picture) {
 	if p.self.isMaster() {
 		return
 	}
 	now, err := n.link(ctx)
 	if want := p.byID(p.self.master).addr; err == nil && now.master != "" && want != "" && now.master != want {
-		n.tell(ctx, "follow the master to its new address", n.do(ctx, "cluster", "replicate", p.self.master), "old", now.master, "new", want)
+		n.logResult(ctx, "follow the master to its new address", n.do(ctx, "cluster", "replicate", p.self.master), "old", now.master, "new", want)
 	}
 }
 
@@ -76,7 +76,7 @@ func (n *Node) claim(ctx context.Context, p picture, calm time.Duration) {
 		command = append(command, s.first, s.last)
 	}
 	if len(command) > 2 {
-		n.tell(ctx, "claim slots", n.do(ctx, command...), "slots", fmt.Sprint(command[2:]...))
+		n.logResult(ctx, "claim slots", n.do(ctx, command...), "slots", fmt.Sprint(command[2:]...))
 	}
 }
 
@@ -94,7 +94,7 @@ func (n *Node) act(ctx context.Context, p picture, next step) {
 		n.yield(ctx, p)
 	case follow:
 		if id, ok := p.leader(n.Index); ok {
-			n.tell(ctx, "follow", n.do(ctx, "cluster", "replicate", id), "master", id)
+			n.logResult(ctx, "follow", n.do(ctx, "cluster", "replicate", id), "master", id)
 		}
 	case nothing:
 	}
@@ -110,7 +110,7 @@ func (n *Node) yield(ctx context.Context, p picture) {
 		if err == nil {
 			_, err = n.redisCLI(ctx, "-h", host, "-p", port, "cluster", "failover")
 		}
-		n.tell(ctx, "hand over to a replica", err, "replica", m.addr)
+		n.logResult(ctx, "hand over to a replica", err, "replica", m.addr)
 		return
 	}
 }
@@ -126,7 +126,7 @@ func (n *Node) manage(ctx context.Context, what string, args ...string) {
 		lines := strings.Split(strings.TrimSpace(said), "\n")
 		err = fmt.Errorf("%w: %s", err, strings.Join(lines[max(0, len(lines)-5):], "; "))
 	}
-	n.tell(ctx, what+" is over", err)
+	n.logResult(ctx, what+" is over", err)
 }
 
 // redisCLI is redis-cli, which reaches other nodes, through TLS.

@@ -1,7 +1,7 @@
 // Package care runs one node of the Redis Cluster: the server, what joins it to the cluster and
 // mends that, and what has a replica take its dead master's place.
 //
-// Every node does the same from what it sees alone; no step needs a turn, a leader or a job of
+// Every node does the same from what it sees alone; no step needs an order, a leader or a job of
 // its own, and each may be cut off half way and be repeated. jobs/redis/README.md describes the
 // steps.
 package care
@@ -30,9 +30,9 @@ const (
 	// well and neither Consul nor the server's log has said anything.
 	restlessEvery = time.Second
 	quietEvery    = 5 * time.Second
-	// settled is how long the cluster must be whole before slots are claimed or a master is
+	// stableFor is how long the cluster must be whole before slots are claimed or a master is
 	// chosen: gossip about who owns what comes a little later than the news that a node is there.
-	settled = 2 * time.Second
+	stableFor = 2 * time.Second
 	// openFor is how long the move of a slot stands still before whoever moved it is thought gone.
 	openFor = 5 * time.Second
 )
@@ -135,7 +135,7 @@ func (n *Node) Show(ctx context.Context) (string, error) {
 	if err := n.Directory.read(ctx); err != nil {
 		return "", err
 	}
-	p, err := n.look(ctx)
+	p, err := n.readPicture(ctx)
 	return p.String(), err
 }
 
@@ -179,8 +179,8 @@ func (n *Node) mend(ctx context.Context) {
 
 var errConsulUnknown = errors.New("it is not known from Consul which nodes there are")
 
-// look needs both what the node and what Consul know.
-func (n *Node) look(ctx context.Context) (picture, error) {
+// readPicture needs both what the node and what Consul know.
+func (n *Node) readPicture(ctx context.Context) (picture, error) {
 	peers, count, ok := n.Directory.known()
 	if !ok {
 		return picture{}, errConsulUnknown
@@ -194,10 +194,10 @@ func (n *Node) look(ctx context.Context) (picture, error) {
 	return draw(table, peers, count)
 }
 
-// round is one look and what follows from it; quiet when there was nothing to do and nothing
+// round reads the picture once and acts on it; quiet when there was nothing to do and nothing
 // will be without news.
 func (n *Node) round(ctx context.Context) (quiet bool) {
-	p, err := n.look(ctx)
+	p, err := n.readPicture(ctx)
 	if err != nil {
 		return false
 	}
@@ -213,7 +213,7 @@ func (n *Node) round(ctx context.Context) (quiet bool) {
 		n.calmSince = time.Now()
 	}
 	calm := time.Since(n.calmSince)
-	if calm < settled {
+	if calm < stableFor {
 		return false
 	}
 	n.forget(ctx, p)

@@ -18,8 +18,8 @@ const (
 	serviceName = "redis"
 	// longPoll is how long Consul keeps a question for which there is nothing new.
 	longPoll = 5 * time.Minute
-	// retryAfter is the least time between two questions: a Consul that is away is asked again
-	// after it, and one that answers at once is not asked in a loop.
+	// retryAfter is the least time between two queries: it bounds the rate both while Consul is away and while it
+	// answers at once.
 	retryAfter = time.Second
 )
 
@@ -73,7 +73,7 @@ func (d *Directory) follow(ctx context.Context, what string, read func(*api.Quer
 	var index uint64
 	failing := false
 	for ctx.Err() == nil {
-		asked := time.Now()
+		began := time.Now()
 		next, err := read((&api.QueryOptions{WaitIndex: index, WaitTime: longPoll}).WithContext(ctx))
 		switch {
 		case err == nil:
@@ -89,7 +89,7 @@ func (d *Directory) follow(ctx context.Context, what string, read func(*api.Quer
 			forget()
 		}
 		ring()
-		sleep(ctx, retryAfter-time.Since(asked))
+		sleep(ctx, retryAfter-time.Since(began))
 	}
 }
 

@@ -122,11 +122,11 @@ func (p picture) holderDue(c census) step {
 
 const (
 	// emptyAfter is how long an empty master leaves slots that nobody owns to the node that is
-	// born to own them; holderAfter the same for one that has slots. Each index waits turn longer
+	// born to own them; holderAfter the same for one that has slots. Each index waits stagger longer
 	// than the one before.
 	emptyAfter  = 15 * time.Second
 	holderAfter = 40 * time.Second
-	turn        = 3 * time.Second
+	stagger     = 3 * time.Second
 )
 
 // claim is what this node takes of the slots that nobody owns. The first half of the nodes are
@@ -142,7 +142,7 @@ func (p picture) claim(index int, calm time.Duration) []span {
 		after, born = holderAfter, false
 	}
 	switch {
-	case calm >= after+time.Duration(index)*turn:
+	case calm >= after+time.Duration(index)*stagger:
 		return p.unowned(span{0, slots - 1})
 	case born:
 		return p.unowned(span{index * slots / masters, (index+1)*slots/masters - 1})

@@ -38,7 +38,7 @@ func (n *Node) watchMaster(ctx context.Context) {
 			copied = true
 		case copied && refused(ctx, link.master):
 			copied = false
-			n.tell(ctx, "nobody listens at the master's port: take over", n.do(ctx, "cluster", "failover", "force"), "master", link.master)
+			n.logResult(ctx, "nobody listens at the master's port: take over", n.do(ctx, "cluster", "failover", "force"), "master", link.master)
 		case copied:
 			pause = lostEvery
 		}

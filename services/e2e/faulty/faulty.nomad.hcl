@@ -14,7 +14,7 @@ job "faulty" {
         host_network = "loopback"
       }
 
-      port "told" {
+      port "control" {
         to           = -1
         host_network = "loopback"
       }
@@ -25,7 +25,7 @@ job "faulty" {
       port = "8080"
 
       meta {
-        told = "${NOMAD_HOST_ADDR_told}"
+        control = "${NOMAD_HOST_ADDR_control}"
       }
 
       check {
@@ -45,10 +45,10 @@ job "faulty" {
           proxy {
             expose {
               path {
-                path            = "/told"
+                path            = "/control"
                 protocol        = "http"
                 local_path_port = 8080
-                listener_port   = "told"
+                listener_port   = "control"
               }
             }
           }

@@ -1,4 +1,4 @@
-// Command faulty passes for an instance of books and fails as it is told. The
+// Command faulty registers as an instance of books and fails on command. The
 // end-to-end tests place it beside a true one, to see what the mesh and the
 // gateway make of it.
 package main
@@ -15,28 +15,28 @@ import (
 // slowness is what an answer takes where it is to be slow.
 const slowness = 2 * time.Second
 
-// faulty answers every call in the way it was told last.
+// faulty answers every call as its mode says.
 type faulty struct {
-	way   atomic.Value // string: well, 503, hang or slow
-	calls atomic.Int64 // without those for its readiness and those by which it is told
+	mode  atomic.Value // string: well, 503, hang or slow
+	calls atomic.Int64 // without those for its readiness and those to its control port
 }
 
 func main() {
 	f := &faulty{}
-	f.way.Store("well")
+	f.mode.Store("well")
 	server := &http.Server{Addr: "127.0.0.1:8080", Handler: f, ReadHeaderTimeout: time.Minute}
 	log.Fatal(server.ListenAndServe())
 }
 
-// ServeHTTP is ready whatever it was told, as an instance is whose trouble no
-// check finds. GET /told?way= tells it, and answers how many calls came so far.
+// ServeHTTP is ready in every mode, as an instance is whose fault no
+// check finds. GET /control?mode= sets the mode, and answers how many calls came so far.
 func (f *faulty) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch r.URL.Path {
 	case "/ready":
 		answer(w, http.StatusOK, map[string]any{"status": "ready"})
-	case "/told":
-		if way := r.URL.Query().Get("way"); way != "" {
-			f.way.Store(way)
+	case "/control":
+		if mode := r.URL.Query().Get("mode"); mode != "" {
+			f.mode.Store(mode)
 		}
 		answer(w, http.StatusOK, f.calls.Load())
 	default:
@@ -46,13 +46,13 @@ func (f *faulty) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func (f *faulty) serve(w http.ResponseWriter, r *http.Request) {
-	switch f.way.Load() {
+	switch f.mode.Load() {
 	case "503":
 		w.Header().Set("Content-Type", "application/problem+json")
 		w.Header().Set("Retry-After", "1")
 		answer(w, http.StatusServiceUnavailable, map[string]any{
 			"type": "urn:bookstore:problem:unavailable", "title": "Unavailable", "status": http.StatusServiceUnavailable,
-			"detail": "told to", "code": "unavailable", "requestId": r.Header.Get("X-Request-Id"),
+			"detail": "on command", "code": "unavailable", "requestId": r.Header.Get("X-Request-Id"),
 		})
 		return
 	case "hang":

@@ -1,5 +1,5 @@
 """What a customer's program would do, by a client that was made from the API's document: it adds a book, buys it, and is
-told that there is no other. Arguments: the shop's address and a token; what it says is one line."""
+refused when it orders more. Arguments: the shop's address and a token; what it says is one line."""
 
 import sys
 import time
