@@ -71,6 +71,7 @@ func TestNothingIsThere(t *testing.T) {
 	t.Setenv("CONSUL_HTTP_ADDR", "127.0.0.1:1")
 	for _, args := range [][]string{
 		{"status"}, {"status", "--json"}, {"logs", "books"}, {"token"}, {"db", "backup"}, {"db", "resume"}, {"db", "resume", "--list"},
+		{"db", "status"}, {"db", "status", "--json"}, {"db", "switchover"}, {"db", "switchover", "patroni-1"}, {"db", "psql", "bookdb"},
 	} {
 		if out, err := run(t, args...); err == nil || out != "" || !strings.Contains(err.Error(), "'go tool task up'") {
 			t.Errorf("%q: %q, %v", args, out, err)
@@ -85,11 +86,44 @@ func TestRestoreToNoTime(t *testing.T) {
 	}
 }
 
+// What is asked for wrongly is said to be, before the command becomes root or changes anything.
+func TestWrongArguments(t *testing.T) {
+	t.Setenv("NOMAD_ADDR", "http://127.0.0.1:1")
+	t.Setenv("CONSUL_HTTP_ADDR", "127.0.0.1:1")
+	for _, wrong := range []struct {
+		args []string
+		says string
+	}{
+		{[]string{"db", "psql"}, "bookdb"},
+		{[]string{"db", "rotate", "books", "gateway"}, "coordinator"},
+		{[]string{"redis", "scale"}, "'go tool task redis:scale -- 8'"},
+		{[]string{"redis", "scale", "7"}, "6, 8, 10, 12"},
+		{[]string{"redis", "scale", "6", "8"}, "6, 8, 10, 12"},
+	} {
+		if out, err := run(t, wrong.args...); err == nil || out != "" || !strings.Contains(err.Error(), wrong.says) {
+			t.Errorf("%q: %q, %v", wrong.args, out, err)
+		}
+	}
+}
+
 // A shell completes the names of commands and of what they take.
 func TestCompletion(t *testing.T) {
-	out, err := run(t, "__complete", "token", "")
-	if words := strings.Fields(out); err != nil || !slices.Contains(words, "operator") || !slices.Contains(words, "bench") {
-		t.Errorf("%q, %v", out, err)
+	for _, ask := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"token", ""}, "operator :4"},
+		{[]string{"token", ""}, "bench :4"},
+		{[]string{"db", ""}, "switchover :4"},
+		{[]string{"db", "psql", ""}, "paymentdb :4"},
+		{[]string{"db", "rotate", "books", ""}, "orders :4"},
+		{[]string{"redis", "scale", ""}, "12 :4"},
+	} {
+		out, err := run(t, append([]string{"__complete"}, ask.args...)...)
+		word, directive, _ := strings.Cut(ask.want, " ")
+		if words := strings.Fields(out); err != nil || !slices.Contains(words, word) || !slices.Contains(words, directive) {
+			t.Errorf("%q: %q, %v", ask.args, out, err)
+		}
 	}
 }
 

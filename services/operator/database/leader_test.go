@@ -1,4 +1,4 @@
-package database_test
+package database
 
 import (
 	"crypto/ecdsa"
@@ -7,17 +7,13 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"math/big"
-	"net"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
 
-	consul "github.com/hashicorp/consul/api"
 	nomad "github.com/hashicorp/nomad/api"
 
 	"bookstore/services/operator/cluster"
-	"bookstore/services/operator/database"
 	"bookstore/services/operator/operatortest"
 	"bookstore/services/platform/pg/pgtest"
 )
@@ -27,7 +23,7 @@ func TestLeader(t *testing.T) {
 	t.Parallel()
 	c := operatortest.Start(t)
 	ask := func() (bool, error) {
-		return database.Ask[bool](t.Context(), c, "postgres", "select ssl from pg_stat_ssl where pid = pg_backend_pid()")
+		return Ask[bool](t.Context(), c, "postgres", "select ssl from pg_stat_ssl where pid = pg_backend_pid()")
 	}
 	if _, err := ask(); err == nil || !strings.Contains(err.Error(), "'go tool task up'") {
 		t.Errorf("without members: %v", err)
@@ -53,18 +49,7 @@ func register(t *testing.T, c *cluster.Cluster, certificate, id string, settings
 	t.Helper()
 	server := pgtest.Start(t, pgtest.Options{Settings: settings})
 	server.EnableTLS(t, certificate)
-	host, text, err := net.SplitHostPort(server.Addr())
-	if err != nil {
-		t.Fatal(err)
-	}
-	port, err := strconv.Atoi(text)
-	if err != nil {
-		t.Fatal(err)
-	}
-	member := &consul.AgentServiceRegistration{ID: id, Name: "patroni", Address: host, Port: port}
-	if err := c.Consul.Agent().ServiceRegister(member); err != nil {
-		t.Fatal(err)
-	}
+	announce(t, c, "patroni", id, server.Addr())
 }
 
 // selfSigned is a certificate and its key, as one PEM text.

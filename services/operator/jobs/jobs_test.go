@@ -1,6 +1,7 @@
 package jobs_test
 
 import (
+	"context"
 	"errors"
 	"slices"
 	"strings"
@@ -110,6 +111,39 @@ func TestStart(t *testing.T) {
 	err = jobs.Finish(t.Context(), c, console.Console{Out: &said}, run, time.Second, "backup")
 	if err == nil || !strings.Contains(err.Error(), "'nomad job status "+run+"'") || !strings.Contains(said.String(), "pending") {
 		t.Errorf("the end of a run that no node takes: %v, said %q", err, said.String())
+	}
+}
+
+// A job that runs again is another version of itself, which its end belongs to.
+func TestAgain(t *testing.T) {
+	t.Parallel()
+	c := operatortest.Start(t)
+	root, err := machine.Root()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var said strings.Builder
+	again := func() error {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		return jobs.Again(ctx, c, console.Console{Out: &said}, "migrate")
+	}
+	if err := again(); !errors.Is(err, cluster.ErrNoJob) || !strings.Contains(err.Error(), "'go tool task up'") {
+		t.Errorf("a job that is not there: %v", err)
+	}
+	files := jobs.Files{Root: root, Vars: root + "/jobs/vars/one.hcl", Tags: map[string]string{"migrate": "0.1.0-x"}}
+	if err := files.Submit(t.Context(), c, "migrate", nil); err != nil {
+		t.Fatal(err)
+	}
+	before, err := c.Job(t.Context(), "migrate")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := again(); !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(said.String(), "migrate running") {
+		t.Errorf("the end of a job that no node takes: %v, said %q", err, said.String())
+	}
+	if now, err := c.Job(t.Context(), "migrate"); err != nil || *now.Stop || *now.Version <= *before.Version {
+		t.Errorf("version %d after %d, stopped: %t, %v", *now.Version, *before.Version, *now.Stop, err)
 	}
 }
 

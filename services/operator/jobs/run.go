@@ -66,3 +66,21 @@ func Said(ctx context.Context, c *cluster.Cluster, out console.Console, allocati
 	}
 	return text.String()
 }
+
+// Again has a job that runs to its end run once more, as it was submitted last, and waits for that end.
+func Again(ctx context.Context, c *cluster.Cluster, out console.Console, name string) error {
+	job, err := c.Job(ctx, name)
+	if err != nil {
+		return fmt.Errorf("%w: 'go tool task up' submits it", err)
+	}
+	// Nomad runs a batch job that has ended again only if it was stopped meanwhile.
+	if err := deregister(ctx, c, name, false); err != nil {
+		return err
+	}
+	runs := false
+	job.Stop = &runs
+	if _, _, err := c.Nomad.Jobs().Register(job, cluster.Write(ctx)); err != nil {
+		return fmt.Errorf("start the job %s again: %w; 'go tool task up' does", name, err)
+	}
+	return Await(ctx, c, out, name)
+}

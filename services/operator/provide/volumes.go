@@ -6,10 +6,12 @@ import (
 	"context"
 	"fmt"
 	"strconv"
+	"time"
 
 	nomad "github.com/hashicorp/nomad/api"
 
 	"bookstore/services/operator/cluster"
+	"bookstore/services/operator/console"
 )
 
 // The users that own volumes, as the images that write to them have them.
@@ -105,12 +107,36 @@ func create(ctx context.Context, c *cluster.Cluster, v volume) error {
 	return nil
 }
 
-// redisCount is Consul's key that says how many nodes Redis is to have; the nodes read it too.
-const redisCount = "redis/count"
+// Remove removes a volume with what is in it, if it is there, as soon as nothing uses it any more.
+func Remove(ctx context.Context, c *cluster.Cluster, out console.Console, name string) error {
+	all, _, err := c.Nomad.HostVolumes().List(nil, cluster.Query(ctx))
+	if err != nil {
+		return fmt.Errorf("list the volumes: %w", err)
+	}
+	for _, v := range all {
+		if v.Name != name {
+			continue
+		}
+		wait := console.Wait{For: "the removal of the volume " + name, Limit: time.Minute, Hint: "'nomad volume delete -type host " + v.ID + "' tries again"}
+		err := out.Wait(ctx, wait, func(ctx context.Context) (string, error) {
+			if _, _, err := c.Nomad.HostVolumes().Delete(&nomad.HostVolumeDeleteRequest{ID: v.ID}, cluster.Write(ctx)); err != nil {
+				return err.Error(), nil //nolint:nilerr // what used it is ending
+			}
+			return "", nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// RedisCount is Consul's key that says how many nodes Redis is to have; the nodes read it too.
+const RedisCount = "redis/count"
 
 // RedisNodes is how many nodes Redis was given last.
 func RedisNodes(ctx context.Context, c *cluster.Cluster) (int, error) {
-	pair, _, err := c.Consul.KV().Get(redisCount, cluster.Seen(ctx))
+	pair, _, err := c.Consul.KV().Get(RedisCount, cluster.Seen(ctx))
 	if err != nil {
 		return 0, fmt.Errorf("read how many nodes Redis has: %w", err)
 	}
@@ -119,7 +145,7 @@ func RedisNodes(ctx context.Context, c *cluster.Cluster) (int, error) {
 	}
 	n, err := strconv.Atoi(string(pair.Value))
 	if err != nil {
-		return 0, fmt.Errorf("Consul's key %s: %w", redisCount, err) //nolint:staticcheck // a name
+		return 0, fmt.Errorf("Consul's key %s: %w", RedisCount, err) //nolint:staticcheck // a name
 	}
 	return n, nil
 }
