@@ -7,8 +7,7 @@ import (
 	"bookstore/services/books"
 )
 
-// TestMergeKeepsWhatOthersEdited: a field changes only where the source's
-// statement did and nobody else's edit is in the way.
+// A field is set to what the source states only if the source changed it and it was not edited in the shop.
 func TestMergeKeepsWhatOthersEdited(t *testing.T) {
 	t.Parallel()
 	year := func(y int) *int { return &y }

@@ -101,7 +101,7 @@ func (p Payment) Call(op Operation) Call {
 	return Call{Key: p.Key, Operation: op, Token: p.Token, AmountCents: p.AmountCents, Currency: p.Currency}
 }
 
-// Request asks for a payment.
+// Request is a request for a payment.
 type Request struct {
 	OrderID     string // UUID in its canonical form; an order has one payment
 	Token       string // of the customer's means of payment; never shown or logged

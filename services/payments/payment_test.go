@@ -47,7 +47,7 @@ func TestEveryStateAndOperation(t *testing.T) {
 	}
 }
 
-// holds says how much of a payment stands where in each state, in amounts.
+// holds is the balance of each account in each state, in multiples of the amount.
 var holds = map[payments.State]map[payments.Account]int64{
 	payments.Authorised: {payments.Customer: -1, payments.Held: 1},
 	payments.Captured:   {payments.Customer: -1, payments.Merchant: 1},

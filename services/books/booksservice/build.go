@@ -62,7 +62,7 @@ func Build(d *service.Deps, s Settings) (service.App, error) {
 	d.Clean(pool, bookspg.Cleaners()...)
 
 	return service.App{Routes: func(app *fiber.App) {
-		if s.DB.MembersFile != "" { // else there is nothing but a leader to read from
+		if s.DB.MembersFile != "" { // only then are there replicas, which need the token
 			app.Use("/books", web.TellConsistency(pg.NewTip(pool).Token))
 		}
 		bookshttp.Routes(app, announce.Store(store, relay), time.Now)

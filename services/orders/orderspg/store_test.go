@@ -144,7 +144,7 @@ func TestListGoesFromNewestToOldestWithoutRepeats(t *testing.T) {
 	check("nobody", orders.Filter{Limit: 2, CustomerID: "eve"}, nil)
 }
 
-// all reads every page; an order that comes meanwhile is newer and never shows.
+// all reads every page. An order that is placed in between is newer than all pages.
 func (s shop) all(f orders.Filter) (ids []string) {
 	s.t.Helper()
 	for {

@@ -180,7 +180,7 @@ func TestBadRequestsNameTheField(t *testing.T) {
 	}
 }
 
-// What stands for the customer's means of payment is in no answer and no log.
+// The token is in no answer and no log.
 func TestTheTokenIsNeverShown(t *testing.T) {
 	s := newService(t)
 	var shown strings.Builder

@@ -97,7 +97,7 @@ func (b fixture) after(s sale, calls ...string) {
 	}
 }
 
-// holds is where the money of a payment is in each state, in amounts.
+// holds is the balance of each account in each state, in multiples of the amount.
 var holds = map[payments.State][3]int64{ // customer, held, merchant
 	payments.Authorised: {-1, 1, 0}, payments.Captured: {-1, 0, 1}, payments.Voided: {}, payments.Refunded: {}, payments.Declined: {},
 }
