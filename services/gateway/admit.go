@@ -16,15 +16,15 @@ import (
 // the ingress may call the gateway, so it can be trusted.
 const headerClientAddress = "X-Client-Address"
 
-// admission holds requests to their clients' limits.
+// admission admits requests within their clients' limits.
 type admission struct {
-	limiter   *limit.Limiter // nil lets everything in
-	everybody limit.Limits   // of clients whose token has no limits of its own
+	limiter   *limit.Limiter // nil admits everything
+	defaults  limit.Limits   // of clients whose token has no limits of its own
 	addresses addresses
 }
 
-func newAdmission(limiter *limit.Limiter, everybody limit.Limits) *admission {
-	return &admission{limiter: limiter, everybody: everybody, addresses: addresses{names: map[string]string{}}}
+func newAdmission(limiter *limit.Limiter, defaults limit.Limits) *admission {
+	return &admission{limiter: limiter, defaults: defaults, addresses: addresses{names: map[string]string{}}}
 }
 
 // ticket is an admitted request.
@@ -33,15 +33,15 @@ type ticket struct {
 	client  string
 }
 
-// leave must be called when the request is answered.
-func (t ticket) leave() {
+// done must be called when the request is answered.
+func (t ticket) done() {
 	if t.limiter != nil {
-		t.limiter.Leave(t.client)
+		t.limiter.Done(t.client)
 	}
 }
 
-// beginStream counts the request as a stream, or refuses it. After a nil error leaveStream must be called instead of
-// leave.
+// beginStream counts the request as a stream, or refuses it. After a nil error endStream must be called instead of
+// done.
 func (t ticket) beginStream() error {
 	if t.limiter == nil {
 		return nil
@@ -49,10 +49,10 @@ func (t ticket) beginStream() error {
 	return t.limiter.BeginStream(t.client)
 }
 
-func (t ticket) leaveStream() {
+func (t ticket) endStream() {
 	if t.limiter != nil {
 		t.limiter.EndStream(t.client)
-		t.limiter.Leave(t.client)
+		t.limiter.Done(t.client)
 	}
 }
 
@@ -71,20 +71,20 @@ func (a *admission) admit(ctx context.Context, r *fasthttp.RequestCtx, caller *I
 	return ticket{a.limiter, client}, nil
 }
 
-// clientOf is the client that the limits are kept for: a token's bearer, else an address.
+// clientOf is the client that is limited: a token's bearer, else an address.
 func (a *admission) clientOf(r *fasthttp.RequestCtx, caller *Identity) (string, limit.Limits) {
 	switch {
 	case caller == nil:
-		return a.addresses.client(r.Request.Header.Peek(headerClientAddress)), a.everybody
+		return a.addresses.client(r.Request.Header.Peek(headerClientAddress)), a.defaults
 	case caller.Limits == limit.Limits{}:
-		return caller.Client(), a.everybody
+		return caller.Client(), a.defaults
 	default:
 		return caller.Client(), caller.Limits
 	}
 }
 
-// writeState answers with the headers of draft-ietf-httpapi-ratelimit-headers-06,
-// the last one that has them apart; later ones put them into one.
+// writeState writes the headers of draft-ietf-httpapi-ratelimit-headers-06, the
+// last version with separate headers; later ones put them into one.
 func writeState(h *fasthttp.ResponseHeader, s limit.State) {
 	var digits [20]byte
 	h.SetBytesV("RateLimit-Limit", strconv.AppendInt(digits[:0], int64(s.Limit), 10))
@@ -95,7 +95,7 @@ func writeState(h *fasthttp.ResponseHeader, s limit.State) {
 
 const (
 	clientUnknown = "address:unknown"
-	// mostAddresses are remembered with their clients' names.
+	// mostAddresses bounds the addresses that are remembered with their clients' names.
 	mostAddresses = 4096
 	// longestAddress is that of an IPv6 address with a zone.
 	longestAddress = 64
@@ -128,8 +128,8 @@ func (a *addresses) client(written []byte) string {
 	return name
 }
 
-// clientAt names the client at an address. With IPv6 a client has a network of
-// /64 at least, and could come from another of its addresses each time.
+// clientAt names the client at an address. An IPv6 client is a /64 network: it
+// has at least that, and could use another of its addresses for each request.
 func clientAt(written string) string {
 	address, err := netip.ParseAddr(written)
 	if err != nil {

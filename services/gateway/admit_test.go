@@ -30,7 +30,7 @@ func door(t testing.TB, a *admission, callers map[string]*Identity) func(headers
 		if err != nil {
 			return err
 		}
-		defer in.leave()
+		defer in.done()
 		return c.SendString("in")
 	})
 	return func(headers ...string) *http.Response {
@@ -131,7 +131,7 @@ func TestAnsweredRequestsAreNoLongerInFlight(t *testing.T) {
 	if response := ask(); response.StatusCode != http.StatusTooManyRequests || response.Header.Get("RateLimit-Limit") != "100" || response.Header.Get("Retry-After") != "1" {
 		t.Errorf("got %d %v", response.StatusCode, response.Header)
 	}
-	in.leave()
+	in.done()
 	if response := ask(); response.StatusCode != http.StatusOK {
 		t.Errorf("got %d", response.StatusCode)
 	}
@@ -143,7 +143,7 @@ func TestWithoutALimiterNobodyIsLimited(t *testing.T) {
 	if err != nil {
 		t.Error(err)
 	}
-	in.leave()
+	in.done()
 }
 
 func TestAddressesAreRememberedInBounds(t *testing.T) {
@@ -181,7 +181,7 @@ func TestAdmissionAllocatesNothing(t *testing.T) { //nolint:paralleltest // see 
 			if err != nil {
 				t.Error(err)
 			}
-			in.leave()
+			in.done()
 		})
 		if allocations != 0 {
 			t.Errorf("%s: %v allocations per request", name, allocations)
@@ -199,6 +199,6 @@ func BenchmarkAdmission(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		in.leave()
+		in.done()
 	}
 }

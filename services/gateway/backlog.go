@@ -19,24 +19,24 @@ const headerStart = "X-Request-Start"
 // The thresholds of a backlog.
 const (
 	backlogWindow   = 50 * time.Millisecond
-	backlogPatience = 20 * time.Millisecond // in flight from the ingress
-	backlogCrowd    = 32                    // requests in flight from the ingress at the same time
-	backlogOver     = 20                    // windows below the threshold that end a backlog
-	// backlogClocks is how long the clock offset of the quickest request is used.
-	backlogClocks = time.Minute
-	// A clock was set back if for backlogFlat windows the quickest requests took too long, and all about the same time
-	// (within backlogBand): in a backlog they differ. So it was if a request took longer than backlogTaken.
-	backlogFlat  = 20
-	backlogBand  = 10 * time.Millisecond
-	backlogTaken = 15 * time.Second // the ingress gives up then
+	backlogTarget   = 20 * time.Millisecond // in flight from the ingress
+	backlogInFlight = 32                    // requests in flight from the ingress at the same time
+	calmWindows     = 20                    // windows below the threshold that end a backlog
+	// offsetWindow is how long the clock offset of the quickest request is used.
+	offsetWindow = time.Minute
+	// A clock was set back if for flatWindows windows the quickest requests took too long, and all about the same time
+	// (within flatBand): in a backlog they differ. So it was if a request took longer than longestWait.
+	flatWindows = 20
+	flatBand    = 10 * time.Millisecond
+	longestWait = 15 * time.Second // the ingress gives up then
 )
 
 // backlog detects that more requests come to this machine than it can serve, by the time that they spend between the
 // ingress and the gateway. When processors are short, most of the waiting is there, in two proxies.
 //
-// A backlog begins when even the quickest request of a window took longer than backlogPatience (the standing queue of
-// CoDel, RFC 8289) while backlogCrowd requests were in flight (by Little's law; refusing does not help a few slow ones).
-// It ends after one second below that number. Until then requests that took longer than backlogPatience are late, and
+// A backlog begins when even the quickest request of a window took longer than backlogTarget (the standing queue of
+// CoDel, RFC 8289) while backlogInFlight requests were in flight (by Little's law; refusing does not help a few slow ones).
+// It ends after one second below that number. Until then requests that took longer than backlogTarget are late, and
 // may be refused.
 type backlog struct {
 	waits prometheus.Histogram
@@ -50,9 +50,9 @@ type backlog struct {
 
 	// The offset between the clock of the ingress and this machine's is estimated by the quickest request of this minute
 	// or the one before. This machine's is the monotonic clock, counted from epoch. There is one ingress.
-	epoch   time.Time
-	clocks  [2]time.Duration
-	clockAt time.Time
+	epoch     time.Time
+	offsets   [2]time.Duration
+	offsetsAt time.Time
 
 	// Windows in a row whose quickest requests took about the same time, and the bounds of these times.
 	flat            int
@@ -76,79 +76,79 @@ func (b *backlog) late(h *fasthttp.RequestHeader) bool {
 	}
 	now := time.Now()
 	// Sub uses the monotonic clock if both times have one: the first two have, start has not.
-	return b.arrived(now, now.Sub(b.epoch)-start.Sub(b.epoch.Round(0)))
+	return b.observe(now, now.Sub(b.epoch)-start.Sub(b.epoch.Round(0)))
 }
 
-// arrived counts a request that took this long, measured by two clocks.
-func (b *backlog) arrived(now time.Time, took time.Duration) (late bool) {
+// observe counts a request that took this long, measured by two clocks.
+func (b *backlog) observe(now time.Time, took time.Duration) (late bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	wait := took - b.clock(now, took)
-	if wait > backlogTaken {
-		b.setClock(now, took)
+	wait := took - b.offset(now, took)
+	if wait > longestWait {
+		b.resetOffset(now, took)
 		wait = 0
 	}
 	b.waits.Observe(wait.Seconds())
 	if passed := now.Sub(b.begun); passed >= backlogWindow {
-		b.judge(passed)
-		if b.offset() {
-			b.setClock(now, b.base()+b.lowest)
-			wait = took - b.base()
+		b.endWindow(passed)
+		if b.clockWasSet() {
+			b.resetOffset(now, b.minOffset()+b.lowest)
+			wait = took - b.minOffset()
 		}
 		b.begun, b.quickest, b.total = now, wait, 0
 	}
 	b.quickest = min(b.quickest, wait)
 	b.total += wait
-	return b.standing.Load() && wait > backlogPatience
+	return b.standing.Load() && wait > backlogTarget
 }
 
-// judge ends a window.
-func (b *backlog) judge(passed time.Duration) {
-	crowd := b.total >= backlogCrowd*passed
+// endWindow ends a window and decides whether there is a backlog.
+func (b *backlog) endWindow(passed time.Duration) {
+	busy := b.total >= backlogInFlight*passed
 	switch {
-	case crowd && b.quickest > backlogPatience:
+	case busy && b.quickest > backlogTarget:
 		b.standing.Store(true)
 		b.calm = 0
-	case crowd:
+	case busy:
 		b.calm = 0
-	case passed >= backlogOver*backlogWindow:
+	case passed >= calmWindows*backlogWindow:
 		b.standing.Store(false)
 	default:
-		if b.calm++; b.calm >= backlogOver {
+		if b.calm++; b.calm >= calmWindows {
 			b.standing.Store(false)
 		}
 	}
 }
 
-// offset tells, at the end of a window, whether an apparent backlog is a clock that was set back.
-func (b *backlog) offset() bool {
+// clockWasSet tells, at the end of a window, whether an apparent backlog is a clock that was set back.
+func (b *backlog) clockWasSet() bool {
 	low, high := min(b.lowest, b.quickest), max(b.highest, b.quickest)
-	if b.flat == 0 || high-low > backlogBand {
+	if b.flat == 0 || high-low > flatBand {
 		b.flat, b.lowest, b.highest = 1, b.quickest, b.quickest
 		return false
 	}
 	b.flat, b.lowest, b.highest = b.flat+1, low, high
-	return b.flat >= backlogFlat && low > backlogPatience
+	return b.flat >= flatWindows && low > backlogTarget
 }
 
-// clock estimates the offset of this machine's clock against the ingress's, too high by less than a millisecond.
-func (b *backlog) clock(now time.Time, took time.Duration) time.Duration {
-	switch age := now.Sub(b.clockAt); {
-	case b.clockAt.IsZero() || age >= 2*backlogClocks:
-		b.clocks, b.clockAt = [2]time.Duration{took, took}, now
-	case age >= backlogClocks:
-		b.clocks, b.clockAt = [2]time.Duration{took, b.clocks[0]}, now
+// offset estimates the offset of this machine's clock against the ingress's, too high by less than a millisecond.
+func (b *backlog) offset(now time.Time, took time.Duration) time.Duration {
+	switch age := now.Sub(b.offsetsAt); {
+	case b.offsetsAt.IsZero() || age >= 2*offsetWindow:
+		b.offsets, b.offsetsAt = [2]time.Duration{took, took}, now
+	case age >= offsetWindow:
+		b.offsets, b.offsetsAt = [2]time.Duration{took, b.offsets[0]}, now
 	default:
-		b.clocks[0] = min(b.clocks[0], took)
+		b.offsets[0] = min(b.offsets[0], took)
 	}
-	return b.base()
+	return b.minOffset()
 }
 
-func (b *backlog) base() time.Duration { return min(b.clocks[0], b.clocks[1]) }
+func (b *backlog) minOffset() time.Duration { return min(b.offsets[0], b.offsets[1]) }
 
-// setClock starts over with a new offset: nothing measured with the old one holds.
-func (b *backlog) setClock(now time.Time, took time.Duration) {
-	b.clocks, b.clockAt = [2]time.Duration{took, took}, now
+// resetOffset starts over with a new offset: nothing measured with the old one holds.
+func (b *backlog) resetOffset(now time.Time, took time.Duration) {
+	b.offsets, b.offsetsAt = [2]time.Duration{took, took}, now
 	b.standing.Store(false)
 	b.flat, b.calm = 0, 0
 }

@@ -33,7 +33,7 @@ func newRoad(ahead time.Duration) *road {
 func (r *road) come(n int, every, wait time.Duration) (late int) {
 	for range n {
 		r.now += every
-		if r.arrived(time.Unix(1e9, 0).Add(r.now), wait+r.ahead) {
+		if r.observe(time.Unix(1e9, 0).Add(r.now), wait+r.ahead) {
 			late++
 		}
 	}
@@ -143,7 +143,7 @@ func TestABacklogIsNoClock(t *testing.T) {
 			due += every
 			began := max(free, due)
 			arrived := began + time.Duration(random.ExpFloat64()*float64(served))
-			if r.arrived(time.Unix(1e9, 0).Add(arrived), arrived-due+r.ahead) {
+			if r.observe(time.Unix(1e9, 0).Add(arrived), arrived-due+r.ahead) {
 				free = began + served/4
 				late++
 			} else {
@@ -170,8 +170,8 @@ func TestTheGatewaysOwnClockDoesNotMatter(t *testing.T) {
 			t.Fatal("late")
 		}
 	}
-	if b.base() > 10*time.Millisecond || b.base() < -10*time.Millisecond {
-		t.Errorf("the clocks differ by %v", b.base())
+	if b.minOffset() > 10*time.Millisecond || b.minOffset() < -10*time.Millisecond {
+		t.Errorf("the clocks differ by %v", b.minOffset())
 	}
 }
 
@@ -187,7 +187,7 @@ func TestRequestStart(t *testing.T) {
 	}
 }
 
-// Of eight places the late have two.
+// Of eight permits, late requests get two.
 func TestWhileABacklogStandsFewAreInFlight(t *testing.T) {
 	release, arrived := make(chan struct{}), make(chan struct{}, 8)
 	g := guarded(t, Resilience{InFlightLeast: 8, InFlightFirst: 16, InFlightMost: 16}, func(http.ResponseWriter, *http.Request) {
@@ -195,10 +195,10 @@ func TestWhileABacklogStandsFewAreInFlight(t *testing.T) {
 		<-release
 	})
 	g.metrics.backlog.standing.Store(true)
-	let := make(chan error, 8)
+	results := make(chan error, 8)
 	goIn := func(ctx context.Context, n int) {
 		for range n {
-			go func() { let <- g.read(ctx) }()
+			go func() { results <- g.read(ctx) }()
 			<-arrived
 		}
 	}
@@ -219,8 +219,8 @@ func TestWhileABacklogStandsFewAreInFlight(t *testing.T) {
 	goIn(late, 1)
 	close(release)
 	for range 9 {
-		if err := <-let; err != nil {
-			t.Errorf("let in: %v", err)
+		if err := <-results; err != nil {
+			t.Errorf("admitted: %v", err)
 		}
 	}
 	if state := g.Circuits()["books"]; state != "closed" {

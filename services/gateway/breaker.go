@@ -14,13 +14,13 @@ type circuitState int
 
 // The states of a circuit.
 //
-//	closed ── reroutes of calls that ended failed, as many as the threshold and no success since
-//	          they began, nor of the calls that are under way then ──► open
-//	open ── its time is over: openFor, or lackingFor where an instance is there and lacks
-//	        something ──► half-open: of all who call, one is let through, the trial
-//	half-open ── the trial is answered ──► closed
+//	closed ── threshold reached, and the calls in flight at that moment ended without a success ──► open
+//	open ── openFor is over, or degradedOpenFor where an instance answered ──► half-open: one call is admitted, the trial
+//	half-open ── the trial succeeds ──► closed
 //	half-open ── the trial fails, rerouted or not ──► open
-//	half-open ── nothing is learnt from the trial ──► half-open: the next call is the trial
+//	half-open ── the trial is inconclusive ──► half-open: the next call is the trial
+//
+// The threshold is a number of reroutes, of calls that failed and began after the last success.
 const (
 	circuitClosed circuitState = iota
 	circuitHalfOpen
@@ -31,64 +31,63 @@ func (s circuitState) String() string {
 	return [...]string{"closed", "half_open", "open"}[s]
 }
 
-// ending is what a call's result says about its destination.
-type ending int
+// outcome is what a call's result says about its destination.
+type outcome int
 
 const (
-	undecided ending = iota // nothing: the caller gave up, or the call was never sent
-	answered                // the destination works
-	lacking                 // an instance works, but lacks a dependency: its database
-	failed                  // no instance answered in time
+	inconclusive outcome = iota // nothing: the caller gave up, or the call was never sent
+	succeeded                   // the destination works
+	degraded                    // an instance works, but lacks a dependency: its database
+	failed                      // no instance answered in time
 )
 
 // trialRetryAfter is the Retry-After of calls that are refused while a trial is in flight.
 const trialRetryAfter = time.Second
 
-// lackingFor is how long a circuit stays open when an instance answered that it lacks its database. A trial then costs
-// next to nothing, and the database has a new leader within seconds, after which writes must not be held back.
-const lackingFor = 250 * time.Millisecond
+// degradedOpenFor is how long a circuit stays open when an instance answered that it lacks its database. A trial then
+// costs next to nothing, and the database has a new leader within seconds, after which writes must not be held back.
+const degradedOpenFor = 250 * time.Millisecond
 
-// witnessTime bounds how long a circuit in doubt waits for the calls in flight: longer than the mesh's time-out of reads.
-const witnessTime = 2 * time.Second
+// tripTimeout bounds how long a circuit that reached its threshold waits for the calls in flight: longer than the mesh's
+// time-out of reads.
+const tripTimeout = 2 * time.Second
 
-// breaker is one destination's circuit. The library's breaker is its states
-// and its clock; what is added is that a call counts by its reroutes, and only
-// in the state that it was begun in: an answer that is as old as the failures
-// that opened the circuit neither closes it nor takes a trial's place.
+// breaker is one destination's circuit. The library's breaker has the states and the clock. This one adds that a call
+// counts by its reroutes, and only in the generation that it began in: an answer as old as the failures that opened the
+// circuit neither closes it nor takes a trial's place.
 //
-// At the threshold the circuit is in doubt, and opens when the calls that are
-// under way then have ended without a success. An instance that fails does so
-// faster than the others succeed: of many calls at once, its are the first to end.
-// They are the last to end as well, where all their repeats met it: what failed
-// says nothing against another call's success that came after it was begun.
+// At the threshold the circuit does not open at once. It waits for the calls in flight at that moment, and one success
+// among them keeps it closed: an instance that fails does so faster than the others succeed, so of many concurrent calls
+// the failures end first. They may also end last, when all their repeats reached the failing instance: so a failure does
+// not count if another call succeeded after it began.
 type breaker struct {
 	onChange  func(circuitState) // called while locked
 	threshold int
-	openFor   time.Duration // where nobody is there
+	openFor   time.Duration
 
-	mu      sync.Mutex
-	circuit circuitbreaker.CircuitBreaker[any]
-	last    circuitbreaker.State
-	era     uint64 // how often the state has changed
+	mu         sync.Mutex
+	circuit    circuitbreaker.CircuitBreaker[any]
+	last       circuitbreaker.State
+	generation uint64 // how often the state has changed
 
-	// Of this era.
-	calls    uint64 // begun
-	answers  uint64 // of them
-	underWay int
-	count    int   // of reroutes of calls that were begun since the last success, and failed
-	there    bool  // since then an instance has answered that it lacks a dependency
-	doubt    doubt // zero: there is none
+	// Of this generation.
+	calls     uint64 // begun
+	successes uint64
+	inFlight  int
+	count     int  // reroutes of calls that failed and began after the last success
+	degraded  bool // one of these failures was degraded
+	trip      trip // zero: the threshold has not been reached
 }
 
-// doubt is the time between reaching the threshold and opening, or not opening, the circuit.
-type doubt struct {
-	since     time.Time
-	last      uint64 // the last call that was begun by then
-	witnesses int    // of those calls, how many are still in flight
+// trip is the time between reaching the threshold and opening, or not opening, the circuit.
+type trip struct {
+	since    time.Time
+	lastCall uint64 // number of the last call that had begun by then
+	inFlight int    // of the calls up to that one, how many have not ended
 }
 
-// pass identifies a call that was let through.
-type pass struct{ era, number, answers uint64 }
+// pass identifies a call that was admitted.
+type pass struct{ generation, number, successes uint64 }
 
 func newBreaker(threshold uint, openFor time.Duration, onChange func(circuitState)) *breaker {
 	return &breaker{onChange: onChange, threshold: int(threshold), openFor: openFor, circuit: newCircuit(openFor)}
@@ -101,28 +100,17 @@ func newCircuit(openFor time.Duration) circuitbreaker.CircuitBreaker[any] {
 		Build()
 }
 
-// open opens the circuit: for lackingFor if an instance works, else for openFor. The caller holds mu.
-func (b *breaker) open(there bool) {
-	delay := b.openFor
-	if there {
-		delay = min(delay, lackingFor)
-	}
-	b.circuit = newCircuit(delay) // the library's delay is one for all openings
-	b.circuit.Open()
-}
-
-// enter lets a call through, or refuses it with fault.CircuitOpen. Whoever is
-// let through calls leave, once, with the pass it is given.
-func (b *breaker) enter() (pass, error) {
+// allow admits a call, or refuses it with fault.CircuitOpen. After a nil error done must be called once, with the pass.
+func (b *breaker) allow() (pass, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if !b.circuit.TryAcquirePermit() {
 		return pass{}, b.refusal()
 	}
-	b.notice()
+	b.syncState()
 	b.calls++
-	b.underWay++
-	return pass{b.era, b.calls, b.answers}, nil
+	b.inFlight++
+	return pass{b.generation, b.calls, b.successes}, nil
 }
 
 func (b *breaker) refusal() error {
@@ -132,76 +120,85 @@ func (b *breaker) refusal() error {
 	}
 }
 
-// leave records how a call ended, after how many reroutes. It returns fault.CircuitOpen to a trial that failed.
-func (b *breaker) leave(p pass, end ending, reroutes int) error {
+// done records a call's outcome and the number of its reroutes. It returns fault.CircuitOpen to a trial that failed.
+func (b *breaker) done(p pass, o outcome, reroutes int) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if p.era != b.era {
+	if p.generation != b.generation {
 		return nil
 	}
 	trial := b.circuit.IsHalfOpen()
 	if trial {
-		b.judge(end)
+		b.endTrial(o)
 	} else {
-		b.record(p, end, reroutes)
+		b.record(p, o, reroutes)
 	}
-	b.notice()
+	b.syncState()
 	if trial && b.circuit.IsOpen() {
 		return b.refusal()
 	}
 	return nil
 }
 
-// judge ends a trial; the caller holds mu.
-func (b *breaker) judge(end ending) {
-	switch end {
-	case answered:
+// endTrial applies a trial's outcome; the caller holds mu.
+func (b *breaker) endTrial(o outcome) {
+	switch o {
+	case succeeded:
 		b.circuit.RecordSuccess()
-	case lacking, failed:
-		b.open(end == lacking)
-	case undecided:
-		// The library takes no permit back without a result; half-open anew it
-		// has another.
+	case degraded, failed:
+		b.open(o == degraded)
+	case inconclusive:
+		// The library takes no permit back without a result. Half-open once more, it has another one.
 		b.circuit.Close()
 		b.circuit.HalfOpen()
 	}
 }
 
-// record counts the end of a call that was no trial; the caller holds mu.
-func (b *breaker) record(p pass, end ending, reroutes int) {
-	b.underWay--
-	inDoubt := !b.doubt.since.IsZero()
-	if inDoubt && p.number <= b.doubt.last {
-		b.doubt.witnesses--
+// record counts a call that was no trial; the caller holds mu.
+func (b *breaker) record(p pass, o outcome, reroutes int) {
+	b.inFlight--
+	tripping := !b.trip.since.IsZero()
+	if tripping && p.number <= b.trip.lastCall {
+		b.trip.inFlight--
 	}
 	switch {
-	case end == answered:
-		b.answers++
-		b.count, b.there, b.doubt = 0, false, doubt{}
+	case o == succeeded:
+		b.successes++
+		b.count, b.degraded, b.trip = 0, false, trip{}
 		return
-	case end != undecided && p.answers == b.answers:
-		b.count, b.there = b.count+reroutes, b.there || end == lacking
+	case o != inconclusive && p.successes == b.successes:
+		b.count, b.degraded = b.count+reroutes, b.degraded || o == degraded
 	}
-	if !inDoubt && b.count >= b.threshold {
-		inDoubt, b.doubt = true, doubt{since: time.Now(), last: b.calls, witnesses: b.underWay}
+	if !tripping && b.count >= b.threshold {
+		tripping, b.trip = true, trip{since: time.Now(), lastCall: b.calls, inFlight: b.inFlight}
 	}
-	if inDoubt && (b.doubt.witnesses == 0 || time.Since(b.doubt.since) >= witnessTime) {
-		b.open(b.there)
+	if tripping && (b.trip.inFlight == 0 || time.Since(b.trip.since) >= tripTimeout) {
+		b.open(b.degraded)
 	}
 }
 
-// notice begins a new era if the state has changed; the caller holds mu.
-func (b *breaker) notice() {
+// open opens the circuit, for degradedOpenFor at most if an instance answered; the caller holds mu.
+func (b *breaker) open(instanceAnswered bool) {
+	delay := b.openFor
+	if instanceAnswered {
+		delay = min(delay, degradedOpenFor)
+	}
+	b.circuit = newCircuit(delay) // the library has one delay for all openings
+	b.circuit.Open()
+}
+
+// syncState begins a new generation if the state has changed; the caller holds mu.
+func (b *breaker) syncState() {
 	if now := b.circuit.State(); now != b.last {
 		b.last = now
-		b.era++
-		b.calls, b.answers, b.underWay, b.count, b.there, b.doubt = 0, 0, 0, 0, false, doubt{}
+		b.generation++
+		b.calls, b.successes, b.inFlight, b.count, b.degraded, b.trip = 0, 0, 0, 0, false, trip{}
 		b.onChange(b.current())
 	}
 }
 
-// state is what the circuit does with the next call. An open one whose time is
-// over is half-open, although the library moves it only when that call comes.
+// state is the state that the next call finds. An open circuit whose time is over is half-open, although the library
+// changes it only when that call comes.
 func (b *breaker) state() circuitState {
 	b.mu.Lock()
 	defer b.mu.Unlock()

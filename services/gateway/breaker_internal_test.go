@@ -12,47 +12,47 @@ import (
 	"bookstore/services/platform/fault"
 )
 
-// ruled is a circuit as the protocol words it.
+// ruled is a model of the circuit, written from its rule.
 type ruled struct {
 	threshold int
 	openFor   time.Duration
 
-	state circuitState
-	era   int
-	count int       // of reroutes, while closed
-	there bool      // of those who failed one has said that it lacks something
-	until time.Time // while open
-	trial bool      // while half-open: it is on its way
+	state      circuitState
+	generation int
+	count      int       // of reroutes, while closed
+	degraded   bool      // one of the failures was degraded
+	until      time.Time // while open
+	trial      bool      // while half-open: it is in flight
 
-	calls     int
-	underWay  map[int]bool
-	answered  int          // the last call that had been begun when one was answered
-	doubted   time.Time    // when the count reached the threshold
-	witnesses map[int]bool // what was under way then
+	calls       int
+	inFlight    map[int]bool
+	lastSuccess int          // the last call that had begun when one succeeded
+	tripped     time.Time    // when the count reached the threshold
+	pending     map[int]bool // what was in flight then
 }
 
 func (m *ruled) become(state circuitState) {
-	*m = ruled{threshold: m.threshold, openFor: m.openFor, state: state, era: m.era + 1, underWay: map[int]bool{}}
+	*m = ruled{threshold: m.threshold, openFor: m.openFor, state: state, generation: m.generation + 1, inFlight: map[int]bool{}}
 }
 
-func (m *ruled) open(there bool) {
+func (m *ruled) open(instanceAnswered bool) {
 	m.become(circuitOpen)
 	m.until = time.Now().Add(m.openFor)
-	if there {
+	if instanceAnswered {
 		m.until = time.Now().Add(250 * time.Millisecond)
 	}
 }
 
-func (m *ruled) look() circuitState {
+func (m *ruled) current() circuitState {
 	if m.state == circuitOpen && !time.Now().Before(m.until) {
 		return circuitHalfOpen
 	}
 	return m.state
 }
 
-func (m *ruled) enter() bool {
+func (m *ruled) allow() bool {
 	m.calls++
-	if m.state == circuitOpen && m.look() == circuitHalfOpen {
+	if m.state == circuitOpen && m.current() == circuitHalfOpen {
 		m.become(circuitHalfOpen)
 	}
 	if m.state == circuitHalfOpen && !m.trial {
@@ -60,55 +60,54 @@ func (m *ruled) enter() bool {
 		return true
 	}
 	if m.state == circuitClosed {
-		m.underWay[m.calls] = true
+		m.inFlight[m.calls] = true
 	}
 	return m.state == circuitClosed
 }
 
-func (m *ruled) leave(era, call int, end ending, reroutes int) {
-	if era == m.era {
-		delete(m.underWay, call)
-		delete(m.witnesses, call)
+func (m *ruled) done(generation, call int, o outcome, reroutes int) {
+	if generation == m.generation {
+		delete(m.inFlight, call)
+		delete(m.pending, call)
 	}
 	switch {
-	case era != m.era:
-	case m.state == circuitHalfOpen && end == answered:
+	case generation != m.generation:
+	case m.state == circuitHalfOpen && o == succeeded:
 		m.become(circuitClosed)
-	case m.state == circuitHalfOpen && end != undecided:
-		m.open(end == lacking)
+	case m.state == circuitHalfOpen && o != inconclusive:
+		m.open(o == degraded)
 	case m.state == circuitHalfOpen:
 		m.trial = false
-	case end == answered:
-		m.count, m.there, m.answered, m.doubted, m.witnesses = 0, false, m.calls, time.Time{}, nil
+	case o == succeeded:
+		m.count, m.degraded, m.lastSuccess, m.tripped, m.pending = 0, false, m.calls, time.Time{}, nil
 	default:
-		if end != undecided && call > m.answered {
+		if o != inconclusive && call > m.lastSuccess {
 			m.count += reroutes
-			m.there = m.there || end == lacking
+			m.degraded = m.degraded || o == degraded
 		}
-		if m.count >= m.threshold && m.doubted.IsZero() {
-			m.doubted, m.witnesses = time.Now(), maps.Clone(m.underWay)
+		if m.count >= m.threshold && m.tripped.IsZero() {
+			m.tripped, m.pending = time.Now(), maps.Clone(m.inFlight)
 		}
-		if !m.doubted.IsZero() && (len(m.witnesses) == 0 || time.Since(m.doubted) >= witnessTime) {
-			m.open(m.there)
+		if !m.tripped.IsZero() && (len(m.pending) == 0 || time.Since(m.tripped) >= tripTimeout) {
+			m.open(m.degraded)
 		}
 	}
 }
 
-// step is what happens next: a call begins, one of those that are on their way
-// ends, or time goes by.
+// step is what happens next: a call begins, one in flight ends, or time passes.
 type step struct {
 	what     string
 	which    int
-	end      ending
+	outcome  outcome
 	reroutes int
 	wait     time.Duration
 }
 
 var steps = rapid.Custom(func(t *rapid.T) step {
 	return step{
-		what:     rapid.SampledFrom([]string{"enter", "enter", "leave", "leave", "wait"}).Draw(t, "what"),
+		what:     rapid.SampledFrom([]string{"begin", "begin", "end", "end", "wait"}).Draw(t, "what"),
 		which:    rapid.IntRange(0, 99).Draw(t, "which"),
-		end:      rapid.SampledFrom([]ending{undecided, answered, lacking, failed, failed, failed}).Draw(t, "end"),
+		outcome:  rapid.SampledFrom([]outcome{inconclusive, succeeded, degraded, failed, failed, failed}).Draw(t, "outcome"),
 		reroutes: rapid.IntRange(0, 3).Draw(t, "reroutes"),
 		wait:     time.Duration(rapid.SampledFrom([]int{10, 200, 500, 2100, 12_000}).Draw(t, "wait")) * time.Millisecond,
 	}
@@ -126,25 +125,25 @@ func TestACircuitFollowsItsRule(t *testing.T) {
 	})
 }
 
-// differs plays steps on a circuit and on the rule, and says where they part.
+// differs runs the steps on a circuit and on the model, and returns their first difference.
 func differs(threshold uint, script []step) string {
 	const openFor = 10 * time.Second
 	b := newBreaker(threshold, openFor, func(circuitState) {})
-	m := &ruled{threshold: int(threshold), openFor: openFor, underWay: map[int]bool{}}
+	m := &ruled{threshold: int(threshold), openFor: openFor, inFlight: map[int]bool{}}
 	type call struct {
-		b           pass
-		era, number int
+		b                  pass
+		generation, number int
 	}
 	var calls []call
 	for i, s := range script {
 		switch {
-		case s.what == "enter":
-			in, err := b.enter()
-			if ok := m.enter(); ok != (err == nil) {
+		case s.what == "begin":
+			in, err := b.allow()
+			if ok := m.allow(); ok != (err == nil) {
 				return fmt.Sprintf("step %d: let through: %t, %v", i, ok, err)
 			}
 			if err == nil {
-				calls = append(calls, call{in, m.era, m.calls})
+				calls = append(calls, call{in, m.generation, m.calls})
 				break
 			}
 			want := time.Second
@@ -154,15 +153,15 @@ func differs(threshold uint, script []step) string {
 			if f := fault.As(err); f.Kind != fault.CircuitOpen || f.RetryAfter != want {
 				return fmt.Sprintf("step %d: refused with %v, to come back in %v and not in %v", i, err, f.RetryAfter, want)
 			}
-		case s.what == "leave" && len(calls) > 0:
+		case s.what == "end" && len(calls) > 0:
 			at := s.which % len(calls)
-			_ = b.leave(calls[at].b, s.end, s.reroutes)
-			m.leave(calls[at].era, calls[at].number, s.end, s.reroutes)
+			_ = b.done(calls[at].b, s.outcome, s.reroutes)
+			m.done(calls[at].generation, calls[at].number, s.outcome, s.reroutes)
 			calls = append(calls[:at], calls[at+1:]...)
 		case s.what == "wait":
 			<-time.After(s.wait)
 		}
-		if got, want := b.state(), m.look(); got != want {
+		if got, want := b.state(), m.current(); got != want {
 			return fmt.Sprintf("step %d, %+v: the circuit is %s and not %s", i, s, got, want)
 		}
 	}

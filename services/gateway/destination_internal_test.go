@@ -380,7 +380,7 @@ func TestResendsHaveABudget(t *testing.T) {
 	if n := calls.Load(); n != 25 {
 		t.Errorf("20 calls were sent %d times", n)
 	}
-	if n := testutil.ToFloat64(g.metrics.unsent.WithLabelValues("books")); n != 15 {
+	if n := testutil.ToFloat64(g.metrics.resendsRefused.WithLabelValues("books")); n != 15 {
 		t.Errorf("%v resends were refused", n)
 	}
 }

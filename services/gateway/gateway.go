@@ -2,9 +2,12 @@
 package gateway
 
 import (
+	"context"
 	"log/slog"
 	"net/http"
 	"net/url"
+	"sync"
+	"time"
 
 	"github.com/gofiber/fiber/v2"
 	"github.com/prometheus/client_golang/prometheus"
@@ -69,7 +72,7 @@ func New(o Options) (*Gateway, error) {
 	return g, nil
 }
 
-// Parts work beside the requests: the cache's lease, and the clients' permits.
+// Parts run beside the requests: they renew the cache's lease and the leases of clients' permits.
 func (g *Gateway) Parts() []lifecycle.Part {
 	parts := []lifecycle.Part{g.follower.Part()}
 	if g.limiter != nil {
@@ -107,19 +110,19 @@ func (g *Gateway) handler(r Route) fiber.Handler {
 		if g.metrics.backlog.late(&c.Request().Header) {
 			c.SetUserContext(asLate(c.UserContext()))
 		}
-		caller, let, err := g.enter(c, r)
+		caller, admitted, err := g.admit(c, r)
 		if err != nil {
 			return err
 		}
 		if r.Answer == Events {
-			return g.serveStream(c, r, caller, let)
+			return g.serveStream(c, r, caller, admitted)
 		}
-		defer let.leave()
+		defer admitted.done()
 		request, err := g.request(c, r, caller)
 		if err != nil {
 			return err
 		}
-		if answered, err := g.cached(c, r, request); answered || err != nil {
+		if answered, err := g.serveCached(c, r, request); answered || err != nil {
 			return err
 		}
 		answer, err := g.forward(web.Context(c), r, request)
@@ -130,8 +133,8 @@ func (g *Gateway) handler(r Route) fiber.Handler {
 	}
 }
 
-// request is what goes to the service of a request that was let in. Only now
-// its body is read.
+// request makes the upstream's request of one that was admitted. The body is
+// read only now.
 func (g *Gateway) request(c *fiber.Ctx, r Route, caller *Identity) (upstreamRequest, error) {
 	to, err := target(g.options.Upstreams[r.Upstream], c.Path(), string(c.Context().URI().QueryString()))
 	if err != nil {
@@ -144,33 +147,34 @@ func (g *Gateway) request(c *fiber.Ctx, r Route, caller *Identity) (upstreamRequ
 	return upstreamRequest{method: r.Method, url: to, header: requestHeaders(c, caller), body: body}, nil
 }
 
-// enter lets a request in that may use the route, as far as its client's limits
-// go. The ticket is to be given back. Who may not use the route is limited too,
-// by address: tokens are not to be guessed.
-func (g *Gateway) enter(c *fiber.Ctx, r Route) (*Identity, ticket, error) {
+// admit admits a request that may use the route, within its client's limits.
+// After a nil error the ticket's done must be called. A request that may not use
+// the route counts against the limits too, by address, so that tokens cannot be
+// guessed.
+func (g *Gateway) admit(c *fiber.Ctx, r Route) (*Identity, ticket, error) {
 	if err := refuseEncoded(c); err != nil {
 		return nil, ticket{}, err
 	}
 	caller, denied := g.authorise(c, r)
-	let, err := g.admission.admit(web.Context(c), c.Context(), caller)
+	admitted, err := g.admission.admit(web.Context(c), c.Context(), caller)
 	switch {
 	case err != nil:
 		return nil, ticket{}, err
 	case denied != nil:
-		let.leave()
+		admitted.done()
 		return nil, ticket{}, denied
 	}
-	return caller, let, nil
+	return caller, admitted, nil
 }
 
-// clearCache empties the caches of all gateways. Whoever reads from now on is
-// answered by the service.
+// clearCache empties the caches of all gateways. Later reads are answered by the
+// service.
 func (g *Gateway) clearCache(c *fiber.Ctx) error {
-	_, let, err := g.enter(c, Route{Access: Operators})
+	_, admitted, err := g.admit(c, Route{Access: Operators})
 	if err != nil {
 		return err
 	}
-	defer let.leave()
+	defer admitted.done()
 	if err := web.AllowQuery(c); err != nil {
 		return err
 	}
@@ -187,4 +191,48 @@ func refuseEncoded(c *fiber.Ctx) error {
 		return fault.New(fault.UnsupportedMediaType, "send the body without a content encoding")
 	}
 	return nil
+}
+
+// healthTimeout bounds the check of an upstream.
+const healthTimeout = 500 * time.Millisecond
+
+// Health checks the readiness of every upstream, concurrently.
+func (g *Gateway) Health(ctx context.Context) map[string]error {
+	ctx, cancel := context.WithTimeout(ctx, healthTimeout)
+	defer cancel()
+	var (
+		mu     sync.Mutex
+		checks sync.WaitGroup
+		found  = make(map[string]error, len(g.options.Upstreams))
+	)
+	for name := range g.options.Upstreams {
+		checks.Go(func() {
+			err := g.check(ctx, name)
+			mu.Lock()
+			defer mu.Unlock()
+			found[string(name)] = err
+		})
+	}
+	checks.Wait()
+	return found
+}
+
+func (g *Gateway) check(ctx context.Context, name Upstream) error {
+	answer, err := g.send(ctx, upstreamRequest{
+		method: http.MethodGet, url: g.options.Upstreams[name].JoinPath("/ready"), header: http.Header{},
+	})
+	if err == nil && answer.status != http.StatusOK {
+		err = fault.Newf(fault.Unavailable, "%s answers %d", name, answer.status)
+	}
+	return err
+}
+
+// Circuits is the state of every destination's circuit: closed, half_open or
+// open.
+func (g *Gateway) Circuits() map[string]string {
+	states := map[string]string{}
+	for name, d := range g.metrics.destinations {
+		states[string(name)] = d.breaker.state().String()
+	}
+	return states
 }

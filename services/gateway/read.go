@@ -22,25 +22,25 @@ import (
 
 const (
 	headerCache   = "X-Cache"
-	headerHighest = "X-Highest-Book-Id" // books says it with a book that is not there
+	headerHighest = "X-Highest-Book-Id" // in the answer of books that a book does not exist
 )
 
-// unkept is an answer that is not kept for others: it goes through the cache as
-// an error, to those who wait for it.
-type unkept struct{ *upstreamAnswer }
+// uncacheable is an answer that the cache must not keep. It passes through the
+// cache as an error, to the requests that wait for it.
+type uncacheable struct{ *upstreamAnswer }
 
-func (unkept) Error() string { return "the answer is not one to keep" }
+func (uncacheable) Error() string { return "the answer is not one to keep" }
 
-// cached answers a request of a route whose answers are kept. It returns false
-// for one that is to be passed on all the same: the service has to say what it
-// thinks of parameters and bodies that do not belong there.
-func (g *Gateway) cached(c *fiber.Ctx, r Route, request upstreamRequest) (answered bool, err error) {
+// serveCached answers a request of a route with a cache. It returns false for a
+// request that must be forwarded: the service judges parameters and bodies that
+// do not belong there.
+func (g *Gateway) serveCached(c *fiber.Ctx, r Route, request upstreamRequest) (answered bool, err error) {
 	to := request.url
 	switch {
 	case r.Cache == NotCached || len(request.body) > 0:
 		return false, nil
 	case r.Cache == CachedList && c.Get(web.HeaderConsistency) != "":
-		return false, nil // a list that has to show its reader's write
+		return false, nil // the list must show its reader's own write
 	case r.Cache == CachedList:
 		return true, g.readList(c, r, to)
 	case to.RawQuery != "":
@@ -59,10 +59,10 @@ func (g *Gateway) readBook(c *fiber.Ctx, r Route, to *url.URL) error {
 		if err != nil {
 			return cache.Filled{}, err
 		}
-		return keepBook(id, answer)
+		return bookEntry(id, answer)
 	})
 	if err != nil {
-		return passUnkept(c, err)
+		return respondUncacheable(c, err)
 	}
 	writeSource(c.Context(), book, source)
 	if book.Refusal != nil {
@@ -79,10 +79,10 @@ func (g *Gateway) readList(c *fiber.Ctx, r Route, to *url.URL) error {
 		if err != nil {
 			return nil, err
 		}
-		return keepList(begun, answer)
+		return listEntry(begun, answer)
 	})
 	if err != nil {
-		return passUnkept(c, err)
+		return respondUncacheable(c, err)
 	}
 	writeSource(c.Context(), list, source)
 	c.Set(fiber.HeaderCacheControl, "private, max-age=1")
@@ -90,24 +90,24 @@ func (g *Gateway) readList(c *fiber.Ctx, r Route, to *url.URL) error {
 	return c.Send(list.Body)
 }
 
-// fetch asks a service for what any reader may be given: nothing of the one who
-// happens to be first is passed on but the id of the request.
+// fetch gets from a service an answer for any reader. Of the request that
+// happens to be first it passes on nothing but the id.
 func (g *Gateway) fetch(ctx context.Context, r Route, to *url.URL) (*upstreamAnswer, error) {
 	return g.forward(ctx, r, upstreamRequest{method: http.MethodGet, url: to, header: http.Header{
 		"Accept": {web.JSONType}, web.HeaderRequestID: {web.RequestID(ctx)}, "User-Agent": {""},
 	}})
 }
 
-func passUnkept(c *fiber.Ctx, err error) error {
-	if answer, ok := errors.AsType[unkept](err); ok {
+func respondUncacheable(c *fiber.Ctx, err error) error {
+	if answer, ok := errors.AsType[uncacheable](err); ok {
 		return respond(c, answer.upstreamAnswer)
 	}
 	return err
 }
 
-// keepBook makes an entry of books' answer. A problem other than that the book
-// is not there or gone is the reader's, under its own request id.
-func keepBook(id int64, a *upstreamAnswer) (cache.Filled, error) {
+// bookEntry makes an entry of books' answer. A problem other than that the book
+// does not exist or is gone becomes the reader's own, under its request id.
+func bookEntry(id int64, a *upstreamAnswer) (cache.Filled, error) {
 	e := &coherence.Entry{BookID: id, Status: a.status, Body: a.body, ETag: a.header.Get("Etag")}
 	if a.status == http.StatusOK {
 		var ok bool
@@ -116,7 +116,7 @@ func keepBook(id int64, a *upstreamAnswer) (cache.Filled, error) {
 		}
 	}
 	if !a.isProblem() {
-		return cache.Filled{}, unkept{a}
+		return cache.Filled{}, uncacheable{a}
 	}
 	switch problem := a.problem(); problem.Kind {
 	case kinds.BookNotFound:
@@ -130,9 +130,9 @@ func keepBook(id int64, a *upstreamAnswer) (cache.Filled, error) {
 	}
 }
 
-// keepList makes an entry of a list. It is as old as the service says it was
-// when the call began.
-func keepList(begun time.Time, a *upstreamAnswer) (*coherence.Entry, error) {
+// listEntry makes an entry of a list. Its age counts from the beginning of the
+// call, plus the age that the service states.
+func listEntry(begun time.Time, a *upstreamAnswer) (*coherence.Entry, error) {
 	switch {
 	case a.status == http.StatusOK:
 		age, _ := strconv.ParseUint(a.header.Get("Age"), 10, 16) // 0: not said
@@ -140,7 +140,7 @@ func keepList(begun time.Time, a *upstreamAnswer) (*coherence.Entry, error) {
 	case a.isProblem():
 		return nil, a.problem()
 	}
-	return nil, unkept{a}
+	return nil, uncacheable{a}
 }
 
 // problem is the fault that a service answered.
@@ -163,7 +163,7 @@ func versions(tag string) (version, stock int64, ok bool) {
 	return version, stock, err == nil
 }
 
-// writeSource tells where an answer comes from, and how old it is.
+// writeSource writes where an answer comes from and how old it is.
 func writeSource(ctx *fasthttp.RequestCtx, c *cache.Copy, source cache.Source) {
 	var digits [20]byte
 	ctx.Response.Header.Set(headerCache, string(source))
@@ -171,7 +171,7 @@ func writeSource(ctx *fasthttp.RequestCtx, c *cache.Copy, source cache.Source) {
 }
 
 // writeBook answers with a book, or with 304 if the reader has it. The body is
-// everybody's, and nobody writes into it.
+// shared with the cache and must not be changed.
 func writeBook(ctx *fasthttp.RequestCtx, book *cache.Copy) {
 	header := &ctx.Response.Header
 	header.Set(fiber.HeaderCacheControl, "no-cache")
@@ -195,4 +195,79 @@ func names(header, tag []byte) bool {
 		}
 	}
 	return false
+}
+
+const (
+	bookPattern = "/books/:id"
+	bookPath    = "/books/"
+	// longestID is the most digits that always fit an int64.
+	longestID = 18
+)
+
+// Express answers the most frequent call, a book that is in the near tier, before
+// routes and middleware (web.Express): it does what the route's handler does for
+// such a request. Every request with anything unusual is left to the route.
+func (g *Gateway) Express(ctx *fasthttp.RequestCtx) (route string, err error) {
+	id, ok := plainRead(&ctx.Request.Header)
+	if !ok {
+		return "", nil
+	}
+	caller, ok := g.plainCaller(&ctx.Request.Header)
+	if !ok {
+		return "", nil
+	}
+	book, ok := g.books.Near(id)
+	if !ok || book.Refusal != nil {
+		return "", nil
+	}
+	// The request counts for the backlog, but is not refused: an answer costs no more than a refusal.
+	g.metrics.backlog.late(&ctx.Request.Header)
+	// If permits must come from Redis, this waits 20 ms at most.
+	admitted, err := g.admission.admit(context.Background(), ctx, caller)
+	if err != nil {
+		return bookPattern, err
+	}
+	defer admitted.done()
+	writeSource(ctx, book, cache.Near)
+	writeBook(ctx, book)
+	return bookPattern, nil
+}
+
+// plainRead reads the id from a GET or HEAD of a book that has nothing unusual:
+// no body, no encoding, no query. The path is compared as it was written.
+func plainRead(h *fasthttp.RequestHeader) (id int64, ok bool) {
+	length := h.ContentLength() // -1: chunked, -2: not said
+	if (!h.IsGet() && !h.IsHead()) || length > 0 || length == -1 || len(h.Peek(fiber.HeaderContentEncoding)) > 0 {
+		return 0, false
+	}
+	digits, ok := bytes.CutPrefix(h.RequestURI(), []byte(bookPath))
+	if !ok || len(digits) == 0 || len(digits) > longestID || digits[0] == '0' {
+		return 0, false
+	}
+	for _, d := range digits {
+		if d < '0' || d > '9' {
+			return 0, false
+		}
+		id = id*10 + int64(d-'0')
+	}
+	switch string(h.Peek(fiber.HeaderAccept)) {
+	case "", "*/*", "application/json":
+		return id, true
+	}
+	return 0, false
+}
+
+// plainCaller is authorise for routes that anyone may call: nil is anonymous. It
+// returns false where the route must decide.
+func (g *Gateway) plainCaller(h *fasthttp.RequestHeader) (caller *Identity, ok bool) {
+	header := h.Peek(fiber.HeaderAuthorization)
+	if len(header) == 0 {
+		return nil, true
+	}
+	token, ok := bytes.CutPrefix(header, []byte("Bearer "))
+	if !ok {
+		return nil, false
+	}
+	caller = g.options.Tokens.Find(bytes.TrimSpace(token))
+	return caller, caller != nil
 }

@@ -11,25 +11,25 @@ import (
 	"bookstore/services/platform/web"
 )
 
-// largestPiece is what is passed on of a stream at once.
+// largestPiece is how many bytes of a stream are passed on at once.
 const largestPiece = 4 << 10
 
-// open is send for calls that are answered with a stream. Until its head is
-// here the call is under ctx like any other; the stream outlives it.
-func (g *Gateway) open(ctx context.Context, r upstreamRequest) (*upstreamAnswer, error) {
+// openStream is send for calls that are answered with a stream. ctx bounds the
+// call until the answer's headers have come; the stream outlives it.
+func (g *Gateway) openStream(ctx context.Context, r upstreamRequest) (*upstreamAnswer, error) {
 	life, end := context.WithCancel(context.WithoutCancel(ctx))
 	release := context.AfterFunc(ctx, end)
-	response, err := g.begin(life, r)
+	response, err := g.roundTrip(life, r)
 	switch {
 	case err != nil:
 		end()
 		return nil, err
 	case response.StatusCode != http.StatusOK || !isEvents(response.Header):
 		defer end()
-		return whole(ctx, response)
+		return readAll(ctx, response)
 	case !release():
 		_ = response.Body.Close()
-		return nil, broken(ctx, ctx.Err())
+		return nil, callError(ctx, ctx.Err())
 	}
 	return &upstreamAnswer{
 		status: response.StatusCode, header: response.Header, stream: stream{response.Body, end},
@@ -41,7 +41,7 @@ func isEvents(header http.Header) bool {
 	return err == nil && given == web.EventsType
 }
 
-// stream is a body whose request ends with it.
+// stream is a body; closing it ends its request.
 type stream struct {
 	io.ReadCloser
 	end context.CancelFunc
@@ -52,17 +52,17 @@ func (s stream) Close() error {
 	return s.ReadCloser.Close()
 }
 
-// serveStream serves a call that is answered with a stream, which counts as one of
-// its client's until it is closed.
-func (g *Gateway) serveStream(c *fiber.Ctx, r Route, caller *Identity, let ticket) error {
-	if err := let.beginStream(); err != nil {
-		let.leave()
+// serveStream serves a call that is answered with a stream. It counts as one of its
+// client's streams until it is closed.
+func (g *Gateway) serveStream(c *fiber.Ctx, r Route, caller *Identity, admitted ticket) error {
+	if err := admitted.beginStream(); err != nil {
+		admitted.done()
 		return err
 	}
 	begun := false
 	defer func() {
 		if !begun {
-			let.leaveStream()
+			admitted.endStream()
 		}
 	}()
 	request, err := g.request(c, r, caller)
@@ -77,14 +77,14 @@ func (g *Gateway) serveStream(c *fiber.Ctx, r Route, caller *Identity, let ticke
 		return respond(c, answer)
 	}
 	respondHead(c, answer)
-	err = passOn(c, answer.stream, let.leaveStream)
+	err = relay(c, answer.stream, admitted.endStream)
 	begun = err == nil
 	return err
 }
 
-// passOn answers with an upstream's stream, each piece when it comes. Unless it
-// fails, closed is called at the end.
-func passOn(c *fiber.Ctx, from io.ReadCloser, closed func()) error {
+// relay answers with an upstream's stream, each piece when it comes. Unless it
+// returns an error, it calls closed at the stream's end.
+func relay(c *fiber.Ctx, from io.ReadCloser, closed func()) error {
 	err := web.Stream(c, func(ctx context.Context, w io.Writer) error {
 		defer closed()
 		over := context.AfterFunc(ctx, func() { _ = from.Close() })

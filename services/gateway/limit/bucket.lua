@@ -1,7 +1,7 @@
 -- Takes permits from a client's bucket, as far as there are any.
 -- KEYS[1]  the bucket: its level at a time of this server's clock
 -- ARGV     permits a second, permits at most, permits wanted,
---          permits used without asking (below 0: permits handed back)
+--          permits used without a lease (below 0: permits returned)
 -- Returns  permits given, thousandths of a permit left
 local rate, burst = tonumber(ARGV[1]), tonumber(ARGV[2])
 local wanted, spent = tonumber(ARGV[3]), tonumber(ARGV[4])

@@ -1,12 +1,79 @@
 package limit
 
-import "time"
+import (
+	"errors"
+	"fmt"
+	"math"
+	"time"
+)
+
+// Limits are the limits of one client.
+type Limits struct {
+	Rate     float64 `env:"RATE_LIMIT" envDefault:"200"`   // requests a second, over all gateways
+	Burst    int     `env:"RATE_BURST" envDefault:"400"`   // requests at once after a pause
+	InFlight int     `env:"MAX_IN_FLIGHT" envDefault:"64"` // requests being answered by one gateway
+}
+
+const (
+	mostRate  = 1e6
+	mostBurst = 1e7
+)
+
+// Validate reports every problem at once.
+func (l Limits) Validate() error {
+	var errs []error
+	if math.IsNaN(l.Rate) || l.Rate <= 0 || l.Rate > mostRate {
+		errs = append(errs, errors.New("RATE_LIMIT: must be above 0, and a million a second at most"))
+	}
+	if l.Burst < 1 || l.Burst > mostBurst {
+		errs = append(errs, errors.New("RATE_BURST: must be between 1 and ten million"))
+	}
+	if l.InFlight < 1 {
+		errs = append(errs, errors.New("MAX_IN_FLIGHT: must be at least 1"))
+	}
+	return errors.Join(errs...)
+}
+
+// streamShare is how many requests a client may have in flight for each stream.
+const streamShare = 16
+
+// Streams is how many of a client's requests in flight at one gateway may be streams: 4 of 64.
+func (l Limits) Streams() int { return max(1, l.InFlight/streamShare) }
+
+// leaseTime is how long the permits of a lease last for a client that uses its
+// whole rate at one gateway. A limit is inexact by that much.
+const leaseTime = 50 * time.Millisecond
+
+// lease is how many permits are leased at a time: at most a quarter of the burst,
+// so that one gateway does not take all of it.
+func (l Limits) lease() int {
+	return max(1, min(int(l.Rate*leaseTime.Seconds()), l.Burst/4))
+}
+
+// quota is the rate in whole requests and whole seconds.
+func (l Limits) quota() (requests, seconds int) {
+	if l.Rate >= 1 {
+		return int(l.Rate), 1
+	}
+	return 1, int(math.Ceil(1 / l.Rate))
+}
+
+// policy is the value of RateLimit-Policy.
+func (l Limits) policy() string {
+	requests, seconds := l.quota()
+	return fmt.Sprintf("%d;w=%d;burst=%d", requests, seconds, l.Burst)
+}
+
+// timeFor is how long the bucket takes to gain so many permits.
+func (l Limits) timeFor(permits float64) time.Duration {
+	return time.Duration(math.Ceil(permits / l.Rate * float64(time.Second)))
+}
 
 // client is this gateway's state of one client. Its shard's lock guards it.
 type client struct {
 	key    string // in Redis
 	limits Limits
-	// Made of limits once.
+	// Computed from limits once.
 	quota, lease int
 	policy       string
 
@@ -17,15 +84,15 @@ type client struct {
 	permits int       // leased, not used yet
 	level   float64   // what the bucket held at a time: by Redis' last reply or, while local, by this gateway's count
 	at      time.Time // that time
-	askAt   time.Time // no call to Redis before
-	local   bool      // Redis does not answer, or not in time
-	owed    int       // permits used without a lease; below 0: to be returned
+	askAt   time.Time // earliest time of the next call to Redis
+	local   bool      // Redis does not answer, or not in time: this gateway's own bucket counts
+	debt    int       // permits used without a lease; below 0: to be returned
 
 	refilled chan struct{} // not nil while a refill is in flight; closed at its end
 	waiting  int           // requests that wait for the refill
 }
 
-func (c *client) hold(limits Limits) {
+func (c *client) setLimits(limits Limits) {
 	c.limits = limits
 	c.quota, _ = limits.quota()
 	c.lease, c.policy = limits.lease(), limits.policy()
@@ -36,8 +103,8 @@ func (c *client) levelAt(now time.Time) float64 {
 	return min(float64(c.limits.Burst), c.level+now.Sub(c.at).Seconds()*c.limits.Rate)
 }
 
-// dry tells whether the client has no permits left while Redis may have some.
-func (c *client) dry(now time.Time) bool {
+// empty tells whether the client has no permits left while Redis may have some.
+func (c *client) empty(now time.Time) bool {
 	return c.permits == 0 && !c.local && !now.Before(c.askAt)
 }
 
@@ -61,17 +128,17 @@ func (c *client) take(now time.Time) (wait time.Duration, ok bool) {
 		return c.limits.timeFor(1 - level), false
 	}
 	c.level, c.at = level-1, now
-	c.owed++
+	c.debt++
 	return 0, true
 }
 
-// answered applies Redis' reply.
-func (c *client) answered(wanted int, g grant, now time.Time) {
+// granted applies Redis' reply.
+func (c *client) granted(wanted int, g grant, now time.Time) {
 	c.permits += g.permits
 	c.level, c.at, c.local, c.askAt = g.level, now, false, now
 	if g.permits < wanted {
-		// There is a permit after timeFor(1-level); a lease of them saves asking
-		// for each one.
+		// There is one permit after timeFor(1-level), but a call for each permit would be too many: wait for a whole
+		// lease, leaseTime at most.
 		soon := min(leaseTime, c.limits.timeFor(float64(c.lease)-g.level))
 		c.askAt = now.Add(max(soon, c.limits.timeFor(1-g.level)))
 	}
@@ -79,7 +146,7 @@ func (c *client) answered(wanted int, g grant, now time.Time) {
 
 // failed switches the client to this gateway's own bucket after a failed call.
 func (c *client) failed(now time.Time) {
-	c.local, c.owed, c.askAt = true, 0, now.Add(retryAfter)
+	c.local, c.debt, c.askAt = true, 0, now.Add(retryAfter)
 }
 
 func (c *client) state(now time.Time) State {
@@ -92,7 +159,7 @@ func (c *client) state(now time.Time) State {
 	return s
 }
 
-// refused is the state of a client that has to wait.
+// refused is the state of a client without a permit.
 func (c *client) refused(now time.Time, wait time.Duration) State {
 	s := c.state(now)
 	s.Remaining, s.Reset = 0, max(s.Reset, wait)

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"bookstore/services/platform/fault"
+	"bookstore/services/platform/redis/redistest"
 )
 
 func TestABurstThenTheRate(t *testing.T) {
@@ -111,7 +112,7 @@ func TestRedisIsWaitedForBriefly(t *testing.T) {
 		l := gateways(t, 1, b)[0]
 		begin := time.Now()
 		admit(t, l, "token:a", everybody)
-		if took := time.Since(begin); took != patience {
+		if took := time.Since(begin); took != maxWait {
 			t.Errorf("the first request waited %v", took)
 		}
 		begin = time.Now()
@@ -198,11 +199,11 @@ func TestRequestsAtOnce(t *testing.T) {
 	if !admit(t, l, "token:b", limits) {
 		t.Error("another client is refused")
 	}
-	l.Leave("token:a")
+	l.Done("token:a")
 	if !admit(t, l, "token:a", limits) {
 		t.Error("refused although one has left")
 	}
-	l.Leave("nobody")
+	l.Done("nobody")
 }
 
 func TestARefusedRequestIsNotInFlight(t *testing.T) {
@@ -261,10 +262,10 @@ func TestTheNumberOfClientsIsBounded(t *testing.T) {
 		if _, err := l.Admit(t.Context(), "busy", limits); err != nil {
 			t.Fatal(err)
 		}
-		for i := range 4 * shards * most {
+		for i := range 4 * shards * maxPerShard {
 			admit(t, l, fmt.Sprintf("address:%d", i), limits)
 		}
-		if n := l.count(); n > shards*most {
+		if n := l.count(); n > shards*maxPerShard {
 			t.Errorf("%d clients are known", n)
 		}
 		if _, err := l.Admit(t.Context(), "busy", limits); err != nil {
@@ -273,8 +274,8 @@ func TestTheNumberOfClientsIsBounded(t *testing.T) {
 		if _, err := l.Admit(t.Context(), "busy", limits); fault.KindOf(err) != fault.TooManyInFlight {
 			t.Errorf("a client with requests in flight was forgotten: %v", err)
 		}
-		l.Leave("busy")
-		l.Leave("busy")
+		l.Done("busy")
+		l.Done("busy")
 		after(time.Minute)
 		if n := l.count(); n != 0 {
 			t.Errorf("%d clients are known a minute after they went", n)
@@ -311,6 +312,52 @@ func TestLimitsAreChecked(t *testing.T) {
 	for _, l := range []Limits{{}, {Rate: -1, Burst: 1, InFlight: 1}, {Rate: 1, InFlight: 1}, {Rate: 1, Burst: 1}, {Rate: 1e9, Burst: 1, InFlight: 1}} {
 		if l.Validate() == nil {
 			t.Errorf("%+v is accepted", l)
+		}
+	}
+}
+
+// benchmarks are let in always: no loop asks that fast.
+var benchmarks = Limits{Rate: 1e9, Burst: 1e9, InFlight: 2048}
+
+// It runs alone: allocations are counted in the whole process.
+func TestAdmittingAllocatesNothing(t *testing.T) { //nolint:paralleltest // see above
+	for name, l := range map[string]*Limiter{
+		"local": New(Options{}), "leased": New(Options{Redis: open(t, redistest.Cluster(t))}),
+	} {
+		ctx := t.Context()
+		allocations := testing.AllocsPerRun(1000, func() {
+			if _, err := l.Admit(ctx, "token:bench", benchmarks); err != nil {
+				t.Error(err)
+			}
+			l.Done("token:bench")
+		})
+		if allocations != 0 {
+			t.Errorf("%s: %v allocations per request", name, allocations)
+		}
+		l.end()
+		if err := l.drain(ctx); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func BenchmarkAdmit(b *testing.B) {
+	for name, l := range map[string]*Limiter{
+		"local": New(Options{}), "leased": New(Options{Redis: open(b, redistest.Cluster(b))}),
+	} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			b.RunParallel(func(pb *testing.PB) {
+				for pb.Next() {
+					if _, err := l.Admit(context.Background(), "token:bench", benchmarks); err == nil {
+						l.Done("token:bench")
+					}
+				}
+			})
+		})
+		l.end()
+		if err := l.drain(context.Background()); err != nil {
+			b.Error(err)
 		}
 	}
 }

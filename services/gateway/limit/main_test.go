@@ -129,7 +129,7 @@ func admit(t *testing.T, l *Limiter, client string, limits Limits) bool {
 	t.Helper()
 	state, err := l.Admit(t.Context(), client, limits)
 	if err == nil {
-		l.Leave(client)
+		l.Done(client)
 		return true
 	}
 	f := fault.As(err)
