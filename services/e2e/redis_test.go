@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"os/exec"
 	"slices"
 	"strconv"
 	"strings"
@@ -191,9 +190,7 @@ func scaleRedis(t *testing.T, count int) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), 15*time.Minute)
 	defer cancel()
 	begin := time.Now()
-	scale := exec.CommandContext(ctx, "bash", "vagrant/provision/redis-scale.sh", strconv.Itoa(count))
-	scale.Dir = "../.."
-	out, err := scale.CombinedOutput()
+	out, err := cluster.OperatorCommand(ctx, "redis", "scale", strconv.Itoa(count)).CombinedOutput()
 	if err != nil {
 		t.Errorf("scale redis to %d: %v\n%s", count, err, out)
 		return

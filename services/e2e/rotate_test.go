@@ -40,7 +40,7 @@ func TestRotatedPasswordsLoseNoRequest(t *testing.T) {
 	l.More(t, "", 100)
 	ctx, cancel := context.WithTimeout(t.Context(), 8*time.Minute)
 	defer cancel()
-	out, err := cluster.Script(ctx, "db-rotate.sh").CombinedOutput()
+	out, err := cluster.OperatorCommand(ctx, "db", "rotate").CombinedOutput()
 	if err != nil {
 		t.Fatalf("rotate: %v\n%s", err, out)
 	}

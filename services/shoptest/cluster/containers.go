@@ -35,6 +35,11 @@ func Script(ctx context.Context, name string, args ...string) *exec.Cmd {
 	return exec.CommandContext(ctx, "chrt", args...)
 }
 
+// OperatorCommand is a command that runs `shop`, as this checkout has it, with the priority of ordinary processes.
+func OperatorCommand(ctx context.Context, args ...string) *exec.Cmd {
+	return exec.CommandContext(ctx, "chrt", append([]string{"--other", "0", "go", "tool", "shop"}, args...)...)
+}
+
 // FirstProcess is the id of a container's first process, as the machine sees it.
 func FirstProcess(container string) (int, error) {
 	text, err := Command("docker", "inspect", "--format", "{{.State.Pid}}", container)
