@@ -50,13 +50,13 @@ func (s *Service) CancelOrder(ctx context.Context, c CancelOrder) (Result, error
 	case c.Caller == "":
 		claim.Caller = customerCaller(order.CustomerID)
 	}
-	came, err := s.Transactions.Run(ctx, twophase.Request{
+	outcome, err := s.Transactions.Run(ctx, twophase.Request{
 		Claim: claim, Wants: order.gives(), Holder: BranchBooks,
 		Plan: func(context.Context, twophase.Transaction) (twophase.Work, error) {
 			return planCancel(order, s.Clock())
 		},
 	})
-	result := located(came)
+	result := located(outcome)
 	if err != nil && fault.KindOf(err) == kinds.NotCancellable {
 		result, err = s.unlessCancelled(ctx, err, result, order.ID)
 	}
@@ -80,7 +80,7 @@ func planCancel(order Order, now time.Time) (twophase.Work, error) {
 }
 
 // unlessCancelled turns the refusal of a second cancel into what the first
-// one came to.
+// one had as its result.
 func (s *Service) unlessCancelled(ctx context.Context, refusal error, r Result, id string) (Result, error) {
 	order, err := s.readOrder(ctx, id)
 	if err != nil {

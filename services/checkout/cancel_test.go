@@ -29,7 +29,7 @@ func TestACancelReturnsTheCopies(t *testing.T) {
 	if c.Status != "cancelled" || c.Version != 2 || c.ID != o.ID || len(c.Items) != 1 || !c.UpdatedAt.After(o.UpdatedAt) {
 		t.Errorf("cancelled %+v", c)
 	}
-	s.settled()
+	s.finished()
 	read := s.send(http.MethodGet, s.ordersURL+"/orders/"+o.ID, "")
 	again := s.cancel(o.ID).want(t, http.StatusOK, "")
 	keyed := s.cancel(o.ID, "Idempotency-Key", s.key("x")).want(t, http.StatusOK, "")
@@ -42,7 +42,7 @@ func TestACancelReturnsTheCopies(t *testing.T) {
 	if replay.header.Get("Idempotent-Replayed") != "true" || keyed.header.Get("Idempotent-Replayed") != "" {
 		t.Errorf("replayed: %v, before: %v", replay.header, keyed.header)
 	}
-	s.settled()
+	s.finished()
 	if s.stock(b) != 5 {
 		t.Errorf("stock %d", s.stock(b))
 	}
@@ -64,7 +64,7 @@ func TestOrdersThatCannotBeCancelled(t *testing.T) {
 		s.cancel(id).want(t, http.StatusNotFound, "order_not_found")
 	}
 	s.send(http.MethodPost, s.url+"/orders/"+o.ID+"/cancel", `{"why":"not"}`).want(t, http.StatusBadRequest, "malformed_request")
-	s.settled()
+	s.finished()
 	if s.stock(b) != 4 {
 		t.Errorf("stock %d", s.stock(b))
 	}
@@ -99,7 +99,7 @@ func TestParallelCancelsOfOneOrderReturnItsCopiesOnce(t *testing.T) {
 		})
 	}
 	cancelling.Wait()
-	s.settled()
+	s.finished()
 	for _, id := range ids {
 		if s.stock(id) != 10 {
 			t.Errorf("book %d: stock %d", id, s.stock(id))
@@ -135,5 +135,5 @@ func TestOrdersAndCancelsOfTheSameBooksAtOnce(t *testing.T) {
 		})
 	}
 	working.Wait()
-	s.settled()
+	s.finished()
 }

@@ -2,6 +2,7 @@ package checkout_test
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"sync/atomic"
@@ -25,7 +26,7 @@ import (
 // or after there is one again.
 const doubtLimit = 3 * time.Second
 
-// recovering lets both participants look after their branches, as the services do.
+// recovering starts the recovery of both participants, as the services do.
 func (s *shop) recovering() {
 	s.t.Helper()
 	log := slog.New(slog.NewTextHandler(s.t.Output(), nil))
@@ -78,14 +79,14 @@ func TestDoubtLastsUntilACoordinatorIsBack(t *testing.T) {
 	})
 	s.begin("back", &o)
 	s.within(doubtLimit, "no branch is in doubt", func() bool { return s.prepared() == 0 })
-	s.settled()
+	s.finished()
 	if s.stock(committed) != 4 || s.stock(aborted) != 5 {
 		t.Errorf("stock %d and %d", s.stock(committed), s.stock(aborted))
 	}
 }
 
 // The attempt was aborted before any branch was asked, and is finished: no
-// coordinator will come back to it. Then a prepare of it arrives all the same.
+// coordinator will take it up again. Then a late prepare of it arrives.
 func TestALatePrepareOfAFinishedAbortEndsByItself(t *testing.T) {
 	t.Parallel()
 	s := open(t, options{})
@@ -113,7 +114,7 @@ func TestALatePrepareOfAFinishedAbortEndsByItself(t *testing.T) {
 	if err := late.Prepare(t.Context(), m, payload); fault.KindOf(err) != fault.Aborted {
 		t.Errorf("prepared again: %v", err)
 	}
-	s.settled()
+	s.finished()
 	if s.stock(b) != 5 {
 		t.Errorf("stock %d", s.stock(b))
 	}
@@ -128,8 +129,8 @@ func newOrderID(t *testing.T) string {
 	return id
 }
 
-// The coordinator lives, but none of its calls reaches the books: they come to
-// know what was decided because they ask.
+// The coordinator is alive, but none of its calls reaches the books service, which
+// learns the decision by asking.
 func TestABranchThatIsOutOfReachAsks(t *testing.T) {
 	t.Parallel()
 	var cut atomic.Bool
@@ -148,7 +149,7 @@ func TestABranchThatIsOutOfReachAsks(t *testing.T) {
 		t.Errorf("%+v, %v", tx, err)
 	}
 	cut.Store(false)
-	s.settled()
+	s.finished()
 	s.buy("k", b, 1).want(t, http.StatusCreated, "")
 }
 
@@ -157,7 +158,7 @@ func TestABranchOfALivingAttemptIsLeftAlone(t *testing.T) {
 	t.Parallel()
 	var s *shop
 	slow := func(m twophase.Message) error {
-		s.eventually("the books are asked about in vain", func() bool {
+		s.eventually("the books branch has asked and heard that the attempt is pending", func() bool {
 			return s.number(s.books, "SELECT count(*) FROM pg_prepared_xacts WHERE gid = $1 AND prepared < clock_timestamp() - interval '1900 ms'", m.GID+":books") == 1
 		})
 		return nil
@@ -166,8 +167,68 @@ func TestABranchOfALivingAttemptIsLeftAlone(t *testing.T) {
 	s.recovering()
 	b := s.book("A", 100, 5)
 	s.buy("k", b, 1).want(t, http.StatusCreated, "")
-	s.settled()
+	s.finished()
 	if n := s.number(s.transactions, "SELECT count(*) FROM transactions"); n != 1 {
 		t.Errorf("%d attempts", n)
+	}
+}
+
+type answerToAsk struct {
+	Decision string
+	Branches []string
+	Deadline time.Time
+}
+
+func (s *shop) ask(gid, name string) (a answerToAsk) {
+	s.t.Helper()
+	s.send(http.MethodPost, s.url+"/internal/transactions/"+gid+"/ask", `{"branch":"`+name+`"}`).want(s.t, http.StatusOK, "").read(s.t, &a)
+	return a
+}
+
+func TestAskingOverHTTP(t *testing.T) {
+	t.Parallel()
+	s := open(t, options{})
+	b := s.book("A", 100, 5)
+	s.buy("k", b, 1).want(t, http.StatusCreated, "")
+	if a := s.ask(s.gid("k"), "books"); a.Decision != "commit" || len(a.Branches) != 2 || a.Deadline.IsZero() {
+		t.Errorf("answered %+v", a)
+	}
+	s.buy("none", b, 9).want(t, http.StatusConflict, "out_of_stock")
+	if a := s.ask(s.gid("none"), "orders"); a.Decision != "abort" || len(a.Branches) != 2 {
+		t.Errorf("answered %+v", a)
+	}
+	pending := s.abandoned("p", b, false)
+	if a := s.ask(pending.GID, "books"); a.Decision == "commit" {
+		t.Errorf("answered %+v", a)
+	}
+	s.eventually("the answer is abort", func() bool { return s.ask(pending.GID, "books").Decision == "abort" })
+	for path, body := range map[string]string{
+		"a/ask": `{"branch":"Books"}`, "NO/ask": `{"branch":"books"}`, "b/ask": `{"branch":""}`,
+	} {
+		s.send(http.MethodPost, s.url+"/internal/transactions/"+path, body).want(t, http.StatusUnprocessableEntity, "invalid_field")
+	}
+	s.send(http.MethodPost, s.url+"/internal/transactions/a/ask", `{"branch":"books","x":1}`).want(t, http.StatusBadRequest, "malformed_request")
+	s.finished()
+}
+
+// A participant asked about a gid that was not on record, and it was aborted. A request
+// with the key that makes this gid gets the next one.
+func TestAKeyWhoseGIDWasAskedAboutIsServed(t *testing.T) {
+	t.Parallel()
+	s := open(t, options{})
+	b := s.book("A", 100, 5)
+	for i := 1; i <= 2; i++ {
+		if a := s.ask(s.gid(fmt.Sprint("k", i)), "books"); a.Decision != "abort" || time.Until(a.Deadline) < 59*time.Minute {
+			t.Errorf("answered %+v", a)
+		}
+	}
+	s.buy("k1", b, 1).want(t, http.StatusCreated, "")
+	first := s.buy("k2", b, 1).want(t, http.StatusCreated, "")
+	if again := s.buy("k2", b, 1).want(t, http.StatusCreated, ""); again.text != first.text {
+		t.Errorf("replayed %s", again.text)
+	}
+	s.finished()
+	if s.stock(b) != 3 {
+		t.Errorf("stock %d", s.stock(b))
 	}
 }

@@ -32,9 +32,9 @@ func (s *shop) heuristics(n int) map[string]shown {
 	return found
 }
 
-// tells checks what a heuristic outcome says: the decision, and what became of
+// reports checks a heuristic outcome: the decision, and what became of
 // the branches, in the order books, orders.
-func (h shown) tells(t *testing.T, decision, books, orders string) {
+func (h shown) reports(t *testing.T, decision, books, orders string) {
 	t.Helper()
 	if h.State != "heuristic" || h.Decision != decision || h.OrderID == "" || len(h.Branches) != 2 {
 		t.Fatalf("shown as %+v", h)
@@ -73,9 +73,9 @@ func TestHeuristicOutcomesAreRecorded(t *testing.T) {
 
 	s.begin("one", &o)
 	found := s.heuristics(3)
-	found[rolledBack.GID].tells(t, "commit", "lost", "committed")
-	found[committed.GID].tells(t, "abort", "committed", "aborted")
-	found[aborted.GID].tells(t, "commit", "aborted", "committed")
+	found[rolledBack.GID].reports(t, "commit", "lost", "committed")
+	found[committed.GID].reports(t, "abort", "committed", "aborted")
+	found[aborted.GID].reports(t, "commit", "aborted", "committed")
 	if len(found) != 3 || s.prepared() != 0 {
 		t.Errorf("%d listed, %d prepared", len(found), s.prepared())
 	}
@@ -89,9 +89,9 @@ func TestHeuristicOutcomesAreRecorded(t *testing.T) {
 		}
 	}
 	s.eventually("those of the day are shown", func() bool { return s.gauge("twopc_heuristic_recent") == 3 })
-	// They stay as they are: whoever asks is told what had been decided.
+	// They stay as they are: a participant that asks gets the decision.
 	if a, b := s.ask(rolledBack.GID, "books"), s.ask(committed.GID, "books"); a.Decision != "commit" || b.Decision != "abort" {
-		t.Errorf("told %+v and %+v", a, b)
+		t.Errorf("answered %+v and %+v", a, b)
 	}
 	if n, err := testutil.GatherAndCount(s.metrics, "twopc_unfinished_oldest_seconds"); n != 1 || err != nil {
 		t.Errorf("%d gauges, %v", n, err)
@@ -112,7 +112,7 @@ func (s *shop) gauge(name string) float64 {
 	return -1
 }
 
-// The whole database came back without its prepared transactions.
+// The databases were restored without their prepared transactions.
 func TestLostPreparedTransactionsAreAHeuristicOutcome(t *testing.T) {
 	t.Parallel()
 	o := options{closed: true}
@@ -124,8 +124,8 @@ func TestLostPreparedTransactionsAreAHeuristicOutcome(t *testing.T) {
 	s.exec(s.orders, "ROLLBACK PREPARED '"+decided.GID+":orders'")
 	s.byHand("ROLLBACK PREPARED", undecided)
 	s.begin("one", &o)
-	s.heuristics(1)[decided.GID].tells(t, "commit", "lost", "lost")
-	s.settled() // what was not decided is aborted anyway: that it is gone makes no difference
+	s.heuristics(1)[decided.GID].reports(t, "commit", "lost", "lost")
+	s.finished() // what was not decided is aborted anyway: that it is gone makes no difference
 	tx, err := s.service.Transactions.Transaction(t.Context(), undecided.GID)
 	if err != nil || tx.State != twophase.Aborted || s.stock(b) != 5 {
 		t.Errorf("%+v, %v, stock %d", tx, err, s.stock(b))

@@ -94,7 +94,7 @@ func (s subject) encode() json.RawMessage {
 	return text
 }
 
-// OrderOf reads which order a transaction is about: "" if its row tells none.
+// OrderOf reads which order a transaction is about: "" if its row names none.
 func OrderOf(t twophase.Transaction) string { return orderOf(t.Payload) }
 
 func orderOf(payload []byte) string {
@@ -103,7 +103,7 @@ func orderOf(payload []byte) string {
 	return s.OrderID
 }
 
-// located tells where what was made can be read.
+// located adds where the order that was made can be read.
 func located(r twophase.Result) Result {
 	out := Result{Status: r.Status, Body: r.Body, Replayed: r.Replayed}
 	if r.Status == http.StatusCreated {
@@ -128,8 +128,8 @@ func (s *Service) planPlace(ctx context.Context, id string, r OrderRequest) (two
 	}, err
 }
 
-// shortages reads how many copies of which books a refusal says are left. Who
-// waits for one of them is told about that one.
+// shortages reads from a refusal how many copies of which books are left. A request
+// that waits for one of them is refused with what is said about that one.
 func shortages(refusal *fault.Error) (short []twophase.Shortage) {
 	if refusal.Kind != kinds.OutOfStock {
 		return nil
@@ -171,7 +171,7 @@ func (s *Service) price(ctx context.Context, id string, r OrderRequest) (Order, 
 	return newOrder(id, r, quotes, s.Clock())
 }
 
-// placed is the order as the orders service is told to store it.
+// placed is the order as it is sent to the orders service.
 func (o Order) placed() placedOrder {
 	return placedOrder{
 		ID: o.ID, CustomerID: o.CustomerID, Items: o.Items,

@@ -11,6 +11,7 @@ import (
 
 	"bookstore/services/checkout"
 	"bookstore/services/platform/fault"
+	"bookstore/services/txn/saga"
 	"bookstore/services/txn/twophase"
 )
 
@@ -31,7 +32,7 @@ func TestAnOrderIsPlacedInBothDatabases(t *testing.T) {
 	if read.text != got.text {
 		t.Errorf("answered %s\nstored   %s", got.text, read.text)
 	}
-	s.settled()
+	s.finished()
 	if s.stock(a) != 4 || s.stock(b) != 1 {
 		t.Errorf("stock %d and %d", s.stock(a), s.stock(b))
 	}
@@ -53,7 +54,7 @@ func TestARefusedOrderChangesNothingAndStaysRefused(t *testing.T) {
 		body   string
 		status int
 		code   string
-		tells  string
+		names  string
 	}{
 		{"too few", fmt.Sprintf(`{"customerId":"c-1","items":[{"bookId":%d,"quantity":2}]}`, few), 409, "out_of_stock", `"available":1`},
 		{"gone", fmt.Sprintf(`{"customerId":"c-1","items":[{"bookId":%d,"quantity":1}]}`, gone), 410, "book_gone", ""},
@@ -62,8 +63,8 @@ func TestARefusedOrderChangesNothingAndStaysRefused(t *testing.T) {
 	}
 	for _, c := range cases {
 		first := s.order(c.name[:3], c.body).want(t, c.status, c.code)
-		if !strings.Contains(first.text, c.tells) {
-			t.Errorf("%s: %s does not tell %s", c.name, first.text, c.tells)
+		if !strings.Contains(first.text, c.names) {
+			t.Errorf("%s: %s does not name %s", c.name, first.text, c.names)
 		}
 		s.exec(s.books, "UPDATE stock SET quantity = quantity + 0")
 		again := s.order(c.name[:3], c.body, "X-Request-Id", "second").want(t, c.status, c.code)
@@ -71,13 +72,13 @@ func TestARefusedOrderChangesNothingAndStaysRefused(t *testing.T) {
 			t.Errorf("%s: replayed as %v %s", c.name, again.header, again.text)
 		}
 	}
-	s.settled()
+	s.finished()
 	if n := s.number(s.orders, "SELECT count(*) FROM orders"); n != 0 {
 		t.Errorf("%d orders were stored", n)
 	}
 }
 
-// Whoever names the price that was shown pays that price or buys nothing.
+// A customer who names a price pays that price or buys nothing.
 func TestANamedPriceIsPaidOrNothingIsBought(t *testing.T) {
 	t.Parallel()
 	s := open(t, options{})
@@ -89,7 +90,7 @@ func TestANamedPriceIsPaidOrNothingIsBought(t *testing.T) {
 	s.exec(s.books, "UPDATE books SET price_cents = 9999 WHERE id = $1", a)
 	refused := s.order("old", at("1000", "500")).want(t, http.StatusConflict, "price_changed")
 	if want := fmt.Sprintf(`"books":[{"bookId":%d,"unitPriceCents":9999}]`, a); !strings.Contains(refused.text, want) || !strings.Contains(refused.text, `"items[0].unitPriceCents"`) || !strings.Contains(refused.text, "9999 now, not 1000") {
-		t.Errorf("the refusal does not tell the price that stands: %s", refused.text)
+		t.Errorf("the refusal does not name the current price: %s", refused.text)
 	}
 	if n := s.number(s.transactions, "SELECT count(*) FROM transactions WHERE idempotency_key = $1", s.key("old")); n != 1 {
 		t.Errorf("%d attempts were made at a price that was not met", n)
@@ -103,7 +104,7 @@ func TestANamedPriceIsPaidOrNothingIsBought(t *testing.T) {
 	for _, bad := range []string{"-1", "100000001"} {
 		s.order("bad", at(bad, "500")).want(t, http.StatusUnprocessableEntity, "invalid_field")
 	}
-	s.settled()
+	s.finished()
 	if s.stock(a) != 2 || s.stock(b) != 3 {
 		t.Errorf("stock %d and %d", s.stock(a), s.stock(b))
 	}
@@ -121,7 +122,7 @@ func TestANamedPriceHoldsUntilTheBranchIsPrepared(t *testing.T) {
 	}}})
 	a = s.book("A", 1000, 5)
 	s.order("k", fmt.Sprintf(`{"customerId":"c-1","items":[{"bookId":%d,"quantity":1,"unitPriceCents":1000}]}`, a)).want(t, http.StatusConflict, "price_changed")
-	s.settled()
+	s.finished()
 	if s.stock(a) != 5 {
 		t.Errorf("stock %d", s.stock(a))
 	}
@@ -182,7 +183,7 @@ func TestAReplayIsTheSameAnswer(t *testing.T) {
 		t.Error("another customer was answered with this one's order")
 	}
 	s.order("k", fmt.Sprintf(`{"customerId":"c-2","items":[{"bookId":%d,"quantity":1}]}`, b), "X-Caller", "token:bench").want(t, http.StatusCreated, "")
-	s.settled()
+	s.finished()
 	if s.stock(b) != 1 {
 		t.Errorf("stock %d", s.stock(b))
 	}
@@ -211,7 +212,7 @@ func TestTheSameRequestTwentyTimesAtOnceIsOneOrder(t *testing.T) {
 	if first != 1 {
 		t.Errorf("%d of them call themselves the first", first)
 	}
-	s.settled()
+	s.finished()
 	if s.stock(b) != 49 {
 		t.Errorf("stock %d", s.stock(b))
 	}
@@ -237,7 +238,7 @@ func TestManyBuyersFewCopies(t *testing.T) {
 		})
 	}
 	buying.Wait()
-	s.settled()
+	s.finished()
 	if sold.Load() != copies || refused.Load() != buyers-copies || s.stock(b) != 0 {
 		t.Errorf("%d sold, %d refused, %d left", sold.Load(), refused.Load(), s.stock(b))
 	}
@@ -260,7 +261,7 @@ func TestAPriceThatMovesMeanwhileIsTheOrdersPrice(t *testing.T) {
 	if o.TotalCents != 2*777 {
 		t.Errorf("ordered at %d", o.TotalCents)
 	}
-	s.settled()
+	s.finished()
 	if n := s.number(s.transactions, "SELECT max(attempt) FROM transactions"); n != 2 {
 		t.Errorf("%d attempts", n)
 	}
@@ -269,7 +270,7 @@ func TestAPriceThatMovesMeanwhileIsTheOrdersPrice(t *testing.T) {
 	}
 }
 
-func TestAPriceThatNeverRestsIsToldAfterThreeAttempts(t *testing.T) {
+func TestAPriceThatKeepsChangingIsRefusedAfterThreeAttempts(t *testing.T) {
 	t.Parallel()
 	var s *shop
 	var b int64
@@ -280,7 +281,7 @@ func TestAPriceThatNeverRestsIsToldAfterThreeAttempts(t *testing.T) {
 	s = open(t, options{books: faults{prepare: raise}})
 	b = s.book("A", 100, 5)
 	s.buy("k", b, 1).want(t, http.StatusConflict, "price_changed")
-	s.settled()
+	s.finished()
 	if n := s.number(s.transactions, "SELECT max(attempt) FROM transactions"); n != 3 || s.stock(b) != 5 {
 		t.Errorf("%d attempts, stock %d", n, s.stock(b))
 	}
@@ -304,13 +305,13 @@ func TestABranchThatCannotBeReachedLeavesTheKeyFree(t *testing.T) {
 	if a.header.Get("Retry-After") == "" {
 		t.Error("no Retry-After")
 	}
-	s.settled()
+	s.finished()
 	if s.stock(b) != 5 {
 		t.Errorf("stock %d", s.stock(b))
 	}
 	away.Store(false)
 	s.buy("k", b, 1).want(t, http.StatusCreated, "")
-	s.settled()
+	s.finished()
 }
 
 func TestAnAttemptPastItsDeadlineIsAborted(t *testing.T) {
@@ -323,7 +324,7 @@ func TestAnAttemptPastItsDeadlineIsAborted(t *testing.T) {
 	s = open(t, options{orders: faults{prepare: expire}})
 	b := s.book("A", 100, 5)
 	s.buy("k", b, 1).want(t, http.StatusGatewayTimeout, "deadline_exceeded")
-	s.settled()
+	s.finished()
 	if s.stock(b) != 5 || s.number(s.orders, "SELECT count(*) FROM orders") != 0 {
 		t.Errorf("stock %d", s.stock(b))
 	}
@@ -344,7 +345,7 @@ func TestADecidedOrderIsFinishedWhateverTheBranchDoes(t *testing.T) {
 	s.buy("k", b, 1).want(t, http.StatusConflict, "in_progress")
 	stuck.Store(false)
 	s.eventually("the same key is answered", func() bool { return s.buy("k", b, 1).status == http.StatusCreated })
-	s.settled()
+	s.finished()
 	if s.stock(b) != 4 {
 		t.Errorf("stock %d", s.stock(b))
 	}
@@ -366,4 +367,44 @@ func TestALostBranchIsAHeuristicOutcome(t *testing.T) {
 		return err == nil && tx.State == twophase.Heuristic && tx.BranchState("books") == "lost" && tx.BranchState("orders") == "committed"
 	})
 	s.buy("k", b, 1).want(t, http.StatusServiceUnavailable, "outcome_unknown")
+}
+
+// A book's id above 2^53, which no float64 holds, comes out of every refusal as
+// it went in: first answered, replayed under its key with the request id of the
+// request that repeats it, and shown as the error of a saga.
+func TestRefusalsKeepLargeIDsAndCarryTheirOwnRequestID(t *testing.T) {
+	t.Parallel()
+	const large = 9007199254740993
+	s := open(t, options{})
+	s.exec(s.books, fmt.Sprintf("ALTER TABLE books ALTER COLUMN id RESTART WITH %d", large))
+	if b := s.book("A", 9999, 1); b != large {
+		t.Fatalf("the book is %d", b)
+	}
+	book := fmt.Sprintf(`"bookId":%d`, int64(large))
+	const payment = `,"payment":{"method":"card","token":"tok_ok"}`
+	for _, c := range []struct {
+		name, path, item, rest, code, details string
+	}{
+		{"sold-out", "/orders", `"quantity":2`, "", "out_of_stock", `"books":[{"available":1,` + book + `}]`},
+		{"order", "/orders", `"quantity":1,"unitPriceCents":1`, "", "price_changed", `"books":[{` + book + `,"unitPriceCents":9999}]`},
+		{"checkout", "/checkouts", `"quantity":1,"unitPriceCents":1`, payment, "price_changed", `"books":[{` + book + `,"unitPriceCents":9999}]`},
+	} {
+		for _, request := range []string{"first", "second"} {
+			a := s.send(http.MethodPost, s.url+c.path, `{"customerId":"c-1","items":[{`+book+`,`+c.item+`}]`+c.rest+`}`,
+				"Idempotency-Key", s.key(c.name), "X-Request-Id", request).want(t, http.StatusConflict, c.code)
+			if replayed := a.header.Get("Idempotent-Replayed") == "true"; replayed != (request == "second") ||
+				!strings.Contains(a.text, `"requestId":"`+request+`"`) || !strings.Contains(a.text, c.details) {
+				t.Errorf("%s, %s: replayed: %v, %s does not name %s", c.name, request, replayed, a.text, c.details)
+			}
+		}
+	}
+	begun := s.send(http.MethodPost, s.url+"/checkouts", `{"customerId":"c-1","items":[{`+book+`,"quantity":2}]`+payment+`}`,
+		"Idempotency-Key", s.key("failing")).want(t, http.StatusAccepted, "")
+	v := s.ended(begun.header.Get("Location"))
+	text := s.send(http.MethodGet, s.url+begun.header.Get("Location"), "").want(t, http.StatusOK, "").text
+	if want := `"details":{"books":[{"available":1,` + book + `}]}`; v.State != saga.Failed || strings.Count(text, want) != 2 {
+		t.Errorf("the checkout and its step do not both name %s: %s", want, text)
+	}
+	s.finished()
+	s.sagasFinished()
 }

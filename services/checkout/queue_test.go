@@ -11,9 +11,9 @@ import (
 	"bookstore/services/txn/twophase"
 )
 
-// The commits of a few orders of a bestseller hang, and their clients ask again:
-// everybody else buys it.
-func TestUnfinishedOrdersOfABookAreInNobodysWay(t *testing.T) {
+// The commits of a few orders of a bestseller hang, and their clients repeat them:
+// other buyers are served.
+func TestUnfinishedOrdersOfABookDelayNoOtherBuyer(t *testing.T) {
 	t.Parallel()
 	const hung, others = 4, 12
 	hang := make(chan struct{})
@@ -55,14 +55,14 @@ func TestUnfinishedOrdersOfABookAreInNobodysWay(t *testing.T) {
 	for i := range hung {
 		s.eventually("the same key is answered", func() bool { return s.buy(fmt.Sprint("hung-", i), b, 1).status == http.StatusCreated })
 	}
-	s.settled()
+	s.finished()
 	if left := s.stock(b); left != 100-hung-others {
 		t.Errorf("%d copies left", left)
 	}
 }
 
-// A repeat is answered while nothing else can be begun.
-func TestARepeatDoesNotWaitForATurn(t *testing.T) {
+// A repeat is answered while there is no place for a new request.
+func TestARepeatDoesNotQueue(t *testing.T) {
 	t.Parallel()
 	hang := make(chan struct{})
 	var slow atomic.Value
@@ -91,12 +91,11 @@ func TestARepeatDoesNotWaitForATurn(t *testing.T) {
 	s.buy("before", b, 2).want(t, http.StatusUnprocessableEntity, "idempotency_key_reused")
 	close(hang)
 	slowly.Wait()
-	s.settled()
+	s.finished()
 }
 
-// Once the last copy is gone, those who wait for one are told by one refusal,
-// not each by its own.
-func TestACrowdHearsAtOnceThatABookIsSoldOut(t *testing.T) {
+// Once the last copy is sold, one refusal of the branch answers all who wait for one.
+func TestOneRefusalAnswersACrowd(t *testing.T) {
 	t.Parallel()
 	const buyers, copies = 120, 7
 	var prepares atomic.Int64
@@ -123,7 +122,7 @@ func TestACrowdHearsAtOnceThatABookIsSoldOut(t *testing.T) {
 	if n := prepares.Load(); n > buyers/2 {
 		t.Errorf("the books branch was asked %d times", n)
 	}
-	s.settled()
+	s.finished()
 	for i, code := range codes {
 		if code != "" {
 			s.buy(fmt.Sprint("buyer-", i), b, 1).want(t, http.StatusConflict, code)
@@ -132,7 +131,7 @@ func TestACrowdHearsAtOnceThatABookIsSoldOut(t *testing.T) {
 	}
 	s.send(http.MethodPost, fmt.Sprintf("%s/books/%d/stock", s.booksURL, b), `{"delta":1}`).want(t, http.StatusOK, "")
 	s.buy("after", b, 1).want(t, http.StatusCreated, "")
-	s.settled()
+	s.finished()
 }
 
 // Branches whose clients have been answered stay prepared while their
@@ -143,7 +142,7 @@ func TestPreparedBranchesAreBounded(t *testing.T) {
 	hang := make(chan struct{})
 	silent := func(twophase.Message) error { <-hang; return nil }
 	s := open(t, options{
-		deadline: 3 * time.Second, // long enough for all to have come to wait
+		deadline: 3 * time.Second, // long enough for all of them to wait
 		times:    func(t *twophase.Settings) { t.MaxInFlight = places },
 		orders:   faults{commit: silent, abort: silent},
 	})
@@ -170,5 +169,5 @@ func TestPreparedBranchesAreBounded(t *testing.T) {
 	}
 	close(hang)
 	s.eventually("orders are placed again", func() bool { return s.buy("late", b[0], 1).status == http.StatusCreated })
-	s.settled()
+	s.finished()
 }

@@ -58,7 +58,7 @@ func TestWhatADeadCoordinatorLeftIsFinished(t *testing.T) {
 	s := open(t, options{})
 	undecidedBook, decidedBook := s.book("undecided", 100, 5), s.book("decided", 100, 5)
 	undecided, decided := s.abandoned("u", undecidedBook, false), s.abandoned("d", decidedBook, true)
-	s.settled()
+	s.finished()
 	for gid, want := range map[string]twophase.State{undecided.GID: twophase.Aborted, decided.GID: twophase.Committed} {
 		tx, err := s.service.Transactions.Transaction(t.Context(), gid)
 		if err != nil || tx.State != want || tx.Owner != "one" {
@@ -77,7 +77,7 @@ func TestTwoCoordinatorsShareWhatADeadOneLeft(t *testing.T) {
 	for i := range 8 {
 		s.abandoned(fmt.Sprint("k", i), s.book(fmt.Sprint("book ", i), 100, 1), i%2 == 0)
 	}
-	s.settled()
+	s.finished()
 	if n := s.number(s.orders, "SELECT count(*) FROM orders"); n != 4 {
 		t.Errorf("%d orders of 4", n)
 	}
@@ -103,7 +103,7 @@ func TestAStoppingCoordinatorLeavesWhatItCannotFinishToTheOthers(t *testing.T) {
 	if err := leaving.Transactions.Stop(limit); err != nil {
 		t.Error(err)
 	}
-	s.settled()
+	s.finished()
 	s.buy("k", b, 1).want(t, http.StatusCreated, "")
 	tx, err := s.service.Transactions.Transaction(t.Context(), s.gid("k"))
 	if err != nil || tx.Owner != "one" || s.stock(b) != 4 {
@@ -125,7 +125,7 @@ func TestAnAttemptLongerThanItsLeaseKeepsIt(t *testing.T) {
 	s.coordinator("two", &options{})
 	b := s.book("A", 100, 5)
 	s.buy("k", b, 1).want(t, http.StatusCreated, "")
-	s.settled()
+	s.finished()
 	if n := s.number(s.transactions, "SELECT count(*) FROM transactions"); n != 1 {
 		t.Errorf("%d attempts", n)
 	}
@@ -139,7 +139,7 @@ func TestTransactionsForOperators(t *testing.T) {
 		s.buy(fmt.Sprint("k", i), b, 1).want(t, http.StatusCreated, "")
 	}
 	s.buy("k3", b, 1).want(t, http.StatusConflict, "out_of_stock")
-	s.settled()
+	s.finished()
 
 	type transaction struct {
 		GID, Kind, State, Owner, OrderID string

@@ -55,8 +55,8 @@ func states(v checkout.SagaView) string {
 	return strings.Join(out, " ")
 }
 
-// sagasSettled checks what holds once no saga is under way.
-func (s *shop) sagasSettled() {
+// sagasFinished waits until no saga is under way, and checks what holds then.
+func (s *shop) sagasFinished() {
 	s.t.Helper()
 	s.eventually("every saga is over", func() bool {
 		return s.number(s.transactions, "SELECT count(*) FROM sagas WHERE wake_at IS NOT NULL") == 0
@@ -113,7 +113,7 @@ func TestACheckoutEndsWithAPaidOrder(t *testing.T) {
 	s.checkout("k", b, 1, "tok_ok", "").want(t, http.StatusUnprocessableEntity, "idempotency_key_reused")
 	s.send(http.MethodPost, s.url+location+"/cancel", "").want(t, http.StatusConflict, "already_captured")
 	s.cancel(v.OrderID).want(t, http.StatusConflict, "not_cancellable")
-	s.sagasSettled()
+	s.sagasFinished()
 }
 
 func TestWhatCannotBePaidOrDeliveredChangesNothing(t *testing.T) {
@@ -136,7 +136,7 @@ func TestWhatCannotBePaidOrDeliveredChangesNothing(t *testing.T) {
 	if s.stock(b) != 5 {
 		t.Errorf("stock %d", s.stock(b))
 	}
-	s.sagasSettled()
+	s.sagasFinished()
 }
 
 // A refusal after the capture: the money goes back.
@@ -154,7 +154,7 @@ func TestAnOrderThatCannotBeStoredIsRefunded(t *testing.T) {
 	if n := s.number(s.payments, "SELECT count(*) FROM payments WHERE state = 'refunded'"); n != 1 || s.stock(b) != 5 {
 		t.Errorf("%d refunds, stock %d", n, s.stock(b))
 	}
-	s.sagasSettled()
+	s.sagasFinished()
 }
 
 func TestDoubtfulPaymentsAreAskedAgainAndTakeEffectOnce(t *testing.T) {
@@ -171,7 +171,7 @@ func TestDoubtfulPaymentsAreAskedAgainAndTakeEffectOnce(t *testing.T) {
 			t.Errorf("%s: %s %s", tokens[i], v.State, states(v))
 		}
 	}
-	s.sagasSettled()
+	s.sagasFinished()
 }
 
 func TestACheckoutWaitsForItsApproval(t *testing.T) {
@@ -197,11 +197,11 @@ func TestACheckoutWaitsForItsApproval(t *testing.T) {
 	if v := s.ended(location); v.State != saga.Cancelled || s.stock(b) != 4 {
 		t.Errorf("%s, stock %d", v.State, s.stock(b))
 	}
-	s.sagasSettled()
+	s.sagasFinished()
 }
 
-// The authorisation never answers: the saga is undone although nobody knows
-// what became of it.
+// The authorisation never answers: the saga is undone although its outcome is
+// unknown.
 func TestADeadlineAndACancelEndWhatIsInDoubt(t *testing.T) {
 	t.Parallel()
 	s := open(t, options{checkouts: func(c *checkout.Settings) { c.CheckoutTime = 3 * time.Second }})
@@ -219,7 +219,7 @@ func TestADeadlineAndACancelEndWhatIsInDoubt(t *testing.T) {
 	if s.stock(b) != 5 {
 		t.Errorf("stock %d", s.stock(b))
 	}
-	s.sagasSettled()
+	s.sagasFinished()
 }
 
 func TestAReturnRefundsAndRestocksOnce(t *testing.T) {
@@ -263,13 +263,13 @@ func TestAReturnRefundsAndRestocksOnce(t *testing.T) {
 	if o.Status != "returned" || s.stock(b) != 4 {
 		t.Errorf("order %s, stock %d", o.Status, s.stock(b))
 	}
-	s.sagasSettled()
-	s.settled()
+	s.sagasFinished()
+	s.finished()
 }
 
 // The engines of two coordinators share the work; one that dies leaves its
 // sagas to the other.
-func TestAnotherCoordinatorGoesOnWithWhatOneLeft(t *testing.T) {
+func TestAnotherCoordinatorTakesOverSagas(t *testing.T) {
 	t.Parallel()
 	s := open(t, options{})
 	b := s.book("A", 100, 500)
@@ -293,7 +293,7 @@ func TestAnotherCoordinatorGoesOnWithWhatOneLeft(t *testing.T) {
 			t.Errorf("%s %s", v.State, states(v))
 		}
 	}
-	s.sagasSettled()
+	s.sagasFinished()
 }
 
 func TestACheckoutCanBeFollowed(t *testing.T) {
@@ -367,7 +367,7 @@ func TestACheckoutAtANamedPriceBeginsOnlyAtThatPrice(t *testing.T) {
 	if v := s.ended(begun.header.Get("Location")); v.State != saga.Completed {
 		t.Errorf("ended as %+v", v)
 	}
-	s.sagasSettled()
+	s.sagasFinished()
 	if s.stock(b) != 4 {
 		t.Errorf("stock %d", s.stock(b))
 	}
@@ -405,7 +405,7 @@ func TestBadCheckoutsAreRefusedAndRefusalsStay(t *testing.T) {
 		s.send(http.MethodGet, s.url+"/checkouts/"+id, "").want(t, http.StatusNotFound, "not_found")
 		s.send(http.MethodPost, s.url+"/checkouts/"+id+"/cancel", "").want(t, http.StatusNotFound, "not_found")
 	}
-	s.sagasSettled()
+	s.sagasFinished()
 }
 
 // More checkouts than are driven at once, or may even wait in memory: each is
@@ -422,7 +422,7 @@ func TestACrowdOfCheckoutsDoesNotWaitForLeases(t *testing.T) {
 		beginning.Go(func() { s.checkout(fmt.Sprint("k-", i), b, 1, "tok_ok", "").want(t, http.StatusAccepted, "") })
 	}
 	beginning.Wait()
-	s.sagasSettled()
+	s.sagasFinished()
 	if left := s.stock(b); left != 0 {
 		t.Errorf("%d copies left", left)
 	}
@@ -447,5 +447,5 @@ func TestACompensationThatKeepsFailingIsStuckUntilItSucceeds(t *testing.T) {
 	if v := s.ended(location); v.State != saga.Cancelled || s.stock(b) != 5 {
 		t.Errorf("%s, stock %d", v.State, s.stock(b))
 	}
-	s.sagasSettled()
+	s.sagasFinished()
 }

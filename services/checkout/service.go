@@ -37,7 +37,7 @@ type Dependencies struct {
 	NewID        func() (string, error) // ids of orders: UUIDv7
 }
 
-// Quoter tells current prices. Unknown and withdrawn books are refused.
+// Quoter returns current prices. Unknown and withdrawn books are refused.
 type Quoter interface {
 	Quote(ctx context.Context, bookIDs []int64) ([]Quote, error)
 }

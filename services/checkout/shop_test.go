@@ -40,7 +40,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	// A stopped fasthttp server looks up from its sleep only after ten seconds.
+	// A goroutine of a stopped fasthttp server sleeps for up to ten seconds.
 	pgtest.Main(m,
 		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.(*workerPool).Start.func2"),
 		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.updateServerDate.func1"))
@@ -176,7 +176,7 @@ func (s *shop) begin(owner string, o *options) {
 	s.url = serveAt(s.t, app, address)
 }
 
-// freeAddress is one where nobody listens.
+// freeAddress returns an address that no server listens on.
 func freeAddress(t *testing.T) string {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -410,9 +410,9 @@ func (s *shop) cancel(id string, headers ...string) answer {
 	return s.send(http.MethodPost, s.url+"/orders/"+id+"/cancel", "", headers...)
 }
 
-// settled waits until no transaction is unfinished and no branch prepared,
+// finished waits until no transaction is unfinished and no branch prepared,
 // then checks what must hold of the databases at any such time.
-func (s *shop) settled() {
+func (s *shop) finished() {
 	s.t.Helper()
 	const prepared = "SELECT count(*) FROM pg_prepared_xacts WHERE database = current_database()"
 	s.eventually("every transaction is finished", func() bool {

@@ -105,7 +105,7 @@ func FuzzOrders(f *testing.F) {
 	})
 }
 
-// FuzzAsk: a participant in doubt is told what stands, or that it asks badly.
+// FuzzAsk: a participant in doubt gets the decision, or a problem if its question is malformed.
 func FuzzAsk(f *testing.F) {
 	for _, seed := range [][2]string{
 		{"abc", `{"branch":"books"}`}, {"ABC", `{"branch":"books"}`}, {"abc", `{"branch":""}`}, {"%20", `{}`}, {strings.Repeat("a", 65), `{"branch":"books"}`}, {"a", `{"branch":1}`},

@@ -14,12 +14,12 @@ import (
 	"bookstore/services/shop/limits"
 )
 
-// Quotes asks the books service for prices, for all who ask at the same moment
+// Quotes asks the books service for prices, for all requests of the same moment
 // in one call.
 type Quotes struct {
 	client *call.Client
 	group  *batch.Group[[]int64, quoted]
-	alone  chan struct{} // holds one for each order that is asked for alone
+	alone  chan struct{} // holds one for each order that is priced alone
 }
 
 var _ checkout.Quoter = Quotes{}
@@ -33,7 +33,7 @@ type quoted struct {
 const (
 	// mostQuotes is how many books the service prices in one call.
 	mostQuotes = limits.OrderItems
-	// mostAlone is how many orders are asked for alone at once.
+	// mostAlone is how many orders are priced alone at once.
 	mostAlone = 8
 	// quoteRounds is how often those books are left out that cannot be sold: the
 	// service names those that never were first, then those that are gone.
@@ -47,7 +47,7 @@ func NewQuotes(client *call.Client) Quotes {
 }
 
 // quoteAll prices many orders. A book that cannot be sold is left out: the
-// orders that name it are asked for apart, by who wants to know.
+// orders that name it are priced one by one, by their own requests.
 func quoteAll(ctx context.Context, client *call.Client, orders [][]int64) ([]quoted, error) {
 	ids := orders[0] // as it is: a refusal names its lines
 	if len(orders) > 1 {
@@ -109,7 +109,7 @@ func (q Quotes) Quote(ctx context.Context, bookIDs []int64) ([]checkout.Quote, e
 }
 
 // quoteAlone gets the refusal of an order in its own words, or its prices if its
-// books have come to be sold.
+// books can be sold by then.
 func (q Quotes) quoteAlone(ctx context.Context, bookIDs []int64) ([]checkout.Quote, error) {
 	select {
 	case q.alone <- struct{}{}:
@@ -143,7 +143,7 @@ func price(ctx context.Context, client *call.Client, bookIDs []int64) (map[int64
 	return priced, nil
 }
 
-// Orders asks the orders service for orders.
+// Orders reads orders at the orders service.
 type Orders struct{ client *call.Client }
 
 var _ checkout.OrderReader = Orders{}

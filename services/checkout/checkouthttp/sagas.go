@@ -109,7 +109,7 @@ func sagaID(c *fiber.Ctx, d saga.Definition) (string, error) {
 	return id, nil
 }
 
-// sagaEvent is what a stream tells about a saga: its state, and what has become
+// sagaEvent is an event of a saga's stream: its state, and what has become
 // of the steps that changed.
 type sagaEvent struct {
 	saga.News
@@ -117,7 +117,7 @@ type sagaEvent struct {
 	At time.Time `json:"at"`
 }
 
-// newsEvery is how often a stream looks for what is new.
+// newsEvery is how often a stream reads what is new.
 const newsEvery = 250 * time.Millisecond
 
 // followSaga streams what happens to a saga, from its beginning or from the

@@ -3,11 +3,78 @@ package checkout_test
 import (
 	"fmt"
 	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	"bookstore/services/checkout"
+	"bookstore/services/checkout/checkouthttp"
+	"bookstore/services/platform/call"
+	"bookstore/services/platform/fault"
+	"bookstore/services/shop/kinds"
 	"bookstore/services/txn/saga"
 )
+
+// Quotes that share a call with books that cannot be sold take a call or two more. An order
+// for such a book is refused with the line that it is in.
+func TestAnOrderForABookThatCannotBeSoldIsRefusedWithItsLine(t *testing.T) {
+	t.Parallel()
+	s := open(t, options{closed: true})
+	b, gone := s.book("A", 100, 1), s.book("B", 200, 1)
+	s.send(http.MethodDelete, fmt.Sprintf("%s/books/%d", s.booksURL, gone), "").want(t, http.StatusNoContent, "")
+	target, err := url.Parse(s.booksURL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const orders, bad = 120, 6
+	var calls, waiting atomic.Int64
+	open := make(chan struct{})
+	toBooks := httputil.NewSingleHostReverseProxy(target)
+	transport := &http.Transport{}
+	t.Cleanup(transport.CloseIdleConnections)
+	toBooks.Transport = transport
+	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if calls.Add(1) <= 2 { // the others are asked for together meanwhile
+			<-open
+		}
+		toBooks.ServeHTTP(w, r)
+	}))
+	t.Cleanup(proxy.Close)
+	client := call.New(proxy.URL, call.Options{Destination: "books"})
+	t.Cleanup(client.Close)
+	quotes := checkouthttp.NewQuotes(client)
+	var asking sync.WaitGroup
+	for i := range orders {
+		asking.Go(func() {
+			ids, want := []int64{b}, fault.Kind("")
+			switch {
+			case i < bad:
+				ids, want = []int64{b, 777_000 + int64(i)}, kinds.BookNotFoundInOrder
+			case i < 2*bad:
+				ids, want = []int64{gone}, kinds.BookGone
+			}
+			waiting.Add(1)
+			got, err := quotes.Quote(t.Context(), ids)
+			switch f := fault.As(err); {
+			case want == "" && (err != nil || len(got) != 1 || got[0].UnitPriceCents != 100):
+				t.Errorf("order %d: %v, %v", i, got, err)
+			case want != "" && fault.KindOf(err) != want:
+				t.Errorf("order %d: %v, %v", i, got, err)
+			case want == kinds.BookNotFoundInOrder && (len(f.Fields) != 1 || f.Fields[0].Field != "items[1].bookId"):
+				t.Errorf("order %d: %+v", i, f.Fields)
+			}
+		})
+	}
+	s.eventually("all ask", func() bool { return waiting.Load() == orders && calls.Load() >= 2 })
+	close(open)
+	asking.Wait()
+	if n := calls.Load(); n > orders/2 {
+		t.Errorf("%d orders took %d calls", orders, n)
+	}
+}
 
 // A price that moves after the checkout has begun is found when the stock is
 // reserved, which is before any money moves.
@@ -37,7 +104,7 @@ func TestACheckoutWhosePriceMovesBeforeTheReservationFails(t *testing.T) {
 	if got := states(v); got != "reserve_stock=refused authorise=pending capture=pending create_order=pending" {
 		t.Error(got)
 	}
-	s.sagasSettled()
+	s.sagasFinished()
 	if payments := s.number(s.payments, "SELECT count(*) FROM payments"); payments != 0 || s.stock(b) != 5 {
 		t.Errorf("%d payments, stock %d", payments, s.stock(b))
 	}
@@ -79,10 +146,10 @@ func TestAmountsStayWhatTheyAreInEveryCurrency(t *testing.T) {
 			t.Errorf("%s: %d are not paid back", currency, got)
 		}
 		s.cancel(placed.ID).want(t, http.StatusOK, "")
-		s.settled()
+		s.finished()
 		if s.stock(book.ID) != 9 {
 			t.Errorf("%s: stock %d", currency, s.stock(book.ID))
 		}
 	}
-	s.sagasSettled()
+	s.sagasFinished()
 }

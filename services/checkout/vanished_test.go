@@ -25,7 +25,7 @@ import (
 // whose coordinator hangs.
 const served = 30 * time.Second
 
-// An attempt that hangs in a call that does not even heed its deadline loses
+// An attempt that hangs in a call that ignores its deadline loses
 // its lease: another coordinator carries it out.
 func TestAnAttemptThatHangsIsTakenOver(t *testing.T) {
 	t.Parallel()

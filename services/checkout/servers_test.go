@@ -11,9 +11,9 @@ import (
 	"bookstore/services/txn/twophase"
 )
 
-// apart is a PostgreSQL server for each service, of as many major versions as
+// separateServers starts a PostgreSQL server for each service, of as many major versions as
 // there are on the machine.
-func apart(t *testing.T) map[string]*pgtest.Instance {
+func separateServers(t *testing.T) map[string]*pgtest.Instance {
 	t.Helper()
 	versions, err := pgtest.Binaries()
 	if err != nil {
@@ -29,7 +29,7 @@ func apart(t *testing.T) map[string]*pgtest.Instance {
 
 func TestTransactionsOverServersOfTheirOwn(t *testing.T) {
 	t.Parallel()
-	s := open(t, options{servers: apart(t)})
+	s := open(t, options{servers: separateServers(t)})
 	s.recovering()
 	a, b := s.book("A", 100, 20), s.book("B", 100, 20)
 	var buying sync.WaitGroup
@@ -44,25 +44,24 @@ func TestTransactionsOverServersOfTheirOwn(t *testing.T) {
 		})
 	}
 	buying.Wait()
-	s.settled()
+	s.finished()
 	if n := s.number(s.orders, "SELECT count(*) FROM orders"); n != 12 || s.stock(a) != 12 || s.stock(b) != 12 {
 		t.Errorf("%d orders, stock %d and %d", n, s.stock(a), s.stock(b))
 	}
 }
 
-// reconnect drops connections to a server of before, which a test that looks
-// would take for trouble.
+// reconnect drops the pools' connections to a server that was killed, for they would fail the checks.
 func (s *shop) reconnect() {
 	s.books.Reset()
 	s.orders.Reset()
 	s.transactions.Reset()
 }
 
-// Each of the servers is killed with both branches prepared, or as good as: the
-// order is placed once it is back, once.
+// Each of the servers is killed with both branches prepared or about to be:
+// the order is placed exactly once after the restart.
 func TestAServerKilledWithBranchesPrepared(t *testing.T) {
 	t.Parallel()
-	servers := apart(t)
+	servers := separateServers(t)
 	var mu sync.Mutex
 	var victim string // killed at the next chance
 	killed := make(chan struct{})
@@ -101,19 +100,18 @@ func TestAServerKilledWithBranchesPrepared(t *testing.T) {
 			return a.status == http.StatusCreated && (first.status != http.StatusCreated || a.text == first.text)
 		})
 		s.reconnect()
-		s.settled()
+		s.finished()
 		if stock := s.stock(b); stock != int64(4-i) {
 			t.Errorf("%s: stock %d", service, stock)
 		}
 	}
 }
 
-// The server that holds prepared branches dies, and so does the coordinator:
-// the branch is prepared still when the server is back, and finished once there
-// is a coordinator.
+// The server that holds prepared branches crashes, and so does the coordinator. The
+// branches are still prepared after the restart, and are finished by the next coordinator.
 func TestPreparedBranchesOutliveTheirServer(t *testing.T) {
 	t.Parallel()
-	o := options{closed: true, servers: apart(t)}
+	o := options{closed: true, servers: separateServers(t)}
 	s := open(t, o)
 	s.recovering()
 	committed, aborted := s.book("committed", 100, 5), s.book("aborted", 100, 5)
@@ -132,7 +130,7 @@ func TestPreparedBranchesOutliveTheirServer(t *testing.T) {
 		return err == nil && n == 0 && s.number(s.orders, allPrepared) == 0
 	})
 	s.reconnect()
-	s.settled()
+	s.finished()
 	if s.stock(committed) != 4 || s.stock(aborted) != 5 {
 		t.Errorf("stock %d and %d", s.stock(committed), s.stock(aborted))
 	}
