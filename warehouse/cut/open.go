@@ -15,8 +15,8 @@ const (
 	// it those that were made have to get finished.
 	lease     = 500 * time.Millisecond
 	finishing = 200 * time.Millisecond
-	// look is the pause between two looks at what must come true within the lease.
-	look = 2 * time.Millisecond
+	// pollEvery is the pause between two polls of what must come true within the lease.
+	pollEvery = 2 * time.Millisecond
 )
 
 // try makes one attempt.
@@ -73,7 +73,7 @@ func (s Source) within(ctx context.Context, c *Cut, h *hold) (err error) {
 	if err := r.pause(ctx); err != nil {
 		return err
 	}
-	if err := c.look(ctx); err != nil {
+	if err := c.openSnapshots(ctx); err != nil {
 		return err
 	}
 	c.LSN, err = r.place(ctx)
@@ -104,8 +104,8 @@ func (s Source) connect(ctx context.Context, address string) ([]Snapshot, error)
 	return opened, err
 }
 
-// look opens the snapshots.
-func (c *Cut) look(ctx context.Context) error {
+// openSnapshots has each connection take its snapshot.
+func (c *Cut) openSnapshots(ctx context.Context) error {
 	return each(len(c.Snapshots), func(i int) error {
 		s := &c.Snapshots[i]
 		err := s.Conn.QueryRow(ctx, "select pg_snapshot_xmin(pg_current_snapshot())::text::numeric").Scan(&s.Xmin)
@@ -128,14 +128,14 @@ func each(n int, do func(i int) error) (first error) {
 	return first
 }
 
-// until polls is until it returns true. It returns late when that takes longer than within.
-func until(ctx context.Context, within time.Duration, late error, is func() (bool, error)) error {
+// until polls cond until it returns true or an error. It returns late when that takes longer than within.
+func until(ctx context.Context, within time.Duration, late error, cond func() (bool, error)) error {
 	deadline := time.NewTimer(within)
 	defer deadline.Stop()
-	tick := time.NewTicker(look)
+	tick := time.NewTicker(pollEvery)
 	defer tick.Stop()
 	for {
-		if yes, err := is(); yes || err != nil {
+		if done, err := cond(); done || err != nil {
 			return err
 		}
 		select {
@@ -173,4 +173,47 @@ func (s Source) dial(ctx context.Context, address, database string) (*pgx.Conn, 
 func (s Source) leader(ctx context.Context) (*pgx.Conn, error) {
 	conn, err := s.dial(ctx, "", s.Coordinator)
 	return conn, wrap("connect to the leader", err)
+}
+
+// hold keeps coordinators from deciding to commit.
+type hold struct {
+	conn *pgx.Conn // to the leader
+	who  string
+
+	began time.Time // here
+}
+
+// begin returns when nobody decides any more, with that time.
+func (h *hold) begin(ctx context.Context) (at time.Time, err error) {
+	h.began = time.Now()
+	// Whoever is deciding is waited for, and others wait behind: not for long.
+	if _, err := h.conn.Exec(ctx, "set lock_timeout = '200ms'"); err != nil {
+		return at, wrap("hold decisions back", err)
+	}
+	var mine bool
+	err = h.conn.QueryRow(ctx, "select cut_hold($1, $2), clock_timestamp()", h.who, lease).Scan(&mine, &at)
+	if err == nil && !mine {
+		err = ErrBusy // another cut is being opened
+	}
+	return at.UTC(), wrap("hold decisions back", err)
+}
+
+// finished waits for the transactions that were decided before.
+func (h *hold) finished(ctx context.Context) error {
+	return until(ctx, finishing, ErrBusy, func() (none bool, err error) {
+		err = h.conn.QueryRow(ctx, "select not exists (select from transactions where state = 'committing')").Scan(&none)
+		return none, wrap("poll for unfinished transactions", err)
+	})
+}
+
+// end lets decisions go on. ErrExpired: they did before.
+func (h *hold) end(ctx context.Context) (held time.Duration, err error) {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	var mine bool
+	err = h.conn.QueryRow(ctx, "select cut_release($1)", h.who).Scan(&mine)
+	if err == nil && !mine {
+		err = ErrExpired
+	}
+	return time.Since(h.began), wrap("let decisions go on", err)
 }

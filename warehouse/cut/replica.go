@@ -19,7 +19,7 @@ type place struct {
 func position(ctx context.Context, conn *pgx.Conn) (p place, err error) {
 	err = conn.QueryRow(ctx, "select system::text, coalesce(timeline, 0), coalesce(lsn, 0)::bigint, leads from public.wal_position()").
 		Scan(&p.system, &p.timeline, &p.lsn, &p.leads)
-	return p, wrap("ask for the place in the log", err)
+	return p, wrap("read the place in the log", err)
 }
 
 // replica is the member that is read from.
@@ -91,7 +91,7 @@ func (r *replica) place(ctx context.Context) (lsn string, err error) {
 	if err == nil && !paused {
 		err = ErrExpired // somebody else has resumed it
 	}
-	return lsn, wrap("ask where the replay stands", err)
+	return lsn, wrap("read where the replay stands", err)
 }
 
 // resume does nothing where nothing is paused.

@@ -19,7 +19,7 @@ import (
 const shown = 5
 
 // Check returns what breaks the equations, all of them at once. Missing are tables that are not as of the same cut as the
-// others: what needs one of them is unchecked, and so is what cannot be asked of the tables as they are.
+// others: what needs one of them is unchecked, and so is what cannot be queried with the tables as they are.
 func Check(ctx context.Context, duck *sql.DB, missing []string) (unchecked []string, err error) {
 	var broken []error
 	for _, e := range invariants.Always() {
@@ -32,7 +32,7 @@ func Check(ctx context.Context, duck *sql.DB, missing []string) (unchecked []str
 		case unaskable(err):
 			unchecked = append(unchecked, fmt.Sprintf("%s: %v", e.Name, err))
 		case err != nil:
-			return nil, fmt.Errorf("look whether %s: %w", e.Name, err)
+			return nil, fmt.Errorf("check whether %s: %w", e.Name, err)
 		case n > len(found):
 			broken = append(broken, fmt.Errorf("not true: %s: %s; and %d more", e.Name, strings.Join(found, "; "), n-len(found)))
 		case n > 0:

@@ -11,10 +11,10 @@ import (
 	"bookstore/warehouse/catalogue"
 )
 
-// Slices is how many parts a table is divided into by its keys, of which one is looked at in turn.
+// Slices is how many parts a table is divided into by its keys. Each run compares one of them, in turn.
 const Slices = 64
 
-// Part is which rows are looked at: those changed by transactions from Since on, and one slice of
+// Part is which rows are summed up: those changed by transactions from Since on, and one slice of
 // the others. A nil Part is all rows.
 type Part struct {
 	Since uint64
@@ -24,7 +24,7 @@ type Part struct {
 // Sum stands for a set of rows: two sets with the same sum are the same.
 type Sum struct {
 	Total int64  // rows of the table
-	Rows  int64  // those looked at
+	Rows  int64  // those summed up
 	Hash  string // the sum of the hashes of their values, in whatever order
 }
 

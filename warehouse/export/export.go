@@ -7,7 +7,9 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"io"
 	"os"
+	"strings"
 	"syscall"
 
 	"github.com/duckdb/duckdb-go/v2"
@@ -60,7 +62,7 @@ func Truncated(ctx context.Context, conn *pgx.Conn, t *catalogue.Table, since ui
 	var is bool
 	err := conn.QueryRow(ctx, "select exists (select from public."+catalogue.Gone+" g where g.key is null and "+goneFrom(t, since)+")").Scan(&is)
 	if err != nil {
-		return false, fmt.Errorf("ask whether %s.%s was emptied: %w", t.Schema, t.Name, err)
+		return false, fmt.Errorf("read whether %s.%s was emptied: %w", t.Schema, t.Name, err)
 	}
 	return is, nil
 }
@@ -141,4 +143,108 @@ func send(ctx context.Context, conn *pgx.Conn, query string, w *os.File) (rows i
 	q := newQueue(w)
 	tag, err := conn.PgConn().CopyTo(ctx, q, "copy ("+query+") to stdout (format csv)")
 	return tag.RowsAffected(), errors.Join(err, q.Close(), w.Close())
+}
+
+func goneFrom(t *catalogue.Table, since uint64) string {
+	return fmt.Sprintf("g.table_name in (%s, %s) and g.changed_xid >= '%d'::xid8", catalogue.Literal(t.Name), catalogue.Literal(t.Schema+"."+t.Name), since)
+}
+
+// Since is the condition of rows changed by transactions from xid on.
+func Since(xid uint64) string { return fmt.Sprintf("%s >= '%d'::xid8", catalogue.Changed, xid) }
+
+// sent is what is selected. An empty column comes first: a line of nothing would be no row.
+func sent(columns []catalogue.Column, of string) string {
+	return "null, " + list(columns, func(c catalogue.Column) string { return c.Sent(of) })
+}
+
+func list(columns []catalogue.Column, of func(catalogue.Column) string) string {
+	parts := make([]string, len(columns))
+	for i, c := range columns {
+		parts[i] = of(c)
+	}
+	return strings.Join(parts, ", ")
+}
+
+func receive(pipe string, columns []catalogue.Column, path string) string {
+	return fmt.Sprintf(`copy (select %s from read_csv(%s, columns = {'.': 'VARCHAR', %s}, auto_detect = false, header = false,
+		delim = ',', quote = '"', escape = '"', nullstr = '', allow_quoted_nulls = false, new_line = '\n', parallel = false,
+		compression = 'none', max_line_size = %d, buffer_size = %d))
+		to %s (format parquet, compression zstd, row_group_size_bytes %d)`,
+		list(columns, func(c catalogue.Column) string { return c.Parsed() + " as " + catalogue.Quote(c.Here()) }), catalogue.Literal(pipe),
+		list(columns, func(c catalogue.Column) string {
+			return catalogue.Literal(c.Here()) + ": " + catalogue.Literal(c.Read())
+		}),
+		maxLine, csvBuffer, catalogue.Literal(path), rowGroup)
+}
+
+// What a row's CSV may have at most, and what DuckDB holds of CSV and of Parquet at a time; bytes.
+const (
+	maxLine   = 8 << 20
+	csvBuffer = 8 << 20
+	rowGroup  = 16 << 20
+)
+
+// queue lets PostgreSQL write on while DuckDB is at work on what it has read: that reads a whole
+// buffer before it parses any of it, and a pipe holds next to nothing.
+type queue struct {
+	full, free chan []byte
+	now        []byte
+	failed     chan struct{} // closed when the reader is gone, after err is set
+	err        error
+}
+
+const (
+	chunk = 256 << 10 // bytes
+	ahead = csvBuffer / chunk
+)
+
+// newQueue begins to write into w. Close ends that.
+func newQueue(w io.Writer) *queue {
+	q := &queue{full: make(chan []byte, ahead), free: make(chan []byte, ahead), failed: make(chan struct{})}
+	for range ahead {
+		q.free <- nil // made when it is needed
+	}
+	go func() {
+		defer close(q.failed)
+		for b := range q.full {
+			if _, q.err = w.Write(b); q.err != nil {
+				return
+			}
+			q.free <- b[:0]
+		}
+	}()
+	return q
+}
+
+// Write takes a copy of p; an error is one of an earlier write.
+func (q *queue) Write(p []byte) (int, error) {
+	for rest := p; len(rest) > 0; {
+		if q.now == nil {
+			select {
+			case q.now = <-q.free:
+			case <-q.failed:
+				return 0, q.err
+			}
+			if q.now == nil {
+				q.now = make([]byte, 0, chunk)
+			}
+		}
+		n := min(len(rest), chunk-len(q.now))
+		q.now, rest = append(q.now, rest[:n]...), rest[n:]
+		if len(q.now) == chunk {
+			q.full <- q.now // has room for all there are
+			q.now = nil
+		}
+	}
+	return len(p), nil
+}
+
+// Close returns when all is written, or cannot be.
+func (q *queue) Close() error {
+	if q.now != nil {
+		q.full <- q.now
+	}
+	close(q.full)
+	<-q.failed
+	return q.err
 }

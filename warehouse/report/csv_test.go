@@ -21,7 +21,7 @@ func TestASpreadsheetRunsNothing(t *testing.T) {
 		``: ``, `War and Peace`: `War and Peace`, `a=b`: `a=b`, `Catch-22`: `Catch-22`, `— well`: `— well`, `50 + 1`: `50 + 1`, `吾輩`: `吾輩`, `x; y`: `x; y`,
 	} {
 		quoted := strings.ReplaceAll(text, "'", "''")
-		got := ask(t, dir, "", "sql", "--format", "csv", "select '"+quoted+"' as a, null as b, '"+quoted+"' as c")
+		got := output(t, dir, "", "sql", "--format", "csv", "select '"+quoted+"' as a, null as b, '"+quoted+"' as c")
 		rows, err := csv.NewReader(strings.NewReader(strings.ReplaceAll(got, "\r", "\\r"))).ReadAll() // a reader makes line ends the same
 		want = strings.ReplaceAll(want, "\r", "\\r")
 		if err != nil || len(rows) != 2 || rows[1][0] != want || rows[1][1] != "" || rows[1][2] != want {
@@ -31,7 +31,7 @@ func TestASpreadsheetRunsNothing(t *testing.T) {
 			t.Errorf("%q is not in quotes, and where a semicolon or a tab ends a cell it is two", text)
 		}
 	}
-	got := ask(t, dir, "", "sql", "--format", "csv", `select -5 as "=a", -1.50::decimal(9,2) as b, -2e0 as c, ['=x'] as d, date '2026-01-02' as e, '' as f,
+	got := output(t, dir, "", "sql", "--format", "csv", `select -5 as "=a", -1.50::decimal(9,2) as b, -2e0 as c, ['=x'] as d, date '2026-01-02' as e, '' as f,
 		{'=k': '=v'} as g, '-1'::json as h, '=x'::enum ('=x') as i, interval '-1 day' as j, true as k, '=b'::blob as l, -170141183460469231731687303715884105727 as m`)
 	want := "'=a,b,c,d,e,f,g,h,i,j,k,l,m\n-5,-1.50,-2.0,['=x'],2026-01-02,\"\",{'=k': '=v'},'-1,'=x,-1 day,true,'=b,-170141183460469231731687303715884105727\n"
 	if got != want {
@@ -51,7 +51,7 @@ func TestReportsHaveNoFormulas(t *testing.T) {
 	for report, want := range map[string]string{
 		"best-sellers": "1,'=cmd|'/c calc'!A0,Leo Tolstoy,", "customers-by-value": "\n'+bob,JPY,", "revenue-and-payments": "2026-11-19,EUR,0,0.00,0.00,3.00,-3.00,1\n",
 	} {
-		if got := ask(t, dir, "", "report", report, "--format", "csv"); !strings.Contains(got, want) {
+		if got := output(t, dir, "", "report", report, "--format", "csv"); !strings.Contains(got, want) {
 			t.Errorf("%s has no %q:\n%s", report, want, got)
 		}
 	}
@@ -61,7 +61,7 @@ func TestReportsHaveNoFormulas(t *testing.T) {
 func TestBOM(t *testing.T) {
 	t.Parallel()
 	dir := publish(t, t.TempDir(), run, shop)
-	if got := ask(t, dir, "", "sql", "--format", "csv", "--bom", "select 1 as a; select 2 as a"); got != "\xef\xbb\xbfa\n1\na\n2\n" {
+	if got := output(t, dir, "", "sql", "--format", "csv", "--bom", "select 1 as a; select 2 as a"); got != "\xef\xbb\xbfa\n1\na\n2\n" {
 		t.Errorf("got %q", got)
 	}
 	for _, format := range []string{"table", "json", "html"} {
@@ -75,11 +75,11 @@ func TestBOM(t *testing.T) {
 func TestCSVIsRead(t *testing.T) {
 	t.Parallel()
 	dir := publish(t, t.TempDir(), run, shop)
-	got := ask(t, dir, "", "sql", "--format", "csv", `from (values ('a,"b"', 'c'), ('', null), (e'd\n\ne', ' f ')) as v (x, "y,z")`)
+	got := output(t, dir, "", "sql", "--format", "csv", `from (values ('a,"b"', 'c'), ('', null), (e'd\n\ne', ' f ')) as v (x, "y,z")`)
 	if want := "x,\"y,z\"\n\"a,\"\"b\"\"\",c\n\"\",\n\"d\n\ne\",\" f \"\n"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
-	many := ask(t, dir, "", "sql", "--format", "csv", "from range(100000)")
+	many := output(t, dir, "", "sql", "--format", "csv", "from range(100000)")
 	if n := strings.Count(many, "\n"); n != 100001 || !strings.HasSuffix(many, fmt.Sprintf("\n%d\n", 99999)) {
 		t.Errorf("%d lines", n)
 	}

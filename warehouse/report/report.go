@@ -1,4 +1,4 @@
-// Package report answers people who ask the warehouse: with reports (warehouse/reports), with a read-only
+// Package report answers questions from the warehouse: with reports (warehouse/reports), with a read-only
 // shell for their own SQL, and with the dictionary of what there is.
 package report
 

@@ -22,7 +22,7 @@ func TestVersions(t *testing.T) {
 	publish(t, dir, first, "")
 	publish(t, dir, run, shop)
 	books := func(asOf ...string) string {
-		return strings.TrimPrefix(ask(t, dir, "", append([]string{"sql", "select count(*) as n from bookdb.books", "--format", "csv"}, asOf...)...), "n\n")
+		return strings.TrimPrefix(output(t, dir, "", append([]string{"sql", "select count(*) as n from bookdb.books", "--format", "csv"}, asOf...)...), "n\n")
 	}
 	for asOf, want := range map[string]string{
 		first: "0\n", "2026-11-22": "0\n", "2026-11-23T06:14:59Z": "0\n", "2026-11-23T07:14:00+01:00": "0\n",
@@ -65,7 +65,7 @@ func TestMistakes(t *testing.T) {
 	}
 }
 
-// Whoever asks a version that lacks something is told, in whatever format.
+// An answer from a version that lacks something says so, in whatever format.
 func TestWhatAVersionLacksIsSaid(t *testing.T) {
 	t.Parallel()
 	dir := publish(t, t.TempDir(), run, shop)

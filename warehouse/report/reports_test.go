@@ -120,7 +120,7 @@ func TestReports(t *testing.T) {
 			t.Parallel()
 			args := append([]string{"report", "--format", "csv"}, strings.Fields(test.args)...)
 			want := strings.ReplaceAll(strings.TrimSpace(test.want), "\t", "") + "\n"
-			if got := ask(t, dir, "", args...); got != want {
+			if got := output(t, dir, "", args...); got != want {
 				t.Errorf("got\n%s\nwant\n%s", got, want)
 			}
 		})
@@ -131,14 +131,14 @@ func TestReports(t *testing.T) {
 func TestReportsOfNothing(t *testing.T) {
 	t.Parallel()
 	empty, full := publish(t, t.TempDir(), run, ""), publish(t, t.TempDir(), run, shop)
-	for line := range strings.Lines(ask(t, empty, "", "report", "list")) {
+	for line := range strings.Lines(output(t, empty, "", "report", "list")) {
 		name := strings.Fields(line)[0]
 		if !strings.Contains(name, "-") {
 			continue
 		}
 		for _, dir := range []string{empty, full} {
 			for _, format := range []string{"table", "html", "json", "parquet"} {
-				got := ask(t, dir, "", "report", name, "--format", format, "--since", "2020-01-01", "--until", "2020-01-02")
+				got := output(t, dir, "", "report", name, "--format", format, "--since", "2020-01-01", "--until", "2020-01-02")
 				if format == "json" && strings.Join(strings.Fields(got), "") != "[]" {
 					t.Errorf("%s: %s", name, got)
 				}
@@ -155,9 +155,9 @@ func TestAmountsHaveTheDecimalsOfTheirCurrency(t *testing.T) {
 			(o(52), 'kay', 'placed', 12345, 'CLF', '2026-11-20'), (o(53), 'kay', 'placed', 20000, 'CLF', '2026-11-20'),
 			(o(54), 'kay', 'placed', 1000, 'JPY', '2026-11-20'), (o(55), 'kay', 'cancelled', 100, 'MRU', '2026-11-20');`)
 	amounts := map[string]string{"KWD": "1.234", "BHD": "0.005", "CLF": "3.2345", "JPY": "1000", "MRU": "0.00"}
-	csv := ask(t, dir, "", "report", "customers-by-value", "--format", "csv")
-	html := ask(t, dir, "", "report", "customers-by-value", "--format", "html")
-	table := ask(t, dir, "", "report", "customers-by-value")
+	csv := output(t, dir, "", "report", "customers-by-value", "--format", "csv")
+	html := output(t, dir, "", "report", "customers-by-value", "--format", "html")
+	table := output(t, dir, "", "report", "customers-by-value")
 	for currency, amount := range amounts {
 		if !regexp.MustCompile(`(?m)^kay,` + currency + `,\d,2026-11-20,2026-11-20,` + regexp.QuoteMeta(amount) + `,`).MatchString(csv) {
 			t.Errorf("csv has no %s %s:\n%s", amount, currency, csv)
@@ -170,7 +170,7 @@ func TestAmountsHaveTheDecimalsOfTheirCurrency(t *testing.T) {
 			t.Errorf("the table has no %s %s:\n%s", amount, currency, table)
 		}
 	}
-	json := ask(t, dir, "", "report", "customers-by-value", "--format", "json", "--since", "2026-11-20")
+	json := output(t, dir, "", "report", "customers-by-value", "--format", "json", "--since", "2026-11-20")
 	for _, want := range []string{`"net":3.2345`, `"net":0.005`, `"net":1.234`} {
 		if !strings.Contains(json, want) {
 			t.Errorf("json has no %s:\n%s", want, json)

@@ -70,8 +70,8 @@ func publish(t *testing.T, dir, run, content string) string {
 	return dir
 }
 
-// ask runs a subcommand that must succeed, and returns what it wrote.
-func ask(t *testing.T, dir, input string, args ...string) string {
+// output runs a subcommand that must succeed, and returns what it wrote.
+func output(t *testing.T, dir, input string, args ...string) string {
 	t.Helper()
 	var out, errs bytes.Buffer
 	if err := report.Main(t.Context(), args, dir, strings.NewReader(input), &out, &errs); err != nil {

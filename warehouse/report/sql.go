@@ -51,7 +51,7 @@ func (v *version) statements(ctx context.Context, text, format string, out io.Wr
 	return nil
 }
 
-// shell asks for statements until its input ends; one that fails is no reason to leave.
+// shell reads statements until its input ends; one that fails does not end it.
 func (v *version) shell(ctx context.Context, format string, in io.Reader, out, stderr io.Writer) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
@@ -122,3 +122,38 @@ func (v *version) statement(ctx context.Context, s, format string, out io.Writer
 	}
 	return v.answer(ctx, s, format, page{Title: "An answer of the warehouse", Period: "run " + v.run, Query: s}, out)
 }
+
+// token is what a semicolon may stand in without ending a statement, or one that ends it.
+var token = regexp.MustCompile(`(?s)'(?:[^']|'')*'|"(?:[^"]|"")*"|--[^\n]*\n|/\*.*?\*/|;|['"]|--|/\*|\$[A-Za-z_0-9]*\$`)
+
+// split cuts SQL into the statements that have ended, without the comments before them, and the rest.
+func split(text string) (statements []string, rest string) {
+	begin, at := 0, 0
+	for {
+		m := token.FindStringIndex(text[at:])
+		if m == nil {
+			return statements, text[begin:]
+		}
+		from, to := at+m[0], at+m[1]
+		at = to
+		switch found := text[from:to]; {
+		case found == ";":
+			if s := trim(text[begin:from]); s != "" {
+				statements = append(statements, s)
+			}
+			begin = to
+		case found[0] == '$': // up to the same again
+			end := strings.Index(text[to:], found)
+			if end < 0 {
+				return statements, text[begin:]
+			}
+			at = to + end + len(found)
+		case len(found) == 1, found == "--", found == "/*": // has begun and not ended
+			return statements, text[begin:]
+		}
+	}
+}
+
+var leading = regexp.MustCompile(`^(\s+|--[^\n]*(\n|$)|(?s:/\*.*?\*/))+`)
+
+func trim(s string) string { return strings.TrimSpace(leading.ReplaceAllString(s, "")) }

@@ -30,15 +30,15 @@ func TestStatements(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			if got := ask(t, dir, test.input, "sql", "--format", "csv"); got != test.want {
+			if got := output(t, dir, test.input, "sql", "--format", "csv"); got != test.want {
 				t.Errorf("from its input: got %q, want %q", got, test.want)
 			}
-			if got := ask(t, dir, "", "sql", "--format", "csv", "--", test.input); test.want != "" && got != test.want {
+			if got := output(t, dir, "", "sql", "--format", "csv", "--", test.input); test.want != "" && got != test.want {
 				t.Errorf("from its argument: got %q, want %q", got, test.want)
 			}
 		})
 	}
-	if plan := ask(t, dir, "", "sql", "explain select title from bookdb.books"); !strings.Contains(plan, "PARQUET") {
+	if plan := output(t, dir, "", "sql", "explain select title from bookdb.books"); !strings.Contains(plan, "PARQUET") {
 		t.Errorf("the plan is %s", plan)
 	}
 }
@@ -81,7 +81,7 @@ func TestAShellIsInterrupted(t *testing.T) {
 	}
 }
 
-// Whatever is asked, nothing is written and nothing else is read.
+// Whatever the statement, nothing is written and nothing else is read.
 func TestWhatIsRefused(t *testing.T) {
 	t.Parallel()
 	dir := publish(t, t.TempDir(), run, shop)

@@ -83,7 +83,7 @@ func (v *version) confine(ctx context.Context, dir, file string) error {
 	return nil
 }
 
-// warn says which tables are not as of the cut, whatever is asked.
+// warn says which tables are not as of the cut, before any answer.
 func (v *version) warn(stderr io.Writer) {
 	for _, m := range v.lacks {
 		_, _ = fmt.Fprintln(stderr, "warning:", plain(m.String()))

@@ -1,8 +1,8 @@
-// Package reports holds the questions that people ask of the warehouse, each as a file of SQL. Its first
+// Package reports holds the questions that the warehouse answers, each as a file of SQL. Its first
 // line is the question; the rest of its comment says how it is answered, and with
 //
-//	-- since: 30d                     how far back, unless asked otherwise (all: from the beginning)
-//	-- limit: 20                      how many rows, unless asked otherwise; without it all
+//	-- since: 30d                     how far back, unless --since says otherwise (all: from the beginning)
+//	-- limit: 20                      how many rows, unless --limit says otherwise; without it all
 //	-- chart: bar title copies by currency
 //
 // what `warehouse report` does with it: a chart is bar or columns, then the columns of its labels, that of its

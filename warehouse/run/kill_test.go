@@ -52,7 +52,7 @@ func TestKilledRunsLeaveWholeVersions(t *testing.T) {
 	go func() {
 		for {
 			// A book's copy goes to another: in a whole version all of them are there.
-			// What has begun is let end: it must not be committed later than the test looks.
+			// What has begun is let end: it must not be committed after the test has read the database.
 			_, err := shopper.Exec(context.WithoutCancel(ctx), `with a as (select book_id from stock where quantity > 0 order by random() limit 1), b as (select book_id from stock order by random() limit 1)
 				update stock set quantity = quantity + case when book_id = (select book_id from a) then -1 else 1 end, version = version + 1
 				where book_id in (select book_id from a union all select book_id from b) and (select book_id from a) <> (select book_id from b)`)

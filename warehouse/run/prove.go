@@ -111,8 +111,8 @@ func (m *Mismatch) Error() string {
 	return fmt.Sprintf("%s is not what the database has: %+v there, %+v here", m.Table, m.Source, m.Arrived)
 }
 
-// compare looks at all rows of what was read in full; else at those that changed, at one slice of
-// the others, and at how many there are.
+// compare sums up all rows of what was read in full; else those that changed and one slice of the
+// others, and counts them all.
 func (w *work) compare(ctx context.Context, src *source, t *store.Table) error {
 	if t.Run != "" || absent(*t) {
 		return nil // it is missing, which is known

@@ -26,13 +26,13 @@ type Options struct {
 	// TableTime is how long one table may take, to read and to prove; 0: 15 minutes. One that takes longer is missing.
 	TableTime time.Duration
 	Limits    export.Limits
-	NoVerify  bool // for measuring only: publish what nobody looked at
+	NoVerify  bool // for measuring only: publish what nobody compared or checked
 	Log       *slog.Logger
 
-	// Check looks at the version before it is published, through its views; an error refuses it. It is told which tables
-	// are not as of the version's cut, and returns what it could not look at for them.
+	// Check reads the version before it is published, through its views; an error refuses it. It is told which tables
+	// are not as of the version's cut, and returns what it could not check for want of them.
 	Check func(ctx context.Context, duck *sql.DB, missing []string) (unchecked []string, err error)
-	// Confirm is asked last whether the cut still stands.
+	// Confirm is called last; an error says that the cut does not stand any more.
 	Confirm func(ctx context.Context) error
 }
 
@@ -152,4 +152,28 @@ func (w *work) note(ctx context.Context, text string) {
 		level = slog.LevelDebug
 	}
 	w.options.Log.Log(ctx, level, text, "run", w.draft.Run)
+}
+
+func positive[T int | time.Duration](n, otherwise T) T {
+	if n > 0 {
+		return n
+	}
+	return otherwise
+}
+
+// whyFull says why everything must be read; empty: it need not.
+func whyFull(last *store.Manifest, c *cut.Cut, o Options) string {
+	switch {
+	case last == nil:
+		return "there is no version yet"
+	case o.Full:
+		return "it was asked for"
+	case last.System != c.System:
+		return "the cluster is another one"
+	case last.Timeline != c.Timeline:
+		return fmt.Sprintf("the timeline went from %d to %d", last.Timeline, c.Timeline)
+	case c.At.Sub(last.FullAt) >= positive(o.FullEvery, 24*time.Hour):
+		return "the last full run is too long ago"
+	}
+	return ""
 }

@@ -166,7 +166,7 @@ func (s *shop) reader(when string) *sql.DB {
 	return db
 }
 
-// require asks a version for one value, as text.
+// require reads one value of a version, as text.
 func require(t *testing.T, db *sql.DB, query, want string) {
 	t.Helper()
 	var got sql.NullString

@@ -56,7 +56,7 @@ func (s *source) open(ctx context.Context) (err error) {
 	return nil
 }
 
-// close lets the reader go. What it was asked for and has not given is ended with it.
+// close closes the reader. A query that has not ended is ended with it.
 func (s *source) close(ctx context.Context) {
 	if s.reader == nil {
 		return

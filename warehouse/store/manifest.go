@@ -42,7 +42,7 @@ type Manifest struct {
 	Tables   []Table           `json:"tables"`
 	History  []File            `json:"history,omitempty"`
 	Missing  []Missing         `json:"missing,omitempty"`
-	// Unchecked are the equations that could not be looked at, and why.
+	// Unchecked are the equations that could not be checked, and why.
 	Unchecked []string `json:"unchecked,omitempty"`
 	Notes     []string `json:"notes,omitempty"` // what a reader should know: read in full, dropped, as text, …
 }
