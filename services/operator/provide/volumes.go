@@ -5,6 +5,7 @@ package provide
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -83,6 +84,23 @@ func volumes(nodes []string, redis int) (all []volume) {
 		all = append(all, volume{PerInstance("redis", i), nodes[i%len(nodes)], redisUser})
 	}
 	return all
+}
+
+// Folder is where the volume of that name is on its machine.
+func Folder(ctx context.Context, c *cluster.Cluster, name string) (string, error) {
+	all, _, err := c.Nomad.HostVolumes().List(nil, cluster.Query(ctx))
+	if err != nil {
+		return "", fmt.Errorf("list the volumes: %w", err)
+	}
+	at := slices.IndexFunc(all, func(v *nomad.HostVolumeStub) bool { return v.Name == name })
+	if at < 0 {
+		return "", fmt.Errorf("there is no volume %s: 'go tool task up' makes it", name)
+	}
+	v, _, err := c.Nomad.HostVolumes().Get(all[at].ID, cluster.Query(ctx))
+	if err != nil {
+		return "", fmt.Errorf("read the volume %s: %w", name, err)
+	}
+	return v.HostPath, nil
 }
 
 // PerInstance is the name of the volume of a job's instance i.

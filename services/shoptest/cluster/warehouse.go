@@ -31,7 +31,7 @@ func Warehouse(t *testing.T, args ...string) string {
 func TryWarehouse(ctx context.Context, args ...string) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Minute)
 	defer cancel()
-	command := Script(ctx, "warehouse.sh", args...)
+	command := OperatorCommand(ctx, append([]string{"warehouse"}, args...)...)
 	var stderr strings.Builder
 	command.Stderr = &stderr
 	out, err := command.Output()
