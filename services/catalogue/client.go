@@ -19,7 +19,7 @@ import (
 // Outcome is what became of one entry.
 type Outcome int
 
-// The outcomes. Refused means that the shop said no, for good: sending again will not help.
+// The outcomes. Refused is final: sending the entry again gets the same answer.
 const (
 	Created Outcome = iota
 	Updated
@@ -32,7 +32,7 @@ const (
 // shop's names: the edits stay.
 type Result struct {
 	Outcome   Outcome
-	Kept      []string // the file has said nothing new since
+	Kept      []string // the file has not changed them since
 	Conflicts []string // the file has changed them too
 }
 
@@ -41,14 +41,14 @@ type Client struct {
 	base     string
 	token    string
 	http     *http.Client
-	attempts int // tries of one call before giving up
+	attempts int // of one call, at most
 	backoff  wait.Backoff
 }
 
 // The bounds of one call.
 const (
 	callTimeout   = 10 * time.Second
-	maxRetryAfter = time.Minute // a shop that wants longer is as good as away
+	maxRetryAfter = time.Minute // a longer Retry-After ends the call
 	maxAnswer     = 1 << 20
 )
 
@@ -76,7 +76,7 @@ type book struct {
 	PublishedYear *int     `json:"publishedYear,omitempty"`
 	Language      string   `json:"language,omitempty"`
 
-	// For a book that is new: files state neither.
+	// For a new book: files state neither.
 	PriceCents     int64  `json:"priceCents"`
 	Currency       string `json:"currency"`
 	PriceIsInitial bool   `json:"priceIsInitial"`
@@ -92,6 +92,20 @@ func wire(e Entry) book {
 		ISBN: e.ISBN, Title: e.Title, Authors: authors, PublishedYear: e.PublishedYear, Language: e.Language,
 		PriceCents: PriceCents(e.SourceID), Currency: Currency, PriceIsInitial: true, Quantity: Quantity(e.SourceID),
 	}
+}
+
+// Currency of the derived prices, ISO 4217.
+const Currency = "EUR"
+
+// PriceCents invents a price for a book, since catalogue files have none: 4.99 to 39.99 in
+// whole steps, the same for one source id on every machine and in every run.
+func PriceCents(sourceID string) int64 {
+	return 499 + 100*int64(hash64("price/"+sourceID)%36)
+}
+
+// Quantity invents the copies in stock at the first load: 20 to 119.
+func Quantity(sourceID string) int64 {
+	return 20 + int64(hash64("stock/"+sourceID)%100)
 }
 
 // Problem is a refusal of the shop, RFC 9457.
@@ -129,9 +143,9 @@ func (p *Problem) names(field string) bool {
 }
 
 // Put creates or updates the entry's book. A *Problem is the shop's refusal of this entry;
-// any other error means that no answer was to be had within the bounds, or that ctx ended
-// between two tries. A call that is under way when ctx ends is waited for: its outcome
-// would not be known otherwise.
+// any other error means that there was no answer within the bounds, or that ctx ended
+// between two attempts. Put waits for a call that is in flight when ctx ends, since its
+// outcome would not be known otherwise.
 func (c *Client) Put(ctx context.Context, e Entry) (Result, error) {
 	body, err := json.Marshal(wire(e))
 	if err != nil {
@@ -153,8 +167,8 @@ func (c *Client) Put(ctx context.Context, e Entry) (Result, error) {
 	}
 }
 
-// transient tells whether an answer leaves open what became of the call, or asks for
-// another; a put may be sent again in any case.
+// transient tells whether the call may be sent again: its outcome is unknown, or the shop
+// asks for a retry. A PUT is idempotent.
 func transient(status int) bool {
 	switch status {
 	case http.StatusRequestTimeout, http.StatusConflict, http.StatusTooManyRequests:

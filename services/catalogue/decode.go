@@ -12,14 +12,14 @@ import (
 	"golang.org/x/text/encoding/unicode"
 )
 
-// sampled is how much of a file tells UTF-16 without a byte order mark.
+// sampled is how many bytes are examined for UTF-16 without a byte order mark.
 const sampled = 512
 
 // decode returns the text of in as UTF-8 without a byte order mark. UTF-8 and
-// UTF-16 are told by their marks, UTF-16 also by the NUL bytes that it has where
-// UTF-8 has none. Other encodings are never guessed: one of them reads as well as
-// the next, and wrong. name, if not empty, says which it is (a label of the WHATWG
-// encoding standard). lossy says that U+FFFD stands for bytes that could not be read.
+// UTF-16 are recognised by their marks, UTF-16 also by its NUL bytes. Other
+// encodings are never guessed, since a wrong guess would read without an error: name
+// states one (a label of the WHATWG encoding standard). lossy tells that U+FFFD
+// replaces bytes that could not be decoded.
 func decode(in io.Reader, name string) (text *bufio.Reader, lossy bool, err error) {
 	raw := bufio.NewReaderSize(in, maxRow)
 	head, err := raw.Peek(sampled)
@@ -44,7 +44,7 @@ func decode(in io.Reader, name string) (text *bufio.Reader, lossy bool, err erro
 	return bufio.NewReaderSize(form.NewDecoder().Reader(raw), maxRow), true, nil
 }
 
-// sniff tells the length of the byte order mark and the encoding; nil is UTF-8.
+// sniff finds the length of the byte order mark and the encoding; nil is UTF-8.
 func sniff(head []byte) (mark int, form encoding.Encoding) {
 	big := unicode.UTF16(unicode.BigEndian, unicode.IgnoreBOM)
 	little := unicode.UTF16(unicode.LittleEndian, unicode.IgnoreBOM)
@@ -56,8 +56,8 @@ func sniff(head []byte) (mark int, form encoding.Encoding) {
 	case bytes.HasPrefix(head, []byte("\xfe\xff")):
 		return 2, big
 	}
-	// A header is mostly ASCII, of which UTF-16 has every other byte NUL; what
-	// comes behind it may be of any script.
+	// A header is mostly ASCII, which in UTF-16 has every other byte NUL. The text
+	// after it may be of any script.
 	begin := bytes.IndexFunc(head, func(r rune) bool { return r > ' ' })
 	if begin < 0 {
 		return 0, nil

@@ -18,16 +18,16 @@ type Summary struct {
 	Created   int
 	Updated   int
 	Unchanged int
-	Withdrawn int // books that people withdrew: they stay so
-	Refused   int // entries the shop said no to
+	Withdrawn int // books that people withdrew: they stay withdrawn
+	Refused   int // entries that the shop refused
 	Mended    map[Mend]int
 	Kept      map[string]int // books by field that people edited and the file did not change
 	Conflicts map[string]int // books by field that both changed: the edit stays
-	Resume    int            // the first line that may not be done; 0: all are
+	Resume    int            // the first line that may not be loaded; 0: all are
 }
 
-// Importer loads one file. Report is called for every bad row, refusal, book that is left
-// as people want it, and field that was given up, never from two goroutines at once.
+// Importer loads one file. Report is called, by one goroutine at a time, for every bad row,
+// refusal, edit that is kept, and field that was dropped.
 type Importer struct {
 	Client   *Client
 	Workers  int    // calls in flight, and entries in memory
@@ -38,16 +38,16 @@ type Importer struct {
 	rows    atomic.Int64
 	mu      sync.Mutex
 	sum     Summary
-	pending map[int]bool // lines of the entries that are not done
+	pending map[int]bool // lines of the entries that are not loaded yet
 }
 
-// Rows is how many rows are done so far.
+// Rows is the number of rows handled so far.
 func (im *Importer) Rows() int64 { return im.rows.Load() }
 
-// Run reads in to its end. Bad rows and refusals are reported, counted and passed over; an
-// error means that the import stopped: ctx ended, the file cannot be read, or the shop gives
-// no answer. Calls that are under way are finished then, and Summary.Resume says where to go
-// on. Going on earlier does no harm: what is loaded stays unchanged.
+// Run reads in to its end. Bad rows and refusals are reported, counted and skipped. An error
+// means that the import stopped: ctx ended, the file cannot be read, or the shop does not
+// answer. Calls in flight are finished then, and Summary.Resume is the line to resume from.
+// Resuming earlier does no harm: what is loaded stays unchanged.
 func (im *Importer) Run(ctx context.Context, in io.Reader) (Summary, error) {
 	im.sum = Summary{Mended: map[Mend]int{}, Kept: map[string]int{}, Conflicts: map[string]int{}}
 	im.pending = map[int]bool{}
@@ -133,8 +133,8 @@ func (im *Importer) bad(row *BadRow) {
 	im.Report(row.Line, row.Reason)
 }
 
-// optional are the fields that are no reason to leave a book out: when the shop refuses one,
-// the book is sent again without.
+// optional are the fields that a book may lack: when the shop refuses one, the book is sent
+// again without it.
 var optional = []struct {
 	field string
 	given func(*Entry) bool
@@ -146,11 +146,11 @@ var optional = []struct {
 	{"language", func(e *Entry) bool { return e.Language != "" }, func(e *Entry) { e.Language = "" }, LanguageRefused},
 }
 
-// put loads one entry. It stays pending when the import stops before it is done.
+// put loads one entry, which stays pending if the import stops first.
 func (im *Importer) put(ctx context.Context, e Entry) error {
 	select {
 	case <-ctx.Done():
-		return nil // stopped already: the cause is reported, not its echoes
+		return nil // stopped already: the first cause is reported
 	default:
 	}
 	result, err := im.Client.Put(ctx, e)
@@ -201,7 +201,7 @@ func (im *Importer) count(e Entry, result Result, p *Problem, err error) {
 	}
 }
 
-// countEdits says which fields stay as people edited them.
+// countEdits counts and reports the fields that stay as people edited them.
 func (im *Importer) countEdits(e Entry, result Result) {
 	for _, field := range result.Kept {
 		im.sum.Kept[field]++

@@ -199,7 +199,7 @@ func manyRows(n int) string {
 	return b.String()
 }
 
-// Whoever stops an import is told a line from which going on leaves nothing out.
+// An interrupted import names a line; an import resumed from there leaves nothing out.
 func TestAnInterruptedImportSaysWhereToGoOn(t *testing.T) {
 	t.Parallel()
 	c, arrived, letGo := waiter(t)

@@ -27,8 +27,8 @@ const (
 // required are the columns without which the shop takes no book, as people write them.
 var required = []string{"book_id", "title", "authors"}
 
-// Reader yields the entries of one file, one row in memory at a time. It remembers eight
-// bytes per ISBN and id it has seen, to tell repeated ones.
+// Reader yields the entries of one file, one row in memory at a time. It keeps eight
+// bytes per ISBN and id, to recognise repeated ones.
 type Reader struct {
 	rows    *rowReader
 	columns map[string]int // where the columns are that are read
@@ -38,9 +38,9 @@ type Reader struct {
 	ids     map[uint64]struct{}
 }
 
-// NewReader reads the header. Columns are found by name, in any order, whatever the case
-// and whatever stands between words; those without a name or with one that is not known
-// are ignored. Cells are separated by commas, semicolons or tabs, whichever makes a
+// NewReader reads the header. Columns are found by name, in any order; case and the
+// characters between words do not matter. Columns without a name or with an unknown one
+// are ignored. Cells are separated by commas, semicolons or tabs, whichever makes a valid
 // header. encoding names the file's when it is neither UTF-8 nor UTF-16; see decode.
 func NewReader(in io.Reader, encoding string) (*Reader, error) {
 	text, lossy, err := decode(in, encoding)
@@ -86,8 +86,8 @@ func NewReader(in io.Reader, encoding string) (*Reader, error) {
 	return r, nil
 }
 
-// chooseSeparator looks at the header without taking it, and takes the line before it by
-// which some programs say the separator ("sep=;").
+// chooseSeparator finds the separator from the header, which it leaves to be read. It
+// consumes the line "sep=;" with which some programs state the separator.
 func (r *Reader) chooseSeparator() error {
 	l, err := r.rows.begin()
 	if errors.Is(err, io.EOF) {
@@ -123,7 +123,7 @@ func columnNames(header []string) []string {
 	return names
 }
 
-// columnName is what the spellings of one name have in common: "Book ID" is "bookid".
+// columnName reduces the spellings of a name to one: "Book ID" is "bookid".
 func columnName(name string) string {
 	return strings.Map(func(r rune) rune {
 		if unicode.IsLetter(r) || unicode.IsDigit(r) {
@@ -133,7 +133,7 @@ func columnName(name string) string {
 	}, name)
 }
 
-// Position is the line that the next row is looked for on.
+// Position is the line on which the next row may begin.
 func (r *Reader) Position() int { return r.rows.position() }
 
 // Next returns the next entry. After a *BadRow the reader goes on with the following row;
@@ -158,7 +158,7 @@ func (r *Reader) Next() (Entry, error) {
 	return e, nil
 }
 
-// refuse says why a row cannot name a book; "" when it can. Empty cells at the end of a row
+// refuse returns the reason why a row names no book; "" if it does. Empty cells at the end of a row
 // may be missing, as spreadsheets leave them out.
 func (r *Reader) refuse(fields []string) string {
 	for i := len(r.names); i < len(fields); i++ {
@@ -209,7 +209,7 @@ func (r *Reader) field(fields []string, column string) string {
 	return ""
 }
 
-// remember reports whether s is new to the set. Two different strings share a 64-bit hash
+// remember adds s to the set and reports whether it was new. Two different strings share a 64-bit hash
 // about once in ten million files of a million rows.
 func remember(set map[uint64]struct{}, s string) bool {
 	h := hash64(s)

@@ -1,19 +1,20 @@
 package catalogue
 
 import (
+	"bufio"
 	"errors"
 	"fmt"
 	"io"
 	"strings"
 )
 
-// rowReader splits a CSV into rows (RFC 4180, with any separator). A row that is
-// broken costs its first line alone: reading goes on with the line after, also
-// where a stray quote has taken further lines into the row.
+// rowReader splits a CSV into rows (RFC 4180, with any separator). Of a
+// broken row only the first line is lost: reading goes on with the line after it,
+// even if a stray quote has taken further lines into the row.
 type rowReader struct {
 	lines lineReader
-	ahead []physicalLine // read already: the lines of the row at hand, and those given back
-	taken int            // how many of ahead belong to the row at hand
+	ahead []physicalLine // lines read: those of the current row, and those given back
+	taken int            // how many of ahead belong to the current row
 	sep   byte
 	shape *shape // nil while the header is read
 }
@@ -57,7 +58,7 @@ func (r *rowReader) next() (fields []string, line int, err error) {
 	}
 }
 
-// begin takes the first line of a row. Blank lines are no rows.
+// begin takes the first line of a row and skips blank lines.
 func (r *rowReader) begin() (physicalLine, error) {
 	for {
 		r.taken = 0
@@ -69,7 +70,7 @@ func (r *rowReader) begin() (physicalLine, error) {
 	}
 }
 
-// line takes one more line for the row at hand.
+// line takes one more line for the current row.
 func (r *rowReader) line() (physicalLine, error) {
 	if r.taken == len(r.ahead) {
 		l, err := r.lines.next()
@@ -82,9 +83,8 @@ func (r *rowReader) line() (physicalLine, error) {
 	return r.ahead[r.taken-1], nil
 }
 
-// reject gives back all lines of the row but the first, which is bad: because of
-// what was found in it, or in the line at which its open quote met something
-// that cannot be.
+// reject gives back all lines of the row but the first, which is bad: found is the
+// line with the error, the first itself or one that its open quote took in.
 func (r *rowReader) reject(first, found physicalLine, reason string) *BadRow {
 	r.ahead = r.ahead[1:]
 	if found.number > first.number {
@@ -93,7 +93,7 @@ func (r *rowReader) reject(first, found physicalLine, reason string) *BadRow {
 	return &BadRow{first.number, reason}
 }
 
-// position is the line that the next row is looked for on.
+// position is the line on which the next row may begin.
 func (r *rowReader) position() int {
 	if len(r.ahead) > 0 {
 		return r.ahead[0].number
@@ -105,8 +105,8 @@ func (r *rowReader) position() int {
 type rowParser struct {
 	sep    byte
 	fields []string
-	open   bool            // a quoted field goes on in the next line
-	field  strings.Builder // that field as far as it was read
+	open   bool            // a quoted field continues in the next line
+	field  strings.Builder // the part of that field read so far
 }
 
 // add takes a line without its line break. A reason says that it cannot be part
@@ -154,8 +154,9 @@ func (p *rowParser) add(text string) (reason string) {
 	}
 }
 
-// padded reads a field in quotes with blanks around them, as hand-written files
-// have: within one line, so that no stray quote behind a blank takes in more.
+// padded reads a field in quotes with blanks around them, as in hand-written
+// files. It must end in the same line, so that a stray quote after a blank takes in
+// no further lines.
 func (p *rowParser) padded(text string) (field, rest string, more, ok bool) {
 	blanks := strings.ReplaceAll(" \t", string(p.sep), "")
 	inner, quoted := strings.CutPrefix(strings.TrimLeft(text, blanks), `"`)
@@ -178,3 +179,69 @@ func (p *rowParser) padded(text string) (field, rest string, more, ok bool) {
 
 // lineBreak takes a line break inside a quoted field.
 func (p *rowParser) lineBreak(end string) { p.field.WriteString(end) }
+
+// maxRow bounds the bytes of one row, quoted line breaks included. A quote that
+// is never closed would otherwise take the rest of the file into memory.
+const maxRow = 64 << 10
+
+// physicalLine is a line as an editor shows it: it ends with LF, CR LF, or a
+// CR alone. U+2028, form feeds and the like are characters of a line.
+type physicalLine struct {
+	number int
+	text   string
+	end    string // the line break; "" at the end of the file
+	long   bool   // text was cut at maxRow
+}
+
+// lineReader splits a file into lines.
+type lineReader struct {
+	in     *bufio.Reader
+	number int // of the last line
+}
+
+// next returns the next line, io.EOF after the last.
+func (l *lineReader) next() (physicalLine, error) {
+	var text []byte
+	line := physicalLine{number: l.number + 1}
+	for begun := false; ; begun = true {
+		if _, err := l.in.Peek(1); err != nil {
+			if !errors.Is(err, io.EOF) || !begun {
+				return physicalLine{}, err
+			}
+			break
+		}
+		buffered, _ := l.in.Peek(l.in.Buffered()) // cannot fail
+		n := lineBreak(buffered)
+		room := maxRow - len(text)
+		line.long = line.long || n > room
+		text = append(text, buffered[:min(n, room)]...)
+		ended := n < len(buffered)
+		if ended {
+			line.end = string(buffered[n : n+1])
+			n++
+		}
+		_, _ = l.in.Discard(n)
+		if ended {
+			break
+		}
+	}
+	if line.end == "\r" {
+		if following, err := l.in.Peek(1); err == nil && following[0] == '\n' {
+			_, _ = l.in.Discard(1)
+			line.end = "\r\n"
+		}
+	}
+	l.number++
+	line.text = string(text)
+	return line, nil
+}
+
+// lineBreak is where the first line break is, len(b) without one.
+func lineBreak(b []byte) int {
+	for i, c := range b {
+		if c == '\n' || c == '\r' {
+			return i
+		}
+	}
+	return len(b)
+}

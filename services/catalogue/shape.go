@@ -5,16 +5,15 @@ import (
 	"strings"
 )
 
-// shape is what a row of a file looks like, by its header. It tells a line of a
-// longer text in quotes from a row that a stray quote has taken in.
+// shape is the form of a file's rows, taken from its header. It distinguishes a line
+// of a longer quoted text from a row that a stray quote has taken in.
 type shape struct {
 	width    int   // columns of the header
 	required []int // columns that no row leaves empty
 }
 
-// isRow tells whether a line inside quotes is a row of its own rather than text:
-// it has a row's cells, and they do not all begin with a blank, as after the
-// commas of a sentence.
+// isRow tells whether a line inside quotes is a row of its own: it has a row's cells,
+// and not all of them begin with a blank, as after the commas of a sentence.
 func (s *shape) isRow(text string, sep byte) bool {
 	if s == nil {
 		return false
@@ -35,9 +34,8 @@ func (s *shape) closesAnother(first, last string, sep byte) bool {
 	return row(looseCells(first, sep)) && row(looseCells(last, sep))
 }
 
-// fits tells whether the cells can be those of a row. One with more cells than
-// the header is broken itself and a row all the same, unless most of them begin
-// with a blank.
+// fits tells whether the cells can be those of a row. More cells than the header
+// has are a broken row, unless most of them begin with a blank: then they are text.
 func (s *shape) fits(cells []string) bool {
 	if len(cells) > s.width && 2*blanks(cells) >= len(cells) {
 		return false
@@ -57,8 +55,8 @@ func blanks(cells []string) (n int) {
 	return n
 }
 
-// looseCells splits a line by itself. A quote that cannot be paired on it is a
-// character like others.
+// looseCells splits one line into cells. A quote without its pair in the line is an
+// ordinary character.
 func looseCells(text string, sep byte) (cells []string) {
 	for {
 		end := -1

@@ -49,15 +49,15 @@ func door(t testing.TB, a *admission, callers map[string]*Identity) func(headers
 
 func TestEveryClientHasItsOwnLimits(t *testing.T) {
 	t.Parallel()
-	ask := door(t, newAdmission(limit.New(limit.Options{}), slow), map[string]*Identity{
+	send := door(t, newAdmission(limit.New(limit.Options{}), slow), map[string]*Identity{
 		"plain":  {Name: "plain", client: "token:plain"},
 		"better": {Name: "better", client: "token:better", Limits: limit.Limits{Rate: .02, Burst: 5, InFlight: 1}},
 	})
 	cases := []struct {
-		who     string
-		headers [][]string // of the same client
-		let     int
-		policy  string
+		who      string
+		headers  [][]string // of the same client
+		admitted int
+		policy   string
 	}{
 		{"an address", [][]string{{"X-Client-Address", "192.0.2.1"}}, 3, "1;w=100;burst=3"},
 		{"another address, also as IPv6 has it", [][]string{{"X-Client-Address", "192.0.2.2"}, {"X-Client-Address", "::ffff:192.0.2.2"}}, 3, "1;w=100;burst=3"},
@@ -73,11 +73,11 @@ func TestEveryClientHasItsOwnLimits(t *testing.T) {
 	}
 	for _, c := range cases {
 		for i := range 8 {
-			response := ask(c.headers[i%len(c.headers)]...)
+			response := send(c.headers[i%len(c.headers)]...)
 			if got := response.Header.Get("RateLimit-Policy"); got != c.policy {
 				t.Errorf("%s: the policy is %q", c.who, got)
 			}
-			if want := map[bool]int{true: http.StatusOK, false: http.StatusTooManyRequests}[i < c.let]; response.StatusCode != want {
+			if want := map[bool]int{true: http.StatusOK, false: http.StatusTooManyRequests}[i < c.admitted]; response.StatusCode != want {
 				t.Errorf("%s: request %d got %d, want %d", c.who, i, response.StatusCode, want)
 			}
 		}
@@ -86,18 +86,18 @@ func TestEveryClientHasItsOwnLimits(t *testing.T) {
 
 func TestHeadersOfLimitedAnswers(t *testing.T) {
 	t.Parallel()
-	ask := door(t, newAdmission(limit.New(limit.Options{}), slow), nil)
-	ask()
-	ask()
-	response := ask()
+	send := door(t, newAdmission(limit.New(limit.Options{}), slow), nil)
+	send()
+	send()
+	response := send()
 	for name, want := range map[string]string{
 		"RateLimit-Limit": "1", "RateLimit-Remaining": "0", "RateLimit-Reset": "100", "RateLimit-Policy": "1;w=100;burst=3", "Retry-After": "",
 	} {
 		if got := response.Header.Get(name); got != want {
-			t.Errorf("the last one let in has %s %q, want %q", name, got, want)
+			t.Errorf("the last admitted one has %s %q, want %q", name, got, want)
 		}
 	}
-	response = ask()
+	response = send()
 	body, err := io.ReadAll(response.Body)
 	if err != nil {
 		t.Fatal(err)
@@ -117,9 +117,9 @@ func TestHeadersOfLimitedAnswers(t *testing.T) {
 func TestAnsweredRequestsAreNoLongerInFlight(t *testing.T) {
 	t.Parallel()
 	a := newAdmission(limit.New(limit.Options{}), limit.Limits{Rate: 100, Burst: 100, InFlight: 1})
-	ask := door(t, a, nil)
+	send := door(t, a, nil)
 	for i := range 5 {
-		if response := ask(); response.StatusCode != http.StatusOK {
+		if response := send(); response.StatusCode != http.StatusOK {
 			t.Fatalf("request %d got %d", i, response.StatusCode)
 		}
 	}
@@ -128,11 +128,11 @@ func TestAnsweredRequestsAreNoLongerInFlight(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if response := ask(); response.StatusCode != http.StatusTooManyRequests || response.Header.Get("RateLimit-Limit") != "100" || response.Header.Get("Retry-After") != "1" {
+	if response := send(); response.StatusCode != http.StatusTooManyRequests || response.Header.Get("RateLimit-Limit") != "100" || response.Header.Get("Retry-After") != "1" {
 		t.Errorf("got %d %v", response.StatusCode, response.Header)
 	}
 	in.done()
-	if response := ask(); response.StatusCode != http.StatusOK {
+	if response := send(); response.StatusCode != http.StatusOK {
 		t.Errorf("got %d", response.StatusCode)
 	}
 }

@@ -16,21 +16,20 @@ import (
 	"bookstore/services/platform/fault"
 )
 
-// road is what comes to a backlog, by two clocks that differ.
-type road struct {
+// arrivals simulates requests that arrive, measured by two clocks that differ.
+type arrivals struct {
 	*backlog
 	now, ahead time.Duration
 }
 
-func newRoad(ahead time.Duration) *road {
-	r := &road{backlog: newBacklog(prometheus.NewRegistry()), ahead: ahead}
-	r.come(1, 0, time.Millisecond)
+func newArrivals(ahead time.Duration) *arrivals {
+	r := &arrivals{backlog: newBacklog(prometheus.NewRegistry()), ahead: ahead}
+	r.arrive(1, 0, time.Millisecond)
 	return r
 }
 
-// come lets n requests come, one every so often, each so long on its way, and
-// counts the late.
-func (r *road) come(n int, every, wait time.Duration) (late int) {
+// arrive simulates n requests at an interval, each in flight for wait, and counts the late ones.
+func (r *arrivals) arrive(n int, every, wait time.Duration) (late int) {
 	for range n {
 		r.now += every
 		if r.observe(time.Unix(1e9, 0).Add(r.now), wait+r.ahead) {
@@ -48,21 +47,21 @@ const (
 func TestABacklogStandsWhereEvenTheQuickestAreSlow(t *testing.T) {
 	t.Parallel()
 	for _, ahead := range []time.Duration{0, time.Hour, -time.Hour} {
-		r := newRoad(ahead)
-		if late := r.come(1000, time.Millisecond, quickly); late > 0 {
+		r := newArrivals(ahead)
+		if late := r.arrive(1000, time.Millisecond, quickly); late > 0 {
 			t.Errorf("before: %d are late", late)
 		}
-		if late := r.come(200, time.Millisecond, slowly); late < 80 || late > 150 {
+		if late := r.arrive(200, time.Millisecond, slowly); late < 80 || late > 150 {
 			t.Errorf("clocks %v apart: of 200 slow ones in 200 ms %d are late", ahead, late)
 		}
-		if late := r.come(500, time.Millisecond, quickly); late > 0 {
+		if late := r.arrive(500, time.Millisecond, quickly); late > 0 {
 			t.Errorf("%d are late that were not slow", late)
 		}
-		if late := r.come(10, time.Millisecond, slowly); late != 10 {
+		if late := r.arrive(10, time.Millisecond, slowly); late != 10 {
 			t.Errorf("half a second later, of 10 slow ones %d are late", late)
 		}
-		r.come(1200, time.Millisecond, quickly)
-		if late := r.come(10, time.Millisecond, slowly); late > 0 {
+		r.arrive(1200, time.Millisecond, quickly)
+		if late := r.arrive(10, time.Millisecond, slowly); late > 0 {
 			t.Errorf("a second after the last, %d are late", late)
 		}
 	}
@@ -70,34 +69,34 @@ func TestABacklogStandsWhereEvenTheQuickestAreSlow(t *testing.T) {
 
 func TestNoBacklog(t *testing.T) {
 	t.Parallel()
-	for name, comes := range map[string]func(*road) int{
-		"few, all slow":      func(r *road) int { return r.come(200, 20*time.Millisecond, slowly) },
-		"one, after a night": func(r *road) int { r.now += 9 * time.Hour; return r.come(1, 0, time.Minute) },
-		"a burst": func(r *road) int {
-			return r.come(1000, 10*time.Microsecond, slowly) + r.come(100, time.Millisecond, quickly)
+	for name, comes := range map[string]func(*arrivals) int{
+		"few, all slow":      func(r *arrivals) int { return r.arrive(200, 20*time.Millisecond, slowly) },
+		"one, after a night": func(r *arrivals) int { r.now += 9 * time.Hour; return r.arrive(1, 0, time.Minute) },
+		"a burst": func(r *arrivals) int {
+			return r.arrive(1000, 10*time.Microsecond, slowly) + r.arrive(100, time.Millisecond, quickly)
 		},
-		"slow, but not all":    func(r *road) (n int) { return alternate(r, 100) },
-		"many, not slow":       func(r *road) int { return r.come(5000, 100*time.Microsecond, 19*time.Millisecond) },
-		"the ingress' new one": func(r *road) int { r.ahead = -time.Hour; return r.come(1000, time.Millisecond, quickly) },
+		"slow, but not all":    func(r *arrivals) (n int) { return alternate(r, 100) },
+		"many, not slow":       func(r *arrivals) int { return r.arrive(5000, 100*time.Microsecond, 19*time.Millisecond) },
+		"the ingress' new one": func(r *arrivals) int { r.ahead = -time.Hour; return r.arrive(1000, time.Millisecond, quickly) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			if late := comes(newRoad(0)); late > 0 {
+			if late := comes(newArrivals(0)); late > 0 {
 				t.Errorf("%d are late", late)
 			}
 		})
 	}
 }
 
-func alternate(r *road, times int) (late int) {
+func alternate(r *arrivals, times int) (late int) {
 	for range times {
-		late += r.come(20, time.Millisecond, slowly) + r.come(1, time.Millisecond, quickly)
+		late += r.arrive(20, time.Millisecond, slowly) + r.arrive(1, time.Millisecond, quickly)
 	}
 	return late
 }
 
-// A clock that is set, by however much, whichever way, or there and back, makes nobody
-// late for more than two seconds.
+// A clock that is set, by any amount, in either direction, or there and back, makes no request late for more than two
+// seconds.
 func TestAClockThatIsSetIsNoBacklog(t *testing.T) {
 	t.Parallel()
 	for _, step := range []time.Duration{30 * time.Millisecond, 100 * time.Millisecond, time.Second, 14 * time.Second, time.Hour} {
@@ -105,12 +104,12 @@ func TestAClockThatIsSetIsNoBacklog(t *testing.T) {
 			for name, steps := range map[string][]time.Duration{
 				"ahead": {step}, "back": {-step}, "there and back": {step, 0}, "back and there": {-step, 0}, "again and again": {step, 2 * step, 3 * step},
 			} {
-				r := newRoad(0)
+				r := newArrivals(0)
 				random := rand.New(rand.NewPCG(1, uint64(rate)))
 				for i, ahead := range append([]time.Duration{0}, steps...) {
 					r.ahead = ahead
-					r.travel(random, rate, 2*time.Second)
-					if late := r.travel(random, rate, time.Second); late > 0 {
+					r.arriveAtRate(random, rate, 2*time.Second)
+					if late := r.arriveAtRate(random, rate, time.Second); late > 0 {
 						t.Errorf("%s by %v at %d a second, step %d: %d are late after two seconds", name, step, rate, i, late)
 					}
 				}
@@ -119,10 +118,10 @@ func TestAClockThatIsSetIsNoBacklog(t *testing.T) {
 	}
 }
 
-// travel lets requests come at a rate, each 1 to 7 ms on its way.
-func (r *road) travel(random *rand.Rand, rate int, span time.Duration) (late int) {
+// arriveAtRate simulates requests at a rate, each 1 to 7 ms in flight.
+func (r *arrivals) arriveAtRate(random *rand.Rand, rate int, span time.Duration) (late int) {
 	for range int(span.Seconds() * float64(rate)) {
-		late += r.come(1, time.Second/time.Duration(rate), time.Millisecond+time.Duration(random.Int64N(int64(6*time.Millisecond))))
+		late += r.arrive(1, time.Second/time.Duration(rate), time.Millisecond+time.Duration(random.Int64N(int64(6*time.Millisecond))))
 	}
 	return late
 }
@@ -132,9 +131,9 @@ func (r *road) travel(random *rand.Rand, rate int, span time.Duration) (late int
 func TestABacklogIsNoClock(t *testing.T) {
 	t.Parallel()
 	for name, share := range map[string]float64{"half too much": 1.5, "twice": 2} {
-		r := newRoad(0)
+		r := newArrivals(0)
 		random := rand.New(rand.NewPCG(1, 2))
-		r.come(1000, time.Millisecond, quickly)
+		r.arrive(1000, time.Millisecond, quickly)
 		// One server of 2 ms a request, and of a quarter of that for one that is refused.
 		const served = 2 * time.Millisecond
 		every := time.Duration(float64(served) / share)
@@ -159,7 +158,7 @@ func TestABacklogIsNoClock(t *testing.T) {
 	}
 }
 
-// This machine's clock can be set as anybody likes: it is not asked.
+// This machine's clock may be set: only its monotonic clock is used.
 func TestTheGatewaysOwnClockDoesNotMatter(t *testing.T) {
 	t.Parallel()
 	b := newBacklog(prometheus.NewRegistry())
@@ -196,7 +195,7 @@ func TestWhileABacklogStandsFewAreInFlight(t *testing.T) {
 	})
 	g.metrics.backlog.standing.Store(true)
 	results := make(chan error, 8)
-	goIn := func(ctx context.Context, n int) {
+	read := func(ctx context.Context, n int) {
 		for range n {
 			go func() { results <- g.read(ctx) }()
 			<-arrived
@@ -208,15 +207,15 @@ func TestWhileABacklogStandsFewAreInFlight(t *testing.T) {
 		}
 	}
 	late := asLate(t.Context())
-	goIn(late, 2)
+	read(late, 2)
 	refused(late, "the third who is late")
-	goIn(t.Context(), 6)
+	read(t.Context(), 6)
 	refused(t.Context(), "the ninth")
 	if n := testutil.ToFloat64(g.metrics.shed.WithLabelValues("books")); n != 2 {
 		t.Errorf("%v are counted as shed", n)
 	}
 	g.metrics.backlog.standing.Store(false)
-	goIn(late, 1)
+	read(late, 1)
 	close(release)
 	for range 9 {
 		if err := <-results; err != nil {

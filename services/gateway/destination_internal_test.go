@@ -42,8 +42,8 @@ func guarded(t *testing.T, settings Resilience, upstream http.HandlerFunc) *guar
 		options:   Options{Log: log, Upstreams: map[Upstream]*url.URL{Books: base, Orders: base, Coordinator: base}},
 		transport: transport(), metrics: newMetrics(settings, prometheus.NewRegistry(), log),
 	}
-	// The transport sends a call again by itself where a kept connection turns
-	// out to be closed; these tests count what is sent.
+	// On a kept connection that was closed, the transport resends by itself;
+	// these tests count the calls.
 	g.transport.DisableKeepAlives = true
 	t.Cleanup(g.transport.CloseIdleConnections)
 	return &guard{g, base}
@@ -247,7 +247,7 @@ func TestACircuitOpensAndClosesByItself(t *testing.T) {
 	if _, err := g.call(t.Context(), http.MethodGet, "/orders/:id"); err != nil {
 		t.Errorf("another destination: %v", err)
 	}
-	// A trial that fails is told what all are told.
+	// A trial that fails is answered like all other calls.
 	waittest.Eventually(t, "a trial fails", func() bool {
 		err := g.read(t.Context())
 		return fault.KindOf(err) == fault.CircuitOpen && calls.Load() > sent
@@ -262,9 +262,9 @@ func TestACircuitOpensAndClosesByItself(t *testing.T) {
 	}
 }
 
-// Whose database has no leader says so at once, and is asked again within a
-// second: a new leader is there sooner than a circuit would be tried otherwise.
-func TestAServiceThatLacksItsDatabaseIsAskedAgainSoon(t *testing.T) {
+// A service whose database has no leader answers so at once. Its circuit has a trial within a second, since the new
+// leader comes earlier than the trial of an ordinary opening.
+func TestACircuitOfAServiceWithoutItsDatabaseOpensBriefly(t *testing.T) {
 	for _, c := range []struct {
 		name     string
 		upstream http.HandlerFunc
@@ -304,12 +304,12 @@ func TestReroutesAreCountedWhoeverMadeThem(t *testing.T) {
 	}
 }
 
-// mesh is a sidecar before two instances, of which one is dead: it takes them
-// in turn, sends a call twice at most, and gives an instance that failed
+// mesh is a sidecar before two instances, of which one is dead: it alternates
+// between them, sends a call twice at most, and gives an instance that failed
 // three times in a row no calls until it has had a while to recover.
 type mesh struct {
 	mu       sync.Mutex
-	turn     int
+	calls    int
 	failures int
 	ejected  int // for so many calls more
 }
@@ -318,12 +318,12 @@ type mesh struct {
 func (m *mesh) dead() bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.turn++
+	m.calls++
 	if m.ejected > 0 {
 		m.ejected--
 		return false
 	}
-	return m.turn%2 == 0
+	return m.calls%2 == 0
 }
 
 func (m *mesh) fail() {
@@ -421,11 +421,11 @@ func TestADestinationThatHangsDoesNotTakeTheOthersAlong(t *testing.T) {
 		t.Errorf("afterwards: %v", err)
 	}
 	if n := g.metrics.destinations[Books].limiter.Inflight(); n != 0 {
-		t.Errorf("%d places are taken for ever", n)
+		t.Errorf("%d permits are never returned", n)
 	}
 }
 
-func TestAStreamTakesAPlaceOnlyUntilItBegins(t *testing.T) {
+func TestAStreamHoldsAPermitOnlyUntilItBegins(t *testing.T) {
 	g := guarded(t, Resilience{InFlightLeast: 1, InFlightFirst: 1, InFlightMost: 1}, func(w http.ResponseWriter, r *http.Request) {
 		if strings.HasSuffix(r.URL.Path, "/events") {
 			w.Header().Set("Content-Type", "text/event-stream")

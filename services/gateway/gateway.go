@@ -1,4 +1,5 @@
-// Package gateway is the shop's API gateway: it knows every call of the API, who may make it, and which service answers it.
+// Package gateway is the shop's API gateway. Its routes table has every call of the API: who may make it, how often, and
+// which service answers it.
 package gateway
 
 import (

@@ -48,7 +48,7 @@ func problem(status int, code string) http.HandlerFunc {
 	}
 }
 
-// tried is a sidecar's answer after so many tries.
+// tried is a sidecar's answer after so many attempts.
 func tried(times int) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("X-Envoy-Attempt-Count", strconv.Itoa(times))
@@ -56,36 +56,36 @@ func tried(times int) http.HandlerFunc {
 	}
 }
 
-// A sidecar that makes two tries of each call leaves four in all, whatever fails.
+// A sidecar that makes two attempts of each call leaves four in all, whatever fails.
 func TestACallIsTriedFourTimesAtMost(t *testing.T) {
 	for name, upstream := range map[string]func(*atomic.Int64) http.HandlerFunc{
-		"nobody is there": func(tries *atomic.Int64) http.HandlerFunc {
-			return func(w http.ResponseWriter, r *http.Request) { tries.Add(2); tried(2)(w, r) }
+		"nobody is there": func(attempts *atomic.Int64) http.HandlerFunc {
+			return func(w http.ResponseWriter, r *http.Request) { attempts.Add(2); tried(2)(w, r) }
 		},
-		"all take too long": func(tries *atomic.Int64) http.HandlerFunc {
-			return func(w http.ResponseWriter, r *http.Request) { tries.Add(1); plainly(504)(w, r) }
+		"all take too long": func(attempts *atomic.Int64) http.HandlerFunc {
+			return func(w http.ResponseWriter, r *http.Request) { attempts.Add(1); plainly(504)(w, r) }
 		},
-		"two take too long, then nobody is there": func(tries *atomic.Int64) http.HandlerFunc {
+		"two take too long, then nobody is there": func(attempts *atomic.Int64) http.HandlerFunc {
 			return func(w http.ResponseWriter, r *http.Request) {
-				if tries.Load() < 2 {
-					tries.Add(1)
+				if attempts.Load() < 2 {
+					attempts.Add(1)
 					plainly(504)(w, r)
 					return
 				}
-				tries.Add(2)
+				attempts.Add(2)
 				tried(2)(w, r)
 			}
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			var tries atomic.Int64
-			a := open(t, options{upstream: upstream(&tries)}).do(t, "GET", "/books/1", "")
-			if n := tries.Load(); n > 4 || n < 3 || a.StatusCode < 500 {
-				t.Errorf("%d tries for %d", n, a.StatusCode)
+			var attempts atomic.Int64
+			a := open(t, options{upstream: upstream(&attempts)}).do(t, "GET", "/books/1", "")
+			if n := attempts.Load(); n > 4 || n < 3 || a.StatusCode < 500 {
+				t.Errorf("%d attempts for %d", n, a.StatusCode)
 			}
 			// Nor does the ingress begin all over again.
 			if a.Header.Get("X-Envoy-Ratelimited") == "" {
-				t.Errorf("the ingress is not told that this is final: %v", a.Header)
+				t.Errorf("the answer is not marked as final: %v", a.Header)
 			}
 		})
 	}
@@ -102,7 +102,7 @@ func TestTheIngressIsToldWhatIsFinal(t *testing.T) {
 			t.Errorf("%s: %v", code, a.Header)
 		}
 		if n := s.calls.Load(); n != 1 {
-			t.Errorf("%s of the coordinator was asked for %d times", code, n)
+			t.Errorf("%s of the coordinator had %d calls", code, n)
 		}
 	}
 }

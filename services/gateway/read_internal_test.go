@@ -71,9 +71,9 @@ func openFront(t testing.TB) *front {
 	return f
 }
 
-// ask makes a request by the given handler: the server's, which has the express
+// serve makes a request to the given handler: the server's, which has the express
 // way, or the app's, which has not.
-func ask(handle fasthttp.RequestHandler, method, uri string, headers ...string) *fasthttp.RequestCtx {
+func serve(handle fasthttp.RequestHandler, method, uri string, headers ...string) *fasthttp.RequestCtx {
 	ctx := &fasthttp.RequestCtx{}
 	ctx.Request.Header.SetMethod(method)
 	ctx.Request.SetRequestURI(uri)
@@ -96,8 +96,8 @@ func headersOf(ctx *fasthttp.RequestCtx) map[string]string {
 func TestTheExpressWayAnswersAsTheUsualOne(t *testing.T) {
 	f := openFront(t)
 	express, usual := f.app.Server().Handler, f.app.Handler()
-	ask(usual, "GET", "/books/1")
-	ask(usual, "GET", "/books/2")
+	serve(usual, "GET", "/books/1")
+	serve(usual, "GET", "/books/2")
 	cases := []struct {
 		taken       bool
 		method, uri string
@@ -135,7 +135,7 @@ func TestTheExpressWayAnswersAsTheUsualOne(t *testing.T) {
 		if route, err := f.Express(probe); (route == bookPattern) != c.taken || err != nil {
 			t.Errorf("%s %s %v: taken as %q, %v", c.method, c.uri, c.headers, route, err)
 		}
-		first, second := ask(express, c.method, c.uri, c.headers...), ask(usual, c.method, c.uri, c.headers...)
+		first, second := serve(express, c.method, c.uri, c.headers...), serve(usual, c.method, c.uri, c.headers...)
 		if got := first.Response.StatusCode(); got != c.status || second.Response.StatusCode() != c.status {
 			t.Errorf("%s %s %v: %d by express, %d else, want %d", c.method, c.uri, c.headers, got, second.Response.StatusCode(), c.status)
 		}
@@ -159,16 +159,16 @@ func TestTheExpressWayAnswersAsTheUsualOne(t *testing.T) {
 func TestABookIsReadFromTheServiceOnce(t *testing.T) {
 	f := openFront(t)
 	for i := range 10 {
-		ctx := ask(f.app.Server().Handler, "GET", "/books/1")
+		ctx := serve(f.app.Server().Handler, "GET", "/books/1")
 		if got := string(ctx.Response.Header.Peek("X-Cache")); (got == "miss") != (i == 0) || (got == "near") != (i > 0) {
 			t.Errorf("read %d came from %s", i, got)
 		}
 		for _, missing := range []string{"/books/2", "/books/77", "/books/123456789"} {
-			ask(f.app.Server().Handler, "GET", missing)
+			serve(f.app.Server().Handler, "GET", missing)
 		}
 	}
 	if n := f.calls.Load(); n != 2 {
-		t.Errorf("the service was asked %d times", n)
+		t.Errorf("the service had %d calls", n)
 	}
 }
 
@@ -178,7 +178,7 @@ func hot(t testing.TB) (do func()) {
 	t.Helper()
 	f := openFront(t)
 	handle := f.app.Server().Handler
-	ask(f.app.Handler(), "GET", "/books/1")
+	serve(f.app.Handler(), "GET", "/books/1")
 	ctx := &fasthttp.RequestCtx{}
 	ctx.Request.Header.SetMethod("GET")
 	ctx.Request.SetRequestURI("/books/1")

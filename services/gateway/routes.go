@@ -30,13 +30,13 @@ const (
 )
 
 // Route is one call of the API: where it goes, how long it may take, who may
-// use it, whether it may be sent a second time when the first came to nothing,
-// whether its answer may be kept, and how large it may be.
+// use it, whether it may be sent again after a failure, whether its answer may be
+// cached, and how large its body may be.
 type Route struct {
 	Method   string
-	Pattern  string // Fiber's pattern; what matches none of them is not let in
+	Pattern  string // Fiber's pattern; a path that matches none is 404
 	Upstream Upstream
-	Timeout  time.Duration // of the whole call, reroute included; of a stream, until it begins
+	Timeout  time.Duration // of the whole call, resends included; of a stream, until it begins
 	Access   Access
 	Repeat   Repeat
 	Answer   Answer
@@ -47,7 +47,7 @@ type Route struct {
 // Repeat is when a call may be sent again although the first may have arrived.
 type Repeat int
 
-// When a call may be sent again.
+// The values of Repeat.
 const (
 	Never   Repeat = iota // it would be done twice
 	WithKey               // when it carries an Idempotency-Key
@@ -63,8 +63,8 @@ const (
 	Events               // passed on as it comes, for as long as it comes
 )
 
-// Cacheability is how an answer may be kept. This table is where it is decided,
-// for every call.
+// Cacheability is how an answer may be cached. The routes table decides it for every
+// call.
 type Cacheability int
 
 // How answers may be kept.

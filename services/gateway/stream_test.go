@@ -39,10 +39,10 @@ func (s *shop) listen(t *testing.T) (base string, stop func() error) {
 	return "http://" + listener.Addr().String(), stop
 }
 
-// live is an upstream whose stream says what is told, until its reader is gone.
+// live is an upstream whose stream sends the given events until its reader disconnects.
 type live struct {
-	told chan string
-	gone chan struct{}
+	events chan string
+	gone   chan struct{}
 }
 
 func newLive() *live { return &live{make(chan string), make(chan struct{})} }
@@ -55,7 +55,7 @@ func (l *live) serve(w http.ResponseWriter, r *http.Request) {
 	_ = flush()
 	for {
 		select {
-		case text, more := <-l.told:
+		case text, more := <-l.events:
 			if !more {
 				return
 			}
@@ -108,7 +108,7 @@ func TestStreamsArePassedOnAsTheyCome(t *testing.T) {
 		t.Errorf("began with %d %v", response.StatusCode, response.Header)
 	}
 	for _, text := range []string{"one", "two"} {
-		upstream.told <- text // the client has it before anything more is said
+		upstream.events <- text // the client has it before anything more is said
 		if lines.Scan(); lines.Text() != "data: "+text+" 7" {
 			t.Errorf("got %q", lines.Text())
 		}
@@ -118,12 +118,12 @@ func TestStreamsArePassedOnAsTheyCome(t *testing.T) {
 	quiet := time.NewTimer(400 * time.Millisecond)
 	defer quiet.Stop()
 	<-quiet.C
-	upstream.told <- "three"
+	upstream.events <- "three"
 	if lines.Scan(); lines.Text() != "data: three 7" {
 		t.Errorf("after a while: %q, %v", lines.Text(), lines.Err())
 	}
 	lines.Scan()
-	close(upstream.told)
+	close(upstream.events)
 	if lines.Scan() || lines.Err() != nil {
 		t.Errorf("after the end: %q, %v", lines.Text(), lines.Err())
 	}

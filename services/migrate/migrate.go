@@ -1,5 +1,5 @@
-// Package migrate declares the databases and roles and brings every schema up to date. It knows what the cluster holds
-// (package patroni), not the services: whoever runs it names their migrations.
+// Package migrate declares the databases and roles and brings every schema up to date. What the cluster holds is in
+// package patroni; the services' migrations are given by the command.
 package migrate
 
 import (
@@ -81,8 +81,8 @@ func (s Settings) connect(ctx context.Context, database string) (*pgx.Conn, erro
 	return pgx.ConnectConfig(ctx, cfg)
 }
 
-// migrate applies a database's migrations as its owner, whom all that they
-// make then belongs to.
+// migrate applies a database's migrations as its owner, to whom everything that
+// they create then belongs.
 func migrate(ctx context.Context, s Settings, database patroni.Database, migrations fs.FS) (applied int, err error) {
 	if migrations == nil {
 		return 0, fmt.Errorf("database %s has no migrations", database.Name)

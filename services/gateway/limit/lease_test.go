@@ -77,7 +77,7 @@ func TestGatewaysShareTheRateThroughRedis(t *testing.T) {
 	offer(t, to, limits, 2*limits.Rate, 1500*time.Millisecond)
 	begin := time.Now()
 	got := offer(t, to, limits, 2*limits.Rate, 5*time.Second)
-	requireAbout(t, "let in", got, time.Since(begin).Seconds()*limits.Rate, .1)
+	requireAbout(t, "admitted", got, time.Since(begin).Seconds()*limits.Rate, .1)
 }
 
 func TestNoRedisAtTheAddress(t *testing.T) {
@@ -88,7 +88,7 @@ func TestNoRedisAtTheAddress(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got := admitAll(t, l, "token:a", Limits{Rate: .01, Burst: 40, InFlight: 1}, 100); got != 40 {
-		t.Errorf("%d of 100 were let in, want the burst of 40", got)
+		t.Errorf("%d of 100 were admitted, want the burst of 40", got)
 	}
 	if err := part.Stop(t.Context()); err != nil {
 		t.Error(err)

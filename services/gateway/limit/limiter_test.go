@@ -20,25 +20,25 @@ func TestABurstThenTheRate(t *testing.T) {
 			"local":  gateways(t, 1, nil)[0],
 		} {
 			if got := admitAll(t, l, "token:a", everybody, 1000); got < 400 || got > 405 {
-				t.Errorf("%s: %d were let in at once, want the burst of 400", name, got)
+				t.Errorf("%s: %d were admitted at once, want the burst of 400", name, got)
 			}
 			if !admit(t, l, "token:b", everybody) {
 				t.Errorf("%s: another client is refused", name)
 			}
 			after(time.Second)
 			if got := admitAll(t, l, "token:a", everybody, 1000); got < 195 || got > 215 {
-				t.Errorf("%s: %d were let in a second later, want 200", name, got)
+				t.Errorf("%s: %d were admitted a second later, want 200", name, got)
 			}
 			after(time.Minute)
 			if got := admitAll(t, l, "token:a", everybody, 1000); got < 395 || got > 405 {
-				t.Errorf("%s: %d were let in a minute later, want 400", name, got)
+				t.Errorf("%s: %d were admitted a minute later, want 400", name, got)
 			}
 		}
 	})
 }
 
-// A client that asks at twice its rate gets its rate, however many gateways it
-// asks, and however long Redis takes.
+// A client that sends at twice its rate gets its rate, over any number of gateways and
+// however long Redis takes.
 func TestGatewaysShareTheRate(t *testing.T) {
 	t.Parallel()
 	for _, limits := range []Limits{everybody, {Rate: 20, Burst: 20}, {Rate: 2000, Burst: 2000}, {Rate: 500, Burst: 100}} {
@@ -51,7 +51,7 @@ func TestGatewaysShareTheRate(t *testing.T) {
 						b.takes = takes
 						to := gateways(t, n, b)
 						offer(t, to, limits, 2*limits.Rate, 3*time.Second) // the burst is gone
-						requireAbout(t, "let in", offer(t, to, limits, 2*limits.Rate, 5*time.Second), 5*limits.Rate, .1)
+						requireAbout(t, "admitted", offer(t, to, limits, 2*limits.Rate, 5*time.Second), 5*limits.Rate, .1)
 					})
 				})
 			}
@@ -59,7 +59,7 @@ func TestGatewaysShareTheRate(t *testing.T) {
 	}
 }
 
-// For 50 ms of every 500 no answer comes in time: what is let in meanwhile is
+// For 50 ms of every 500 no answer comes in time: what is admitted meanwhile is
 // charged.
 func TestSlowAnswersCostNoAccuracy(t *testing.T) {
 	t.Parallel()
@@ -81,25 +81,25 @@ func TestSlowAnswersCostNoAccuracy(t *testing.T) {
 		})
 		to := gateways(t, 4, b)
 		offer(t, to, everybody, 400, 3*time.Second)
-		requireAbout(t, "let in", offer(t, to, everybody, 400, 5*time.Second), 1000, .1)
+		requireAbout(t, "admitted", offer(t, to, everybody, 400, 5*time.Second), 1000, .1)
 		stop()
 		trouble.Wait()
 	})
 }
 
-func TestRedisIsAskedForLeasesNotForRequests(t *testing.T) {
+func TestRedisHasCallsForLeasesNotForRequests(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		b := newShared()
 		l := gateways(t, 1, b)[0]
 		offer(t, []*Limiter{l}, everybody, 190, 5*time.Second)
-		if asked := b.calls(); asked > 200 {
-			t.Errorf("Redis was asked %d times in 5 s for 950 requests", asked)
+		if calls := b.calls(); calls > 200 {
+			t.Errorf("Redis had %d calls in 5 s for 950 requests", calls)
 		}
 		before := b.calls()
 		offer(t, []*Limiter{l}, everybody, 4000, 5*time.Second)
-		if asked := b.calls() - before; asked > 400 {
-			t.Errorf("Redis was asked %d times in 5 s about a client that was mostly refused", asked)
+		if calls := b.calls() - before; calls > 400 {
+			t.Errorf("Redis had %d calls in 5 s for a client that was mostly refused", calls)
 		}
 	})
 }
@@ -117,7 +117,7 @@ func TestRedisIsWaitedForBriefly(t *testing.T) {
 		}
 		begin = time.Now()
 		if got := admitAll(t, l, "token:a", everybody, 500); got != 399 || time.Since(begin) != 0 {
-			t.Errorf("after it %d were let in within %v", got, time.Since(begin))
+			t.Errorf("after it %d were admitted within %v", got, time.Since(begin))
 		}
 		after(time.Second)
 		begin = time.Now()
@@ -135,14 +135,14 @@ func TestWithoutRedisEveryGatewayLimitsForItself(t *testing.T) {
 		offer(t, to, everybody, 400, 4*time.Second)
 		b.set(time.Millisecond, true)
 		offer(t, to, everybody, 800, time.Second)
-		requireAbout(t, "let in while Redis was away", offer(t, to, everybody, 800, 5*time.Second), 2*5*200, .1)
+		requireAbout(t, "admitted while Redis was away", offer(t, to, everybody, 800, 5*time.Second), 2*5*200, .1)
 		b.set(time.Millisecond, false)
 		offer(t, to, everybody, 800, 3*time.Second)
-		requireAbout(t, "let in when it was back", offer(t, to, everybody, 800, 5*time.Second), 5*200, .1)
+		requireAbout(t, "admitted when it was back", offer(t, to, everybody, 800, 5*time.Second), 5*200, .1)
 	})
 }
 
-// A client that keeps to its limit is let in all the time, also when Redis goes
+// A client that keeps to its limit is always admitted, also when Redis goes
 // and comes back, and when it changes the gateway.
 func TestNobodyWithinTheLimitIsRefused(t *testing.T) {
 	t.Parallel()
@@ -151,12 +151,12 @@ func TestNobodyWithinTheLimitIsRefused(t *testing.T) {
 		to := gateways(t, 3, b)
 		for i := range 12 {
 			b.set([]time.Duration{time.Millisecond, 15 * time.Millisecond, time.Hour}[i%3], i%4 == 3)
-			turn := to
+			gateways := to
 			if i%2 == 1 {
-				turn = to[i%3 : i%3+1]
+				gateways = to[i%3 : i%3+1]
 			}
-			if sent, got := 2*180, offer(t, turn, everybody, 180, 2*time.Second); got < sent-1 {
-				t.Errorf("in round %d only %d of %d were let in", i, got, sent)
+			if sent, got := 2*180, offer(t, gateways, everybody, 180, 2*time.Second); got < sent-1 {
+				t.Errorf("in round %d only %d of %d were admitted", i, got, sent)
 			}
 		}
 	})
@@ -283,7 +283,7 @@ func TestTheNumberOfClientsIsBounded(t *testing.T) {
 	})
 }
 
-func TestAnEndingGatewayAsksNoMore(t *testing.T) {
+func TestAStoppingGatewayMakesNoMoreCalls(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		b := newShared()
@@ -297,9 +297,9 @@ func TestAnEndingGatewayAsksNoMore(t *testing.T) {
 		if err := part.Stop(t.Context()); err != nil {
 			t.Error(err)
 		}
-		asked := b.calls()
-		if !admit(t, l, "token:b", everybody) || b.calls() != asked {
-			t.Error("it asked again, or refused")
+		before := b.calls()
+		if !admit(t, l, "token:b", everybody) || b.calls() != before {
+			t.Error("it called Redis, or refused")
 		}
 	})
 }
@@ -316,7 +316,7 @@ func TestLimitsAreChecked(t *testing.T) {
 	}
 }
 
-// benchmarks are let in always: no loop asks that fast.
+// benchmarks are never refused: no loop is that fast.
 var benchmarks = Limits{Rate: 1e9, Burst: 1e9, InFlight: 2048}
 
 // It runs alone: allocations are counted in the whole process.

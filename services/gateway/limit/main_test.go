@@ -25,10 +25,10 @@ type shared struct {
 	takes time.Duration // for an answer
 	down  bool
 
-	mu    sync.Mutex
-	level map[string]float64
-	at    map[string]time.Time
-	asked int
+	mu     sync.Mutex
+	level  map[string]float64
+	at     map[string]time.Time
+	called int
 }
 
 func newShared() *shared {
@@ -39,7 +39,7 @@ var errDown = errors.New("nobody is there")
 
 func (b *shared) take(ctx context.Context, q leaseRequest) (grant, error) {
 	b.mu.Lock()
-	b.asked++
+	b.called++
 	takes, down := b.takes, b.down
 	b.mu.Unlock()
 	way := time.NewTimer(takes)
@@ -74,7 +74,7 @@ func (b *shared) set(takes time.Duration, down bool) {
 func (b *shared) calls() int {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.asked
+	return b.called
 }
 
 // gateways are limiters that share a bucket.
@@ -96,8 +96,8 @@ func gateways(t *testing.T, n int, b bucket) []*Limiter {
 	return all
 }
 
-// offer sends a client's requests at a steady pace to the gateways in turn, and
-// returns how many were let in.
+// offer sends a client's requests at a steady pace to the gateways in rotation, and
+// returns how many were admitted.
 func offer(t *testing.T, to []*Limiter, limits Limits, perSecond float64, during time.Duration) (admitted int) {
 	t.Helper()
 	var (

@@ -1,4 +1,4 @@
-package main
+package backup_test
 
 import (
 	"io"
@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"bookstore/patroni/backup"
 	"bookstore/services/platform/program"
 )
 
@@ -29,7 +30,7 @@ func TestRunSaysWhatIsWrong(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			env := program.Env{Args: test.args, Getenv: func(name string) string { return test.values[name] }, Stdout: io.Discard}
-			err := program.RunTask(t.Context(), "backup", env, makeBackup)
+			err := program.RunTask(t.Context(), "backup", env, backup.Task)
 			for _, want := range test.want {
 				if err == nil || !strings.Contains(err.Error(), want) {
 					t.Errorf("error %v, want one that says %s", err, want)
