@@ -32,7 +32,7 @@ func (s *shop) recovering() {
 	log := slog.New(slog.NewTextHandler(s.t.Output(), nil))
 	for name, pool := range map[string]*pgxpool.Pool{"books": s.books, "orders": s.orders} {
 		client := call.New(s.url, call.Options{Destination: "coordinator"})
-		recovery := participant.NewRecovery(participant.New(pool, name, log, nil), participanthttp.NewAsker(client), nil)
+		recovery := participant.NewRecovery(participant.New(pool, name, log, nil), participanthttp.NewCoordinator(client), nil)
 		part := lifecycle.Every("recover branches", participant.ScanEvery, log, recovery.Round)
 		if err := part.Start(context.Background()); err != nil {
 			s.t.Fatal(err)

@@ -56,7 +56,7 @@ func Build(d *service.Deps, s Settings) (service.App, error) {
 	relay := outbox.New(pool, announceChange, d.Log, d.Registry)
 	p := participant.New(pool, d.Name, d.Log, d.Registry,
 		participant.Sharing(slots), participant.OnCommit(relay.Committed), participant.OnStep(relay.Stepped))
-	recovery := participant.NewRecovery(p, participanthttp.NewAsker(coordinator), d.Registry)
+	recovery := participant.NewRecovery(p, participanthttp.NewCoordinator(coordinator), d.Registry)
 	d.Every("recover branches", participant.ScanEvery, recovery.Round)
 	d.Every("announce changes", outbox.Every, relay.Round)
 	d.Clean(pool, bookspg.Cleaners()...)

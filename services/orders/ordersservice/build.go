@@ -37,7 +37,7 @@ func Build(d *service.Deps, s Settings) (service.App, error) {
 
 	store := orderspg.New(pool).WithReplicas(d.Replicas(s.DB, pool))
 	p := participant.New(pool, d.Name, d.Log, d.Registry)
-	recovery := participant.NewRecovery(p, participanthttp.NewAsker(coordinator), d.Registry)
+	recovery := participant.NewRecovery(p, participanthttp.NewCoordinator(coordinator), d.Registry)
 	d.Every("recover branches", participant.ScanEvery, recovery.Round)
 	d.Clean(pool, orderspg.Cleaners()...)
 

@@ -293,39 +293,39 @@ func TestManyWholePreparesOfOneBranch(t *testing.T) {
 	}
 }
 
-// ear hears of commits, and says err.
-type ear struct {
+// observer is called after commits, and returns err.
+type observer struct {
 	f     fixture
-	heard []string
+	calls []string
 	err   error
 }
 
-func (e *ear) tell(ctx context.Context, gid string) error {
+func (e *observer) committed(ctx context.Context, gid string) error {
 	if e.f.amount() == 100 {
-		e.f.t.Error("told before the commit")
+		e.f.t.Error("called before the commit")
 	}
 	if err := ctx.Err(); err != nil {
-		e.f.t.Errorf("told in a hurry: %v", err)
+		e.f.t.Errorf("called with a context that has ended: %v", err)
 	}
-	e.heard = append(e.heard, gid)
+	e.calls = append(e.calls, gid)
 	return e.err
 }
 
-// listening is a participant whose commits are heard of.
-func listening(t *testing.T) (fixture, *ear) {
+// observed is a participant whose commits are observed.
+func observed(t *testing.T) (fixture, *observer) {
 	t.Helper()
 	f := newFixture(t)
-	e := &ear{f: f}
-	f.Participant = participant.New(f.pool, name, slog.New(slog.DiscardHandler), nil, participant.OnCommit(e.tell))
+	e := &observer{f: f}
+	f.Participant = participant.New(f.pool, name, slog.New(slog.DiscardHandler), nil, participant.OnCommit(e.committed))
 	return f, e
 }
 
-func TestCommitsAreToldOfBeforeTheyAreAnswered(t *testing.T) {
-	f, e := listening(t)
+func TestOnCommitIsCalledBeforeACommitIsAnswered(t *testing.T) {
+	f, e := observed(t)
 	ctx, m, other := context.Background(), message(), message()
 	f.must("prepare", f.Prepare(ctx, m, take(1, 10)), "")
-	if len(e.heard) > 0 {
-		t.Error("told of a branch that is only prepared")
+	if len(e.calls) > 0 {
+		t.Error("called for a branch that is only prepared")
 	}
 	gone, leave := context.WithCancel(ctx)
 	leave()
@@ -334,7 +334,7 @@ func TestCommitsAreToldOfBeforeTheyAreAnswered(t *testing.T) {
 	if err := f.Commit(gone, m); !fault.Unknown(err) {
 		t.Errorf("commit: %v", err)
 	}
-	e.err = fault.New(fault.NotFound, "a refusal of whoever was asked is none of the branch's")
+	e.err = fault.New(fault.NotFound, "a refusal by the callback is not the branch's")
 	if err := f.Commit(ctx, m); !fault.Unknown(err) {
 		t.Errorf("commit: %v", err)
 	}
@@ -343,18 +343,18 @@ func TestCommitsAreToldOfBeforeTheyAreAnswered(t *testing.T) {
 	f.must("prepare another", f.Prepare(ctx, other, take(1, 10)), "")
 	f.must("abort", f.Abort(ctx, other), "")
 	f.must("commit what is aborted", f.Commit(ctx, other), fault.Lost)
-	if want := []string{m.GID, m.GID, m.GID}; !slices.Equal(e.heard, want) {
-		t.Errorf("heard of %v, want %v", e.heard, want)
+	if want := []string{m.GID, m.GID, m.GID}; !slices.Equal(e.calls, want) {
+		t.Errorf("called for %v, want %v", e.calls, want)
 	}
 }
 
-func TestRecoveredCommitsAreToldOfToo(t *testing.T) {
-	f, e := listening(t)
+func TestOnCommitIsCalledForRecoveredCommitsToo(t *testing.T) {
+	f, e := observed(t)
 	m := f.doubtful(1)[0]
-	o := &oracle{says: map[string]participant.Decision{m.GID: participant.DecidedCommit}}
+	o := &coordinator{says: map[string]participant.Verdict{m.GID: participant.VerdictCommit}}
 	f.must("scan", participant.NewRecovery(f.Participant, o, nil).Scan(context.Background()), "")
-	if !slices.Equal(e.heard, []string{m.GID}) {
-		t.Errorf("heard of %v", e.heard)
+	if !slices.Equal(e.calls, []string{m.GID}) {
+		t.Errorf("called for %v", e.calls)
 	}
 }
 

@@ -61,7 +61,7 @@ const youngFor = StepMarkersKept - 24*time.Hour
 // stuck may be older than its markers. Without its marker a step that was done
 // looks like one that never was: undoing it would change nothing and say that
 // it is undone, doing it again would do it twice. So a saga that is too old is
-// refused both (forgotten), which leaves it stuck, for people to look at.
+// refused both (markerGone), which leaves it stuck, for people to look at.
 func StepCleaner() clean.Job {
 	return clean.Job{
 		Name: "step_markers", Keep: StepMarkersKept,
@@ -73,10 +73,10 @@ delete from step_markers where ctid = any (array(
 	}
 }
 
-// forgotten is why nothing is done about a step that has no marker any more, or
+// markerGone is why nothing is done about a step that has no marker any more, or
 // never had one; nil while its saga is young enough for the marker to be there.
 // The age of a saga is in its id, a UUIDv7; ids of other versions tell none.
-func forgotten(k Key, now time.Time) error {
+func markerGone(k Key, now time.Time) error {
 	id, err := uuid.Parse(k.Saga)
 	if err != nil {
 		return fault.Wrap("read the saga's id", err)

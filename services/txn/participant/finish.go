@@ -19,17 +19,20 @@ const (
 // prepared begins again; each round waits at most for lock_timeout.
 const abortRounds = 5
 
-// Commit commits a prepared branch; asked again it returns nil. A branch that
-// is neither prepared nor committed is Lost: an outcome for people to look at.
+// Commit commits a prepared branch; repeated, it returns nil. A branch that is
+// neither prepared nor committed is fault.Lost: operators have to resolve it.
 func (p *Participant) Commit(ctx context.Context, m Message) error {
-	err := p.commit(ctx, m)
+	err := p.finish(ctx, m, p.commit)
 	if err == nil {
 		err = notify(ctx, p.afterCommit, m.GID)
 	}
 	return p.recordBranch("commit", m, err)
 }
 
-func (p *Participant) commit(ctx context.Context, m Message) error {
+// finish runs a commit or an abort on a connection of the pool, not of the slots:
+// prepares that hold these may wait for the rows that it frees. It does not end
+// with its caller.
+func (p *Participant) finish(ctx context.Context, m Message, do func(context.Context, *pgxpool.Conn, Message) error) error {
 	if err := p.check(m); err != nil {
 		return err
 	}
@@ -40,6 +43,10 @@ func (p *Participant) commit(ctx context.Context, m Message) error {
 		return pg.Fault("connect", err)
 	}
 	defer c.Release()
+	return do(ctx, c, m)
+}
+
+func (p *Participant) commit(ctx context.Context, c *pgxpool.Conn, m Message) error {
 	results, err := pipeline(ctx, c, statement{sql: "commit prepared " + p.quoted(m)})
 	switch {
 	case err != nil:
@@ -64,39 +71,29 @@ func (p *Participant) commit(ctx context.Context, m Message) error {
 	}
 }
 
-// lost is the fault of a branch that cannot follow the decision, with what
-// became of it instead: whoever looks into it begins there.
+// lost is the fault of a branch that cannot follow the decision. Its details say
+// in which state the branch is instead.
 func lost(state, message string) error {
 	f := fault.New(fault.Lost, message)
 	f.Details = map[string]any{"branchState": state}
 	return f
 }
 
-// A row that is there keeps its state, which is returned either way.
-const buryBranch = `
+// An existing row keeps its state. The state that stands is returned.
+const insertTombstone = `
 insert into branch_markers as m (gid, branch, state, deadline)
 values ($1, $2, 'aborted', $3::timestamptz)
 on conflict (gid, branch) do update set state = m.state
 returning state`
 
-// Abort rolls a branch back, whether it is prepared, being prepared or not yet
-// heard of, and leaves a tombstone; asked again it returns nil. A branch that
-// has been committed is Lost.
+// Abort rolls a branch back, whether it is prepared, being prepared or unknown
+// here, and leaves a tombstone; repeated, it returns nil. A branch that has been
+// committed is fault.Lost.
 func (p *Participant) Abort(ctx context.Context, m Message) error {
-	return p.recordBranch("abort", m, p.abort(ctx, m))
+	return p.recordBranch("abort", m, p.finish(ctx, m, p.abort))
 }
 
-func (p *Participant) abort(ctx context.Context, m Message) error {
-	if err := p.check(m); err != nil {
-		return err
-	}
-	ctx, cancel := detached(ctx)
-	defer cancel()
-	c, err := p.pool.Acquire(ctx)
-	if err != nil {
-		return pg.Fault("connect", err)
-	}
-	defer c.Release()
+func (p *Participant) abort(ctx context.Context, c *pgxpool.Conn, m Message) error {
 	for range abortRounds {
 		done, err := p.abortOnce(ctx, c, m)
 		if done || err != nil {
@@ -107,21 +104,22 @@ func (p *Participant) abort(ctx context.Context, m Message) error {
 }
 
 // abortOnce rolls back what is prepared and inserts the tombstone. The insert
-// waits for a marker that a running prepare has inserted; when it times out the
-// branch may be prepared by then: done is false and the round begins again. That
-// nothing is prepared is what becomes of every refused branch: it is not logged.
+// waits for the marker of a prepare that is running. When it times out, done is
+// false: the branch may be prepared by now, and the abort begins again. The
+// server does not log that nothing is prepared, since that holds for every branch
+// that refused.
 func (p *Participant) abortOnce(ctx context.Context, c *pgxpool.Conn, m Message) (done bool, err error) {
 	deadline := m.Deadline.UTC().Format("2006-01-02T15:04:05.999999Z07:00")
 	results, err := pipeline(ctx, c,
 		statement{sql: pg.Hush},
 		statement{sql: "rollback prepared " + p.quoted(m)},
 		statement{sql: pg.Unhush},
-		statement{sql: buryBranch, args: [][]byte{[]byte(m.GID), []byte(p.name), []byte(deadline)}},
+		statement{sql: insertTombstone, args: [][]byte{[]byte(m.GID), []byte(p.name), []byte(deadline)}},
 	)
 	if err != nil {
 		return false, finishFault("rollback prepared", err)
 	}
-	rolledBack, unhushed, buried := results[1], results[2], results[3]
+	rolledBack, unhushed, tombstone := results[1], results[2], results[3]
 	if unhushed.Err != nil {
 		closeNow(c) // its errors would be missing from the log
 	}
@@ -130,21 +128,21 @@ func (p *Participant) abortOnce(ctx context.Context, c *pgxpool.Conn, m Message)
 	default:
 		return false, finishFault("rollback prepared", rolledBack.Err)
 	}
-	if buried.Err != nil {
-		if pg.Code(buried.Err) == "55P03" {
+	if tombstone.Err != nil {
+		if pg.Code(tombstone.Err) == "55P03" {
 			return false, nil
 		}
-		return false, finishFault("leave a tombstone", buried.Err)
+		return false, finishFault("leave a tombstone", tombstone.Err)
 	}
-	if state := string(buried.Rows[0][0]); state != stateAborted {
+	if state := string(tombstone.Rows[0][0]); state != stateAborted {
 		return false, lost("committed", "abort of a branch that has been committed")
 	}
 	return true, nil
 }
 
-// finishFault is the fault of a finish whose outcome is open. What the server says
-// about it never is a decided "no": lock time-outs, busy transactions (55000)
-// and missing rights all mean that the branch is still to be finished.
+// finishFault is the fault of a finish whose outcome is unknown. No error of the
+// server is a refusal here: after a lock time-out, a busy transaction (55000) or a
+// missing right, the branch still has to be finished.
 func finishFault(op string, err error) error {
 	if pg.Code(err) == codeBusy {
 		return &fault.Error{

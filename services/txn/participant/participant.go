@@ -148,13 +148,13 @@ func notify[K any](ctx context.Context, tell func(context.Context, K) error, abo
 	ctx, cancel := detached(ctx)
 	defer cancel()
 	if err := tell(ctx, about); err != nil {
-		return notKnown("tell of the change", err)
+		return unknownOutcome("tell of the change", err)
 	}
 	return nil
 }
 
-// notKnown is the fault of a call that may have been carried out.
-func notKnown(op string, err error) error {
+// unknownOutcome is the fault of a call that may have been carried out.
+func unknownOutcome(op string, err error) error {
 	return &fault.Error{
 		Op: op, Kind: fault.OutcomeUnknown, Err: err,
 		Message: "whether it is done is not known; ask again", RetryAfter: time.Second,

@@ -12,48 +12,48 @@ import (
 	"bookstore/services/platform/pg"
 )
 
-// A branch in doubt is resolved within 3 s of its coordinator's death, or of
-// there being a leader and a coordinator again. Until a branch is DoubtAfter
-// old, it is left to the coordinator that prepared it; then each scan asks about
-// it.
+// A branch in doubt is resolved within 3 s of its coordinator's death, or of the
+// time at which there are a leader and a coordinator again. A branch younger than
+// DoubtAfter is left to the coordinator that prepared it. Each scan queries the
+// decision about every older one.
 const (
 	ScanEvery  = 700 * time.Millisecond
 	DoubtAfter = 1200 * time.Millisecond
 
-	askTimeout = time.Second
-	askBatch   = 64 // branches asked about in one scan
-	askAtOnce  = 4  // connections for the answers: the pool keeps some for commits
+	queryTimeout = time.Second
+	scanBatch    = 64 // branches in one scan
+	scanWorkers  = 4  // connections for commits and aborts; the pool keeps the rest for the coordinator's own calls
 )
 
-// Decision is what a coordinator says about a transaction.
-type Decision string
+// Verdict is what a coordinator decided about a transaction.
+type Verdict string
 
-// The decisions.
+// The verdicts.
 const (
-	DecidedCommit Decision = "commit"
-	DecidedAbort  Decision = "abort"
-	Undecided     Decision = "pending" // its coordinator is alive: ask again
+	VerdictCommit  Verdict = "commit"
+	VerdictAbort   Verdict = "abort"
+	VerdictPending Verdict = "pending" // its coordinator is alive: query again
 )
 
-// Verdict is a coordinator's answer. Branches and deadline come with it, for
-// what is prepared shows nothing but its gid.
-type Verdict struct {
-	Decision Decision
+// Answer is a coordinator's verdict, with what a message about the branch needs:
+// a prepared transaction shows nothing but its gid.
+type Answer struct {
+	Verdict  Verdict
 	Branches []string
 	Deadline time.Time
 }
 
-// Asker reaches whoever decides about transactions. Any error leaves the
-// branch as it is: no answer is never taken for an abort.
-type Asker interface {
-	Ask(ctx context.Context, gid, branch string) (Verdict, error)
+// Coordinator is where a participant queries decisions. An error leaves the branch
+// as it is: a missing answer is never taken for an abort.
+type Coordinator interface {
+	QueryDecision(ctx context.Context, gid, branch string) (Answer, error)
 }
 
-// Recovery ends the doubt of a participant's branches: what is prepared in its
-// database and has not been finished, it asks about.
+// Recovery resolves a participant's branches in doubt: it finds those that have
+// been prepared for long, queries the decision, and carries it out.
 type Recovery struct {
 	participant *Participant
-	asker       Asker
+	coordinator Coordinator
 	failing     bool // the last scan did
 
 	oldest  prometheus.Gauge
@@ -63,9 +63,9 @@ type Recovery struct {
 
 // NewRecovery makes the recovery of p's branches; lifecycle.Every runs its
 // Round. reg may be nil.
-func NewRecovery(p *Participant, asker Asker, reg *prometheus.Registry) *Recovery {
+func NewRecovery(p *Participant, coordinator Coordinator, reg *prometheus.Registry) *Recovery {
 	r := &Recovery{
-		participant: p, asker: asker,
+		participant: p, coordinator: coordinator,
 		oldest: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "branches_prepared_oldest_seconds",
 			Help: "Age of the oldest prepared transaction in this service's database, 0 without any.",
@@ -76,27 +76,27 @@ func NewRecovery(p *Participant, asker Asker, reg *prometheus.Registry) *Recover
 		}),
 		count: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "branch_recoveries_total",
-			Help: "Branches in doubt that were asked about, by decision; unknown is no answer, or one not yet carried out.",
+			Help: "Branches in doubt whose decision was queried, by answer; unknown: no answer, or one not yet carried out.",
 		}, []string{"decision"}),
 	}
-	for _, d := range []Decision{DecidedCommit, DecidedAbort, Undecided, unanswered} {
+	for _, d := range []Verdict{VerdictCommit, VerdictAbort, VerdictPending, unanswered} {
 		r.count.WithLabelValues(string(d))
 	}
-	r.scanned.SetToCurrentTime() // its age is that of the trouble, not of the epoch
+	r.scanned.SetToCurrentTime() // before the first scan, its age counts from the start
 	if reg != nil {
 		reg.MustRegister(r.oldest, r.scanned, r.count)
 	}
 	return r
 }
 
-// unanswered is counted where a decision is not known or not carried out.
-const unanswered Decision = "unknown"
+// unanswered is counted when a decision is not known or not carried out.
+const unanswered Verdict = "unknown"
 
-// Round is a Scan that logs: trouble that lasts is told once, not in each round.
+// Round is a Scan that logs a failure once, not in each round that it lasts.
 func (r *Recovery) Round(ctx context.Context) error {
 	err := r.Scan(ctx)
 	if err != nil && !r.failing && ctx.Err() == nil {
-		r.participant.log.WarnContext(ctx, "branches in doubt remain; trying on", "branch", r.participant.name, "error", err)
+		r.participant.log.WarnContext(ctx, "branches in doubt remain; trying again", "branch", r.participant.name, "error", err)
 	}
 	if err == nil && r.failing {
 		r.participant.log.InfoContext(ctx, "branches in doubt can be recovered again", "branch", r.participant.name)
@@ -105,9 +105,9 @@ func (r *Recovery) Round(ctx context.Context) error {
 	return nil
 }
 
-// Scan asks about every branch in doubt, up to a batch drawn at random, so that
-// none stands in the others' way, and carries the answers out. Its error is
-// that of the scan, or of one branch that remains.
+// Scan resolves every branch in doubt, up to scanBatch of them. It draws these at
+// random, so that branches that stay in doubt do not keep it from the others. Its
+// error is that of the scan, or of one branch that remains.
 func (r *Recovery) Scan(ctx context.Context) error {
 	gids, err := r.doubtful(ctx)
 	if err != nil {
@@ -115,7 +115,7 @@ func (r *Recovery) Scan(ctx context.Context) error {
 	}
 	queue, failed := make(chan string), make(chan error, len(gids))
 	var workers sync.WaitGroup
-	for range min(askAtOnce, len(gids)) {
+	for range min(scanWorkers, len(gids)) {
 		workers.Go(func() {
 			for gid := range queue {
 				if err := r.resolve(ctx, gid); err != nil {
@@ -137,10 +137,10 @@ func (r *Recovery) Scan(ctx context.Context) error {
 	}
 }
 
-// scan sees the prepared transactions of this database: the age of the oldest
-// of all, and of those older than $2 seconds the gids that are this
-// participant's ($1) and that its role may finish. A standby shows none at
-// all, so the same statement tells whether this is one.
+// scan reads the prepared transactions of this database: the age of the oldest,
+// and the gids of those older than $2 seconds that are this participant's ($1) and
+// that its role may finish. A standby shows none, so the statement also tells
+// whether this is one.
 const scan = `
 with here as (
 	select gid, owner, extract(epoch from clock_timestamp() - prepared)::float8 as age
@@ -164,10 +164,10 @@ func (r *Recovery) doubtful(ctx context.Context) (gids []string, err error) {
 	defer conn.Release()
 	var standby bool
 	var oldest float64
-	err = conn.QueryRow(ctx, scan, r.participant.name, DoubtAfter.Seconds(), askBatch).Scan(&standby, &oldest, &gids)
+	err = conn.QueryRow(ctx, scan, r.participant.name, DoubtAfter.Seconds(), scanBatch).Scan(&standby, &oldest, &gids)
 	switch {
 	case err != nil:
-		return nil, pg.Fault("look for branches in doubt", err)
+		return nil, pg.Fault("find branches in doubt", err)
 	case standby:
 		closeNow(conn)
 		return nil, fault.New(fault.Unavailable, "the database has no leader here")
@@ -177,35 +177,35 @@ func (r *Recovery) doubtful(ctx context.Context) (gids []string, err error) {
 	return gids, nil
 }
 
-// resolve asks about one branch and carries out what it is told.
+// resolve queries the decision about one branch and carries it out.
 func (r *Recovery) resolve(ctx context.Context, gid string) error {
 	p := r.participant
-	v, err := r.ask(ctx, gid)
+	a, err := r.query(ctx, gid)
 	if err == nil {
-		m := Message{GID: gid, Branch: p.name, Branches: v.Branches, Deadline: v.Deadline}
-		switch v.Decision {
-		case DecidedCommit:
+		m := Message{GID: gid, Branch: p.name, Branches: a.Branches, Deadline: a.Deadline}
+		switch a.Verdict {
+		case VerdictCommit:
 			err = p.Commit(ctx, m)
-		case DecidedAbort:
+		case VerdictAbort:
 			err = p.Abort(ctx, m)
-		case Undecided:
+		case VerdictPending:
 		default:
-			err = fault.Newf(fault.OutcomeUnknown, "the coordinator says %q", v.Decision)
+			err = fault.Newf(fault.OutcomeUnknown, "the coordinator says %q", a.Verdict)
 		}
 	}
 	if err != nil {
-		v.Decision = unanswered
-	} else if v.Decision != Undecided {
+		a.Verdict = unanswered
+	} else if a.Verdict != VerdictPending {
 		p.log.LogAttrs(ctx, slog.LevelWarn, "a branch in doubt was recovered",
-			slog.String("gid", gid), slog.String("branch", p.name), slog.String("decision", string(v.Decision)))
+			slog.String("gid", gid), slog.String("branch", p.name), slog.String("decision", string(a.Verdict)))
 	}
-	r.count.WithLabelValues(string(v.Decision)).Inc()
+	r.count.WithLabelValues(string(a.Verdict)).Inc()
 	return err
 }
 
-func (r *Recovery) ask(ctx context.Context, gid string) (Verdict, error) {
-	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+func (r *Recovery) query(ctx context.Context, gid string) (Answer, error) {
+	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
 	defer cancel()
-	v, err := r.asker.Ask(ctx, gid, r.participant.name)
-	return v, fault.Wrap("ask about branch "+r.participant.name, err)
+	a, err := r.coordinator.QueryDecision(ctx, gid, r.participant.name)
+	return a, fault.Wrap("query the decision about branch "+r.participant.name, err)
 }

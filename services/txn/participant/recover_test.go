@@ -19,19 +19,19 @@ import (
 	"bookstore/services/txn/participant"
 )
 
-// oracle answers what it is told to and remembers who asked.
-type oracle struct {
-	mu    sync.Mutex
-	says  map[string]participant.Decision
-	err   error
-	asked []string
+// coordinator answers what it is told to and records the queries.
+type coordinator struct {
+	mu      sync.Mutex
+	says    map[string]participant.Verdict
+	err     error
+	queries []string
 }
 
-func (o *oracle) Ask(_ context.Context, gid, about string) (participant.Verdict, error) {
+func (o *coordinator) QueryDecision(_ context.Context, gid, branch string) (participant.Answer, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.asked = append(o.asked, gid+":"+about)
-	return participant.Verdict{Decision: o.says[gid], Branches: []string{name, "other"}, Deadline: time.Now().Add(time.Hour)}, o.err
+	o.queries = append(o.queries, gid+":"+branch)
+	return participant.Answer{Verdict: o.says[gid], Branches: []string{name, "other"}, Deadline: time.Now().Add(time.Hour)}, o.err
 }
 
 // doubtful makes branches prepared, long enough ago for them to be in doubt.
@@ -61,7 +61,7 @@ func TestDoubtEndsAsTheCoordinatorDecided(t *testing.T) {
 	f, ctx := newFixture(t), context.Background()
 	all := f.doubtful(2)
 	f.must("locks", f.Prepare(ctx, message(), take(1, 1)), fault.Contended)
-	o := &oracle{says: map[string]participant.Decision{all[0].GID: participant.DecidedCommit, all[1].GID: participant.DecidedAbort}}
+	o := &coordinator{says: map[string]participant.Verdict{all[0].GID: participant.VerdictCommit, all[1].GID: participant.VerdictAbort}}
 	reg := prometheus.NewRegistry()
 	r := participant.NewRecovery(f.Participant, o, reg)
 	f.must("scan", r.Scan(ctx), "")
@@ -73,7 +73,7 @@ func TestDoubtEndsAsTheCoordinatorDecided(t *testing.T) {
 	f.must("commit", f.Commit(ctx, all[0]), "")
 	f.must("abort", f.Abort(ctx, all[1]), "")
 	want := `
-# HELP branch_recoveries_total Branches in doubt that were asked about, by decision; unknown is no answer, or one not yet carried out.
+# HELP branch_recoveries_total Branches in doubt whose decision was queried, by answer; unknown: no answer, or one not yet carried out.
 # TYPE branch_recoveries_total counter
 branch_recoveries_total{decision="abort"} 1
 branch_recoveries_total{decision="commit"} 1
@@ -88,10 +88,10 @@ branch_recoveries_total{decision="unknown"} 0
 func TestNoAnswerIsNoAbort(t *testing.T) {
 	f, ctx := newFixture(t), context.Background()
 	m := f.doubtful(1)[0]
-	o := &oracle{says: map[string]participant.Decision{}}
+	o := &coordinator{says: map[string]participant.Verdict{}}
 	r := participant.NewRecovery(f.Participant, o, nil)
 	for what, answer := range map[string]struct {
-		says participant.Decision
+		says participant.Verdict
 		err  error
 	}{
 		"away":      {"", fault.New(fault.Unavailable, "")},
@@ -99,10 +99,10 @@ func TestNoAnswerIsNoAbort(t *testing.T) {
 		"broken":    {"", errors.New("broken pipe")},
 		"nonsense":  {"perhaps", nil},
 		"nothing":   {"", nil},
-		"undecided": {participant.Undecided, nil},
+		"undecided": {participant.VerdictPending, nil},
 	} {
 		o.says[m.GID], o.err = answer.says, answer.err
-		if err := r.Scan(ctx); (err == nil) != (answer.says == participant.Undecided) {
+		if err := r.Scan(ctx); (err == nil) != (answer.says == participant.VerdictPending) {
 			t.Errorf("%s: %v", what, err)
 		}
 		if err := r.Round(ctx); err != nil {
@@ -132,22 +132,22 @@ func TestOnlyOwnBranchesInDoubtAreAskedAbout(t *testing.T) {
 	}
 	young := message()
 	f.must("prepare", f.Prepare(ctx, young, take(2, 1)), fault.Contended) // held by hand
-	o := &oracle{says: map[string]participant.Decision{mine.GID: participant.Undecided, foreign.GID: participant.DecidedAbort}}
+	o := &coordinator{says: map[string]participant.Verdict{mine.GID: participant.VerdictPending, foreign.GID: participant.VerdictAbort}}
 	f.must("scan", participant.NewRecovery(f.Participant, o, nil).Scan(ctx), "")
-	if !slices.Equal(o.asked, []string{mine.GID + ":" + name}) {
-		t.Errorf("asked about %v", o.asked)
+	if !slices.Equal(o.queries, []string{mine.GID + ":" + name}) {
+		t.Errorf("asked about %v", o.queries)
 	}
 }
 
 func TestAYoungBranchIsLeftToItsCoordinator(t *testing.T) {
 	f, ctx := newFixture(t), context.Background()
 	f.must("prepare", f.Prepare(ctx, message(), take(1, 1)), "")
-	o := &oracle{}
+	o := &coordinator{}
 	reg := prometheus.NewRegistry()
 	r := participant.NewRecovery(f.Participant, o, reg)
 	f.must("scan", r.Scan(ctx), "")
-	if len(o.asked) > 0 && f.value("select count(*) from pg_prepared_xacts where prepared > clock_timestamp() - interval '1200 ms'") > 0 {
-		t.Errorf("asked about %v", o.asked)
+	if len(o.queries) > 0 && f.value("select count(*) from pg_prepared_xacts where prepared > clock_timestamp() - interval '1200 ms'") > 0 {
+		t.Errorf("asked about %v", o.queries)
 	}
 	if age := gauge(t, reg, "branches_prepared_oldest_seconds"); age <= 0 || age > 60 {
 		t.Errorf("the oldest is %v s old", age)
@@ -177,14 +177,14 @@ func gauge(t *testing.T, reg *prometheus.Registry, name string) float64 {
 func TestManyBranchesAndTwoInstances(t *testing.T) {
 	f, ctx := newFixture(t), context.Background()
 	const n = 90
-	o := &oracle{says: map[string]participant.Decision{}}
+	o := &coordinator{says: map[string]participant.Verdict{}}
 	var all []participant.Message
 	for i := range n {
 		m := message()
 		f.must("prepare", f.Prepare(ctx, m, func(context.Context, pgx.Tx) error { return nil }), "")
-		o.says[m.GID] = participant.DecidedCommit
+		o.says[m.GID] = participant.VerdictCommit
 		if i%2 == 0 {
-			o.says[m.GID] = participant.DecidedAbort
+			o.says[m.GID] = participant.VerdictAbort
 		}
 		all = append(all, m)
 	}
@@ -242,7 +242,7 @@ func TestAScanWithoutADatabaseSaysSo(t *testing.T) {
 	f := fixtureOver(t, pgtest.Pool(t, server.DSN(t, migrations)))
 	m := f.doubtful(1)[0]
 	server.Stop(t)
-	o := &oracle{says: map[string]participant.Decision{m.GID: participant.DecidedCommit}}
+	o := &coordinator{says: map[string]participant.Verdict{m.GID: participant.VerdictCommit}}
 	r := participant.NewRecovery(f.Participant, o, nil)
 	if err := r.Scan(context.Background()); !fault.Unknown(err) {
 		t.Errorf("scanned: %v", err)
@@ -284,10 +284,10 @@ func TestOnlyWhatTheRoleMayFinishIsAskedAbout(t *testing.T) {
 	f.must("prepare", f.Prepare(ctx, mine, take(1, 1)), "")
 	admin.must("prepare", admin.Prepare(ctx, foreign, take(2, 1)), "")
 	f.ripen()
-	o := &oracle{says: map[string]participant.Decision{mine.GID: participant.DecidedCommit, foreign.GID: participant.DecidedCommit}}
+	o := &coordinator{says: map[string]participant.Verdict{mine.GID: participant.VerdictCommit, foreign.GID: participant.VerdictCommit}}
 	f.must("scan", participant.NewRecovery(f.Participant, o, nil).Scan(ctx), "")
-	if !slices.Equal(o.asked, []string{mine.GID + ":" + name}) || f.prepared() != 1 {
-		t.Errorf("asked about %v, %d left", o.asked, f.prepared())
+	if !slices.Equal(o.queries, []string{mine.GID + ":" + name}) || f.prepared() != 1 {
+		t.Errorf("asked about %v, %d left", o.queries, f.prepared())
 	}
 	if err := f.Commit(ctx, foreign); !fault.Unknown(err) {
 		t.Errorf("told to, all the same: %v", err)

@@ -125,7 +125,7 @@ func (p *Participant) do(ctx context.Context, k Key, w StepWork) (json.RawMessag
 	case !first:
 		return replay(ctx, c, k)
 	}
-	if err := forgotten(k, time.Now()); err != nil {
+	if err := markerGone(k, time.Now()); err != nil {
 		rollback(ctx, c)
 		return nil, err
 	}
@@ -195,12 +195,12 @@ func (p *Participant) undo(ctx context.Context, k Key, r Reversal) error {
 		return err
 	}
 	defer release()
-	found, err := buryStep(ctx, c, k)
+	found, err := beginUndo(ctx, c, k)
 	switch {
 	case err != nil:
 		return err
-	case found.buried:
-		if err := forgotten(k, time.Now()); err != nil {
+	case found.tombstone:
+		if err := markerGone(k, time.Now()); err != nil {
 			rollback(ctx, c)
 			return err
 		}
@@ -219,18 +219,18 @@ func (p *Participant) undo(ctx context.Context, k Key, r Reversal) error {
 
 // stepMarker is what an undo found.
 type stepMarker struct {
-	buried bool // nothing: the tombstone is this call's own
-	state  string
-	result []byte
+	tombstone bool // there was no marker: this call inserted a tombstone
+	state     string
+	result    []byte
 }
 
-// buryStep opens the transaction, inserts a tombstone where no marker is, and
+// beginUndo opens the transaction, inserts a tombstone where no marker is, and
 // locks the one that is there.
-func buryStep(ctx context.Context, c *pgxpool.Conn, k Key) (found stepMarker, err error) {
+func beginUndo(ctx context.Context, c *pgxpool.Conn, k Key) (found stepMarker, err error) {
 	batch := &pgx.Batch{}
 	batch.Queue("begin")
 	batch.Queue(markStep, k.Saga, k.Step, stateUndone).Exec(func(tag pgconn.CommandTag) error {
-		found.buried = tag.RowsAffected() == 1
+		found.tombstone = tag.RowsAffected() == 1
 		return nil
 	})
 	batch.Queue(lockStep, k.Saga, k.Step).QueryRow(func(row pgx.Row) error { return row.Scan(&found.state, &found.result) })

@@ -62,7 +62,7 @@ func commit(ctx context.Context, c *pgxpool.Conn, last string, args ...any) erro
 	}
 	rollback(ctx, c)
 	if fault.KindOf(err) == fault.Unavailable || fault.KindOf(err) == fault.DeadlineExceeded {
-		return notKnown("commit", err)
+		return unknownOutcome("commit", err)
 	}
 	return err
 }

@@ -26,7 +26,7 @@ func (e *Engine) drive(ctx context.Context, s Saga) {
 			return
 		case Wait:
 			if s.Version == taken {
-				e.sleepOn(ctx, s, due.At.Sub(now))
+				e.postponeUntilDue(ctx, s, due.At.Sub(now))
 			}
 			return
 		case Expire:
@@ -49,10 +49,10 @@ func (e *Engine) drive(ctx context.Context, s Saga) {
 	}
 }
 
-// sleepOn has a saga wake when it is due that was taken before: because two
+// postponeUntilDue has a saga wake when it is due that was taken before: because two
 // readings of the clock differ a little, or because it waits for an approval
 // from its beginning. Otherwise it would sleep until its lease is over.
-func (e *Engine) sleepOn(ctx context.Context, s Saga, wake time.Duration) {
+func (e *Engine) postponeUntilDue(ctx context.Context, s Saga, wake time.Duration) {
 	if err := e.postpone(ctx, []Saga{s}, wake); err != nil {
 		e.Log.WarnContext(ctx, "a saga sleeps until its lease is over", "saga", s.ID, "error", err)
 	}
@@ -63,7 +63,7 @@ func (e *Engine) call(ctx context.Context, d Definition, s Saga, due Due) Event 
 	began := time.Now()
 	ctx, cancel := context.WithTimeout(ctx, e.Settings.CallTimeout)
 	defer cancel()
-	err := e.ask(ctx, d, s, due)
+	err := e.callParticipant(ctx, d, s, due)
 	happened := event(due.Op, due.Step, err, e.now())
 	e.Metrics.called(s.Definition, due, happened, time.Since(began))
 	if err != nil && happened.Kind != StepRefused {
@@ -73,7 +73,7 @@ func (e *Engine) call(ctx context.Context, d Definition, s Saga, due Due) Event 
 	return happened
 }
 
-func (e *Engine) ask(ctx context.Context, d Definition, s Saga, due Due) error {
+func (e *Engine) callParticipant(ctx context.Context, d Definition, s Saga, due Due) error {
 	step, ok := d.step(due.Step)
 	if !ok {
 		return fault.Newf(fault.Internal, "saga %s has no step %q", s.Definition, due.Step)

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-func crewSettings() Settings {
+func workerSettings() Settings {
 	s := DefaultSettings()
 	s.MaxInHand, s.MaxWaiting, s.ClaimBatch = 2, 3, 2
 	return s
@@ -23,7 +23,7 @@ func TestASagaWithoutASlotIsNext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var mu sync.Mutex
 		var begun []string
-		c := newWorkers(t.Context(), crewSettings(), func(_ context.Context, s Saga) {
+		c := newWorkers(t.Context(), workerSettings(), func(_ context.Context, s Saga) {
 			mu.Lock()
 			begun = append(begun, s.ID)
 			mu.Unlock()
@@ -63,7 +63,7 @@ func TestASagaWaitsForLessThanItsLease(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		driven := 0
 		var mu sync.Mutex
-		c := newWorkers(t.Context(), crewSettings(), func(context.Context, Saga) {
+		c := newWorkers(t.Context(), workerSettings(), func(context.Context, Saga) {
 			mu.Lock()
 			driven++
 			mu.Unlock()
@@ -80,13 +80,13 @@ func TestASagaWaitsForLessThanItsLease(t *testing.T) {
 	})
 }
 
-// A crew that stops ends what it does and begins nothing.
-func TestAStoppedCrewBeginsNothing(t *testing.T) {
+// Workers that are stopped end what they do and begin nothing.
+func TestStoppedWorkersBeginNothing(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		driven := 0
 		var mu sync.Mutex
-		c := newWorkers(t.Context(), crewSettings(), func(context.Context, Saga) {
+		c := newWorkers(t.Context(), workerSettings(), func(context.Context, Saga) {
 			mu.Lock()
 			driven++
 			mu.Unlock()

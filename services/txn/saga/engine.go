@@ -69,7 +69,7 @@ func (e *Engine) Start(context.Context) error {
 	ctx, stop := context.WithCancel(context.Background())
 	e.stopLoop = stop
 	e.writer.start()
-	if e.held(ctx) {
+	if e.readHold(ctx) {
 		e.loop.Go(func() { e.watchHold(ctx) })
 	}
 	e.loop.Go(func() { e.watchClock(ctx) })

@@ -41,9 +41,9 @@ func (e *Engine) heldBack(s Saga) bool {
 	return (due.Op == Do || due.Op == Undo) && e.hold.holds(d, s, due)
 }
 
-// held asks the store once, for as long as a call may take, and tells whether
+// readHold reads the hold from the store once, for as long as a call may take, and tells whether
 // it has to be asked again.
-func (e *Engine) held(ctx context.Context) bool {
+func (e *Engine) readHold(ctx context.Context) bool {
 	ctx, cancel := context.WithTimeout(ctx, e.Settings.CallTimeout)
 	defer cancel()
 	before, err := e.Store.Hold(ctx)
@@ -64,7 +64,7 @@ func (e *Engine) held(ctx context.Context) bool {
 // watchHold returns once there is no hold.
 func (e *Engine) watchHold(ctx context.Context) {
 	for wait.For(ctx, e.Settings.HoldEvery) {
-		if !e.held(ctx) {
+		if !e.readHold(ctx) {
 			e.Log.InfoContext(ctx, "no saga is held")
 			return
 		}

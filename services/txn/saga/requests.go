@@ -29,26 +29,26 @@ func (e *Engine) Begin(ctx context.Context, d Definition, r Request, show func(S
 		return Begun{}, err
 	}
 	room := e.workers.reserve()
-	begun, err := e.create(ctx, s, r, e.soon(room), show)
+	begun, err := e.create(ctx, s, r, e.firstWake(room), show)
 	mine := err == nil && !begun.Replayed
 	if mine {
 		e.Metrics.begun(d.Name)
 	}
-	e.goOn(ctx, begun.Saga, room, mine)
+	e.useRoom(ctx, begun.Saga, room, mine)
 	return begun, err
 }
 
-// soon is when a saga may be claimed: after its lease if there is room to drive
+// firstWake is when a saga may be claimed: after its lease if there is room to drive
 // it here, otherwise at once.
-func (e *Engine) soon(room bool) Wake {
+func (e *Engine) firstWake(room bool) Wake {
 	if room {
 		return Wake(e.Settings.Lease)
 	}
 	return 0
 }
 
-// goOn uses the room that was reserved for a saga, if it is to be driven here.
-func (e *Engine) goOn(ctx context.Context, s Saga, room, mine bool) {
+// useRoom uses the room that was reserved for a saga, if it is to be driven here.
+func (e *Engine) useRoom(ctx context.Context, s Saga, room, mine bool) {
 	switch {
 	case room && mine:
 		e.workers.drive(ctx, s)
@@ -114,21 +114,21 @@ func (e *Engine) Earlier(ctx context.Context, r Request) (*Begun, error) {
 // Approve lets a saga go on that waits for it. One that does not wait any more
 // is returned as it is.
 func (e *Engine) Approve(ctx context.Context, d Definition, id string) (Saga, error) {
-	return e.tell(ctx, d, id, Approved, func(Saga) error { return nil })
+	return e.apply(ctx, d, id, Approved, func(Saga) error { return nil })
 }
 
 // Cancel has a saga undone. One that is being undone, or has been, is returned
 // as it is; past its pivot the error is PastPivot.
 func (e *Engine) Cancel(ctx context.Context, d Definition, id string) (Saga, error) {
-	return e.tell(ctx, d, id, CancelAsked, d.CannotCancel)
+	return e.apply(ctx, d, id, CancelAsked, d.CannotCancel)
 }
 
-// tellTries bounds how often a change made by someone else in between makes
-// tell begin again.
-const tellTries = 10
+// changeTries bounds how often a change made by someone else in between makes
+// change begin again.
+const changeTries = 10
 
-// tell brings an event to a saga that anyone may be driving.
-func (e *Engine) tell(ctx context.Context, d Definition, id string, kind EventKind, unless func(Saga) error) (Saga, error) {
+// apply applies an event to a saga that anyone may be driving.
+func (e *Engine) apply(ctx context.Context, d Definition, id string, kind EventKind, unless func(Saga) error) (Saga, error) {
 	return e.change(ctx, d, id, func(s Saga) (Saga, bool, error) {
 		next, ok := d.Next(s, Event{Kind: kind, At: e.now()})
 		if !ok {
@@ -155,7 +155,7 @@ func (e *Engine) change(ctx context.Context, d Definition, id string, next func(
 	if err := e.ensureClock(ctx); err != nil {
 		return Saga{}, err
 	}
-	for range tellTries {
+	for range changeTries {
 		before, err := e.Store.Get(ctx, d.Name, id)
 		if err != nil {
 			return Saga{}, err
@@ -165,7 +165,7 @@ func (e *Engine) change(ctx context.Context, d Definition, id string, next func(
 			return after, err
 		}
 		room := e.workers.reserve()
-		change := Change{Saga: after, Wake: e.soon(room), News: newsOf(before, after)}
+		change := Change{Saga: after, Wake: e.firstWake(room), News: newsOf(before, after)}
 		if after.State.Final() {
 			change.Wake = Never
 		}
@@ -174,7 +174,7 @@ func (e *Engine) change(ctx context.Context, d Definition, id string, next func(
 			after.Version++
 			e.Metrics.changed(before, after)
 		}
-		e.goOn(ctx, after, room, applied)
+		e.useRoom(ctx, after, room, applied)
 		if err != nil {
 			return Saga{}, err
 		}

@@ -42,11 +42,11 @@ func (e *Engine) vote(ctx context.Context, tx Transaction, r *running) (w Work, 
 		event, cause = Tally([]error{err})
 		return Work{}, event, true, cause
 	}
-	prepared, asked := e.Metrics.phase("prepare"), time.Now()
+	prepared, began := e.Metrics.phase("prepare"), time.Now()
 	event, cause = Tally(e.prepare(ctx, tx, w))
 	prepared()
 	if r.Shortages != nil && VoteOf(cause) == No {
-		e.queues.short(r.Shortages(fault.As(cause)), asked)
+		e.queues.short(r.Shortages(fault.As(cause)), began)
 	}
 	return w, event, false, cause
 }
@@ -91,7 +91,7 @@ func (e *Engine) prepareBranch(ctx context.Context, tx Transaction, branch strin
 	}
 	m := tx.message(branch)
 	for tries := 1; ; tries++ {
-		err := e.askAgain(ctx, prepareTries, func(ctx context.Context) error {
+		err := e.retryCall(ctx, prepareTries, func(ctx context.Context) error {
 			return participant.Prepare(ctx, m, payload)
 		})
 		if fault.KindOf(err) != fault.Contended || !worthAnother(ctx) || !wait.For(ctx, retry.Spread(tries)) {
@@ -108,9 +108,9 @@ func worthAnother(ctx context.Context) bool {
 	return ctx.Err() == nil && (!ok || time.Until(deadline) > lockWait)
 }
 
-// askAgain repeats a call that may be repeated while its answer is unknown
+// retryCall repeats a call that may be repeated while its answer is unknown
 // for want of a connection.
-func (e *Engine) askAgain(ctx context.Context, most int, call func(context.Context) error) error {
+func (e *Engine) retryCall(ctx context.Context, most int, call func(context.Context) error) error {
 	for tries := 1; ; tries++ {
 		err := e.callOnce(ctx, call)
 		if tries == most || ctx.Err() != nil || !mayHaveBroken(err) || !wait.For(ctx, retry.Spread(tries)) {

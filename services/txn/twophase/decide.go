@@ -65,7 +65,7 @@ func newRun(holder string) *run {
 func (f *finisher) decide(ctx context.Context, tx Transaction, holder string, d Decision) *run {
 	return f.start(ctx, tx, newRun(holder), func(ctx context.Context, r *run) bool {
 		defer close(r.decided)
-		f.settle(ctx, tx, d, r)
+		f.storeDecision(ctx, tx, d, r)
 		switch {
 		case r.state == Aborted && d.Unsent:
 		case r.state == Committed, r.state == Heuristic:
@@ -111,12 +111,12 @@ func (f *finisher) start(ctx context.Context, tx Transaction, r *run, decide fun
 	return r
 }
 
-// settle asks the store until the decision is known. Each try has a deadline:
+// storeDecision calls the store until the decision is known. Each try has a deadline:
 // a leader that vanished never answers. A statement that waits for a standby is
 // not cancelled by that: the connection is given up on this side alone
 // (platform/pg), PostgreSQL goes on waiting, and the next try, a write, is answered
 // only once what it finds is safe too.
-func (f *finisher) settle(ctx context.Context, tx Transaction, d Decision, r *run) {
+func (f *finisher) storeDecision(ctx context.Context, tx Transaction, d Decision, r *run) {
 	timer := f.Metrics.phase("decide")
 	for tries := 1; ; tries++ {
 		state, bound, err := f.decideOnce(ctx, tx.GID, d)

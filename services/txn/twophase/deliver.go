@@ -18,7 +18,7 @@ func (f *finisher) carryOut(ctx context.Context, tx Transaction, r *run) {
 	var branches sync.WaitGroup
 	for i, name := range tx.Branches {
 		branches.Go(func() {
-			errs[i] = f.tell(ctx, tx, name, r.state)
+			errs[i] = f.deliver(ctx, tx, name, r.state)
 			if name == r.holder && errs[i] == nil {
 				r.rowsFree()
 			}
@@ -48,7 +48,7 @@ func (f *finisher) result(ctx context.Context, tx Transaction, state State, errs
 			notes[name] = Note{State: string(followed)}
 		case fault.KindOf(err) == fault.Lost:
 			event = BranchLost
-			notes[name] = Note{State: strayed(err), LastError: fault.As(err).Message}
+			notes[name] = Note{State: heuristicState(err), LastError: fault.As(err).Message}
 			f.Metrics.lost.Inc()
 			f.Log.ErrorContext(ctx, "heuristic outcome: a branch did not follow the decision", "gid", tx.GID,
 				"branch", name, "decision", state, "kind", tx.Kind, "payload", string(tx.Payload), "error", err)
@@ -63,9 +63,9 @@ func (f *finisher) result(ctx context.Context, tx Transaction, state State, errs
 	return Finished{GID: tx.GID, State: next, Notes: notes}, ok
 }
 
-// strayed is what became of a branch that did not follow the decision, as it
+// heuristicState is what became of a branch that did not follow the decision, as it
 // says itself.
-func strayed(err error) string {
+func heuristicState(err error) string {
 	state, _ := fault.As(err).Details["branchState"].(string) // none: lost
 	if State(state) == Committed || State(state) == Aborted {
 		return state
@@ -73,12 +73,12 @@ func strayed(err error) string {
 	return branchLost
 }
 
-// tell asks one branch until it acknowledges; an error is fault.Lost, or the
+// deliver calls one branch until it acknowledges; an error is fault.Lost, or the
 // last one before the service gave up.
-func (f *finisher) tell(ctx context.Context, tx Transaction, branch string, state State) error {
+func (f *finisher) deliver(ctx context.Context, tx Transaction, branch string, state State) error {
 	m := tx.message(branch)
 	for tries := 1; ; tries++ {
-		err := f.tellOnce(ctx, m, state)
+		err := f.deliverOnce(ctx, m, state)
 		if !fault.Unknown(err) {
 			f.leases.progress(tx.GID)
 		}
@@ -93,7 +93,7 @@ func (f *finisher) tell(ctx context.Context, tx Transaction, branch string, stat
 	}
 }
 
-func (f *finisher) tellOnce(ctx context.Context, m Message, state State) error {
+func (f *finisher) deliverOnce(ctx context.Context, m Message, state State) error {
 	participant, ok := f.Participants[m.Branch]
 	if !ok {
 		return fault.Newf(fault.Internal, "no participant is called %q", m.Branch)

@@ -100,7 +100,7 @@ const readTries = 3
 // Read makes a read that a plan needs, and repeats it while its answer does not
 // arrive. Each try has the time of a call to a participant.
 func (e *Engine) Read(ctx context.Context, read func(context.Context) error) error {
-	return e.askAgain(ctx, readTries, read)
+	return e.retryCall(ctx, readTries, read)
 }
 
 // retry is the pause before a call is made again, less a random part.

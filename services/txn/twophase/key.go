@@ -45,7 +45,7 @@ func IsGID(text string) bool { return validGID.MatchString(text) }
 // requests repeated up to 24 hours later, to coordinators that may be newer: a
 // body that was valid before must keep its hash. So a new member of a request
 // goes behind the others, with omitempty. A version 2 would have to be longer
-// than 32 bytes, and Look would have to compare each hash by its version.
+// than 32 bytes, and ActionFor would have to compare each hash by its version.
 func HashRequest(kind Kind, request any) []byte {
 	body, err := json.Marshal(request)
 	if err != nil {
@@ -60,22 +60,22 @@ type Action string
 
 // The actions.
 const (
-	ActAgain    Action = "again"     // begin a new attempt
+	ActAttempt  Action = "attempt"   // begin a new attempt
 	ActReplay   Action = "replay"    // answer with the outcome that stands
 	ActReused   Action = "reused"    // refuse: the key belongs to another request
-	ActWait     Action = "wait"      // it is running: look again soon
-	ActTakeOver Action = "take_over" // its owner is gone: drive it to its end, then look again
-	ActDoubt    Action = "doubt"     // it ended in a heuristic outcome, which only people can settle
+	ActWait     Action = "wait"      // it is running: poll again
+	ActTakeOver Action = "take_over" // its owner is gone: drive it to its end, then poll again
+	ActRefuse   Action = "refuse"    // it ended in a heuristic outcome, which only operators can resolve
 )
 
-// Look decides what a request with this hash does about the latest attempt
+// ActionFor decides what a request with this hash does about the latest attempt
 // under its key. A commit is replayed only when it is finished: the answer
 // promises that what was committed can be read.
-func Look(l Latest, requestHash []byte) Action {
+func ActionFor(l Latest, requestHash []byte) Action {
 	unfinished := l.State == Preparing || l.State == Committing
 	switch {
 	case l.Expired && !unfinished:
-		return ActAgain
+		return ActAttempt
 	case !bytes.Equal(l.RequestHash, requestHash):
 		return ActReused
 	case unfinished && l.Lapsed:
@@ -83,18 +83,18 @@ func Look(l Latest, requestHash []byte) Action {
 	case unfinished:
 		return ActWait
 	case l.State == Heuristic:
-		return ActDoubt
+		return ActRefuse
 	case l.Outcome != nil:
 		return ActReplay
 	}
-	return ActAgain
+	return ActAttempt
 }
 
-// lookUp finds what stands under a request's key: an earlier outcome, or nothing
+// findEarlier finds what stands under a request's key: an earlier outcome, or nothing
 // that keeps it from claiming attempt n. While another request with the same key
 // is running it waits for that one, until ctx ends. n is the attempt to claim
 // first; refused tells that it has been tried, and was taken.
-func (e *Engine) lookUp(ctx context.Context, c Claim, n int, refused bool) (earlier *Latest, next int, err error) {
+func (e *Engine) findEarlier(ctx context.Context, c Claim, n int, refused bool) (earlier *Latest, next int, err error) {
 	for waits := 0; ; waits++ {
 		latest, err := e.Store.Latest(ctx, c.Caller, c.Key)
 		switch {
@@ -112,14 +112,14 @@ func (e *Engine) lookUp(ctx context.Context, c Claim, n int, refused bool) (earl
 			}
 			return nil, n, e.await(ctx, waits, ActWait, "")
 		}
-		switch action := Look(*latest, c.RequestHash); action {
-		case ActAgain:
+		switch action := ActionFor(*latest, c.RequestHash); action {
+		case ActAttempt:
 			return nil, max(n, latest.Attempt) + 1, nil // past the one tried last: that may be nobody's too
 		case ActReplay:
 			return latest, 0, nil
 		case ActReused:
 			return nil, 0, fault.New(fault.IdempotencyKeyReused, "this Idempotency-Key belongs to another request")
-		case ActDoubt:
+		case ActRefuse:
 			return nil, 0, fault.New(fault.OutcomeUnknown, "the outcome of this request needs an operator")
 		case ActTakeOver, ActWait:
 			if waits == 0 {

@@ -28,17 +28,17 @@ func TestWhatARepeatedRequestDoes(t *testing.T) {
 		{"owner gone after the decision", found(twophase.Committing, outcome, true, false), hash, twophase.ActTakeOver},
 		{"committed", found(twophase.Committed, outcome, true, false), hash, twophase.ActReplay},
 		{"refused", found(twophase.Aborted, outcome, true, false), hash, twophase.ActReplay},
-		{"aborted without an outcome", found(twophase.Aborted, nil, true, false), hash, twophase.ActAgain},
-		{"heuristic", found(twophase.Heuristic, outcome, true, false), hash, twophase.ActDoubt},
+		{"aborted without an outcome", found(twophase.Aborted, nil, true, false), hash, twophase.ActAttempt},
+		{"heuristic", found(twophase.Heuristic, outcome, true, false), hash, twophase.ActRefuse},
 		{"another request, running", found(twophase.Preparing, nil, false, false), other, twophase.ActReused},
 		{"another request, committed", found(twophase.Committed, outcome, true, false), other, twophase.ActReused},
-		{"yesterday's", found(twophase.Committed, outcome, true, true), hash, twophase.ActAgain},
-		{"yesterday's, another request", found(twophase.Committed, outcome, true, true), other, twophase.ActAgain},
+		{"yesterday's", found(twophase.Committed, outcome, true, true), hash, twophase.ActAttempt},
+		{"yesterday's, another request", found(twophase.Committed, outcome, true, true), other, twophase.ActAttempt},
 		{"yesterday's, still unfinished", found(twophase.Committing, outcome, false, true), hash, twophase.ActWait},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
-			if got := twophase.Look(c.latest, c.hash); got != c.want {
+			if got := twophase.ActionFor(c.latest, c.hash); got != c.want {
 				t.Errorf("got %s, want %s", got, c.want)
 			}
 		})

@@ -14,7 +14,7 @@ type Metrics struct {
 	contended  *prometheus.CounterVec
 	lost       prometheus.Counter
 	takenOver  prometheus.Counter
-	asked      *prometheus.CounterVec
+	queries    *prometheus.CounterVec
 	unfinished *prometheus.GaugeVec
 	oldest     prometheus.Gauge
 	heuristic  prometheus.Gauge
@@ -36,7 +36,7 @@ func NewMetrics(registry prometheus.Registerer) *Metrics {
 			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5},
 		}, []string{"phase"}),
 		contended: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "twopc_contended_total", Help: "Prepares that met a locked row and were asked again, by branch.",
+			Name: "twopc_contended_total", Help: "Prepares that met a locked row and were repeated, by branch.",
 		}, []string{"branch"}),
 		lost: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "twopc_heuristic_total", Help: "Branches that did not follow the decision, as this instance found.",
@@ -44,8 +44,8 @@ func NewMetrics(registry prometheus.Registerer) *Metrics {
 		takenOver: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "twopc_taken_over_total", Help: "Attempts taken over from an owner whose lease lapsed.",
 		}),
-		asked: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "twopc_asked_total", Help: "Participants that asked about a branch in doubt, by answer.",
+		queries: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "twopc_decision_queries_total", Help: "Participants' queries about branches in doubt, by answer.",
 		}, []string{"answer"}),
 		unfinished: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "twopc_unfinished", Help: "Attempts of all coordinators that are not finished, by state.",
@@ -63,7 +63,7 @@ func NewMetrics(registry prometheus.Registerer) *Metrics {
 			Name: "twopc_stalled", Help: "Attempts in hand that make no progress: their leases are not renewed, for others to take them over.",
 		}),
 	}
-	registry.MustRegister(m.stalled, m.attempts, m.answers, m.phases, m.contended, m.lost, m.takenOver, m.asked,
+	registry.MustRegister(m.stalled, m.attempts, m.answers, m.phases, m.contended, m.lost, m.takenOver, m.queries,
 		m.unfinished, m.oldest, m.heuristic, m.inHand)
 	return m
 }

@@ -67,7 +67,7 @@ func (s *shortError) Unwrap() error { return s.refusal }
 type waiter struct {
 	amount  int64
 	arrived time.Time
-	verdict chan error // one: nil is a place
+	answer  chan error // one: nil is a place
 }
 
 // place is what a request holds of the queues.
@@ -109,13 +109,13 @@ func (q *queues) take(ctx context.Context, wants []Want, arrived time.Time) (*pl
 	wants = slices.SortedFunc(slices.Values(wants), func(a, b Want) int { return cmp.Compare(a.Resource, b.Resource) })
 	got := &place{queues: q}
 	for _, w := range wants {
-		if err := q.enter(ctx, w.Resource, &waiter{amount: w.Amount, arrived: arrived, verdict: make(chan error, 1)}); err != nil {
+		if err := q.enter(ctx, w.Resource, &waiter{amount: w.Amount, arrived: arrived, answer: make(chan error, 1)}); err != nil {
 			got.leave()
 			return nil, err
 		}
 		got.resources = append(got.resources, w.Resource)
 	}
-	if err := q.enter(ctx, everything, &waiter{verdict: make(chan error, 1)}); err != nil {
+	if err := q.enter(ctx, everything, &waiter{answer: make(chan error, 1)}); err != nil {
 		got.leave()
 		return nil, err
 	}
@@ -149,7 +149,7 @@ func (q *queues) enter(ctx context.Context, resource string, w *waiter) error {
 	one.waiting = append(one.waiting, w)
 	q.mu.Unlock()
 	select {
-	case err := <-w.verdict:
+	case err := <-w.answer:
 		return err
 	case <-ctx.Done():
 		return q.giveUp(resource, w)
@@ -167,7 +167,7 @@ func (q *queues) giveUp(resource string, w *waiter) error {
 		q.forget(resource)
 		return tooMany()
 	}
-	return <-w.verdict
+	return <-w.answer
 }
 
 func tooMany() error {
@@ -196,7 +196,7 @@ func (q *queues) short(found []Shortage, since time.Time) {
 			continue
 		}
 		waiting.short = &shortage{one, since}
-		waiting.tell(&shortError{one.Refusal}, waiting.short.refuses)
+		waiting.refuse(&shortError{one.Refusal}, waiting.short.refuses)
 		q.forget(one.Resource)
 	}
 }
@@ -240,7 +240,7 @@ func (p *place) abandon() {
 	p.abandoned = true
 	all.left++
 	if all.left == all.held && all.free == 0 {
-		all.tell(allUnfinished(), func(*waiter) bool { return true })
+		all.refuse(allUnfinished(), func(*waiter) bool { return true })
 	}
 }
 
@@ -286,17 +286,17 @@ func (q *queue) give() {
 		q.free, q.held = q.free+1, q.held-1
 		return
 	}
-	q.waiting[0].verdict <- nil
+	q.waiting[0].answer <- nil
 	q.waiting = slices.Delete(q.waiting, 0, 1)
 }
 
-// tell refuses those who wait and are meant.
-func (q *queue) tell(refusal error, meant func(*waiter) bool) {
+// refuse refuses those who wait and are meant.
+func (q *queue) refuse(refusal error, meant func(*waiter) bool) {
 	q.waiting = slices.DeleteFunc(q.waiting, func(w *waiter) bool {
 		if !meant(w) {
 			return false
 		}
-		w.verdict <- refusal
+		w.answer <- refusal
 		return true
 	})
 }

@@ -191,9 +191,9 @@ type Standing struct {
 	Deadline time.Time
 }
 
-// Judge tells what that means for one branch. One that a committed transaction
-// does not have is no part of what was decided.
-func Judge(s Standing, branch string) Verdict {
+// Verdict is what a participant is told about its branch. A branch that a
+// committed transaction does not have is aborted.
+func (s Standing) Verdict(branch string) Verdict {
 	switch {
 	case !s.State.Decided():
 		return VerdictPending
@@ -213,8 +213,8 @@ type Answer struct {
 
 var validBranch = regexp.MustCompile(`^[a-z]{1,32}$`)
 
-// Ask tells a participant what was decided about its branch of gid.
-func (e *Engine) Ask(ctx context.Context, gid, branch string) (Answer, error) {
+// QueryDecision tells a participant what was decided about its branch of gid.
+func (e *Engine) QueryDecision(ctx context.Context, gid, branch string) (Answer, error) {
 	var problems []fault.Field
 	if !IsGID(gid) {
 		problems = append(problems, fault.Field{Field: "gid", Code: "pattern", Detail: "1 to 64 of a-z and 0-9"})
@@ -225,14 +225,14 @@ func (e *Engine) Ask(ctx context.Context, gid, branch string) (Answer, error) {
 	if problems != nil {
 		return Answer{}, fault.Invalid(problems...)
 	}
-	standing, err := e.Store.Ask(ctx, gid, branch, e.settings.Owner)
+	standing, err := e.Store.Presume(ctx, gid, branch, e.settings.Owner)
 	if err != nil {
 		return Answer{}, fault.Wrap("answer a participant", err)
 	}
-	verdict := Judge(standing, branch)
-	e.Metrics.asked.WithLabelValues(string(verdict)).Inc()
+	verdict := standing.Verdict(branch)
+	e.Metrics.queries.WithLabelValues(string(verdict)).Inc()
 	if verdict != VerdictPending {
-		e.Log.WarnContext(ctx, "a participant asked about its branch", "gid", gid, "branch", branch, "answer", verdict)
+		e.Log.WarnContext(ctx, "a participant queried a decision", "gid", gid, "branch", branch, "answer", verdict)
 	}
 	return Answer{Verdict: verdict, Branches: standing.Branches, Deadline: standing.Deadline}, nil
 }

@@ -26,7 +26,7 @@ func TestWhatABranchIsTold(t *testing.T) {
 	}
 	for _, c := range cases {
 		s := twophase.Standing{State: c.state, Commits: c.commits, Branches: both}
-		if got := twophase.Judge(s, c.branch); got != c.want {
+		if got := s.Verdict(c.branch); got != c.want {
 			t.Errorf("%+v: told %s", c, got)
 		}
 	}

@@ -119,7 +119,7 @@ func (e *Engine) admit(ctx context.Context, r *running) (Result, error) {
 	mine := true
 	for n, tries := 1, 0; ; {
 		if r.place == nil {
-			earlier, next, err := e.lookUp(ctx, r.Claim, n, !mine)
+			earlier, next, err := e.findEarlier(ctx, r.Claim, n, !mine)
 			if earlier != nil {
 				return earlier.replay()
 			}

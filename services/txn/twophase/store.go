@@ -62,7 +62,7 @@ type Claim struct {
 	Payload     json.RawMessage // an object; nil is {}
 }
 
-// Latest is the newest attempt under a caller's key, as Look needs it.
+// Latest is the newest attempt under a caller's key, as ActionFor needs it.
 type Latest struct {
 	Transaction
 	RequestHash []byte
@@ -122,11 +122,11 @@ type Store interface {
 	// repeating the call is safe and settles it, and what it returns has
 	// reached the disk of whoever may become the leader.
 	Decide(ctx context.Context, gid, owner string, d Decision) (State, bool, error)
-	// Ask writes the abort of gid unless it is decided, or its owner is alive and
-	// has time; with branch for its branches when gid is not on record. It returns
-	// what stands. Like Decide's, the answer has reached whoever may become the
-	// leader.
-	Ask(ctx context.Context, gid, branch, owner string) (Standing, error)
+	// Presume aborts gid unless it is decided, or its owner is alive and its
+	// deadline has not passed. A gid that is not on record gets an aborted row with
+	// this one branch. It returns what stands then. Like Decide's, the answer has
+	// reached every node that may become the leader.
+	Presume(ctx context.Context, gid, branch, owner string) (Standing, error)
 	// Finish closes attempts whose branches have all acknowledged.
 	Finish(ctx context.Context, done []Finished) error
 	// Annotate writes down what keeps a branch from acknowledging.

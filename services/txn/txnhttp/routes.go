@@ -48,7 +48,7 @@ func Routes[T any](app fiber.Router, engine *twophase.Engine, show func(Transact
 	a := api[T]{engine, show}
 	app.Get("/transactions", web.AcceptJSON, a.list)
 	app.Get("/transactions/:gid", web.AcceptJSON, a.get)
-	app.Post("/internal/transactions/:gid/ask", web.AcceptJSON, a.ask)
+	app.Post("/internal/transactions/:gid/ask", web.AcceptJSON, a.decision)
 }
 
 func (a api[T]) list(c *fiber.Ctx) error {
@@ -122,29 +122,29 @@ func unlessZero(t time.Time) *time.Time {
 	return &t
 }
 
-// askRequest says which branch is in doubt.
-type askRequest struct {
+// decisionQuery says which branch is in doubt.
+type decisionQuery struct {
 	Branch string `json:"branch"`
 }
 
-// askAnswer is the decision, and what a message about the branch needs.
-type askAnswer struct {
+// decisionAnswer is the decision, and what a message about the branch needs.
+type decisionAnswer struct {
 	Decision string    `json:"decision"`
 	Branches []string  `json:"branches"`
 	Deadline time.Time `json:"deadline"`
 }
 
-func (a api[T]) ask(c *fiber.Ctx) error {
+func (a api[T]) decision(c *fiber.Ctx) error {
 	if err := web.AllowQuery(c); err != nil {
 		return err
 	}
-	var request askRequest
+	var request decisionQuery
 	if err := web.DecodeJSON(c, &request); err != nil {
 		return err
 	}
-	answer, err := a.engine.Ask(web.Context(c), c.Params("gid"), request.Branch)
+	answer, err := a.engine.QueryDecision(web.Context(c), c.Params("gid"), request.Branch)
 	if err != nil {
 		return err
 	}
-	return web.JSON(c, http.StatusOK, askAnswer{string(answer.Verdict), answer.Branches, answer.Deadline})
+	return web.JSON(c, http.StatusOK, decisionAnswer{string(answer.Verdict), answer.Branches, answer.Deadline})
 }

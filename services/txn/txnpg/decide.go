@@ -17,8 +17,8 @@ import (
 	"bookstore/services/txn/twophase"
 )
 
-// lookAgain is how often a decision that a cut holds back is tried.
-const lookAgain = 5 * time.Millisecond
+// cutPoll is how often a decision that a cut holds back is tried.
+const cutPoll = 5 * time.Millisecond
 
 // Decide implements twophase.Store. The first statement is the decision;
 // the second is needed only where the first changed nothing.
@@ -34,11 +34,11 @@ func (s *Store) Decide(ctx context.Context, gid, owner string, d twophase.Decisi
 		state twophase.State
 		bound bool
 	)
-	err = s.pool.QueryRow(ctx, settleSQL, gid, owner).Scan(&state, &bound)
+	err = s.pool.QueryRow(ctx, standingSQL, gid, owner).Scan(&state, &bound)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return "", false, fault.New(fault.TransactionNotFound, "there is no such transaction")
 	}
-	return state, bound, pg.Fault("settle attempt", err)
+	return state, bound, pg.Fault("read the decision that stands", err)
 }
 
 func (s *Store) compareAndSet(ctx context.Context, gid string, d twophase.Decision) (changed bool, err error) {
@@ -68,7 +68,7 @@ func (s *Store) compareAndSet(ctx context.Context, gid string, d twophase.Decisi
 // commit decides to, as soon as no cut holds decisions back: each does for half
 // a second at most.
 func (s *Store) commit(ctx context.Context, gid string, status *int, body []byte) (bool, error) {
-	again := time.NewTicker(lookAgain)
+	again := time.NewTicker(cutPoll)
 	defer again.Stop()
 	for {
 		var held, changed bool
@@ -89,13 +89,13 @@ func (s *Store) commit(ctx context.Context, gid string, status *int, body []byte
 	}
 }
 
-// Ask implements twophase.Store.
-func (s *Store) Ask(ctx context.Context, gid, branch, owner string) (twophase.Standing, error) {
+// Presume implements twophase.Store.
+func (s *Store) Presume(ctx context.Context, gid, branch, owner string) (twophase.Standing, error) {
 	var standing twophase.Standing
-	err := s.pool.QueryRow(ctx, askSQL, gid, branch, owner).
+	err := s.pool.QueryRow(ctx, presumeSQL, gid, branch, owner).
 		Scan(&standing.State, &standing.Commits, &standing.Branches, &standing.Deadline)
 	standing.Deadline = standing.Deadline.UTC()
-	return standing, pg.Fault("ask about attempt", err)
+	return standing, pg.Fault("presume about attempt", err)
 }
 
 // writes are statements about attempts of which those that come together are

@@ -17,7 +17,7 @@ import (
 
 func (f fixture) ask(gid string) twophase.Standing {
 	f.t.Helper()
-	standing, err := f.Ask(f.t.Context(), gid, "left", "b")
+	standing, err := f.Presume(f.t.Context(), gid, "left", "b")
 	if err != nil {
 		f.t.Fatal(err)
 	}
@@ -118,10 +118,10 @@ func TestAClaimAndAQuestionAgree(t *testing.T) {
 		var standing twophase.Standing
 		var claimed bool
 		var both sync.WaitGroup
-		both.Go(func() { standing, _ = f.Ask(t.Context(), twophase.GID("caller", key, 1), "left", "b") })
+		both.Go(func() { standing, _ = f.Presume(t.Context(), twophase.GID("caller", key, 1), "left", "b") })
 		both.Go(func() { _, claimed, _ = f.Claim(t.Context(), claimOf(key), 1, "a") })
 		both.Wait()
-		if claimed != (twophase.Judge(standing, "left") == twophase.VerdictPending) {
+		if claimed != (standing.Verdict("left") == twophase.VerdictPending) {
 			t.Fatalf("claimed %v, told %+v", claimed, standing)
 		}
 	}
@@ -137,7 +137,7 @@ func TestADecisionAndAQuestionAgree(t *testing.T) {
 		var standing twophase.Standing
 		var state twophase.State
 		var both sync.WaitGroup
-		both.Go(func() { standing, _ = f.Ask(t.Context(), tx.GID, "left", "b") })
+		both.Go(func() { standing, _ = f.Presume(t.Context(), tx.GID, "left", "b") })
 		both.Go(func() { state, _, _ = f.Decide(t.Context(), tx.GID, "a", commit) })
 		both.Wait()
 		if standing.State != state || !state.Decided() {
@@ -158,7 +158,7 @@ func TestAnAnswerWaitsForTheStandbys(t *testing.T) {
 	asked := make(chan error, 3)
 	for _, gid := range []string{decided.GID, lapsed.GID, "nobody"} {
 		go func() {
-			_, err := f.Ask(t.Context(), gid, "left", "b")
+			_, err := f.Presume(t.Context(), gid, "left", "b")
 			asked <- err
 		}()
 	}
@@ -212,7 +212,7 @@ func TestHeuristicOutcomesOfTheDayAreCounted(t *testing.T) {
 func TestAnAskThatCannotBeStoredAnswersNothing(t *testing.T) {
 	t.Parallel()
 	f := open(t)
-	if s, err := f.Ask(t.Context(), strings.Repeat("a", 65), "left", "b"); !fault.Unknown(err) {
+	if s, err := f.Presume(t.Context(), strings.Repeat("a", 65), "left", "b"); !fault.Unknown(err) {
 		t.Errorf("told %+v, %v", s, err)
 	}
 }

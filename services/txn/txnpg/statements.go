@@ -77,12 +77,12 @@ SET state = 'aborted', outcome_status = $2, outcome_body = $3, decided_at = cloc
     finished_at = CASE WHEN $4 THEN clock_timestamp() END
 WHERE gid = $1 AND state = 'preparing'`
 
-// settleSQL tells which decision stands, after a compare-and-set that changed
+// standingSQL tells which decision stands, after a compare-and-set that changed
 // nothing: the attempt is decided already, or too late to commit and so is
 // aborted here. It writes the row in any case: a decision may be visible
 // while the standbys have not got it, and only the acknowledgement of a later
 // write proves that they have.
-const settleSQL = `
+const standingSQL = `
 UPDATE transactions
 SET state = CASE state WHEN 'preparing' THEN 'aborted' ELSE state END,
     decided_at = coalesce(decided_at, clock_timestamp()),
@@ -90,11 +90,11 @@ SET state = CASE state WHEN 'preparing' THEN 'aborted' ELSE state END,
 WHERE gid = $1
 RETURNING state, outcome_status IS NOT NULL`
 
-// askSQL carries out twophase.Presume. It writes in any case, for the reason
-// that settleSQL does. A gid that is not on record takes its row here, so that
+// presumeSQL carries out twophase.Presume. It writes in any case, for the reason
+// that standingSQL does. A gid that is not on record takes its row here, so that
 // nobody can claim it any more; its deadline is that of the tombstone that the
 // participant will leave. Both cases compare with one time, now().
-const askSQL = `
+const presumeSQL = `
 INSERT INTO transactions AS t (gid, kind, state, caller, idempotency_key, attempt, request_hash, branches, payload, owner,
         lease_until, deadline, created_at, decided_at, finished_at)
 VALUES ($1, 'unknown', 'aborted', '', $1, 1, '', ARRAY[$2], '{}', $3,

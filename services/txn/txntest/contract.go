@@ -253,7 +253,7 @@ func asking(f fixture) {
 		refused.GID: {State: twophase.Aborted},
 	} {
 		for range 2 {
-			got, err := f.Ask(f.t.Context(), gid, "left", "b")
+			got, err := f.Presume(f.t.Context(), gid, "left", "b")
 			if err != nil || got.State != want.State || got.Commits != want.Commits || len(got.Branches) != 2 || got.Deadline.IsZero() {
 				f.t.Errorf("asked about %+v: %+v, %v", f.read(gid), got, err)
 			}
@@ -263,7 +263,7 @@ func asking(f fixture) {
 		f.t.Errorf("after the presumed abort: %s", state)
 	}
 	nobodys := twophase.GID("caller", "nobody's", 1)
-	got, err := f.Ask(f.t.Context(), nobodys, "left", "b")
+	got, err := f.Presume(f.t.Context(), nobodys, "left", "b")
 	if err != nil || got.State != twophase.Aborted || got.Commits || len(got.Branches) != 1 {
 		f.t.Errorf("asked about nothing: %+v, %v", got, err)
 	}

@@ -152,8 +152,8 @@ func (r *record) presume(now time.Time) {
 	}
 }
 
-// Ask implements twophase.Store.
-func (m *Memory) Ask(_ context.Context, gid, branch, owner string) (twophase.Standing, error) {
+// Presume implements twophase.Store.
+func (m *Memory) Presume(_ context.Context, gid, branch, owner string) (twophase.Standing, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	now := m.now()

@@ -136,42 +136,42 @@ func replyStep(c *fiber.Ctx, result json.RawMessage, err error) error {
 	return web.JSON(c, http.StatusOK, stepAnswer{result})
 }
 
-// Asker asks the coordinator behind client what it decided.
-type Asker struct{ client *call.Client }
+// Coordinator is the coordinator behind client.
+type Coordinator struct{ client *call.Client }
 
-var _ participant.Asker = Asker{}
+var _ participant.Coordinator = Coordinator{}
 
-// NewAsker makes the asker over client.
-func NewAsker(client *call.Client) Asker { return Asker{client} }
+// NewCoordinator makes the coordinator behind client.
+func NewCoordinator(client *call.Client) Coordinator { return Coordinator{client} }
 
-// verdict is the coordinator's answer.
-type verdict struct {
+// answer is the coordinator's.
+type answer struct {
 	Decision string    `json:"decision"`
 	Branches []string  `json:"branches"`
 	Deadline time.Time `json:"deadline"`
 }
 
-// Ask implements participant.Asker over POST /internal/transactions/{gid}/ask.
-func (a Asker) Ask(ctx context.Context, gid, name string) (participant.Verdict, error) {
+// QueryDecision implements participant.Coordinator over POST /internal/transactions/{gid}/ask. A refusal is an error like
+// any other: it decides nothing about the branch.
+func (c Coordinator) QueryDecision(ctx context.Context, gid, name string) (participant.Answer, error) {
 	in := struct {
 		Branch string `json:"branch"`
 	}{name}
-	var out verdict
-	if err := a.client.Do(ctx, http.MethodPost, "/internal/transactions/"+gid+"/ask", in, &out); err != nil {
-		return participant.Verdict{}, err
+	var out answer
+	if err := c.client.Do(ctx, http.MethodPost, "/internal/transactions/"+gid+"/ask", in, &out); err != nil {
+		return participant.Answer{}, err
 	}
 	return out.read()
 }
 
-// read accepts nothing but a whole answer. One that is empty, or that comes
-// from something else at the coordinator's address, decides nothing.
-func (v verdict) read() (participant.Verdict, error) {
-	d := participant.Decision(v.Decision)
-	switch d {
-	case participant.DecidedCommit, participant.DecidedAbort, participant.Undecided:
-		if !v.Deadline.IsZero() {
-			return participant.Verdict{Decision: d, Branches: v.Branches, Deadline: v.Deadline}, nil
+// read accepts only a complete answer. One that is empty, or that something else
+// at the coordinator's address gave, decides nothing.
+func (a answer) read() (participant.Answer, error) {
+	switch v := participant.Verdict(a.Decision); v {
+	case participant.VerdictCommit, participant.VerdictAbort, participant.VerdictPending:
+		if !a.Deadline.IsZero() {
+			return participant.Answer{Verdict: v, Branches: a.Branches, Deadline: a.Deadline}, nil
 		}
 	}
-	return participant.Verdict{}, fault.New(fault.OutcomeUnknown, "the coordinator gave an unreadable answer")
+	return participant.Answer{}, fault.New(fault.OutcomeUnknown, "the coordinator gave an unreadable answer")
 }

@@ -234,8 +234,8 @@ func TestAHandlerIsGivenGoodKeysOnly(t *testing.T) {
 	}
 }
 
-// asker asks a coordinator that gives always the same answer.
-func asker(t testing.TB, status int, answer string) (participanthttp.Asker, *http.Request) {
+// coordinator gives every query the same answer, and keeps the last request.
+func coordinator(t testing.TB, status int, answer string) (participanthttp.Coordinator, *http.Request) {
 	t.Helper()
 	seen := &http.Request{}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -252,16 +252,16 @@ func asker(t testing.TB, status int, answer string) (participanthttp.Asker, *htt
 		client.Close()
 		server.Close()
 	})
-	return participanthttp.NewAsker(client), seen
+	return participanthttp.NewCoordinator(client), seen
 }
 
 func TestTheCoordinatorsAnswer(t *testing.T) {
 	t.Parallel()
 	const rest = `,"branches":["words","other"],"deadline":"2026-01-02T03:04:05.678901Z"}`
-	for _, d := range []participant.Decision{participant.DecidedCommit, participant.DecidedAbort, participant.Undecided} {
-		a, seen := asker(t, http.StatusOK, `{"decision":"`+string(d)+`"`+rest)
-		v, err := a.Ask(t.Context(), "g1", "words")
-		if err != nil || v.Decision != d || !slices.Equal(v.Branches, []string{"words", "other"}) || v.Deadline.Nanosecond() != 678901000 {
+	for _, d := range []participant.Verdict{participant.VerdictCommit, participant.VerdictAbort, participant.VerdictPending} {
+		c, seen := coordinator(t, http.StatusOK, `{"decision":"`+string(d)+`"`+rest)
+		v, err := c.QueryDecision(t.Context(), "g1", "words")
+		if err != nil || v.Verdict != d || !slices.Equal(v.Branches, []string{"words", "other"}) || v.Deadline.Nanosecond() != 678901000 {
 			t.Errorf("%s: read as %+v, %v", d, v, err)
 		}
 		if seen.Method != http.MethodPost || seen.URL.Path != "/internal/transactions/g1/ask" {
@@ -280,8 +280,8 @@ func TestWhatIsNoAnswerDecidesNothing(t *testing.T) {
 		{200, `{"decision":"abort"}`}, {200, `{"decision":"aborted","deadline":"2026-01-02T03:04:05Z"}`},
 		{204, ``}, {301, ``}, {404, `{"code":"not_found"}`}, {404, `{"code":"transaction_not_found"}`}, {503, `no healthy upstream`},
 	} {
-		a, _ := asker(t, answer.status, answer.text)
-		if v, err := a.Ask(context.Background(), "g1", "words"); err == nil {
+		c, _ := coordinator(t, answer.status, answer.text)
+		if v, err := c.QueryDecision(context.Background(), "g1", "words"); err == nil {
 			t.Errorf("%d %s: read as %+v", answer.status, answer.text, v)
 		}
 	}
@@ -294,15 +294,15 @@ func FuzzAnswer(f *testing.F) {
 	f.Add(`{"DECISION":"abort","decision":"commit","deadline":"2026-01-02T03:04:05+14:00"}`)
 	f.Add(`[]`)
 	f.Fuzz(func(t *testing.T, text string) {
-		a, _ := asker(t, http.StatusOK, text)
+		c, _ := coordinator(t, http.StatusOK, text)
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 		defer cancel()
-		v, err := a.Ask(ctx, "g1", "words")
+		v, err := c.QueryDecision(ctx, "g1", "words")
 		switch {
 		case err != nil && fault.Unknown(err):
 		case err != nil:
 			t.Errorf("%q became a refusal: %v", text, err)
-		case v.Deadline.IsZero() || (v.Decision != participant.DecidedCommit && v.Decision != participant.DecidedAbort && v.Decision != participant.Undecided):
+		case v.Deadline.IsZero() || (v.Verdict != participant.VerdictCommit && v.Verdict != participant.VerdictAbort && v.Verdict != participant.VerdictPending):
 			t.Errorf("%q was read as %+v", text, v)
 		}
 	})
