@@ -60,6 +60,43 @@ func TestDomainsKnowNoTechnology(t *testing.T) {
 	}
 }
 
+// stores are the packages that know PostgreSQL besides those whose names end in pg: a participant is a database's, and
+// HTTP packages register its branches and steps.
+var stores = []string{"txn/participant"}
+
+func isStore(name string) bool { return strings.HasSuffix(name, "pg") || slices.Contains(stores, name) }
+
+// An HTTP package decodes, calls, and encodes. It reaches the database through a store's interface: neither its own
+// imports nor those of other packages that are no stores lead to pgx, and of the stores it may import only these.
+func TestHTTPPackagesKnowNoPostgreSQL(t *testing.T) {
+	t.Parallel()
+	imports, found := packages(t, ".Imports"), 0
+	for name := range imports {
+		if !strings.HasSuffix(name, "http") {
+			continue
+		}
+		found++
+		seen, next := map[string]bool{}, []string{name}
+		for len(next) > 0 {
+			from := next[0]
+			next = next[1:]
+			for _, path := range imports[from] {
+				imported, ours := strings.CutPrefix(path, module)
+				switch {
+				case strings.HasPrefix(path, "github.com/jackc/"), isStore(imported) && ours && !slices.Contains(stores, imported):
+					t.Errorf("%s reaches %s by %s", name, path, from)
+				case ours && !isStore(imported) && !seen[imported]:
+					seen[imported] = true
+					next = append(next, imported)
+				}
+			}
+		}
+	}
+	if found < 5 {
+		t.Errorf("%d HTTP packages are not all of them", found)
+	}
+}
+
 // shared are the folders that every service may use; shoptest is for tests.
 var shared = []string{"platform", "txn", "cache", "shop", "shoptest"}
 
@@ -103,13 +140,12 @@ var shopWord = regexp.MustCompile(`\b[Bb]ooks?\b|Book[A-Z_]|\b[Bb]ook_|bookI[dD]
 	`\b[Oo]rders\b|[a-z]_order\b|\b[Oo]rder_|[Oo]rderI[dD]|\bOrder[A-Z]|\b[Aa]n order\b|` +
 	`(?i:customer|isbn|checkout|payment|\bprices?\b|\bstocks?\b)|[a-z]Price|[a-z]Stock|Stock[A-Z]|Price[A-Z]`)
 
-// And they have no word of it. Tests may: they need something to transact about.
+// And they have no word of it, neither in their tests nor in their documents.
 func TestLibrariesHaveNoWordOfTheShop(t *testing.T) {
 	t.Parallel()
 	for _, library := range []string{"platform", "txn"} {
 		err := filepath.WalkDir(library, func(path string, entry fs.DirEntry, err error) error {
-			source := strings.HasSuffix(path, ".go") && !strings.HasSuffix(path, "_test.go") || strings.HasSuffix(path, ".sql")
-			if err != nil || entry.IsDir() || !source {
+			if err != nil || entry.IsDir() || !slices.Contains([]string{".go", ".sql", ".md"}, filepath.Ext(path)) {
 				return err
 			}
 			text, err := os.ReadFile(path)

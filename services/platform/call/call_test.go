@@ -47,7 +47,7 @@ func TestDoSendsWhatTheNextHopNeeds(t *testing.T) {
 	defer cancel()
 	ctx = requestinfo.With(ctx, requestinfo.Info{RequestID: "r-1", Caller: "token:test"})
 	var out struct{ ID int64 }
-	err := client.Do(ctx, http.MethodPost, "/orders", map[string]int{"a": 1}, &out, call.Header("Idempotency-Key", "k"))
+	err := client.Do(ctx, http.MethodPost, "/notes", map[string]int{"a": 1}, &out, call.Header("Idempotency-Key", "k"))
 	if err != nil || out.ID != 7 || body != `{"a":1}` {
 		t.Fatalf("got %+v from %s, %v", out, body, err)
 	}
@@ -68,14 +68,14 @@ func TestARefusalKeepsItsIdentity(t *testing.T) {
 		w.Header().Set("Retry-After", "3")
 		w.WriteHeader(http.StatusPreconditionFailed)
 		_, _ = io.WriteString(w, `{"type":"x","status":412,"code":"version_mismatch","detail":"2 left","requestId":"r",
-			"errors":[{"field":"items[0]","code":"short","detail":"d"}],"books":[{"bookId":1,"available":2}]}`)
+			"errors":[{"field":"items[0]","code":"short","detail":"d"}],"things":[{"thingId":1,"available":2}]}`)
 	}, call.Options{})
 	err := client.Do(context.Background(), http.MethodGet, "/", nil, nil)
 	f := fault.As(err)
 	if !fault.Refused(err) || f.Kind != fault.VersionMismatch || f.Message != "2 left" || f.RetryAfter != 3*time.Second {
 		t.Errorf("got %+v", f)
 	}
-	if len(f.Fields) != 1 || f.Fields[0].Field != "items[0]" || len(f.Details) != 1 || f.Details["books"] == nil {
+	if len(f.Fields) != 1 || f.Fields[0].Field != "items[0]" || len(f.Details) != 1 || f.Details["things"] == nil {
 		t.Errorf("fields %v, details %v", f.Fields, f.Details)
 	}
 }
@@ -119,7 +119,7 @@ func TestWhatDecidesNothingIsUnknown(t *testing.T) {
 func TestNobodyThereIsUnavailable(t *testing.T) {
 	server := httptest.NewServer(http.NotFoundHandler())
 	server.Close()
-	client := call.New(server.URL, call.Options{Destination: "books"})
+	client := call.New(server.URL, call.Options{Destination: "things"})
 	defer client.Close()
 	err := client.Do(context.Background(), http.MethodGet, "/", nil, nil)
 	f := fault.As(err)
@@ -131,15 +131,15 @@ func TestNobodyThereIsUnavailable(t *testing.T) {
 func TestClientsShareTheMetricsOfARegistry(t *testing.T) {
 	registry := prometheus.NewRegistry()
 	refuse := func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNotFound) }
-	for _, name := range []string{"books", "orders"} {
+	for _, name := range []string{"things", "notes"} {
 		client := dial(t, refuse, call.Options{Destination: name, Registry: registry})
 		_ = client.Do(context.Background(), http.MethodGet, "/", nil, nil)
 	}
 	want := `
 # HELP calls_total Calls to other services by outcome: done, refused or unknown.
 # TYPE calls_total counter
-calls_total{destination="books",outcome="refused"} 1
-calls_total{destination="orders",outcome="refused"} 1
+calls_total{destination="things",outcome="refused"} 1
+calls_total{destination="notes",outcome="refused"} 1
 `
 	if err := testutil.GatherAndCompare(registry, strings.NewReader(want), "calls_total"); err != nil {
 		t.Error(err)

@@ -185,7 +185,7 @@ func (c *Cleaner) send(ctx context.Context, add func(*pgx.Batch)) error {
 	return pg.Fault("send", c.pool.SendBatch(ctx, batch).Close())
 }
 
-// Tombstones deletes from warehouse_gone (platform/pg/track.sql) what an export cannot ask for any more. An increment reads the
+// Tombstones deletes from warehouse_gone (platform/pg/track.sql) what no export can need any more. An increment reads the
 // tombstones since the version before, and everything is read anew at least every 7 days (warehouse/cmd/warehouse holds
 // FULL_EVERY to that): what is older than 8 days has been in a full run. Ids grow with time, so the first rows by id are
 // the oldest, and no index by age has to be kept.

@@ -86,28 +86,28 @@ func TestKindOfContextErrors(t *testing.T) {
 }
 
 func TestInvalidNamesEveryField(t *testing.T) {
-	err := fault.Invalid(fault.Field{Field: "title", Code: "required"}, fault.Field{Field: "isbn", Code: "check_digit"})
-	if err.Kind != fault.InvalidField || len(err.Fields) != 2 || err.Message != "invalid: title, isbn" {
+	err := fault.Invalid(fault.Field{Field: "title", Code: "required"}, fault.Field{Field: "serial", Code: "check_digit"})
+	if err.Kind != fault.InvalidField || len(err.Fields) != 2 || err.Message != "invalid: title, serial" {
 		t.Errorf("got %+v", err)
 	}
 }
 
 // An id above 2^53 comes out of a problem as it went in.
 func TestNumbersInDetailsStayAsTheyWereWritten(t *testing.T) {
-	const books = `[{"available":0,"bookId":9007199254740993},{"available":1,"bookId":9223372036854775807}]`
-	f := fault.ReadProblem(412, []byte(`{"type":"t","title":"t","status":412,"code":"version_mismatch","requestId":"r","detail":"none left","books":`+books+`}`))
+	const things = `[{"available":0,"thingId":9007199254740993},{"available":1,"thingId":9223372036854775807}]`
+	f := fault.ReadProblem(412, []byte(`{"type":"t","title":"t","status":412,"code":"version_mismatch","requestId":"r","detail":"none left","things":`+things+`}`))
 	if f.Kind != fault.VersionMismatch || f.Message != "none left" || len(f.Details) != 1 {
 		t.Fatalf("got %+v", f)
 	}
 	text, err := json.Marshal(f.Details)
-	if err != nil || !strings.Contains(string(text), books) {
+	if err != nil || !strings.Contains(string(text), things) {
 		t.Errorf("got %s, %v", text, err)
 	}
 	var again fault.Details
 	if err := json.Unmarshal(text, &again); err != nil {
 		t.Fatal(err)
 	}
-	if text, err = json.Marshal(again); err != nil || !strings.Contains(string(text), books) {
+	if text, err = json.Marshal(again); err != nil || !strings.Contains(string(text), things) {
 		t.Errorf("read once more: %s, %v", text, err)
 	}
 }

@@ -44,7 +44,7 @@ var (
 	DeadlineExceeded     = Define("deadline_exceeded", http.StatusGatewayTimeout, "Deadline exceeded", Unclear, Same)
 )
 
-// Meaning is what an answer of a kind says about the work that was asked for.
+// Meaning is what an answer of a kind says about the requested work.
 // There is none by default: each kind states its own.
 type Meaning int
 

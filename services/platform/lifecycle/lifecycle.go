@@ -20,7 +20,7 @@ import (
 	"bookstore/services/platform/wait"
 )
 
-// startupTimeout bounds one try of Startup: what it asks may be gone.
+// startupTimeout bounds one try of Startup: a dependency may never answer.
 const startupTimeout = 10 * time.Second
 
 // startupPauses are those between two tries.

@@ -23,9 +23,8 @@ import (
 	"bookstore/services/platform/meshtls"
 )
 
-// Config says where a database is and how to get in. The three files are read
-// anew for every connection, so members, passwords and certificates may change
-// under a running service.
+// Config is a database's address and login. The three files are read anew for every
+// connection, so members, passwords and certificates may change while a service runs.
 type Config struct {
 	DSN             config.Secret `env:"DB_DSN,required"`
 	MembersFile     string        `env:"DB_MEMBERS_FILE"`     // one host:port a line; replaces the DSN's host
@@ -55,7 +54,7 @@ func (c Config) Validate() error {
 	return errors.Join(errs...)
 }
 
-// connectTimeout is what one member may cost a connection attempt.
+// connectTimeout bounds a connection attempt at one member.
 const connectTimeout = time.Second
 
 // ConnConfig is what to connect with at this moment: the DSN with the current
@@ -152,7 +151,7 @@ func setMembers(cfg *pgx.ConnConfig, members []member, first string) {
 	cfg.Fallbacks = all[1:]
 }
 
-// named makes a mode that checks host names check this one.
+// named is a mode that, if it checks host names, checks this one.
 func named(mode *tls.Config, host string) *tls.Config {
 	if mode == nil || mode.ServerName == "" {
 		return mode
@@ -225,7 +224,7 @@ func (c Config) MemberConfig(address string) (*pgx.ConnConfig, error) {
 	if err != nil {
 		return nil, err
 	}
-	c.MembersFile = "" // it is this member, whatever the list says
+	c.MembersFile = "" // only this member, whatever the list has
 	cfg, err := c.ConnConfig()
 	if err != nil {
 		return nil, err

@@ -12,7 +12,7 @@ import (
 	"bookstore/services/platform/fault"
 )
 
-// SQLSTATEs that decide something here.
+// SQLSTATEs that this package maps.
 const (
 	codeReadOnly        = "25006" // a demoted leader
 	codeLockTimeout     = "55P03"
@@ -36,9 +36,9 @@ func Code(err error) string {
 	return ""
 }
 
-// Fault maps what the database says to a fault; op says what was being done.
-// An error that is a fault already keeps its kind. Constraints are the store's
-// to tell (IsUnique, IsCheck): unmapped ones are Internal.
+// Fault maps a database error to a fault; op is what was being done. An error that is
+// a fault already keeps its kind. Stores map violations of constraints themselves
+// (IsUnique, IsCheck): unmapped ones are fault.Internal.
 func Fault(op string, err error) error {
 	var already *fault.Error
 	switch {
@@ -98,18 +98,17 @@ func violates(err error, code, constraint string) bool {
 	return errors.As(err, &e) && e.Code == code && e.ConstraintName == constraint
 }
 
-// A statement that is meant to fail, because that ends a pipeline without
-// another round trip, is no error for people: PostgreSQL logs it with its text
-// all the same, once for each request that is refused. These expressions keep it
-// out of the server's log. Where the role may not set log_min_messages they do
-// without, and it is logged: the right is granted in patroni/databases.go.
+// A statement may be meant to fail, because that ends a pipeline without another
+// round trip. PostgreSQL would log it with its text, once for each request that is
+// refused. These expressions keep it out of the server's log. If the role may not set
+// log_min_messages, it is logged: patroni/databases.go grants the right.
 const (
 	// Refuse fails when it is evaluated, as a division by zero. Only then is
 	// log_min_messages set, and the end of the transaction resets it: every other
 	// error of the same statement is logged. It is an int, for a CASE.
 	Refuse = `length(case when ` + mayHush + ` then set_config('log_min_messages', 'log', true) else '-' end) / 0`
-	// Hush keeps the session's errors out of the log until Unhush, for a
-	// statement that cannot be part of a transaction. The caller has to report them.
+	// Hush keeps the session's errors out of the log until Unhush, for a statement
+	// that cannot be part of a transaction. The caller must report them.
 	Hush   = `select set_config('log_min_messages', 'log', false) where ` + mayHush
 	Unhush = `select set_config('log_min_messages', null, false) where ` + mayHush
 

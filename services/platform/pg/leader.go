@@ -21,7 +21,7 @@ const (
 
 // leaderProbe finds the new leader for a pool that has lost its own. Every connection attempt that a standby refuses
 // costs both sides a process, a handshake and a password check, and a moment later the same server may lead. The probe
-// instead keeps one connection open to each member and asks there for its role: that is cheap, and a new leader is
+// instead keeps one connection open to each member and queries its role there: that is cheap, and a new leader is
 // found within probePause.
 type leaderProbe struct {
 	mu      sync.Mutex

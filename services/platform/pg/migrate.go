@@ -28,8 +28,8 @@ var trackSQL string
 const migrateTimeout = 30 * time.Minute
 
 // Migrate brings the database of conn up to the newest of the migrations and
-// returns how many it applied. An advisory lock makes several callers take
-// turns. migrations holds NNNNN_name.sql files at its root; they only go up.
+// returns how many it applied. An advisory lock serializes several
+// callers. migrations holds NNNNN_name.sql files at its root; they only go up.
 func Migrate(ctx context.Context, conn *pgx.ConnConfig, migrations fs.FS) (applied int, err error) {
 	ctx, cancel := context.WithTimeout(ctx, migrateTimeout)
 	defer cancel()
@@ -61,7 +61,7 @@ func track(ctx context.Context, config *pgx.ConnConfig) error {
 		return err
 	}
 	defer conn.Close(context.WithoutCancel(ctx)) //nolint:errcheck // its transaction has ended
-	// One transaction, in which callers take turns: two cannot replace a function at the same time.
+	// One transaction under a lock: two callers cannot replace a function at the same time.
 	_, err = conn.Exec(ctx, "begin; select pg_advisory_xact_lock(hashtext('warehouse_track')); set local client_min_messages = warning; "+
 		trackSQL+"; commit", pgx.QueryExecModeSimpleProtocol)
 	return err
@@ -80,7 +80,7 @@ func SchemaReady(ctx context.Context, pool *pgxpool.Pool, migrations fs.FS) erro
 	case Code(err) == "42P01": // no such table: nothing has been applied
 		have = 0
 	case err != nil:
-		return Fault("look at the schema", err)
+		return Fault("read the schema's version", err)
 	}
 	if have < want {
 		return fault.Newf(fault.Unavailable, "the schema is at version %d, wanted %d", have, want)
@@ -88,10 +88,9 @@ func SchemaReady(ctx context.Context, pool *pgxpool.Pool, migrations fs.FS) erro
 	return nil
 }
 
-// Startup returns once a service can begin: the schema is there, and so is half
-// of the pool. A connection takes many times as long as a statement, and they
-// are made one after the other: a new instance gets its share of the calls at
-// once.
+// Startup returns once the schema is there and half of the pool's connections are
+// made. A connection takes many times as long as a statement, and they are made one
+// after the other, while a new instance gets its full share of the calls at once.
 func Startup(ctx context.Context, pool *pgxpool.Pool, migrations fs.FS) error {
 	if err := SchemaReady(ctx, pool, migrations); err != nil {
 		return err
@@ -101,7 +100,7 @@ func Startup(ctx context.Context, pool *pgxpool.Pool, migrations fs.FS) error {
 		if err != nil {
 			return Fault("connect", err)
 		}
-		defer conn.Release() // all of them at the end: they are to be different ones
+		defer conn.Release() // at the end, so that they are different ones
 	}
 	return nil
 }

@@ -63,7 +63,7 @@ func TestSchemaOfAnEmptyDatabaseIsNotReady(t *testing.T) {
 	}
 }
 
-func TestConcurrentMigrationsTakeTurns(t *testing.T) {
+func TestConcurrentMigrationsAreSerialized(t *testing.T) {
 	t.Parallel()
 	dsn := pgtest.DSN(t, fstest.MapFS{"00001_nothing.sql": {Data: []byte("-- +goose Up\nselect 1;\n")}})
 	done := make(chan error, 3)

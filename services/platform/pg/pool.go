@@ -9,10 +9,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// Open makes a pool of connections to the leader. It needs no server to be
-// there yet: connections are made when asked for, each to whichever member
-// takes writes at that moment. name shows as application_name and as the
-// pool's label; reg may be nil.
+// Open makes a pool of connections to the leader. No server needs to run yet:
+// connections are made on demand, each to the member that takes writes at that
+// moment. name is the application_name and the pool's label; reg may be nil.
 func Open(ctx context.Context, c Config, name string, reg *prometheus.Registry, opts ...Option) (*pgxpool.Pool, error) {
 	cfg, err := pgxpool.ParseConfig(c.DSN.Reveal())
 	if err != nil {
@@ -40,9 +39,9 @@ func Open(ctx context.Context, c Config, name string, reg *prometheus.Registry, 
 	return pool, nil
 }
 
-// session sets what holds for every connection of a service. Time-outs make
-// sure that no abandoned or frozen client holds a lock for long. Nothing here
-// touches synchronous_commit, and nothing may.
+// session sets the parameters of every connection of a service. Their time-outs keep
+// an abandoned or frozen client from holding a lock for long. synchronous_commit must
+// not be set: it would void the protocols' guarantees.
 func session(cfg *pgx.ConnConfig, name string) {
 	for setting, value := range map[string]string{
 		"application_name":                    name,
@@ -97,7 +96,7 @@ func (s *Slots) InTx(ctx context.Context, fn func(pgx.Tx) error) error {
 	return InTx(ctx, conn, fn)
 }
 
-// Collector shows a pool's state as metrics, read when they are asked for.
+// Collector shows a pool's state as metrics, read at each scrape.
 type Collector struct {
 	pool    *pgxpool.Pool
 	metrics []poolMetric
@@ -125,7 +124,7 @@ func NewCollector(pool *pgxpool.Pool, name string) *Collector {
 		func(s *pgxpool.Stat) float64 { return float64(s.MaxConns()) })
 	add("acquires_total", "Connections handed out.", counter,
 		func(s *pgxpool.Stat) float64 { return float64(s.AcquireCount()) })
-	add("acquire_waits_total", "Connections that had to be waited for.", counter,
+	add("acquire_waits_total", "Acquires that had to wait for a connection.", counter,
 		func(s *pgxpool.Stat) float64 { return float64(s.EmptyAcquireCount()) })
 	add("acquire_wait_seconds_total", "Time spent waiting for connections.", counter,
 		func(s *pgxpool.Stat) float64 { return s.EmptyAcquireWaitTime().Seconds() })

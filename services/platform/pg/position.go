@@ -15,11 +15,11 @@ import (
 	"bookstore/services/platform/fault"
 )
 
-// tokenHeader is web.HeaderConsistency: what a refusal names.
+// tokenHeader is web.HeaderConsistency, as a refusal names it.
 const tokenHeader = "X-Consistency-Token"
 
-// Position is a place in a cluster's write-ahead log. Its text is what clients
-// get as consistency token: it says nothing to them.
+// Position is a place in a cluster's write-ahead log. Its text is the consistency
+// token, which is opaque to clients.
 type Position struct {
 	System   uint64 // which cluster: its system identifier; 0 is none
 	Timeline uint32 // grows with every failover
@@ -37,8 +37,8 @@ func (p Position) String() string {
 	return base64.RawURLEncoding.EncodeToString(binary.BigEndian.AppendUint64(text, p.LSN))
 }
 
-// ParsePosition reads a token. "" is the zero position, which everybody has
-// reached; what is no token is MalformedRequest.
+// ParsePosition reads a token. "" is the zero position, which every member covers;
+// text that is not a token is fault.MalformedRequest.
 func ParsePosition(token string) (p Position, err error) {
 	if token == "" {
 		return p, nil
@@ -54,21 +54,20 @@ func ParsePosition(token string) (p Position, err error) {
 	return p, nil
 }
 
-// covers tells whether all that was acknowledged up to another position is
-// there at this one. A later timeline goes on from where everything
-// acknowledged on the earlier ones is there. On an earlier one the same number
-// of bytes may be another log: what a deposed leader wrote and nobody kept.
+// covers tells whether everything acknowledged up to the other position is in the log
+// up to this one. A later timeline contains everything acknowledged on earlier ones.
+// An earlier timeline may have other content at the same place: what a deposed leader
+// wrote and no other member has.
 func (p Position) covers(other Position) bool {
 	return other == Position{} || p.System == other.System && p.Timeline >= other.Timeline && p.LSN >= other.LSN
 }
 
-// tipPatience bounds what a write waits for its token.
+// tipPatience is how long a write waits for its token.
 const tipPatience = 100 * time.Millisecond
 
-// positionQuery asks a member how far it is: a leader what is on its disk, a
-// replica what can be read there and, with the timeline, whose log that is. The
-// function is the superuser's (package patroni declares it), since a login may
-// not see the timeline.
+// positionQuery reads a member's position: of a leader what is on its disk, of a
+// replica what it has replayed, with the timeline of that log. The function is the
+// superuser's (package patroni declares it), since a login may not read the timeline.
 const positionQuery = "select coalesce(system, 0), coalesce(timeline, 0), coalesce(lsn, 0), leads from public.wal_position()"
 
 func scanPosition(row pgx.Row) (p Position, leading bool, err error) {
@@ -86,20 +85,20 @@ type Tip struct {
 
 // NewTip makes a tip of the pool's leader.
 func NewTip(pool *pgxpool.Pool) *Tip {
-	ask := func(ctx context.Context, askers []struct{}) ([]Position, error) {
+	query := func(ctx context.Context, calls []struct{}) ([]Position, error) {
 		ctx, cancel := context.WithTimeout(ctx, time.Second)
 		defer cancel()
 		at, leading, err := scanPosition(pool.QueryRow(ctx, positionQuery))
 		if err == nil && !leading {
 			err = errors.New("the member does not lead any more")
 		}
-		answers := make([]Position, len(askers))
+		answers := make([]Position, len(calls))
 		for i := range answers {
 			answers[i] = at
 		}
 		return answers, err
 	}
-	return &Tip{batch.New(ask, func(error) bool { return false })}
+	return &Tip{batch.New(query, func(error) bool { return false })}
 }
 
 // Token is the consistency token of a position that covers everything acknowledged before the call. If the leader does

@@ -15,7 +15,7 @@ import (
 	"bookstore/services/platform/fault"
 )
 
-// ProbeEvery is the pause between two rounds that ask every member for its position.
+// ProbeEvery is the pause between two rounds that query every member's position.
 const ProbeEvery = 500 * time.Millisecond
 
 const (
@@ -50,9 +50,9 @@ type Replicas struct {
 	samples []report // of leaders, the newest last
 }
 
-// OpenReplicas makes the read pool that goes with a write pool. It reads nothing
-// but from the leader until its first Round, and always where c has no members
-// file. reg may be nil.
+// OpenReplicas makes the read pool that goes with a write pool. It reads from the
+// leader alone until its first Round, and always if c has no members file. reg may be
+// nil.
 func OpenReplicas(c Config, leader *pgxpool.Pool, name string, reg *prometheus.Registry) *Replicas {
 	r := &Replicas{
 		config: c, name: name, leader: leader, bounds: newBounds(name+" replicas", reg), members: map[member]*replica{},
@@ -66,8 +66,8 @@ func OpenReplicas(c Config, leader *pgxpool.Pool, name string, reg *prometheus.R
 	return r
 }
 
-// Close closes all connections but the leader's. The last Round has returned by
-// then, and its context ended.
+// Close closes all connections but the leader's. Before it is called, the last Round
+// must have returned and its context must have ended.
 func (r *Replicas) Close() {
 	r.probes.Wait()
 	_ = r.follow(nil) // opens nothing
@@ -227,13 +227,13 @@ type replica struct {
 	slots   chan struct{} // reads in flight; one connection more is for probes
 	probing atomic.Bool
 	last    atomic.Pointer[report]
-	// timeline is the last one that it reported. It stays what it is while no
+	// timeline is the last one that it reported. A replica reports none while no
 	// log reaches it, as when the leader has just died.
 	timeline atomic.Uint32
 }
 
-// report is a member's own of its position. At that time it had replayed at least that much; for a leader, the position
-// covers everything that was acknowledged before that time.
+// report is a position that a member reported. It covers what the member had replayed at that time at least; for a
+// leader, everything that was acknowledged before that time.
 type report struct {
 	at       time.Time
 	position Position
@@ -260,7 +260,7 @@ func openReplica(c Config, m member, name string, b *bounds) (*replica, error) {
 	return &replica{pool: pool, slots: make(chan struct{}, c.ReadConns)}, nil
 }
 
-// probe asks the member for its position. A member that does not answer gets no reads.
+// probe queries the member's position. A member that does not answer gets no reads.
 func (r *replica) probe(ctx context.Context) *report {
 	ctx, cancel := context.WithTimeout(ctx, probeReplicaTimeout)
 	defer cancel()
@@ -275,7 +275,7 @@ func (r *replica) probe(ctx context.Context) *report {
 	return s
 }
 
-// position asks the member for its position, and whether it leads.
+// position queries the member's position, and whether it leads.
 func (r *replica) position(ctx context.Context, db Querier) (p Position, leading bool, err error) {
 	p, leading, err = scanPosition(db.QueryRow(ctx, positionQuery))
 	switch {
@@ -332,7 +332,7 @@ func (r *replica) reach(ctx context.Context, db Querier, after Position) error {
 	}
 }
 
-// Querier is what a read runs on.
+// Querier is a connection or a pool that a read runs on.
 type Querier interface {
 	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
 	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row

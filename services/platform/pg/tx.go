@@ -12,8 +12,7 @@ import (
 	"bookstore/services/platform/fault"
 )
 
-// finishTimeout bounds a commit or rollback once it has been asked for. It runs
-// whether or not the client is still there.
+// finishTimeout bounds a commit or rollback, which does not end with its caller.
 const finishTimeout = 5 * time.Second
 
 // beginner is a pool or a connection.
@@ -21,10 +20,9 @@ type beginner interface {
 	Begin(ctx context.Context) (pgx.Tx, error)
 }
 
-// InTx runs fn in a transaction: committed when fn returns nil, else rolled
-// back and fn's error returned. It is the one function that owns begin and
-// commit. A commit whose answer did not come is OutcomeUnknown, never an error
-// that says "no".
+// InTx runs fn in a transaction. It commits when fn returns nil, otherwise it rolls
+// back and returns fn's error. It is the one function that owns begin and commit. A
+// commit without an answer is fault.OutcomeUnknown, never a refusal.
 func InTx(ctx context.Context, on beginner, fn func(pgx.Tx) error) (err error) {
 	tx, err := on.Begin(ctx)
 	if err != nil {
@@ -64,8 +62,8 @@ func commitFault(err error) error {
 	}
 }
 
-// Broken reports an error after which the fate of the statement is not known:
-// the connection ended before the server answered.
+// Broken reports an error after which the outcome of the statement is unknown: the
+// connection ended before the server answered.
 func Broken(err error) bool {
 	var network net.Error
 	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed) || errors.As(err, &network)

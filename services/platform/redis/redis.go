@@ -153,10 +153,10 @@ func (c Config) connect(members []string) *goredis.ClusterClient {
 		PipelinePoolSize:           -1, // pipelines use the same connections, which are there before they are needed
 		MinIdleConns:               idleConns,
 		ClusterStateReloadInterval: reloadEvery,
-		// They would ask for the list of all commands before the first of a kind,
-		// and hold up everybody for seconds where nobody answers.
+		// They would request the list of all commands before the first of a kind, which
+		// delays all callers for seconds when no node answers.
 		DisableRoutingPolicies: true,
-		// Two questions less for each new connection, which this Redis would not understand.
+		// It would send two commands on each new connection that this Redis does not know.
 		DisableIdentity:          true,
 		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
 	})
@@ -197,25 +197,25 @@ var _ goredis.Hook = watch{}
 // DialHook leaves dialling as it is: a failed dial fails the call.
 func (watch) DialHook(next goredis.DialHook) goredis.DialHook { return next }
 
-// ProcessHook looks at what becomes of each try of a command.
+// ProcessHook examines the result of each try of a command.
 func (w watch) ProcessHook(next goredis.ProcessHook) goredis.ProcessHook {
 	return func(ctx context.Context, cmd goredis.Cmder) error {
 		err := next(ctx, cmd)
-		w.judge(ctx, err)
+		w.examine(ctx, err)
 		return err
 	}
 }
 
-// ProcessPipelineHook looks at what becomes of each try of several commands.
+// ProcessPipelineHook examines the result of each try of several commands.
 func (w watch) ProcessPipelineHook(next goredis.ProcessPipelineHook) goredis.ProcessPipelineHook {
 	return func(ctx context.Context, cmds []goredis.Cmder) error {
 		err := next(ctx, cmds)
-		w.judge(ctx, err)
+		w.examine(ctx, err)
 		return err
 	}
 }
 
-func (w watch) judge(ctx context.Context, err error) {
+func (w watch) examine(ctx context.Context, err error) {
 	if unreachable(err) {
 		w.cluster.ReloadState(ctx)
 	}

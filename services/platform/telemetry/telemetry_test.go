@@ -12,7 +12,7 @@ import (
 
 func TestLinesCarryTheRequest(t *testing.T) {
 	var out strings.Builder
-	log := telemetry.NewLogger(&out, "info", "books", "a1")
+	log := telemetry.NewLogger(&out, "info", "things", "a1")
 	ctx := requestinfo.With(context.Background(), requestinfo.Info{RequestID: "r-1", Caller: "token:test"})
 	log.With("extra", 1).InfoContext(ctx, "hello")
 	log.DebugContext(ctx, "not shown")
@@ -21,7 +21,7 @@ func TestLinesCarryTheRequest(t *testing.T) {
 	if err := json.Unmarshal([]byte(out.String()), &line); err != nil {
 		t.Fatalf("not one JSON line: %v in %q", err, out.String())
 	}
-	for name, want := range map[string]string{"service": "books", "instance": "a1", "request_id": "r-1", "caller": "token:test", "msg": "hello"} {
+	for name, want := range map[string]string{"service": "things", "instance": "a1", "request_id": "r-1", "caller": "token:test", "msg": "hello"} {
 		if line[name] != want {
 			t.Errorf("%s is %v, want %s", name, line[name], want)
 		}
@@ -29,7 +29,7 @@ func TestLinesCarryTheRequest(t *testing.T) {
 }
 
 func TestRegistryTellsTheBuild(t *testing.T) {
-	families, err := telemetry.NewRegistry("books", "1.2.3").Gather()
+	families, err := telemetry.NewRegistry("things", "1.2.3").Gather()
 	if err != nil {
 		t.Fatal(err)
 	}

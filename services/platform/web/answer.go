@@ -86,8 +86,8 @@ func WriteError(c *fiber.Ctx, err error) error {
 	return c.Status(f.Kind.Status()).Send(body)
 }
 
-// retryAfter is whole seconds, rounded up; kinds that always ask for patience
-// get one second when nothing else is said.
+// retryAfter is whole seconds, rounded up; kinds that always
+// state one get one second by default.
 func retryAfter(f *fault.Error) int {
 	if f.RetryAfter > 0 {
 		return int(math.Ceil(f.RetryAfter.Seconds()))
@@ -157,8 +157,8 @@ func AcceptEvents(c *fiber.Ctx) error {
 	return c.Next()
 }
 
-// accepts tells whether the lines of the Accept header together take one of the
-// types (RFC 9110, 12.5.1). Without a range in them they take everything.
+// accepts tells whether the Accept header's lines, taken as one list, accept one of
+// the types (RFC 9110, 12.5.1). Without a range in them they accept everything.
 func accepts(c *fiber.Ctx, types ...string) bool {
 	var ranges []string
 	for _, line := range c.Request().Header.PeekAll(fiber.HeaderAccept) {

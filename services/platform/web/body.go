@@ -59,7 +59,7 @@ func Body(c *fiber.Ctx, limit int) ([]byte, error) {
 		}
 		in.body, in.err = in.read(c.Context(), limit)
 		if in.err == nil {
-			c.Request().SetBodyRaw(in.body) // for what is not ours and asks Fiber
+			c.Request().SetBodyRaw(in.body) // for third-party code that reads it from Fiber
 		}
 	}
 	return in.body, in.err

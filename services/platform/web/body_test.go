@@ -187,15 +187,15 @@ func TestBodiesShareABudget(t *testing.T) {
 // megabyte. Memory stays flat, and others are served.
 func TestUnfinishedBodiesTakeNoMemory(t *testing.T) {
 	app := web.New(web.Options{})
-	app.Post("/orders", lengthOf)
+	app.Post("/notes", lengthOf)
 	base, _ := listen(t, app)
 	part := strings.Repeat("x", 900_000)
 	for name, head := range map[string]string{
 		"no such path":     "POST /nowhere HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n",
-		"a path that is":   "POST /orders HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n",
-		"in chunks":        "POST /orders HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nf4240\r\n",
+		"a path that is":   "POST /notes HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n",
+		"in chunks":        "POST /notes HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nf4240\r\n",
 		"in chunks, wrong": "POST /nowhere HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nf4240\r\n",
-		"a lying length":   "POST /orders HTTP/1.1\r\nHost: a\r\nContent-Length: 60000\r\n\r\n",
+		"a lying length":   "POST /notes HTTP/1.1\r\nHost: a\r\nContent-Length: 60000\r\n\r\n",
 	} {
 		t.Run(name, func(t *testing.T) {
 			text := head + part

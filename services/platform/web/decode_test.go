@@ -15,12 +15,12 @@ import (
 )
 
 type line struct {
-	BookID   int64 `json:"bookId"`
+	ThingID   int64 `json:"thingId"`
 	Quantity int32 `json:"quantity"`
 }
 
 type order struct {
-	Customer string               `json:"customerId"`
+	Owner string               `json:"ownerId"`
 	Items    []line               `json:"items"`
 	Note     web.Optional[string] `json:"note"`
 }
@@ -29,27 +29,27 @@ func TestUnmarshalNamesWhatIsWrong(t *testing.T) {
 	cases := map[string]struct{ body, field, code string }{
 		"empty":              {"", "", "required"},
 		"blank":              {" \n", "", "required"},
-		"not JSON":           {"{customerId:1}", "", "syntax"},
-		"cut off":            {`{"customerId":"a"`, "", "syntax"},
+		"not JSON":           {"{ownerId:1}", "", "syntax"},
+		"cut off":            {`{"ownerId":"a"`, "", "syntax"},
 		"unknown field":      {`{"colour":"red"}`, "colour", "unknown_field"},
-		"unknown, deeper":    {`{"items":[{"bookId":1},{"price":2}]}`, "items[1].price", "unknown_field"},
-		"other case":         {`{"CustomerId":"a"}`, "CustomerId", "unknown_field"},
-		"text for number":    {`{"items":[{"bookId":"1"}]}`, "items[0].bookId", "wrong_type"},
-		"fraction":           {`{"items":[{"bookId":1.5}]}`, "items[0].bookId", "wrong_type"},
+		"unknown, deeper":    {`{"items":[{"thingId":1},{"colour":2}]}`, "items[1].colour", "unknown_field"},
+		"other case":         {`{"OwnerId":"a"}`, "OwnerId", "unknown_field"},
+		"text for number":    {`{"items":[{"thingId":"1"}]}`, "items[0].thingId", "wrong_type"},
+		"fraction":           {`{"items":[{"thingId":1.5}]}`, "items[0].thingId", "wrong_type"},
 		"out of int32":       {`{"items":[{"quantity":2147483648}]}`, "items[0].quantity", "wrong_type"},
-		"out of int64":       {`{"items":[{"bookId":99999999999999999999}]}`, "items[0].bookId", "wrong_type"},
-		"exponent":           {`{"items":[{"bookId":1e400}]}`, "items[0].bookId", "wrong_type"},
+		"out of int64":       {`{"items":[{"thingId":99999999999999999999}]}`, "items[0].thingId", "wrong_type"},
+		"exponent":           {`{"items":[{"thingId":1e400}]}`, "items[0].thingId", "wrong_type"},
 		"object for array":   {`{"items":{}}`, "items", "wrong_type"},
 		"array at the top":   {`[]`, "", "wrong_type"},
 		"wrong optional":     {`{"note":1}`, "note", "wrong_type"},
-		"NUL":                {`{"customerId":"a\u0000b"}`, "customerId", "nul_character"},
+		"NUL":                {`{"ownerId":"a\u0000b"}`, "ownerId", "nul_character"},
 		"NUL in a name":      {`{"a\u0000":1}`, "a\x00", "nul_character"},
-		"raw NUL":            {"{\"customerId\":\"a\x00\"}", "customerId", "syntax"},
-		"invalid UTF-8":      {"{\"customerId\":\"\xff\"}", "customerId", "invalid_utf8"},
-		"half a surrogate":   {`{"customerId":"\ud800"}`, "", "syntax"},
-		"given twice":        {`{"customerId":"a","customerId":"b"}`, "customerId", "duplicate_field"},
-		"trailing value":     {`{"customerId":"a"} {}`, "", "trailing_data"},
-		"trailing text":      {`{"customerId":"a"}x`, "", "trailing_data"},
+		"raw NUL":            {"{\"ownerId\":\"a\x00\"}", "ownerId", "syntax"},
+		"invalid UTF-8":      {"{\"ownerId\":\"\xff\"}", "ownerId", "invalid_utf8"},
+		"half a surrogate":   {`{"ownerId":"\ud800"}`, "", "syntax"},
+		"given twice":        {`{"ownerId":"a","ownerId":"b"}`, "ownerId", "duplicate_field"},
+		"trailing value":     {`{"ownerId":"a"} {}`, "", "trailing_data"},
+		"trailing text":      {`{"ownerId":"a"}x`, "", "trailing_data"},
 		"two numbers":        {`1 2`, "", "trailing_data"},
 		"nested without end": {strings.Repeat("[", 20_000), "", "syntax"},
 	}
@@ -88,8 +88,8 @@ func TestUnmarshalTellsAbsentFromNull(t *testing.T) {
 // request with one named reason, nothing accepted that could not be stored.
 func FuzzUnmarshal(f *testing.F) {
 	for _, seed := range []string{
-		`{"customerId":"a","items":[{"bookId":1,"quantity":2}],"note":null}`, `{"a":`, `[]`, "\xff", `"\u0000"`,
-		`{"items":[{"bookId":1e9}]}`, `{"customerId":"\ud83d\ude00"}`, `{} {}`,
+		`{"ownerId":"a","items":[{"thingId":1,"quantity":2}],"note":null}`, `{"a":`, `[]`, "\xff", `"\u0000"`,
+		`{"items":[{"thingId":1e9}]}`, `{"ownerId":"\ud83d\ude00"}`, `{} {}`,
 	} {
 		f.Add([]byte(seed))
 	}
@@ -101,7 +101,7 @@ func FuzzUnmarshal(f *testing.F) {
 			}
 			return
 		}
-		for _, text := range []string{v.Customer, v.Note.Value} {
+		for _, text := range []string{v.Owner, v.Note.Value} {
 			if !utf8.ValidString(text) || strings.ContainsRune(text, 0) {
 				t.Fatalf("%q: accepted %q", body, text)
 			}

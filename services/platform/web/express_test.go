@@ -112,8 +112,8 @@ func TestTheExpressWayCostsNothingOfItsOwn(t *testing.T) {
 
 func TestProblemsAreReadAsTheyWereWritten(t *testing.T) {
 	app := web.New(web.Options{})
-	said := fault.New(fault.InvalidField, "the book is no longer in the catalogue")
-	said.Details = map[string]any{"books": []any{map[string]any{"bookId": 1.0}}}
+	said := fault.New(fault.InvalidField, "the thing is no longer there")
+	said.Details = map[string]any{"things": []any{map[string]any{"thingId": 1.0}}}
 	app.Get("/", func(*fiber.Ctx) error { return said })
 	got := send(t, app, request("GET", "/", ""))
 	read := fault.ReadProblem(got.StatusCode, []byte(got.text))
@@ -122,7 +122,7 @@ func TestProblemsAreReadAsTheyWereWritten(t *testing.T) {
 	first, second := got.problem(t), again.problem(t)
 	delete(first, "requestId")
 	delete(second, "requestId")
-	if len(first) != len(second) || read.Kind != fault.InvalidField || read.Message != said.Message || second["books"] == nil {
+	if len(first) != len(second) || read.Kind != fault.InvalidField || read.Message != said.Message || second["things"] == nil {
 		t.Errorf("%v became %v", first, second)
 	}
 	if read := fault.ReadProblem(http.StatusNotFound, []byte("no")); read.Kind != fault.NotFound || read.Details != nil {

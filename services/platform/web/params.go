@@ -23,7 +23,7 @@ var (
 )
 
 // PathInt64 reads a positive id from the path; anything else is NotFound,
-// which the caller may turn into a nearer kind.
+// which the caller may replace by a more specific kind.
 func PathInt64(c *fiber.Ctx, name string) (int64, error) {
 	text := c.Params(name)
 	if !positive.MatchString(text) {

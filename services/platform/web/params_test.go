@@ -134,13 +134,13 @@ func TestAParameterHasAValueOrIsLeftOut(t *testing.T) {
 	t.Parallel()
 	app := web.New(web.Options{})
 	app.Get("/", func(c *fiber.Ctx) error {
-		if err := web.AllowQuery(c, "customerId", "limit", "cursor"); err != nil {
+		if err := web.AllowQuery(c, "ownerId", "limit", "cursor"); err != nil {
 			return err
 		}
 		return web.JSON(c, 200, "")
 	})
 	for query, field := range map[string]string{
-		"?customerId=&limit=50": "customerId", "?customerId": "customerId", "?limit=50&cursor=": "cursor", "?limit=": "limit", "?customerId=a&limit=": "limit",
+		"?ownerId=&limit=50": "ownerId", "?ownerId": "ownerId", "?limit=50&cursor=": "cursor", "?limit=": "limit", "?ownerId=a&limit=": "limit",
 	} {
 		got := send(t, app, request("GET", "/"+query, ""))
 		errs, _ := got.problem(t)["errors"].([]any)
@@ -148,7 +148,7 @@ func TestAParameterHasAValueOrIsLeftOut(t *testing.T) {
 			t.Errorf("%s: %d %s", query, got.StatusCode, got.text)
 		}
 	}
-	for query, status := range map[string]int{"": 200, "?": 200, "?customerId=a": 200, "?x=": 400, "?limit=1&limit=": 400} {
+	for query, status := range map[string]int{"": 200, "?": 200, "?ownerId=a": 200, "?x=": 400, "?limit=1&limit=": 400} {
 		if got := send(t, app, request("GET", "/"+query, "")); got.StatusCode != status {
 			t.Errorf("%q: %d %s", query, got.StatusCode, got.text)
 		}

@@ -108,7 +108,7 @@ func (s *server) begin(c *fiber.Ctx) (end context.CancelFunc) {
 }
 
 // HeaderConsistency carries the consistency token: an answer to a write gives
-// it, and a list that is asked for with it shows that write.
+// it, and a list requested with it shows that write.
 const HeaderConsistency = "X-Consistency-Token"
 
 // TellConsistency has every write that succeeds answer with a token.

@@ -41,7 +41,7 @@ type Options struct {
 	Log      *slog.Logger
 	Registry *prometheus.Registry
 	// Ready answers /ready; nil is always ready. While it is false every
-	// answer asks the client to close the connection, so that connections move
+	// answer tells the client to close the connection, so that connections move
 	// away during a drain.
 	Ready func() bool
 	// Health names each dependency with its error or nil, for /health.
@@ -56,9 +56,9 @@ type Options struct {
 	Streams     Streams
 	ServedBy    string  // value of X-Served-By in every answer; "": none
 	Express     Express // nil: every request goes the usual way
-	// Door is set by the service that clients reach. It gives every request its
-	// id, whatever the client says, and has no proxy before it repeat what it
-	// has answered.
+	// Door is set by the service that clients reach. It gives every request an id of
+	// its own, and keeps the proxies in front of it from retrying what it has
+	// answered.
 	Door bool
 }
 

@@ -145,7 +145,7 @@ func TestProblemsCarryFieldsAndDetails(t *testing.T) {
 	app := web.New(web.Options{})
 	app.Get("/", func(*fiber.Ctx) error {
 		f := fault.Invalid(fault.Field{Field: "title", Code: "required", Detail: "missing"})
-		f.Details = map[string]any{"books": []int{1}, "status": "cancelled"}
+		f.Details = map[string]any{"things": []int{1}, "status": "cancelled"}
 		return fault.Wrap("check", f)
 	})
 	problem := send(t, app, request("GET", "/", "")).problem(t)
@@ -153,7 +153,7 @@ func TestProblemsCarryFieldsAndDetails(t *testing.T) {
 	if string(text) != `[{"code":"required","detail":"missing","field":"title"}]` {
 		t.Errorf("errors are %s", text)
 	}
-	if problem["books"] == nil || problem["status"] != 422.0 {
+	if problem["things"] == nil || problem["status"] != 422.0 {
 		t.Errorf("got %v", problem)
 	}
 }
@@ -216,15 +216,15 @@ func TestProbes(t *testing.T) {
 	var away atomic.Bool
 	registry := prometheus.NewRegistry()
 	app := web.New(web.Options{
-		Service: "books", Version: "1.2", Instance: "a1", Registry: registry, Ready: ready.Load,
+		Service: "things", Version: "1.2", Instance: "a1", Registry: registry, Ready: ready.Load,
 		Health: func(context.Context) map[string]error {
 			if away.Load() {
-				return map[string]error{"bookdb": errors.New("10.0.0.1 refused")}
+				return map[string]error{"maindb": errors.New("10.0.0.1 refused")}
 			}
-			return map[string]error{"bookdb": nil}
+			return map[string]error{"maindb": nil}
 		},
 	})
-	app.Get("/books/:id", func(c *fiber.Ctx) error { return web.JSON(c, 200, c.Params("id")) })
+	app.Get("/things/:id", func(c *fiber.Ctx) error { return web.JSON(c, 200, c.Params("id")) })
 
 	if got := send(t, app, request("GET", "/ready", "")); got.StatusCode != 503 || !got.Close {
 		t.Errorf("not ready: %d, closing %v", got.StatusCode, got.Close)
@@ -233,7 +233,7 @@ func TestProbes(t *testing.T) {
 	if got := send(t, app, request("GET", "/ready", "")); got.StatusCode != 200 {
 		t.Errorf("ready: %d", got.StatusCode)
 	}
-	want := `{"status":"ok","service":"books","version":"1.2","instance":"a1","dependencies":{"bookdb":"ok"}}`
+	want := `{"status":"ok","service":"things","version":"1.2","instance":"a1","dependencies":{"maindb":"ok"}}`
 	if got := send(t, app, request("GET", "/health", "")); got.StatusCode != 200 || got.text != want {
 		t.Errorf("health: %d %s", got.StatusCode, got.text)
 	}
@@ -243,13 +243,13 @@ func TestProbes(t *testing.T) {
 		t.Errorf("degraded: %d %s", got.StatusCode, got.text)
 	}
 
-	send(t, app, request("GET", "/books/7", ""))
+	send(t, app, request("GET", "/things/7", ""))
 	send(t, app, request("GET", "/no/such/path", ""))
 	metrics := send(t, app, request("GET", "/metrics", "")).text
 	for _, line := range []string{
-		`http_requests_total{method="GET",route="/books/:id",status="200"} 1`,
+		`http_requests_total{method="GET",route="/things/:id",status="200"} 1`,
 		`http_requests_total{method="GET",route="unmatched",status="404"} 1`,
-		`http_request_duration_seconds_count{method="GET",route="/books/:id"} 1`,
+		`http_request_duration_seconds_count{method="GET",route="/things/:id"} 1`,
 	} {
 		if !strings.Contains(metrics, line) {
 			t.Errorf("%s is missing in\n%s", line, metrics)

@@ -27,13 +27,13 @@ type Message struct {
 // prepare fail.
 type Work func(ctx context.Context, tx pgx.Tx) error
 
-// Change is how a service makes the change that a branch's payload asks for.
+// Change is how a service makes the change that a branch's payload describes.
 type Change[P any] struct {
-	// Apply makes it, and says what prevents it: a Work.
+	// Apply makes it, or returns what prevents it: a Work.
 	Apply func(ctx context.Context, tx pgx.Tx, gid string, payload P) error
-	// Whole queues statements that make all of it, or of which one fails: Apply
-	// then finds out why. It returns false where it has none. nil has none for any
-	// payload.
+	// Whole queues statements that make the whole change. If something prevents it,
+	// one of them must fail: Apply then finds out why. It returns false for a payload
+	// that has no such statements; nil is false for all.
 	Whole func(b *pgx.Batch, gid string, payload P) bool
 }
 
@@ -76,9 +76,9 @@ func (p *Participant) check(m Message) error {
 	return nil
 }
 
-// quoted is the branch's name to PostgreSQL as an SQL literal. Database names
-// would not do to tell branches apart: gids are unique in the whole cluster.
-// Nothing in it needs escaping: the gid has been checked and the name is ours.
+// quoted is the branch's gid in PostgreSQL, as an SQL literal. It has the branch's
+// name because such gids are unique in the whole cluster, not in a database. Nothing
+// in it needs escaping: the gid has been checked and the name is the service's own.
 func (p *Participant) quoted(m Message) string { return "'" + m.GID + ":" + p.name + "'" }
 
 func (p *Participant) recordBranch(op string, m Message, err error) error {

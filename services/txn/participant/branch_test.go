@@ -358,7 +358,7 @@ func TestOnCommitIsCalledForRecoveredCommitsToo(t *testing.T) {
 	}
 }
 
-func TestPreparesTakeTurnsWithOthersOfTheirPool(t *testing.T) {
+func TestPreparesShareSlotsWithOtherUsersOfTheirPool(t *testing.T) {
 	f, ctx := newFixture(t), context.Background()
 	slots := pg.NewSlots(f.pool)
 	p := participant.New(f.pool, name, slog.New(slog.DiscardHandler), nil, participant.Sharing(slots))

@@ -10,21 +10,19 @@ import (
 )
 
 // BranchMarkersKept is how long the marker of a committed branch is kept. It tells a
-// commit that is asked for again from a branch that is lost, so it outlives
-// whatever may ask: coordinators that were down, and those that were restored
-// from a backup, none of which may be older. And it goes before the
-// coordinator's row, whose key could otherwise make the same gid once more
-// (txnpg/prune.go has the whole order).
+// repeated commit from a lost branch, so it outlives every coordinator that may
+// repeat one: those that were down, and those restored from a backup, which may not
+// be older. It is deleted before the coordinator's row, whose key could otherwise
+// make the same gid again (txnpg/prune.go has the whole order).
 const BranchMarkersKept = 30 * 24 * time.Hour
 
-// tombstonesKept is how long after its deadline an aborted transaction is
-// remembered: no prepare of it can be under way any more, and one that came
-// still would be refused as late.
+// tombstonesKept is how long after its deadline a tombstone is kept. A prepare that
+// arrives later is refused because of its deadline.
 const tombstonesKept = time.Hour
 
-// BranchCleaners delete markers and tombstones that nobody can need any more. Both
-// find them by the index on (state, created_at). A tombstone counts from its
-// deadline, which is never long after it was made.
+// BranchCleaners delete old markers and tombstones. Both find them by the index on
+// (state, created_at). The age of a tombstone counts from its deadline, which is
+// never long after it was made.
 func BranchCleaners() []clean.Job {
 	return []clean.Job{
 		{
@@ -57,11 +55,11 @@ const youngFor = StepMarkersKept - 24*time.Hour
 
 // StepCleaner deletes markers that have been kept for long enough.
 //
-// A participant does not know which sagas are still unfinished, and one that is
-// stuck may be older than its markers. Without its marker a step that was done
-// looks like one that never was: undoing it would change nothing and say that
-// it is undone, doing it again would do it twice. So a saga that is too old is
-// refused both (markerGone), which leaves it stuck, for people to look at.
+// A participant does not know which sagas are unfinished, and a stuck one may be
+// older than its markers. Without its marker, a step that was done cannot be told
+// from one that was not: an undo would change nothing and answer that it is undone,
+// and a do would do it twice. So both are refused for a saga that is too old
+// (markerGone). It stays stuck until operators resolve it.
 func StepCleaner() clean.Job {
 	return clean.Job{
 		Name: "step_markers", Keep: StepMarkersKept,
@@ -73,9 +71,9 @@ delete from step_markers where ctid = any (array(
 	}
 }
 
-// markerGone is why nothing is done about a step that has no marker any more, or
-// never had one; nil while its saga is young enough for the marker to be there.
-// The age of a saga is in its id, a UUIDv7; ids of other versions tell none.
+// markerGone is the refusal of a step without a marker whose saga is so old that the
+// marker may have been deleted; nil for a younger saga. The age of a saga is in its
+// id, a UUIDv7; ids of other versions have none.
 func markerGone(k Key, now time.Time) error {
 	id, err := uuid.Parse(k.Saga)
 	if err != nil {

@@ -21,16 +21,15 @@
 //
 // In both modes a marker row is inserted in the transaction of the change
 // itself: it becomes visible with the change and is gone after a rollback. So a
-// call that comes again is answered from the marker. A tombstone refuses a
-// prepare or a do that comes after its abort or its undo.
+// repeated call is answered from the marker. A tombstone refuses a prepare or a do
+// that arrives after its abort or its undo.
 //
-// A branch waits for its coordinator's decision. Recovery asks the coordinator
-// where the decision does not come. It may race with the coordinator's own
-// call: both are idempotent.
+// A branch waits for its coordinator's decision. When none arrives, Recovery queries
+// it. Recovery may race with the coordinator's own call: both are idempotent.
 //
-// Every answer is one of three: nil is done; a decided "no" (fault.Refused for
-// branches, fault.Decides for steps); anything else leaves the outcome open, and
-// the same call has to be made again.
+// Every answer is one of three: done (nil); a refusal (fault.Refused for branches,
+// fault.Decides for steps); or unknown, after which the same call has to be
+// repeated.
 //
 // Only the leader takes part: every call begins with a write, or checks that it
 // runs on the leader.
@@ -58,28 +57,28 @@ type Participant struct {
 	slots       *pg.Slots // taken by prepares and by steps
 	branches    mode
 	steps       mode
-	afterCommit func(ctx context.Context, gid string) error // nil: nobody is told
-	afterStep   func(ctx context.Context, k Key) error      // nil: nobody is told
+	afterCommit func(ctx context.Context, gid string) error // nil: none
+	afterStep   func(ctx context.Context, k Key) error      // nil: none
 }
 
 // Option shapes a participant.
 type Option func(*Participant)
 
-// Sharing has prepares and steps take their connections from slots that others,
-// who use the same pool, take theirs from.
+// Sharing makes prepares and steps take their connections from slots that other
+// users of the same pool use too.
 func Sharing(slots *pg.Slots) Option { return func(p *Participant) { p.slots = slots } }
 
-// OnCommit has tell called once a branch is committed, whoever asked for it,
-// before that is answered; also for one that had been committed before, whose
-// first answer may have been lost. The branch stays committed whatever tell
-// says: its error leaves the answer open, so that the same is asked for again.
-func OnCommit(tell func(ctx context.Context, gid string) error) Option {
-	return func(p *Participant) { p.afterCommit = tell }
+// OnCommit sets a function that is called after a branch is committed and before
+// the commit is answered. It is called again for a repeated commit, since the first
+// answer may have been lost. Its error does not undo the commit: it makes the answer
+// unknown, so that the call is repeated.
+func OnCommit(callback func(ctx context.Context, gid string) error) Option {
+	return func(p *Participant) { p.afterCommit = callback }
 }
 
 // OnStep is OnCommit for a step that is done or undone.
-func OnStep(tell func(ctx context.Context, k Key) error) Option {
-	return func(p *Participant) { p.afterStep = tell }
+func OnStep(callback func(ctx context.Context, k Key) error) Option {
+	return func(p *Participant) { p.afterStep = callback }
 }
 
 // New makes the participant of this name over pool, whose database has the
@@ -87,8 +86,8 @@ func OnStep(tell func(ctx context.Context, k Key) error) Option {
 func New(pool *pgxpool.Pool, name string, log *slog.Logger, reg *prometheus.Registry, options ...Option) *Participant {
 	p := &Participant{
 		pool: pool, name: name, log: log,
-		// Prepares and steps may all wait for rows that prepared branches hold. The
-		// commit that frees these needs a connection too: slots leave it some.
+		// All prepares and steps may wait for rows that prepared branches have locked.
+		// The commits that unlock these need connections too: slots leave them some.
 		slots: pg.NewSlots(pool),
 		branches: mode{noun: "branch", resultOf: branchResult, count: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "branch_operations_total",
@@ -124,8 +123,8 @@ const (
 	resultLost    = "lost"
 )
 
-// record counts the answer of op to the branch or step of this name, and logs
-// those that somebody may have to look at. id is the transaction or the saga.
+// record counts the answer to op about the branch or step of this name, and logs
+// unknown and lost ones. id is the transaction or the saga.
 func (m mode) record(log *slog.Logger, op, name string, id slog.Attr, err error) error {
 	result := m.resultOf(err)
 	attrs := []any{"op", op, id, m.noun, name, "error", err}
@@ -139,16 +138,16 @@ func (m mode) record(log *slog.Logger, op, name string, id slog.Attr, err error)
 	return fault.Wrap(op+" "+m.noun+" "+name, err)
 }
 
-// notify calls tell about what has been committed. The connection that made the
-// commit is free for others meanwhile.
-func notify[K any](ctx context.Context, tell func(context.Context, K) error, about K) error {
-	if tell == nil {
+// notify calls callback about what has been committed, after the connection that
+// made the commit is back in the pool.
+func notify[K any](ctx context.Context, callback func(context.Context, K) error, about K) error {
+	if callback == nil {
 		return nil
 	}
 	ctx, cancel := detached(ctx)
 	defer cancel()
-	if err := tell(ctx, about); err != nil {
-		return unknownOutcome("tell of the change", err)
+	if err := callback(ctx, about); err != nil {
+		return unknownOutcome("announce the change", err)
 	}
 	return nil
 }

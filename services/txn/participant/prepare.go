@@ -11,19 +11,19 @@ import (
 	"bookstore/services/platform/pg"
 )
 
-// Prepare makes the change and prepares it. Asked again for a branch that is
-// prepared or committed it does nothing and returns nil; for one that is
-// aborted, or when the database's clock is past the deadline, it returns
-// Aborted. Whatever fault work returns rolls the branch back and is returned.
+// Prepare makes the change and prepares it. For a branch that is prepared or
+// committed already it does nothing and returns nil. For one that is aborted, or when
+// the database's clock is past the deadline, it returns fault.Aborted. A fault that
+// work returns rolls the branch back and is returned.
 func (p *Participant) Prepare(ctx context.Context, m Message, work Work) error {
 	return p.PrepareWhole(ctx, m, nil, work)
 }
 
-// PrepareWhole is Prepare in a single round trip, from the marker to the
-// prepared transaction: nobody holds a row while messages are on their way, and
-// a participant that is frozen has either done nothing or all. It may do so
-// because each of the statements of whole fails if something prevents it; which
-// of them did, and why, is found out by Prepare. nil is no statements.
+// PrepareWhole is Prepare in a single round trip, from the marker to the prepared
+// transaction: no row is locked while messages are on their way, and a participant
+// that freezes has done all or nothing. Each of the statements of whole must fail if
+// something prevents it; then all is rolled back, and work finds out what it was.
+// With nil there are no such statements, and work alone makes the change.
 func (p *Participant) PrepareWhole(ctx context.Context, m Message, whole *pgx.Batch, work Work) error {
 	return p.recordBranch("prepare", m, p.prepare(ctx, m, whole, work))
 }
@@ -45,8 +45,8 @@ func (p *Participant) prepare(ctx context.Context, m Message, whole *pgx.Batch, 
 	return p.stepByStep(ctx, c, m, work)
 }
 
-// inOneRoundTrip is not done where a statement failed, for whatever reason: step by
-// step it shows which.
+// inOneRoundTrip sends the whole prepare at once. done is false if a statement
+// failed: stepByStep then finds out which and why.
 func (p *Participant) inOneRoundTrip(ctx context.Context, c *pgxpool.Conn, m Message, change []*pgx.QueuedQuery) (done bool, err error) {
 	err = p.sendWhole(ctx, c, m, change)
 	switch {
@@ -78,8 +78,8 @@ func (p *Participant) stepByStep(ctx context.Context, c *pgxpool.Conn, m Message
 // The state is read and the marker inserted by one statement. The state comes
 // first because a blind insert of a repeat would wait for the prepared one's
 // marker. On a standby, which shows no prepared transactions at all, the insert
-// fails. A marker with another deadline is of a transaction of long ago, by the
-// same name: this one must not be taken for it, and so is aborted.
+// fails. A marker with another deadline belongs to an old transaction of the same
+// name. The two must not be confused, so this one is aborted.
 const markBranch = `
 with found as materialized (
 	select
@@ -98,7 +98,7 @@ with found as materialized (
 
 const (
 	markOrTell = markBranch + `select prepared, coalesce(state, ''), late, exists (select from mark) from found`
-	// markOrFail is for those who only want to know whether they may go on.
+	// markOrFail fails unless the marker was inserted.
 	markOrFail = markBranch + `select case when count(*) = 1 then 1 else ` + pg.Refuse + ` end from mark`
 )
 
@@ -111,7 +111,7 @@ func (p *Participant) begin(ctx context.Context, c *pgxpool.Conn, m Message) (bo
 		s, err := p.mark(ctx, c, m)
 		switch {
 		case fault.KindOf(err) == fault.Contended && err != nil:
-			// Another prepare of this branch holds the marker: perhaps it is done by now.
+			// Another prepare of this branch has locked the marker, and may be done by now.
 			rollback(ctx, c)
 			return false, p.preparedOr(ctx, c, m, err)
 		case err != nil:
@@ -142,8 +142,8 @@ func (p *Participant) mark(ctx context.Context, c *pgxpool.Conn, m Message) (s b
 	return s, send(ctx, c, "mark", batch)
 }
 
-// preparedOr is nil when the branch turns out to be prepared, although rows or
-// its marker were contended.
+// preparedOr returns nil if another call has prepared the branch meanwhile, and
+// contended if rows or the marker are still locked.
 func (p *Participant) preparedOr(ctx context.Context, c *pgxpool.Conn, m Message, contended error) error {
 	s, err := p.readState(ctx, c, m)
 	switch {
@@ -158,7 +158,7 @@ func (p *Participant) preparedOr(ctx context.Context, c *pgxpool.Conn, m Message
 	}
 }
 
-// seal prepares the transaction. Its answer decides; without one the outcome is unknown.
+// seal prepares the transaction. Without an answer the outcome is unknown.
 func (p *Participant) seal(ctx context.Context, c *pgxpool.Conn, m Message) error {
 	ctx, cancel := detached(ctx)
 	defer cancel()

@@ -116,7 +116,7 @@ func TestNoAnswerIsNoAbort(t *testing.T) {
 
 // A branch that is young, another participant's, in another database, or
 // prepared by a role that this one is not, is left alone.
-func TestOnlyOwnBranchesInDoubtAreAskedAbout(t *testing.T) {
+func TestOnlyOwnBranchesInDoubtAreQueried(t *testing.T) {
 	f, ctx := newFixture(t), context.Background()
 	other := fixtureOver(t, pgtest.Database(t, migrations))
 	foreign := other.doubtful(1)[0]
@@ -268,7 +268,7 @@ func TestTheTimesFit(t *testing.T) {
 
 // A service logs in as one of two roles, and acts as a third, which owns what
 // both prepared. What another role prepared it could not finish.
-func TestOnlyWhatTheRoleMayFinishIsAskedAbout(t *testing.T) {
+func TestOnlyWhatTheRoleMayFinishIsQueried(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
 	dsn := pgtest.DSN(t, migrations)

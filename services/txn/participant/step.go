@@ -43,24 +43,24 @@ func (k Key) Check() error {
 
 // StepWork makes a step's change in tx and returns its result, which must have a
 // JSON form; nil is none. It must not end the transaction, nor begin one inside
-// it. A fault that it returns undoes the change and, if fault.Decides holds for
-// it, is the step's outcome.
+// it. A fault that it returns rolls the change back and, if fault.Decides holds for
+// it, becomes the step's outcome.
 type StepWork func(ctx context.Context, tx pgx.Tx) (result any, err error)
 
-// Reversal takes a step's change back in tx. result is what its StepWork
-// returned, nil for none. An error keeps the step as it is: done.
+// Reversal undoes a step's change in tx. result is what its StepWork returned, nil
+// for none. After an error the step is still done.
 type Reversal func(ctx context.Context, tx pgx.Tx, result json.RawMessage) error
 
 // Step is what a service does for sagas under one name, each in a transaction of
-// its participant: Do is a StepWork, Undo a Reversal. Without Undo a tombstone is
-// all that an undo leaves.
+// its participant: Do is a StepWork, Undo a Reversal. Without Undo, an undo only
+// leaves a tombstone.
 type Step[P any] struct {
 	Do   func(ctx context.Context, tx pgx.Tx, k Key, payload P) (result any, err error)
 	Undo func(ctx context.Context, tx pgx.Tx, k Key, result json.RawMessage) error
 }
 
 // StepHandler answers the two calls about a step. Step.Handler makes one. A
-// service that has to do something before the transaction opens, such as to ask
+// service that has to do something before the transaction opens, such as a call to
 // a third party, writes its own, which calls the participant's Do and Undo.
 type StepHandler[P any] struct {
 	Do   func(ctx context.Context, k Key, payload P) (json.RawMessage, error)
@@ -88,18 +88,18 @@ func (s Step[P]) Handler(p *Participant) StepHandler[P] {
 const (
 	stateDone    = "done"
 	stateRefused = "refused"
-	stateUndone  = "undone" // also a tombstone: of a step that never was
+	stateUndone  = "undone" // also a tombstone: of a step that was never done
 )
 
-// The insert waits for the end of another call about the same step; when that
-// takes longer than lock_timeout, the answer is Contended. A row that is there
-// stays as it is.
+// The insert waits for the end of another call about the same step. If that takes
+// longer than lock_timeout, the answer is fault.Contended. An existing row stays as
+// it is.
 const markStep = `insert into step_markers (saga, step, state) values ($1, $2, $3) on conflict do nothing`
 
 const keepResult = `update step_markers set result = $3 where saga = $1 and step = $2`
 
-// Do does the work, once: asked again it returns the result of the first time,
-// or the refusal. Aborted when the step has been undone.
+// Do does the work, once: repeated, it returns the first call's result or refusal.
+// It returns fault.Aborted if the step has been undone.
 func (p *Participant) Do(ctx context.Context, k Key, w StepWork) (json.RawMessage, error) {
 	result, err := p.do(ctx, k, w)
 	if err == nil {
@@ -169,15 +169,15 @@ func run(ctx context.Context, c *pgxpool.Conn, w StepWork) (json.RawMessage, err
 	return result, fault.Wrap("encode result", err)
 }
 
-// The lock makes undos of one step take turns.
+// The lock serializes undos of one step.
 const lockStep = `select state, result from step_markers where saga = $1 and step = $2 for no key update`
 
 const markUndone = `update step_markers set state = 'undone', updated_at = now() where saga = $1 and step = $2`
 
-// Undo reverses the step if it has been done, once, and makes sure that it
-// cannot be done any more. Asked again it does nothing and returns nil. A step
-// without a Reversal has nothing to take back. Lost when the saga is so old that
-// the step's marker may have been deleted.
+// Undo reverses the step if it has been done, once, and leaves a tombstone, so that
+// it cannot be done any more. Repeated, it does nothing and returns nil. A step
+// without a Reversal has nothing to undo. It returns fault.Lost if the saga is so old
+// that the step's marker may have been deleted.
 func (p *Participant) Undo(ctx context.Context, k Key, r Reversal) error {
 	err := p.undo(ctx, k, r)
 	if err == nil {
@@ -224,8 +224,8 @@ type stepMarker struct {
 	result    []byte
 }
 
-// beginUndo opens the transaction, inserts a tombstone where no marker is, and
-// locks the one that is there.
+// beginUndo opens the transaction, inserts a tombstone if there is no marker, and
+// locks the marker.
 func beginUndo(ctx context.Context, c *pgxpool.Conn, k Key) (found stepMarker, err error) {
 	batch := &pgx.Batch{}
 	batch.Queue("begin")
@@ -234,7 +234,7 @@ func beginUndo(ctx context.Context, c *pgxpool.Conn, k Key) (found stepMarker, e
 		return nil
 	})
 	batch.Queue(lockStep, k.Saga, k.Step).QueryRow(func(row pgx.Row) error { return row.Scan(&found.state, &found.result) })
-	if err = send(ctx, c, "look", batch); err != nil {
+	if err = send(ctx, c, "lock the marker", batch); err != nil {
 		rollback(ctx, c)
 	}
 	return found, err
@@ -255,8 +255,8 @@ func stepResult(err error) string {
 	}
 }
 
-// replay ends the transaction and answers from the marker, which may be visible
-// before it has reached the standbys.
+// replay ends the transaction and answers from the marker. It waits for the
+// standbys, because the marker may be visible before they have it.
 func replay(ctx context.Context, c *pgxpool.Conn, k Key) (json.RawMessage, error) {
 	var state string
 	var result []byte
@@ -286,7 +286,7 @@ func outcome(state string, result []byte) (json.RawMessage, error) {
 	}
 }
 
-// refusal is a fault as a step's marker keeps it: all that a client is told.
+// refusal is a fault as a step's marker stores it: all that clients are shown.
 type refusal struct {
 	Kind    fault.Kind    `json:"kind"`
 	Message string        `json:"message"`
@@ -294,16 +294,16 @@ type refusal struct {
 	Details fault.Details `json:"details,omitempty"`
 }
 
-// The marker went with the rollback, so another call may have come between. A
-// row that is there keeps its state, which is returned either way.
+// The rollback removed the marker, so another call may have made one since. An
+// existing row keeps its state. The state that stands is returned.
 const markRefused = `
 insert into step_markers as m (saga, step, state, result)
 values ($1, $2, 'refused', $3)
 on conflict (saga, step) do update set state = m.state
 returning state, result`
 
-// refuse makes f the step's outcome, in a transaction of its own, unless it has
-// one by now: then that is the answer.
+// refuse makes f the step's outcome, in a transaction of its own. If the step has an
+// outcome by now, it returns that.
 func refuse(ctx context.Context, c *pgxpool.Conn, k Key, f *fault.Error) (json.RawMessage, error) {
 	ctx, cancel := detached(ctx)
 	defer cancel()
@@ -319,7 +319,7 @@ func refuse(ctx context.Context, c *pgxpool.Conn, k Key, f *fault.Error) (json.R
 	return outcome(state, result)
 }
 
-// readRefusal is the way back.
+// readRefusal decodes what refuse stored.
 func readRefusal(text []byte) error {
 	var r refusal
 	if err := json.Unmarshal(text, &r); err != nil {

@@ -92,7 +92,7 @@ func (f fixture) warm() {
 	f.must("undo", f.Undo(context.Background(), k, giveBack(k)), "")
 }
 
-func TestACommitWhoseAnswerIsLostIsUnknownAndHoldsWhenAskedAgain(t *testing.T) {
+func TestACommitWhoseAnswerIsLostIsUnknownAndHoldsWhenRepeated(t *testing.T) {
 	f, w := overWire(t)
 	ctx, k := context.Background(), key()
 	f.warm()
@@ -119,7 +119,7 @@ func TestACommitWhoseAnswerIsLostIsUnknownAndHoldsWhenAskedAgain(t *testing.T) {
 	f.has(100, "undone", 3)
 }
 
-func TestARefusalWhoseAnswerIsLostIsUnknownAndHoldsWhenAskedAgain(t *testing.T) {
+func TestARefusalWhoseAnswerIsLostIsUnknownAndHoldsWhenRepeated(t *testing.T) {
 	f, w := overWire(t)
 	ctx, k := context.Background(), key()
 	_, err := f.Do(ctx, k, func(context.Context, pgx.Tx) (any, error) {

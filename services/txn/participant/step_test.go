@@ -125,7 +125,7 @@ func TestARefusalIsTheOutcomeForGood(t *testing.T) {
 	refusal := &fault.Error{
 		Kind: fault.VersionMismatch, Message: "not enough", Err: errors.New("not for clients"),
 		Fields:  []fault.Field{{Field: "lines[0]", Code: "short", Detail: "2 left"}},
-		Details: map[string]any{"books": []map[string]any{{"bookId": int64(9007199254740993), "available": 2}}},
+		Details: map[string]any{"things": []map[string]any{{"thingId": int64(9007199254740993), "available": 2}}},
 	}
 	refuse := func(ctx context.Context, tx pgx.Tx) (any, error) {
 		return nil, errors.Join(move(ctx, tx, k, -10), fault.Wrap("take", refusal))
@@ -135,7 +135,7 @@ func TestARefusalIsTheOutcomeForGood(t *testing.T) {
 		f.must("do", err, fault.VersionMismatch)
 		got := fault.As(err)
 		if got.Message != refusal.Message || fmt.Sprint(got.Fields) != fmt.Sprint(refusal.Fields) ||
-			fmt.Sprint(got.Details) != "map[books:[map[available:2 bookId:9007199254740993]]]" {
+			fmt.Sprint(got.Details) != "map[things:[map[available:2 thingId:9007199254740993]]]" {
 			t.Errorf("call %d: got %+v", i, got)
 		}
 	}
@@ -183,7 +183,7 @@ func TestAFailureThatTheWorkOverlooksUndoesIt(t *testing.T) {
 	f.has(100, "done", 0)
 }
 
-func TestAnUndoTakesBackOnceAndRefusesALateDo(t *testing.T) {
+func TestAnUndoReversesOnceAndRefusesALateDo(t *testing.T) {
 	f, ctx, k := newFixture(t), context.Background(), key()
 	_, err := f.Do(ctx, k, takeStep(k, 10))
 	f.must("do", err, "")
@@ -207,7 +207,7 @@ func TestAnUndoOfWhatNeverWasLeavesATombstone(t *testing.T) {
 	f.has(100, "undone", 1)
 }
 
-func TestAnUndoOfARefusedStepTakesNothingBack(t *testing.T) {
+func TestAnUndoOfARefusedStepReversesNothing(t *testing.T) {
 	f, ctx, k := newFixture(t), context.Background(), key()
 	_, err := f.Do(ctx, k, func(context.Context, pgx.Tx) (any, error) { return nil, fault.New(fault.VersionMismatch, "") })
 	f.must("do", err, fault.VersionMismatch)
@@ -217,7 +217,7 @@ func TestAnUndoOfARefusedStepTakesNothingBack(t *testing.T) {
 	f.has(100, "undone", 1)
 }
 
-func TestAStepWithoutAReversalIsBuriedAllTheSame(t *testing.T) {
+func TestAnUndoWithoutAReversalLeavesATombstone(t *testing.T) {
 	f, ctx, done, unseen := newFixture(t), context.Background(), key(), key()
 	_, err := f.Do(ctx, done, takeStep(done, 10))
 	f.must("do", err, "")
@@ -365,7 +365,7 @@ func TestASagaThatIsYoungerThanItsMarkersIsServed(t *testing.T) {
 	f.has(100, "undone", 2)
 }
 
-func TestStepsAreToldOfBeforeTheyAreAnswered(t *testing.T) {
+func TestOnStepIsCalledBeforeAStepIsAnswered(t *testing.T) {
 	f, ctx, k := newFixture(t), context.Background(), key()
 	heard, says, want := 0, error(nil), 90
 	f.Participant = participant.New(f.pool, name, slog.New(slog.DiscardHandler), nil, participant.OnStep(func(ctx context.Context, told participant.Key) error {
@@ -403,7 +403,7 @@ func TestStepsAreToldOfBeforeTheyAreAnswered(t *testing.T) {
 	}
 }
 
-func TestStepsTakeTurnsWithOthersOfTheirPool(t *testing.T) {
+func TestStepsShareSlotsWithOtherUsersOfTheirPool(t *testing.T) {
 	f, ctx, k := newFixture(t), context.Background(), key()
 	slots := pg.NewSlots(f.pool)
 	f.Participant = participant.New(f.pool, name, slog.New(slog.DiscardHandler), nil, participant.Sharing(slots))

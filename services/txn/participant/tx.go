@@ -67,8 +67,8 @@ func commit(ctx context.Context, c *pgxpool.Conn, last string, args ...any) erro
 	return err
 }
 
-// rollback ends the transaction; a connection on which that fails is closed,
-// which ends it as well.
+// rollback ends the transaction. If it fails, the connection is closed, which ends
+// the transaction too.
 func rollback(ctx context.Context, c *pgxpool.Conn) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 	defer cancel()
@@ -80,7 +80,7 @@ func rollback(ctx context.Context, c *pgxpool.Conn) {
 	}
 }
 
-// closeNow keeps a connection about which anything is uncertain out of the pool.
+// closeNow closes a connection whose state is uncertain, so that the pool drops it.
 func closeNow(c *pgxpool.Conn) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
@@ -151,8 +151,8 @@ func collect(pipe *pgconn.Pipeline, n int) ([]*pgconn.Result, error) {
 	return results, nil
 }
 
-// sendWhole sends all of a prepare without waiting for an answer in between.
-// Like seal it is not to be cancelled.
+// sendWhole sends all statements of a prepare in one round trip. Like seal it does
+// not end with its caller.
 func (p *Participant) sendWhole(ctx context.Context, c *pgxpool.Conn, m Message, change []*pgx.QueuedQuery) error {
 	ctx, cancel := detached(ctx)
 	defer cancel()
@@ -162,7 +162,7 @@ func (p *Participant) sendWhole(ctx context.Context, c *pgxpool.Conn, m Message,
 	}, change...)
 	known := make([]*pgconn.StatementDescription, len(statements))
 	for i, s := range statements {
-		var err error // asks the server once in a connection's life
+		var err error // calls the server once in a connection's life
 		if known[i], err = c.Conn().Prepare(ctx, s.SQL, s.SQL); err != nil {
 			return err
 		}

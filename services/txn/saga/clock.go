@@ -11,8 +11,8 @@ import (
 // monotonic clock of this process.
 type reading struct{ database, here time.Time }
 
-// newReading takes the answer to have been given halfway between the question
-// and its arrival: it is wrong by half of that time at most.
+// newReading assumes that the clock was read halfway between the query and its
+// answer: the error is half of that time at most.
 func newReading(sent, received, database time.Time) reading {
 	return reading{database: database, here: sent.Add(received.Sub(sent) / 2)}
 }
@@ -51,15 +51,15 @@ func (e *Engine) readClock(ctx context.Context) error {
 	return nil
 }
 
-// watchClock reads the clock again and again: the two clocks drift, and after a
-// failover the database's is another machine's. While the database does not
-// answer, the last reading stands.
+// watchClock reads the clock every ClockEvery: the two clocks drift, and after a
+// failover the database's clock is another machine's. While the database does not
+// answer, the last reading stays in use.
 func (e *Engine) watchClock(ctx context.Context) {
 	failing := false
 	for ok := true; ok; ok = wait.For(ctx, e.Settings.ClockEvery) {
 		err := e.readClock(ctx)
 		if err != nil && !failing && ctx.Err() == nil {
-			e.Log.WarnContext(ctx, "the database's clock cannot be read; trying on", "error", err)
+			e.Log.WarnContext(ctx, "the database's clock cannot be read; trying again", "error", err)
 		}
 		failing = err != nil
 	}

@@ -9,8 +9,8 @@ import (
 )
 
 // drive makes one call after the other until the saga has to wait, is over, or
-// turns out to have been changed by someone else, who drives it then. Whatever
-// is left here is claimed again when its lease is over.
+// turns out to have been changed by another coordinator, which drives it then. A saga
+// that it leaves is claimed again when its lease is over.
 func (e *Engine) drive(ctx context.Context, s Saga) {
 	d, ok := e.definitions[s.Definition]
 	if !ok {
@@ -39,7 +39,7 @@ func (e *Engine) drive(ctx context.Context, s Saga) {
 		}
 		next, ok := d.Next(s, happened)
 		if !ok {
-			e.Log.ErrorContext(ctx, "an answer means nothing to its saga", "saga", s.ID, "event", happened.Kind, "step", happened.Step)
+			e.Log.ErrorContext(ctx, "an answer does not apply to its saga", "saga", s.ID, "event", happened.Kind, "step", happened.Step)
 			return
 		}
 		if next, ok = e.store(ctx, d, s, next); !ok {
@@ -49,16 +49,16 @@ func (e *Engine) drive(ctx context.Context, s Saga) {
 	}
 }
 
-// postponeUntilDue has a saga wake when it is due that was taken before: because two
-// readings of the clock differ a little, or because it waits for an approval
-// from its beginning. Otherwise it would sleep until its lease is over.
+// postponeUntilDue postpones a saga that is not due: two readings of the clock differ
+// a little, or it begins with an approval. Otherwise it could be claimed only when
+// its lease is over.
 func (e *Engine) postponeUntilDue(ctx context.Context, s Saga, wake time.Duration) {
 	if err := e.postpone(ctx, []Saga{s}, wake); err != nil {
 		e.Log.WarnContext(ctx, "a saga sleeps until its lease is over", "saga", s.ID, "error", err)
 	}
 }
 
-// call asks the participant of the step that is due.
+// call calls the participant of the step that is due.
 func (e *Engine) call(ctx context.Context, d Definition, s Saga, due Due) Event {
 	began := time.Now()
 	ctx, cancel := context.WithTimeout(ctx, e.Settings.CallTimeout)
@@ -67,7 +67,7 @@ func (e *Engine) call(ctx context.Context, d Definition, s Saga, due Due) Event 
 	happened := event(due.Op, due.Step, err, e.now())
 	e.Metrics.called(s.Definition, due, happened, time.Since(began))
 	if err != nil && happened.Kind != StepRefused {
-		e.Log.WarnContext(ctx, "a step came to nothing", "saga", s.ID, "definition", s.Definition,
+		e.Log.WarnContext(ctx, "a call about a step failed", "saga", s.ID, "definition", s.Definition,
 			"step", due.Step, "op", due.Op, "failures", s.Failures+1, "error", err)
 	}
 	return happened
@@ -89,8 +89,7 @@ func (e *Engine) callParticipant(ctx context.Context, d Definition, s Saga, due 
 	return participant.Do(ctx, c, payload)
 }
 
-// store makes a change durable, and reports false when it has not become so,
-// or may not have.
+// store stores a change. It reports false when that failed, or may have failed.
 func (e *Engine) store(ctx context.Context, d Definition, before, after Saga) (Saga, bool) {
 	change := Change{Saga: after, Wake: e.wake(d, after), News: newsOf(before, after)}
 	applied, err := e.writer.advance(ctx, change)
@@ -108,8 +107,8 @@ func (e *Engine) store(ctx context.Context, d Definition, before, after Saga) (S
 	return after, applied
 }
 
-// wake is when someone else may take the saga: after the lease while it is
-// driven on, or when it has waited.
+// wake is when another coordinator may claim the saga: after its lease while it is
+// driven here, otherwise when it is due.
 func (e *Engine) wake(d Definition, s Saga) Wake {
 	now := e.now()
 	switch due := d.Due(s, now); due.Op {
@@ -122,7 +121,7 @@ func (e *Engine) wake(d Definition, s Saga) Wake {
 	}
 }
 
-// newsOf tells what of a change can be seen from outside.
+// newsOf is what clients are shown of a change.
 func newsOf(before, after Saga) News {
 	n := News{State: after.State, Cause: after.Cause}
 	for i, step := range after.Steps {

@@ -78,8 +78,8 @@ func (e *Engine) Start(context.Context) error {
 	return nil
 }
 
-// Stop takes nothing in hand any more, waits until ctx ends for the calls under
-// way, and leaves the rest to the other coordinators.
+// Stop claims no more sagas, waits until ctx ends for the calls in flight, and
+// leaves the rest to the other coordinators.
 func (e *Engine) Stop(ctx context.Context) error {
 	e.stopping.Do(func() {
 		e.stopLoop()
@@ -93,9 +93,9 @@ func (e *Engine) Stop(ctx context.Context) error {
 	return nil
 }
 
-// claimDue takes sagas in hand whose time has come: those that wait between two
-// tries, whose deadline has passed, that found no room when they were begun, or
-// whose coordinator fell silent. As long as there are more it goes on as soon as
+// claimDue claims sagas that are due: those that waited between two tries, whose
+// deadline has passed, that found no room when they were begun, or whose
+// coordinator's lease has lapsed. While there are more, it claims again as soon as
 // there is room.
 func (e *Engine) claimDue(ctx context.Context) {
 	failing := false
@@ -105,7 +105,7 @@ func (e *Engine) claimDue(ctx context.Context) {
 			more, err = e.claim(ctx)
 		}
 		if err != nil && !failing && ctx.Err() == nil {
-			e.Log.WarnContext(ctx, "sagas cannot be read; trying on", "error", err)
+			e.Log.WarnContext(ctx, "sagas cannot be read; trying again", "error", err)
 		}
 		failing = err != nil
 	}
@@ -137,15 +137,15 @@ func (e *Engine) claim(ctx context.Context) (more bool, err error) {
 	return len(claimed) == room, err
 }
 
-// claimOnce claims sagas. Those that a call without an answer has claimed are
-// claimed again when their lease is over.
+// claimOnce claims sagas. Those claimed by a call whose answer was lost are claimed
+// again when their lease is over.
 func (e *Engine) claimOnce(ctx context.Context, room int) ([]Saga, error) {
 	ctx, cancel := context.WithTimeout(ctx, e.Settings.StoreTimeout)
 	defer cancel()
 	return e.Store.Claim(ctx, room, e.Settings.Lease)
 }
 
-// postpone leaves sagas alone for a while that have nothing to do before.
+// postpone makes sagas due again only after wake.
 func (e *Engine) postpone(ctx context.Context, sagas []Saga, wake time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, e.Settings.StoreTimeout)
 	defer cancel()
@@ -177,20 +177,20 @@ type Settings struct {
 	CallTimeout time.Duration // of one call to a participant
 	// StoreTimeout is of one call to the store that no request waits for.
 	StoreTimeout time.Duration
-	Lease        time.Duration // how long a saga in hand may show no sign of life
+	Lease        time.Duration // of a claimed saga, from its last stored change
 	ClaimEvery   time.Duration
 	// ClockEvery is how often the database's clock is read, and how long that may take.
 	ClockEvery time.Duration
 	ClaimBatch int
 	MaxInHand  int           // sagas driven at once
 	MaxWaiting int           // sagas that wait in memory to be driven; the others wait in the store
-	HoldEvery  time.Duration // how often it is asked whether a hold has ended
-	HeldFor    time.Duration // how long a saga is left alone that a hold keeps from its next step
+	HoldEvery  time.Duration // how often the store is read for the end of a hold
+	HeldFor    time.Duration // for how long a saga is postponed whose next call a hold forbids
 	CountEvery time.Duration // of the metric of what is not finished
 	KeepFor    time.Duration // after its end; longer than any backup that may be restored
 }
 
-// DefaultSettings are those of the shop.
+// DefaultSettings are the usual ones.
 func DefaultSettings() Settings {
 	return Settings{
 		CallTimeout:  2 * time.Second,

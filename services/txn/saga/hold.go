@@ -8,18 +8,17 @@ import (
 	"bookstore/services/platform/wait"
 )
 
-// hold keeps sagas from calling outside the shop after its databases were
-// brought back to a point in time: what they asked for between that point and
-// the restore is on record out there and no longer here. They wait until an
-// operator has compared the two and ends the hold; sagas begun since do not.
+// hold keeps sagas from calling outside systems after the databases were restored to
+// a point in time: calls made between that point and the restore are on record
+// outside and no longer here. Held sagas wait until an operator has compared the two
+// and ends the hold. Sagas begun after the restore are not held.
 //
-// Whoever restores stops all coordinators first. So the store is asked when one
-// starts, and again only until there is no hold; before the first answer, all
-// are held.
+// A restore stops all coordinators first. So an engine reads the hold when it starts,
+// and again only while there is one. Before the first answer, all sagas are held.
 type hold struct{ before atomic.Pointer[time.Time] }
 
-// holds tells whether what is due must not be done yet. The saga stays as it
-// is: no try is counted, and it is claimed again later.
+// holds tells whether the call that is due must wait. The saga does not change: no
+// try is counted, and it is claimed again later.
 func (h *hold) holds(d Definition, s Saga, due Due) bool {
 	step, ok := d.step(due.Step)
 	if !ok || !step.outside {
@@ -29,9 +28,9 @@ func (h *hold) holds(d Definition, s Saga, due Due) bool {
 	return before == nil || s.CreatedAt.Before(*before)
 }
 
-// heldBack tells whether a saga that has been claimed is to wait for the end of a
-// hold. Such sagas are put off, for longer than a lease: where there are many, to
-// claim them again and again would delay the others.
+// heldBack tells whether a claimed saga has to wait for the end of a hold. Such sagas
+// are postponed for longer than a lease, because claiming many of them again and
+// again would delay the others.
 func (e *Engine) heldBack(s Saga) bool {
 	d, ok := e.definitions[s.Definition]
 	if !ok || e.hold.before.Load() == nil {
@@ -42,7 +41,7 @@ func (e *Engine) heldBack(s Saga) bool {
 }
 
 // readHold reads the hold from the store once, for as long as a call may take, and tells whether
-// it has to be asked again.
+// it has to be read again.
 func (e *Engine) readHold(ctx context.Context) bool {
 	ctx, cancel := context.WithTimeout(ctx, e.Settings.CallTimeout)
 	defer cancel()
@@ -55,7 +54,7 @@ func (e *Engine) readHold(ctx context.Context) bool {
 	case before.IsZero():
 		e.Metrics.held.Set(0)
 	case first:
-		e.Log.WarnContext(ctx, "sagas begun before a restore make no call outside the shop until an operator ends the hold",
+		e.Log.WarnContext(ctx, "sagas begun before a restore make no call to outside systems until an operator ends the hold",
 			"before", before)
 	}
 	return !before.IsZero()

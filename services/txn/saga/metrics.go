@@ -18,17 +18,17 @@ type Metrics struct {
 func NewMetrics(registry prometheus.Registerer) *Metrics {
 	m := &Metrics{
 		sagas: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "saga_transitions_total", Help: "Sagas that came into a state, by definition; begun is their creation.",
+			Name: "saga_transitions_total", Help: "Sagas that entered a state, by definition; begun is their creation.",
 		}, []string{"saga", "state"}),
 		steps: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name: "saga_step_seconds", Help: "Calls to participants by step, operation and what they came to.",
+			Name: "saga_step_seconds", Help: "Calls to participants by step, operation and result.",
 			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5},
 		}, []string{"saga", "step", "op", "result"}),
 		unfinished: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "sagas", Help: "Sagas of all coordinators that are not over, by definition and state.",
 		}, []string{"saga", "state"}),
 		held: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "saga_hold", Help: "1 while sagas begun before a restore make no call outside the shop.",
+			Name: "saga_hold", Help: "1 while sagas begun before a restore make no call to outside systems.",
 		}),
 	}
 	registry.MustRegister(m.sagas, m.steps, m.unfinished, m.held)

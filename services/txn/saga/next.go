@@ -37,13 +37,13 @@ type Event struct {
 	At    time.Time
 }
 
-// patience is how many tries of a call that has to succeed fail before a saga
-// is stuck: with the pauses of backoff, a good minute.
+// patience is after how many failures of a call that must succeed a saga is stuck:
+// with the pauses of backoff, a little more than a minute.
 const patience = 14
 
-// Next is the transition function: the saga after e, and whether e means
-// anything to it as it stands. An event that does not leaves it as it is, which
-// is what makes late and repeated answers harmless.
+// Next is the transition function: the saga after e, and whether e applies to it as
+// it stands. An event that does not apply changes nothing, so late and repeated
+// answers are harmless.
 func (d Definition) Next(s Saga, e Event) (Saga, bool) {
 	if s.State.Final() {
 		return s, false
@@ -113,8 +113,8 @@ func (d Definition) undoAnswered(s Saga, e Event) (Saga, bool) {
 	return d.backward(s, s.Cause, e.At), true
 }
 
-// failed counts a call that came to nothing; one that has to succeed makes the
-// saga stuck after some time.
+// failed counts a failed call. One that must succeed makes the saga stuck after
+// patience failures.
 func (d Definition) failed(s Saga, must bool) Saga {
 	s.Failures++
 	if must && s.Failures >= patience {
@@ -180,8 +180,8 @@ func (d Definition) noWayBack(s Saga) bool {
 // PastPivot refuses to cancel a saga that can only go on.
 var PastPivot = fault.Define("past_pivot", http.StatusConflict, "The saga is past its pivot", fault.Decided, fault.Never)
 
-// CannotCancel is why a saga cannot be cancelled as it stands; nil means that
-// it is being undone, or has been, already.
+// CannotCancel is why a saga cannot be cancelled as it stands; nil if it is being
+// undone, or has been.
 func (d Definition) CannotCancel(s Saga) error {
 	if s.State == Completed || (d.pastPivot(s) && s.Cause == nil) {
 		return fault.New(PastPivot, "it has gone too far to be cancelled")
@@ -208,8 +208,8 @@ type Due struct {
 	At   time.Time
 }
 
-// Due reads a saga; now is by the database's clock. Like Next it is pure: two
-// coordinators that hold the same row would do the same.
+// Due tells what a saga needs next; now is by the database's clock. Like Next it is
+// pure: two coordinators with the same row do the same.
 func (d Definition) Due(s Saga, now time.Time) Due {
 	if s.State.Final() {
 		return Due{Op: Nothing}
@@ -240,7 +240,7 @@ func (d Definition) Due(s Saga, now time.Time) Due {
 	return due
 }
 
-// pauses of a saga whose calls fail; what is stuck is tried once a minute, for nothing is ever dropped.
+// pauses are those of a saga whose calls fail. A stuck saga is tried once a minute, without end.
 var pauses = wait.Backoff{First: 50 * time.Millisecond, Most: 15 * time.Second}
 
 func backoff(s Saga) time.Duration {
@@ -250,9 +250,9 @@ func backoff(s Saga) time.Duration {
 	return pauses.After(s.Failures)
 }
 
-// event reads a participant's answer. Only a refusal that speaks about the step
-// itself counts as one: whatever else there is, from a locked row to a proxy
-// that knows no route, is asked again.
+// event reads a participant's answer. Only a refusal that decides about the step
+// itself counts as one. After anything else, such as a locked row or a proxy without
+// a route, the call is repeated.
 func event(op Op, step string, err error, at time.Time) Event {
 	e := Event{Step: step, At: at.UTC().Truncate(time.Microsecond)}
 	if err != nil {

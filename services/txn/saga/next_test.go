@@ -16,7 +16,7 @@ var trip = Define("trip",
 	StepOf[tripData]{Name: "approval", When: func(d tripData) bool { return d.Approval }},
 	StepOf[tripData]{Name: "look", At: "b", Send: sendName},
 	StepOf[tripData]{Name: "pay", At: "b", Undo: true, Pivot: true, Send: sendName},
-	StepOf[tripData]{Name: "book", At: "c", Undo: true, Send: sendName},
+	StepOf[tripData]{Name: "ticket", At: "c", Undo: true, Send: sendName},
 )
 
 // gift has a pivot that leaves no way back.
@@ -87,7 +87,7 @@ func TestWhatBecomesOfASaga(t *testing.T) {
 		{"one step", trip, false, []Event{done("reserve")}, Running, Do, "look"},
 		{"waits", trip, true, []Event{done("reserve")}, WaitingApproval, Wait, ""},
 		{"approved", trip, true, []Event{done("reserve"), approve}, Running, Do, "look"},
-		{"all", trip, true, []Event{done("reserve"), approve, done("look"), done("pay"), done("book")}, Completed, Nothing, ""},
+		{"all", trip, true, []Event{done("reserve"), approve, done("look"), done("pay"), done("ticket")}, Completed, Nothing, ""},
 		{"refused at once", trip, false, []Event{refused("reserve")}, Failed, Nothing, ""},
 		{"refused later", trip, false, []Event{done("reserve"), refused("look")}, Compensating, Undo, "reserve"},
 		{"and undone", trip, false, []Event{done("reserve"), refused("look"), undone("reserve")}, Failed, Nothing, ""},
@@ -95,8 +95,8 @@ func TestWhatBecomesOfASaga(t *testing.T) {
 		{"cancelled while waiting", trip, true, []Event{done("reserve"), cancel, undone("reserve")}, Cancelled, Nothing, ""},
 		{"expired while waiting", trip, true, []Event{done("reserve"), expired, undone("reserve")}, Failed, Nothing, ""},
 		{"the pivot refused", trip, false, []Event{done("reserve"), done("look"), refused("pay")}, Compensating, Undo, "reserve"},
-		{"refused after the pivot", trip, false, []Event{done("reserve"), done("look"), done("pay"), refused("book")}, Compensating, Undo, "pay"},
-		{"and all the way back", trip, false, []Event{done("reserve"), done("look"), done("pay"), refused("book"), undone("pay"), undone("reserve")}, Failed, Nothing, ""},
+		{"refused after the pivot", trip, false, []Event{done("reserve"), done("look"), done("pay"), refused("ticket")}, Compensating, Undo, "pay"},
+		{"and all the way back", trip, false, []Event{done("reserve"), done("look"), done("pay"), refused("ticket"), undone("pay"), undone("reserve")}, Failed, Nothing, ""},
 		{"no way back", gift, false, []Event{done("wrap"), done("give"), refused("thank")}, Stuck, Wait, "thank"},
 		{"and on", gift, false, []Event{done("wrap"), done("give"), refused("thank"), done("thank")}, Completed, Nothing, ""},
 	} {
@@ -125,7 +125,7 @@ func TestEventsThatMeanNothingChangeNothing(t *testing.T) {
 	}
 	over := follow(t, trip, begun(t, trip, false), refused("reserve"))
 	for _, kind := range EventKinds() {
-		for _, step := range []string{"reserve", "look", "pay", "book"} {
+		for _, step := range []string{"reserve", "look", "pay", "ticket"} {
 			if _, ok := trip.Next(over, Event{Kind: kind, Step: step}); ok {
 				t.Errorf("%s of %s moved a saga that is over", kind, step)
 			}

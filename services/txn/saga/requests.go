@@ -6,8 +6,8 @@ import (
 	"bookstore/services/platform/fault"
 )
 
-// Begun is a saga that a request asked for, or the one that an earlier request
-// with its key did.
+// Begun is the saga that a request began, or that an earlier request with its key
+// did.
 type Begun struct {
 	Saga     Saga
 	Outcome  Outcome
@@ -98,8 +98,8 @@ func (e *Engine) create(ctx context.Context, s Saga, r Request, wake Wake, show 
 	return *earlier, nil
 }
 
-// Earlier finds what an earlier request with the same key came to; nil is
-// nothing. Another request under the key is fault.IdempotencyKeyReused.
+// Earlier finds the saga of an earlier request with the same key; nil if there is
+// none. Another request under the key is fault.IdempotencyKeyReused.
 func (e *Engine) Earlier(ctx context.Context, r Request) (*Begun, error) {
 	found, err := e.Store.Find(ctx, r.Caller, r.Key)
 	switch {
@@ -191,7 +191,7 @@ func (e *Engine) Get(ctx context.Context, d Definition, id string) (Saga, error)
 }
 
 // News returns what happened to a saga after seq, and whether there will be
-// more. Streams ask, whose own deadline is far away.
+// more. Streams call it, whose own deadline is far away: StoreTimeout bounds it.
 func (e *Engine) News(ctx context.Context, d Definition, id string, seq int64) ([]Logged, bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, e.Settings.StoreTimeout)
 	defer cancel()

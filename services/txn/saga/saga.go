@@ -3,9 +3,9 @@
 // cannot be made. What may happen is a pure function (next.go); the engine
 // stores what it returns before it makes the call that follows.
 //
-// A call to a participant is done, refused or unknown. Unknown is asked again
-// with the same key, and a step whose outcome is unknown is undone like one
-// that was done: a participant that has not seen it yet then refuses it.
+// A call to a participant is done, refused or unknown. An unknown call is repeated
+// with the same key, and a step whose outcome is unknown is undone like one that was
+// done: a participant that has not received it yet then refuses it.
 package saga
 
 import (
@@ -52,8 +52,8 @@ func (s State) Final() bool { return s == Completed || s == Cancelled || s == Fa
 // StepState is where one step stands.
 type StepState string
 
-// The states of a step. Undoing is stored before the participant is asked to
-// undo, as Doing is before it is asked to do.
+// The states of a step. Doing is stored before the participant is called to do it,
+// and Undoing before it is called to undo it.
 const (
 	Pending StepState = "pending"
 	Doing   StepState = "running"
@@ -71,7 +71,7 @@ type Saga struct {
 	Key        string // Idempotency-Key; "" when its 24 hours are over
 	State      State
 	Steps      []Step
-	Data       json.RawMessage // what the definition's steps need to know
+	Data       json.RawMessage // what the definition's steps need
 	Cause      *Cause          // why it is being undone, nil while it is not
 	Failures   int             // of the call that is due, since it last succeeded
 	Deadline   time.Time       // of the pivot's start
@@ -88,7 +88,7 @@ type Step struct {
 	Attempts   int       `json:"attempts"` // calls made, undoing included
 	StartedAt  time.Time `json:"startedAt,omitzero"`
 	FinishedAt time.Time `json:"finishedAt,omitzero"`
-	Error      *Cause    `json:"error,omitempty"` // of the last call that came to nothing
+	Error      *Cause    `json:"error,omitempty"` // of the last call that failed
 }
 
 // Cause is a fault as it is stored and shown: it holds nothing internal.
@@ -98,7 +98,7 @@ type Cause struct {
 	Details fault.Details `json:"details,omitempty"`
 }
 
-// The causes that are no participant's fault.
+// The causes that no participant gives.
 const (
 	causeCancelled = "cancelled"
 	causeDeadline  = "deadline_exceeded"

@@ -9,7 +9,7 @@ import (
 	"bookstore/services/platform/fault"
 )
 
-// Request asks for a saga.
+// Request describes the saga that a client requests.
 type Request struct {
 	Caller      string
 	Key         string // Idempotency-Key
@@ -50,14 +50,14 @@ type Change struct {
 	News News
 }
 
-// Wake is when a saga wants to be looked at next, from now on by the
-// database's clock; Never is after its end.
+// Wake is the time from now until a saga may be claimed, by the database's clock;
+// Never after its end.
 type Wake time.Duration
 
 // Never is the wake of a saga that is over.
 const Never Wake = -1
 
-// News is what a change looks like from outside.
+// News is what clients are shown of a change.
 type News struct {
 	State State  `json:"state"`
 	Steps []Step `json:"steps,omitempty"` // those that changed
@@ -117,15 +117,14 @@ type Call struct {
 	Step string
 }
 
-// writer stores the changes of many sagas in one statement: all that have come
-// together while the statement before was on its way to the disk. Alone, each
-// would pay for a round trip and a flush of its own.
+// writer stores the changes of many sagas in one statement: those that arrive while
+// earlier statements are in flight. So they share a round trip and a flush to disk.
 type writer struct {
 	store   Store
 	timeout time.Duration // of one statement
 	alive   context.Context
 	changes chan pending
-	over    chan struct{} // closed when nothing is taken in any more
+	over    chan struct{} // closed when no change is accepted any more
 	writing sync.WaitGroup
 }
 
@@ -140,7 +139,7 @@ type result struct {
 }
 
 const (
-	// Two statements at once: one collects its answer while the other is written.
+	// Two statements in flight: one is sent while the other's answer is read.
 	writers   = 2
 	mostAtOne = 128
 )
@@ -155,16 +154,16 @@ func (w *writer) start() {
 	}
 }
 
-// stop waits for what has been handed in, and refuses what comes later.
+// stop waits for the changes that were accepted, and refuses later ones.
 func (w *writer) stop() {
 	close(w.over)
 	w.writing.Wait()
 }
 
-// advance hands a change in and waits for it. Once handed in, a change is made
-// whether or not ctx ends. A statement without an answer within the time-out
-// leaves open whether it is made; its connection is given up, and PostgreSQL
-// goes on with it, for a wait for a standby must not be cancelled.
+// advance gives a change to the writer and waits until it is stored. Once accepted,
+// it is stored whether or not ctx ends. After a statement without an answer within
+// the time-out it is unknown whether its changes are stored: the connection is
+// closed on this side alone, because a wait for a standby must not be cancelled.
 func (w *writer) advance(ctx context.Context, c Change) (bool, error) {
 	done := make(chan result, 1)
 	select {
@@ -193,7 +192,7 @@ func (w *writer) write() {
 	}
 }
 
-// collect takes what else is waiting to be written.
+// collect adds the other changes that wait to be written.
 func (w *writer) collect(first pending) []pending {
 	batch := []pending{first}
 	for len(batch) < mostAtOne {

@@ -30,8 +30,7 @@ func (e *Engine) attempt(ctx context.Context, tx Transaction, r *running) (resul
 }
 
 // vote collects the votes before the attempt's deadline, and the error that
-// speaks for them if they are not all for it; unsent tells that no branch was
-// asked.
+// stands for them unless all are yes; unsent tells that no branch was called.
 func (e *Engine) vote(ctx context.Context, tx Transaction, r *running) (w Work, event Event, unsent bool, cause error) {
 	ctx, cancel := context.WithTimeout(ctx, e.settings.AttemptTimeout)
 	defer cancel()
@@ -51,17 +50,16 @@ func (e *Engine) vote(ctx context.Context, tx Transaction, r *running) (w Work, 
 	return w, event, false, cause
 }
 
-// prepareTries is how often one branch is asked to prepare when the answer
-// does not arrive. Asking twice is safe: the gid is the same.
+// prepareTries is how often one branch's prepare is tried while no answer arrives.
+// A repeat is safe: the gid is the same.
 const prepareTries = 3
 
 // lockWait is what a prepare that meets a locked row takes at most: the
-// participants' lock_timeout of 500 ms, and the way there and back.
+// participants' lock_timeout of 500 ms, and the round trip.
 const lockWait = 800 * time.Millisecond
 
-// prepare asks the branches for their votes, in parallel or in order. In
-// order, the first that does not say yes ends the asking: the votes not
-// collected are left out.
+// prepare collects the branches' votes, in parallel or in order. In order, it stops
+// at the first that is not yes and returns that one alone.
 func (e *Engine) prepare(ctx context.Context, tx Transaction, w Work) []error {
 	if w.Ordered {
 		for _, branch := range tx.Branches {
@@ -80,10 +78,10 @@ func (e *Engine) prepare(ctx context.Context, tx Transaction, w Work) []error {
 	return votes
 }
 
-// prepareBranch asks one branch. It asks again when the call broke (a
-// participant being replaced costs a moment, not the request), and when rows
-// were locked: a branch that refused holds nothing, so waiting here is in
-// nobody's way, and no new attempt is needed.
+// prepareBranch collects one branch's vote. It repeats the call when no answer
+// arrives, for example because the participant's instance is being replaced, and
+// when rows were locked: a branch that refused holds no locks, so waiting here
+// blocks no other request, and no new attempt is needed.
 func (e *Engine) prepareBranch(ctx context.Context, tx Transaction, branch string, payload any) error {
 	participant, ok := e.Participants[branch]
 	if !ok {
@@ -101,22 +99,20 @@ func (e *Engine) prepareBranch(ctx context.Context, tx Transaction, branch strin
 	}
 }
 
-// worthAnother tells whether there is time to wait for a lock once more and
-// still hear the answer.
+// worthAnother tells whether there is time for one more call that waits for a lock.
 func worthAnother(ctx context.Context) bool {
 	deadline, ok := ctx.Deadline()
 	return ctx.Err() == nil && (!ok || time.Until(deadline) > lockWait)
 }
 
-// retryCall repeats a call that may be repeated while its answer is unknown
-// for want of a connection.
+// retryCall repeats a repeatable call while no answer arrives, up to most times.
 func (e *Engine) retryCall(ctx context.Context, most int, call func(context.Context) error) error {
 	for tries := 1; ; tries++ {
 		err := e.callOnce(ctx, call)
 		if tries == most || ctx.Err() != nil || !mayHaveBroken(err) || !wait.For(ctx, retry.Spread(tries)) {
 			return err
 		}
-		e.Log.DebugContext(ctx, "asking again", "tries", tries, "error", err)
+		e.Log.DebugContext(ctx, "repeating a call", "tries", tries, "error", err)
 	}
 }
 
@@ -134,12 +130,12 @@ func mayHaveBroken(err error) bool {
 	return kind == fault.Unavailable || kind == fault.DeadlineExceeded || kind == fault.OutcomeUnknown
 }
 
-// commit decides to commit and answers once every branch has. The holder's rows
-// are others' as soon as it has.
+// commit decides to commit, and answers once every branch has acknowledged. The
+// resources' places are free as soon as the holder has.
 func (e *Engine) commit(ctx context.Context, tx Transaction, of *running, o *Outcome) (Result, error) {
 	r := e.finisher.decide(ctx, tx, of.Holder, Decision{State: Committing, Outcome: o})
 	of.last = r
-	context.AfterFunc(r.rows, of.place.leaveResources) // whatever becomes of the other branches
+	context.AfterFunc(r.rows, of.place.leaveResources) // without waiting for the other branches
 	if !until(ctx, r.over.Done()) {
 		return Result{}, outcomeUnknown("the decision or an acknowledgement is still under way")
 	}
@@ -160,13 +156,12 @@ func outcomeUnknown(why string) error {
 	}
 }
 
-// abortPatience is how long a request waits for its branches to let go of
-// their locks before it makes another attempt.
+// abortPatience is how long a request waits for its branches to release their
+// locks before it gives up on another attempt.
 const abortPatience = time.Second
 
-// abort decides to abort and returns the answer that this means for the
-// request, and whether a new attempt may follow: not while a branch of this
-// one may be alive.
+// abort decides to abort. It returns the request's answer, and whether a new attempt
+// may follow: none may while a branch of this one may still be prepared.
 func (e *Engine) abort(ctx context.Context, tx Transaction, of *running, unsent bool, cause error) (again bool, answer error) {
 	d := Decision{State: Aborted, Unsent: unsent}
 	vote := VoteOf(cause)
@@ -186,7 +181,7 @@ func (e *Engine) abort(ctx context.Context, tx Transaction, of *running, unsent 
 		return false, cause
 	}
 	if vote == Unsure {
-		e.Log.WarnContext(ctx, "attempt aborted: a branch could not be asked", "gid", tx.GID, "kind", tx.Kind, "error", cause)
+		e.Log.WarnContext(ctx, "attempt aborted: a branch did not answer", "gid", tx.GID, "kind", tx.Kind, "error", cause)
 		answer = unanswered(cause)
 	} else {
 		answer = cause
@@ -197,9 +192,9 @@ func (e *Engine) abort(ctx context.Context, tx Transaction, of *running, unsent 
 	return again, answer
 }
 
-// unfinishedAbort is the answer when not even the abort is settled. The
-// refusal must not be shown: it is not bound to the key, so the next request
-// may come to something else.
+// unfinishedAbort is the answer when the abort is not known to be stored. The
+// refusal must not be shown: it is not bound to the key, so a repeat may have
+// another outcome.
 func unfinishedAbort(cause error) error {
 	return &fault.Error{
 		Kind: fault.Unavailable, RetryAfter: time.Second, Err: cause, Op: "abort an attempt",
@@ -207,8 +202,8 @@ func unfinishedAbort(cause error) error {
 	}
 }
 
-// unanswered is the answer when a branch could not be asked: nothing has
-// changed, and a new attempt may be made at once.
+// unanswered is the answer when a branch did not answer: nothing has changed, and
+// a new attempt may be made at once.
 func unanswered(cause error) error {
 	kind := fault.Unavailable
 	switch fault.KindOf(cause) {

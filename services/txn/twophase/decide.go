@@ -9,9 +9,9 @@ import (
 )
 
 // finisher owns every attempt from its decision to its end. It works in the
-// background, so that neither a client that went away nor a request's
-// deadline leaves an attempt half-way; requests and recovery both go through
-// it, and a stopping service waits for it.
+// background, so that neither a client's disconnect nor a request's deadline stops
+// an attempt between two branches. Requests and recovery both use it, and a
+// stopping engine waits for it.
 type finisher struct {
 	Dependencies
 	settings Settings
@@ -20,7 +20,7 @@ type finisher struct {
 	alive    context.Context // ends when the service gives up on what is left
 	giveUp   context.CancelFunc
 	gate     sync.Mutex // guards closed, and driving against it
-	closed   bool       // nothing is taken in any more
+	closed   bool       // no attempt is accepted any more
 	driving  sync.WaitGroup
 	finished chan Finished
 	nothing  chan struct{} // closed when nothing will be sent to finished any more
@@ -30,8 +30,8 @@ type finisher struct {
 // run is one attempt on its way through the finisher.
 type run struct {
 	decided chan struct{} // closed when the decision is known, or given up
-	// rows ends when holder has acknowledged, the branch that locks the rows others
-	// queue for. over ends when every branch did, or was given up.
+	// rows ends when the branch holder, which locks the rows that others queue for,
+	// has acknowledged. over ends when every branch has, or when the engine stops.
 	holder           string
 	rows, over       context.Context
 	rowsFree, isOver context.CancelFunc
@@ -69,7 +69,7 @@ func (f *finisher) decide(ctx context.Context, tx Transaction, holder string, d 
 		switch {
 		case r.state == Aborted && d.Unsent:
 		case r.state == Committed, r.state == Heuristic:
-			// While the answer was awaited, another took the attempt over and ended it.
+			// Another coordinator took the attempt over and ended it meanwhile.
 		default:
 			return r.state.Decided()
 		}
@@ -88,8 +88,8 @@ func (f *finisher) finish(ctx context.Context, tx Transaction) *run {
 	})
 }
 
-// start runs the two steps of an attempt's end. The context keeps what the
-// request's carries (its id) but not its end.
+// start runs decide and, when that returns true, carryOut. Their context has the
+// values of the request's (its id) but does not end with it.
 func (f *finisher) start(ctx context.Context, tx Transaction, r *run, decide func(context.Context, *run) bool) *run {
 	f.gate.Lock()
 	defer f.gate.Unlock()
@@ -111,11 +111,11 @@ func (f *finisher) start(ctx context.Context, tx Transaction, r *run, decide fun
 	return r
 }
 
-// storeDecision calls the store until the decision is known. Each try has a deadline:
-// a leader that vanished never answers. A statement that waits for a standby is
-// not cancelled by that: the connection is given up on this side alone
+// storeDecision calls the store until the decision is known. Each try has a
+// deadline, because a leader that lost its power never answers. That cancels no
+// statement that waits for a standby: the connection is closed on this side alone
 // (platform/pg), PostgreSQL goes on waiting, and the next try, a write, is answered
-// only once what it finds is safe too.
+// only once the standbys have what it finds.
 func (f *finisher) storeDecision(ctx context.Context, tx Transaction, d Decision, r *run) {
 	timer := f.Metrics.phase("decide")
 	for tries := 1; ; tries++ {
@@ -144,8 +144,8 @@ func (f *finisher) decideOnce(ctx context.Context, gid string, d Decision) (Stat
 	return f.Store.Decide(ctx, gid, f.settings.Owner, d)
 }
 
-// stop waits for what is in hand until ctx ends, then gives the rest up for
-// others to take over at once.
+// stop waits for the attempts in hand until ctx ends, then releases the leases of
+// the rest, so that others take them over at once.
 func (f *finisher) stop(ctx context.Context) {
 	over := context.AfterFunc(ctx, f.giveUp)
 	f.gate.Lock()

@@ -10,8 +10,8 @@ import (
 	"bookstore/services/platform/wait"
 )
 
-// carryOut tells every branch the decision until each has acknowledged, and
-// hands the attempt to the recorder.
+// carryOut delivers the decision to every branch until each has acknowledged, and
+// gives the attempt to the recorder.
 func (f *finisher) carryOut(ctx context.Context, tx Transaction, r *run) {
 	timer := f.Metrics.phase(string(r.state))
 	errs := make([]error, len(tx.Branches))
@@ -34,7 +34,7 @@ func (f *finisher) carryOut(ctx context.Context, tx Transaction, r *run) {
 	f.enqueue(done)
 }
 
-// result sums up what the branches said; false means that some never did.
+// result sums up the branches' acknowledgements; false if one is missing.
 func (f *finisher) result(ctx context.Context, tx Transaction, state State, errs []error) (Finished, bool) {
 	event, notes := AllAcknowledged, Notes{}
 	followed := Committed
@@ -63,8 +63,7 @@ func (f *finisher) result(ctx context.Context, tx Transaction, state State, errs
 	return Finished{GID: tx.GID, State: next, Notes: notes}, ok
 }
 
-// heuristicState is what became of a branch that did not follow the decision, as it
-// says itself.
+// heuristicState is the state that a branch which did not follow the decision reports.
 func heuristicState(err error) string {
 	state, _ := fault.As(err).Details["branchState"].(string) // none: lost
 	if State(state) == Committed || State(state) == Aborted {
@@ -73,8 +72,8 @@ func heuristicState(err error) string {
 	return branchLost
 }
 
-// deliver calls one branch until it acknowledges; an error is fault.Lost, or the
-// last one before the service gave up.
+// deliver calls one branch until it acknowledges. Its error is fault.Lost, or the
+// last one before the engine stopped.
 func (f *finisher) deliver(ctx context.Context, tx Transaction, branch string, state State) error {
 	m := tx.message(branch)
 	for tries := 1; ; tries++ {
@@ -106,8 +105,8 @@ func (f *finisher) deliverOnce(ctx context.Context, m Message, state State) erro
 	return participant.Abort(ctx, m)
 }
 
-// annotate shows operators what a branch is stuck on: at the fourth try, the
-// eighth, the sixteenth.
+// annotate stores for operators why a branch does not acknowledge: at the fourth try,
+// the eighth, the sixteenth.
 func (f *finisher) annotate(ctx context.Context, gid, branch string, tries int, cause error) {
 	if tries < 4 || bits.OnesCount(uint(tries)) != 1 {
 		return
@@ -124,13 +123,12 @@ func (t Transaction) message(branch string) Message {
 	return Message{GID: t.GID, Branch: branch, Branches: t.Branches, Deadline: t.Deadline}
 }
 
-// gather is how long the recorder waits for others after the first: nobody
-// waits for it but a repeat of the request.
+// gather is how long the recorder collects ended attempts after the first. Only a
+// repeat of the request waits for the recorder.
 const gather = 20 * time.Millisecond
 
-// record closes attempts in the store, as many in one statement as have come
-// together. A row that is not closed costs only a repetition, by whoever takes
-// it over.
+// record closes attempts in the store, many in one statement. A row that is not
+// closed is taken over, and its decision delivered again.
 func (f *finisher) record() {
 	defer close(f.recorded)
 	for {
@@ -146,7 +144,7 @@ func (f *finisher) record() {
 	}
 }
 
-// collect takes what else there is to be recorded, or soon will be.
+// collect adds the attempts that end within gather.
 func (f *finisher) collect(first Finished) []Finished {
 	const most = 256
 	batch := []Finished{first}
@@ -165,7 +163,7 @@ func (f *finisher) collect(first Finished) []Finished {
 	return batch
 }
 
-// rest takes what has come when nothing more will.
+// rest adds the attempts that are left when the finisher has ended.
 func (f *finisher) rest(batch []Finished) []Finished {
 	for {
 		select {
@@ -199,9 +197,9 @@ func (f *finisher) recordOnce(batch []Finished) error {
 	return f.Store.Finish(ctx, batch)
 }
 
-// enqueue hands an ended attempt to the recorder. It waits for nobody: where
-// the recorder cannot write, the queue fills, and who is waiting for the
-// attempt's answer must not wait for that. The row is taken over then.
+// enqueue gives an ended attempt to the recorder without waiting: the request that
+// waits for the attempt's answer must not wait for a recorder that cannot write.
+// When the queue is full, the row is left to be taken over.
 func (f *finisher) enqueue(done Finished) {
 	select {
 	case f.finished <- done:

@@ -66,9 +66,9 @@ func (e *Engine) Start(context.Context) error {
 	return nil
 }
 
-// Stop takes nothing over any more, waits until ctx ends for what is in hand,
-// and leaves the rest to the other coordinators. A request that is still
-// running is answered, but its attempt is left to them too.
+// Stop ends take-overs and waits for the attempts in hand until ctx ends. It
+// releases the leases of the rest, so that other coordinators take them over at
+// once. A request that is still running is answered; its attempt is released too.
 func (e *Engine) Stop(ctx context.Context) error {
 	e.stopping.Do(func() {
 		e.stopLoops()
@@ -94,16 +94,16 @@ func (e *Engine) Transactions(ctx context.Context, f Filter) ([]Transaction, err
 	return e.Store.Transactions(ctx, f)
 }
 
-// readTries is how often a read is made when its answer does not arrive.
+// readTries is how often a read is tried.
 const readTries = 3
 
-// Read makes a read that a plan needs, and repeats it while its answer does not
-// arrive. Each try has the time of a call to a participant.
+// Read makes a read that a plan needs, and repeats it up to readTries times while
+// no answer arrives. CallTimeout bounds each try.
 func (e *Engine) Read(ctx context.Context, read func(context.Context) error) error {
 	return e.retryCall(ctx, readTries, read)
 }
 
-// retry is the pause before a call is made again, less a random part.
+// retry is the pause before a call is repeated.
 var retry = wait.Backoff{First: 40 * time.Millisecond, Most: 500 * time.Millisecond}
 
 // Settings are the times and limits of the protocol (../PROTOCOL.md).
@@ -120,8 +120,8 @@ type Settings struct {
 	TakeOverEvery  time.Duration
 	TakeOverBatch  int
 	TakeOverLimit  int // attempts in hand at which no more are taken over
-	MaxInFlight    int // requests worked on at once; the others wait their turn
-	MaxPerResource int // of those, about one resource: one that holds its row, the others to come next
+	MaxInFlight    int // requests worked on at once; the others queue
+	MaxPerResource int // of those, about one resource: one that holds its row, and the next ones
 	MaxQueued      int // requests that wait in one queue, or for others with their keys
 
 	Retention time.Duration // how long ended attempts are kept (txnpg/prune.go)

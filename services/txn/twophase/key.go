@@ -21,8 +21,8 @@ var validGID = regexp.MustCompile(`^[a-z0-9]{1,64}$`)
 
 // GID names an attempt: 32 hexadecimal digits derived from whose key it is,
 // the key, and the number of the attempt, so that whoever repeats the request
-// arrives at the same name without asking anyone. Each part is preceded by
-// its length: no two different triples can run into one another.
+// computes the same name. Each part is preceded by its length, so that no two
+// different triples have the same hash input.
 func GID(caller, key string, attempt int) string {
 	h := sha256.New()
 	for _, part := range []string{caller, key, strconv.Itoa(attempt)} {
@@ -90,23 +90,24 @@ func ActionFor(l Latest, requestHash []byte) Action {
 	return ActAttempt
 }
 
-// findEarlier finds what stands under a request's key: an earlier outcome, or nothing
-// that keeps it from claiming attempt n. While another request with the same key
-// is running it waits for that one, until ctx ends. n is the attempt to claim
-// first; refused tells that it has been tried, and was taken.
+// findEarlier returns the outcome that is bound to a request's key, or nil and the
+// attempt to claim next. While another request with the same key is running it
+// waits for that one, until ctx ends. n is the attempt to claim if there is none;
+// refused tells that it was tried, and was taken.
 func (e *Engine) findEarlier(ctx context.Context, c Claim, n int, refused bool) (earlier *Latest, next int, err error) {
 	for waits := 0; ; waits++ {
 		latest, err := e.Store.Latest(ctx, c.Caller, c.Key)
 		switch {
 		case err != nil && waits > 0 && ctx.Err() != nil:
-			return nil, 0, stillRunning() // wherever in its wait the request ran out of time
+			return nil, 0, stillRunning() // the deadline passed during the wait
 		case err != nil:
 			return nil, 0, err
 		case latest == nil && !refused:
 			return nil, n, nil
 		case latest == nil:
-			// Either nobody's: a participant was told about this gid (recover.go),
-			// and the next one is free. Or pruned this moment, and the first is.
+			// Either the gid belongs to no request: a participant queried it
+			// (recover.go), and the next attempt is free. Or its row has just been
+			// pruned, and the first attempt is free.
 			if n++; n > 2 {
 				n = 1
 			}
@@ -114,7 +115,7 @@ func (e *Engine) findEarlier(ctx context.Context, c Claim, n int, refused bool) 
 		}
 		switch action := ActionFor(*latest, c.RequestHash); action {
 		case ActAttempt:
-			return nil, max(n, latest.Attempt) + 1, nil // past the one tried last: that may be nobody's too
+			return nil, max(n, latest.Attempt) + 1, nil // past the one tried last, which may belong to no request
 		case ActReplay:
 			return latest, 0, nil
 		case ActReused:
@@ -137,11 +138,11 @@ func (e *Engine) findEarlier(ctx context.Context, c Claim, n int, refused bool) 
 	}
 }
 
-// longestPoll is the most that PollEvery is doubled.
+// longestPoll is how many times PollEvery is doubled at most.
 const longestPoll = 3
 
-// await lets a little time pass, the longer the more often it was called before,
-// first seeing to it that an attempt whose owner is gone gets to its end.
+// await pauses before the next poll, longer with each. It first takes over an
+// attempt whose owner's lease has lapsed.
 func (e *Engine) await(ctx context.Context, waits int, action Action, gid string) error {
 	if action == ActTakeOver {
 		err := e.takeOver(ctx, gid)

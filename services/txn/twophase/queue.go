@@ -11,10 +11,10 @@ import (
 )
 
 // queues make requests wait until there is room for them: in the queue of each
-// resource that they are about, then for a place among all. A crowd that wants
-// one resource waits here, at no cost and in nobody's way, and not in the
-// branches, where each one waiting holds a connection and runs into lock_timeout:
-// without a bound, two hundred requests for one row stop all others.
+// resource that they are about, then for a place among all. Many requests for one
+// resource wait here, where they block no others, and not in the branches, where
+// each holds a connection and runs into lock_timeout: without a bound, two hundred
+// requests for one row stop all others.
 //
 // A request keeps its places until its branches are known to be finished, also
 // when its client was answered before that: this bounds the prepared
@@ -29,7 +29,7 @@ type queues struct {
 }
 
 // Want is a resource that a request is about, named once in it, and how much of
-// the resource the request takes: 0 is nothing, and no shortage answers that.
+// the resource the request takes; a shortage never refuses 0.
 type Want struct {
 	Resource string // not empty
 	Amount   int64
@@ -43,7 +43,7 @@ type Shortage struct {
 	Refusal  *fault.Error // for those who wait for more than is left
 }
 
-// queue hands out places in the order in which requests ask for them.
+// queue gives out places in the order of arrival.
 type queue struct {
 	free, held int
 	left       int // of those held: by requests whose clients were answered
@@ -54,7 +54,7 @@ type queue struct {
 // shortage is the latest that was found of a resource.
 type shortage struct {
 	Shortage
-	since time.Time // the database was asked then or later
+	since time.Time // the database was read then or later
 }
 
 // shortError is the refusal of a request that a shortage answered while it waited.
@@ -100,12 +100,12 @@ func (q *queues) atOnce(wants []Want) *place {
 }
 
 // take waits for the places of a request that arrived at this time. It fails with
-// a shortError once a look at the database that began later has found too little
+// a shortError once a read of the database that began later has found too little
 // of a resource; with Overloaded when ctx ends, or too many wait already; and with
-// Unavailable when only unfinished transactions are in the way whose clients do
-// not wait any more.
+// Unavailable when unfinished transactions hold all places and none of their
+// clients waits any more.
 func (q *queues) take(ctx context.Context, wants []Want, arrived time.Time) (*place, error) {
-	// The same order for all: no circle of waits.
+	// All requests take places in the same order, so that none wait in a circle.
 	wants = slices.SortedFunc(slices.Values(wants), func(a, b Want) int { return cmp.Compare(a.Resource, b.Resource) })
 	got := &place{queues: q}
 	for _, w := range wants {
@@ -132,7 +132,7 @@ func (q *queues) enter(ctx context.Context, resource string, w *waiter) error {
 	one := q.of(resource)
 	switch {
 	case one.short.refuses(w):
-		refusal := one.short.Refusal // under the lock: a later one may not answer w
+		refusal := one.short.Refusal // under the lock: a later shortage may not refuse w
 		q.mu.Unlock()
 		return &shortError{refusal}
 	case one.free > 0:
@@ -156,8 +156,8 @@ func (q *queues) enter(ctx context.Context, resource string, w *waiter) error {
 	}
 }
 
-// giveUp takes a request out of a queue. It may have got its place just now: it
-// goes on then, and finds out by itself that it is late.
+// giveUp takes a request out of a queue. If it has just been given its place, it
+// goes on, and its next call finds that ctx has ended.
 func (q *queues) giveUp(resource string, w *waiter) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -184,9 +184,8 @@ func allUnfinished() error {
 	}
 }
 
-// short tells those who wait for a resource that too little of it is left, as far
-// as that answers them: they came before since, when the database was asked, and
-// take more than was left.
+// short refuses the waiting requests that a shortage answers: they arrived before
+// since, when the database was read, and take more than was left.
 func (q *queues) short(found []Shortage, since time.Time) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -206,7 +205,7 @@ func (s *shortage) refuses(w *waiter) bool {
 	return s != nil && w.amount > s.Left && w.arrived.Before(s.since)
 }
 
-// of returns the queue of a resource, which is there as long as anyone is in it.
+// of returns the queue of a resource. It exists while a request is in it.
 func (q *queues) of(resource string) *queue {
 	if resource == everything {
 		return &q.places
@@ -244,8 +243,8 @@ func (p *place) abandon() {
 	}
 }
 
-// leaveResources gives the places in the resources' queues back: their rows are
-// free.
+// leaveResources gives the places in the resources' queues back, once their rows
+// are unlocked.
 func (p *place) leaveResources() {
 	if p.queues == nil {
 		return
@@ -290,7 +289,7 @@ func (q *queue) give() {
 	q.waiting = slices.Delete(q.waiting, 0, 1)
 }
 
-// refuse refuses those who wait and are meant.
+// refuse refuses the waiting requests that meant selects.
 func (q *queue) refuse(refusal error, meant func(*waiter) bool) {
 	q.waiting = slices.DeleteFunc(q.waiting, func(w *waiter) bool {
 		if !meant(w) {

@@ -12,8 +12,8 @@ import (
 	"bookstore/services/platform/wait"
 )
 
-// recoverLapsed takes attempts over whose owner fell silent and drives them to
-// their end. Every coordinator does so; the store gives each row to one.
+// recoverLapsed takes over attempts whose owner's lease has lapsed, and drives them
+// to their end. Every coordinator does so; the store gives each row to one.
 func (e *Engine) recoverLapsed(ctx context.Context) {
 	const countEvery = 10 // rounds
 	failing := false
@@ -23,7 +23,7 @@ func (e *Engine) recoverLapsed(ctx context.Context) {
 			err = e.countUnfinished(ctx)
 		}
 		if err != nil && !failing && ctx.Err() == nil {
-			e.Log.WarnContext(ctx, "recovery cannot read the transactions; trying on", "error", err)
+			e.Log.WarnContext(ctx, "recovery cannot read the transactions; trying again", "error", err)
 		}
 		failing = err != nil
 	}
@@ -41,7 +41,7 @@ func (e *Engine) takeOver(ctx context.Context, gid string) error {
 	}
 	for _, tx := range claimed {
 		if e.leases.holds(tx.GID) {
-			continue // in hand, and without an answer for long: the others come to it when it lapses again
+			continue // it is in hand here and stalled; others take it over once it lapses again
 		}
 		e.Log.WarnContext(ctx, "taking over a transaction", "gid", tx.GID, "state", tx.State, "kind", tx.Kind)
 		e.Metrics.takenOver.Inc()
@@ -51,8 +51,8 @@ func (e *Engine) takeOver(ctx context.Context, gid string) error {
 	return nil
 }
 
-// lapsed claims lapsed attempts. Those that are claimed by a call without an
-// answer lapse again.
+// lapsed claims lapsed attempts. Those claimed by a call whose answer was lost
+// lapse again.
 func (e *Engine) lapsed(ctx context.Context, gid string) ([]Transaction, error) {
 	ctx, cancel := context.WithTimeout(ctx, e.settings.StoreTimeout)
 	defer cancel()
@@ -69,8 +69,7 @@ func (e *Engine) countUnfinished(ctx context.Context) error {
 	return err
 }
 
-// renew keeps the leases of what is in hand and makes progress. Most attempts
-// are over before their lease needs it.
+// renew extends the leases of attempts in hand that make progress.
 func (e *Engine) renew(ctx context.Context) {
 	for wait.For(ctx, e.settings.RenewEvery) {
 		e.Metrics.inHand.Set(float64(e.leases.count()))
@@ -91,18 +90,18 @@ func (e *Engine) renewOnce(ctx context.Context, gids []string) error {
 	return e.Store.Renew(ctx, e.settings.Owner, gids)
 }
 
-// leases are the attempts that this instance has in hand. They are renewed
-// together; most attempts are over before they need to be. One that makes no
-// progress is not renewed: its call may hang, and another instance, with
-// connections of its own, may get through.
+// leases are the attempts that this instance has in hand. One statement renews
+// them; most attempts end before they need it. An attempt without progress is not
+// renewed: its call may hang, while another instance, on connections of its own,
+// may succeed.
 type leases struct {
 	mu   sync.Mutex
 	held map[string]lease
 }
 
 type lease struct {
-	since    time.Time // when it came into hand
-	progress time.Time // when it was last answered: by the store at all, by a participant with what is certain
+	since    time.Time // when it was claimed or taken over
+	progress time.Time // the last answer of the store, or answer of a participant that was not unknown
 }
 
 func newLeases() *leases { return &leases{held: map[string]lease{}} }
@@ -169,21 +168,21 @@ func (l *leases) count() int {
 	return len(l.held)
 }
 
-// Verdict is what a participant is told about a branch that it holds prepared
-// and has heard nothing about.
+// Verdict is the answer to a participant's query about a branch that it holds
+// prepared.
 type Verdict string
 
 // The verdicts.
 const (
 	VerdictCommit  Verdict = "commit"
 	VerdictAbort   Verdict = "abort"
-	VerdictPending Verdict = "pending" // not decided, and its owner is alive: ask again
+	VerdictPending Verdict = "pending" // not decided, and its owner is alive: query again
 )
 
-// Standing is what the store holds about a gid once somebody has asked about it.
-// No commit on record means abort, unless the owner may still decide on one: it
-// is alive and has time. Whoever asks writes the abort down, so that the owner,
-// should it wake up, finds it.
+// Standing is what the store holds about a gid after Store.Presume. No commit on
+// record means abort, unless the owner may still decide to commit: its lease is
+// live and the deadline has not passed. The abort is written, so that an owner that
+// resumes finds it.
 type Standing struct {
 	State    State
 	Commits  bool // the decision is to commit
@@ -203,8 +202,8 @@ func (s Standing) Verdict(branch string) Verdict {
 	return VerdictAbort
 }
 
-// Answer is a verdict with what a message about the branch needs: who asks
-// knows no more than its gid, for the rest is part of what is prepared.
+// Answer is a verdict with what a message about the branch needs. The participant
+// knows only the gid: the rest is inside the prepared transaction.
 type Answer struct {
 	Verdict  Verdict
 	Branches []string

@@ -11,25 +11,23 @@ import (
 	"bookstore/services/platform/wait"
 )
 
-// Request is what a use case asks the engine for: a claim under a key, and how
-// to come to the work that each attempt asks of its branches.
+// Request is what a use case gives the engine: a claim under a key, and how to plan
+// the work of each attempt's branches.
 type Request struct {
 	Claim
-	// Wants are the resources that the request is about. Requests for one
-	// resource queue for it (queue.go).
+	// Wants are the resources that the request queues for (queue.go).
 	Wants []Want
-	// Holder is the branch that locks the rows of Wants: they are free for the
-	// next in the queue once it has acknowledged.
+	// Holder is the branch that locks the rows of Wants. Once it has acknowledged,
+	// the next request in the queue goes on.
 	Holder string
 	// Plan works out an attempt's work. Its error is judged like a branch's vote.
 	Plan func(ctx context.Context, tx Transaction) (Work, error)
-	// Shortages reads from a refusal of a branch which resources have too little
-	// left, for those who wait for them. Nil reads nothing.
+	// Shortages reads from a branch's refusal which resources are short, to refuse
+	// requests that wait for them. Nil reads nothing.
 	Shortages func(refusal *fault.Error) []Shortage
 }
 
-// Work is what an attempt asks of its branches, and what it comes to if all of
-// them can.
+// Work is what the branches of an attempt have to do, and its outcome if all can.
 type Work struct {
 	Payloads map[string]any // by branch
 	// Ordered branches are prepared one after the other, as they stand in the
@@ -38,14 +36,14 @@ type Work struct {
 	Outcome *Outcome
 }
 
-// Result is what a request came to, beside the error that a refusal is.
+// Result is a request's outcome; a refusal is an error beside it.
 type Result struct {
 	Outcome         // zero beside an error
 	Payload  []byte // of the attempt that was committed: JSON
-	Replayed bool   // an earlier request under the key came to it
+	Replayed bool   // it is the outcome of an earlier request under the key
 }
 
-// Success is the outcome of a request that was met; status is 200 to 299.
+// Success is the outcome of a request that succeeded; status is 200 to 299.
 func Success(status int, body any) (*Outcome, error) {
 	encoded, err := json.Marshal(body)
 	return &Outcome{Status: status, Body: encoded}, fault.Wrap("encode an outcome", err)
@@ -70,8 +68,8 @@ func Refusal(err error) *Outcome {
 	return &Outcome{Status: f.Kind.Status(), Body: body}
 }
 
-// Err is the refusal that an outcome is, for the first who asks and for all
-// later ones; nil is a success.
+// Err is the refusal that an outcome is, the same for the first request and its
+// repeats; nil for a success.
 func (o Outcome) Err() error {
 	if o.Status < http.StatusBadRequest {
 		return nil
@@ -109,10 +107,10 @@ type running struct {
 	last    *run   // of its latest attempt
 }
 
-// admit makes attempts while the request has a place. Without one it looks up
-// what stands under its key before it queues: so neither a repeat nor a request
-// that waits for another with its key is in anybody's way. Where there is room,
-// the claim itself is the look-up.
+// admit makes attempts while the request has a place. Without one it reads what
+// stands under its key before it queues: so neither a repeat nor a request that
+// waits for another with its key takes a place. If there is a place at once, the
+// claim itself is that read.
 func (e *Engine) admit(ctx context.Context, r *running) (Result, error) {
 	r.arrived, r.place = time.Now(), e.queues.atOnce(r.Wants)
 	defer r.leave()
@@ -148,8 +146,8 @@ func (e *Engine) admit(ctx context.Context, r *running) (Result, error) {
 	}
 }
 
-// queue waits for a place. A request that a shortage answers meanwhile goes on
-// with that as its plan, and without a place: it only has to be bound to the key.
+// queue waits for a place. A request that a shortage refuses goes on without a place
+// and with the refusal as its plan, since the refusal has to be bound to the key.
 func (e *Engine) queue(ctx context.Context, r *running) (err error) {
 	waited := e.Metrics.phase("queue")
 	r.place, err = e.queues.take(ctx, r.Wants, r.arrived)
@@ -162,7 +160,7 @@ func (e *Engine) queue(ctx context.Context, r *running) (err error) {
 	return nil
 }
 
-// claim makes an attempt; its lease is in hand from here on.
+// claim claims an attempt; this instance renews its lease from here on.
 func (e *Engine) claim(ctx context.Context, c Claim, n int) (Transaction, bool, error) {
 	timer := e.Metrics.phase("claim")
 	defer timer()
@@ -173,7 +171,7 @@ func (e *Engine) claim(ctx context.Context, c Claim, n int) (Transaction, bool, 
 	return tx, mine, fault.Wrap("claim an attempt", err)
 }
 
-// leave gives the place back, as soon as the branches of the latest attempt are
+// leave gives the place back as soon as the branches of the latest attempt are
 // known to be finished.
 func (r *running) leave() {
 	if r.place == nil {

@@ -9,9 +9,9 @@ import (
 // Kind is what a transaction is for.
 type Kind string
 
-// KindUnknown is what a participant asked about and nobody had on record:
-// presumed aborted, and written down so that it stays so. All other kinds are
-// the use cases'.
+// KindUnknown is the kind of a gid that a participant queried and that was not on
+// record. It is presumed aborted, and the row keeps it so. All other kinds are
+// defined by use cases.
 const KindUnknown Kind = "unknown"
 
 // Transaction is one attempt of a distributed transaction: a row of
@@ -52,7 +52,7 @@ type Outcome struct {
 	Body   json.RawMessage
 }
 
-// Claim asks for an attempt of a request.
+// Claim describes the attempt that a request claims.
 type Claim struct {
 	Kind        Kind
 	Caller      string
@@ -75,7 +75,7 @@ type Latest struct {
 type Decision struct {
 	State   State    // Committing or Aborted
 	Outcome *Outcome // required with Committing; nil with Aborted leaves the key unbound
-	// Unsent: no branch has been asked anything, so an abort is finished at once.
+	// Unsent: no branch has been called, so an abort is finished at once.
 	Unsent bool
 }
 
@@ -118,9 +118,9 @@ type Store interface {
 	Latest(ctx context.Context, caller, key string) (*Latest, error)
 	// Decide makes d the decision if none stands, and a commit only before the
 	// deadline: past it the attempt is aborted. It returns the state that
-	// stands and whether an outcome is bound to it. An error leaves both open:
-	// repeating the call is safe and settles it, and what it returns has
-	// reached the disk of whoever may become the leader.
+	// stands and whether an outcome is bound to it. After an error both are
+	// unknown, and the call may be repeated. What it returns is on the disk of
+	// every node that may become the leader.
 	Decide(ctx context.Context, gid, owner string, d Decision) (State, bool, error)
 	// Presume aborts gid unless it is decided, or its owner is alive and its
 	// deadline has not passed. A gid that is not on record gets an aborted row with

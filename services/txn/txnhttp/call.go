@@ -1,6 +1,6 @@
-// Package txnhttp is the wire of transactions and sagas on the coordinator's
-// side: how it calls participants, and what it answers to participants and
-// operators. The participants' side is in ../PROTOCOL.md, "Messages".
+// Package txnhttp is the coordinator's side of the wire: how it calls participants,
+// and what it answers to participants and operators. Package participanthttp is the
+// other side; ../PROTOCOL.md, "Messages", has the meanings.
 package txnhttp
 
 import (

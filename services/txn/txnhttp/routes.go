@@ -41,9 +41,9 @@ type api[T any] struct {
 	show   func(Transaction, twophase.Transaction) T
 }
 
-// Routes adds to app the list of transactions, for operators, and the question
-// of participants in doubt. show makes of an attempt what is answered: it adds
-// what the use cases' payload tells. Who may call is checked before.
+// Routes adds to app the list of transactions, for operators, and the query of
+// participants in doubt. show makes the answer of an attempt: it adds what is in the
+// use cases' payload. Routes checks no rights: app must.
 func Routes[T any](app fiber.Router, engine *twophase.Engine, show func(Transaction, twophase.Transaction) T) {
 	a := api[T]{engine, show}
 	app.Get("/transactions", web.AcceptJSON, a.list)
@@ -59,7 +59,7 @@ func (a api[T]) list(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
-	// One more than asked for tells whether there is a next page.
+	// One more than requested tells whether there is a next page.
 	filter := twophase.Filter{State: twophase.State(c.Query("state")), Limit: limit + 1}
 	if cursor != "" {
 		filter.After = &twophase.Position{}
@@ -122,7 +122,7 @@ func unlessZero(t time.Time) *time.Time {
 	return &t
 }
 
-// decisionQuery says which branch is in doubt.
+// decisionQuery names the branch in doubt.
 type decisionQuery struct {
 	Branch string `json:"branch"`
 }

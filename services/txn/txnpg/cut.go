@@ -8,13 +8,13 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// Warehouse tells Prometheus what the last version of the warehouse lacks, which its exporter leaves in the table cut.
+// Warehouse shows as metrics what the warehouse's last version lacks: its exporter writes that into the table cut.
 type Warehouse struct {
 	pool               *pgxpool.Pool
 	missing, unchecked prometheus.Gauge
 }
 
-// WarehouseEvery is the pause between two looks; warehouseTime bounds one.
+// WarehouseEvery is the pause between two calls of Refresh; warehouseTime bounds one.
 const (
 	WarehouseEvery = 15 * time.Second
 	warehouseTime  = 2 * time.Second
@@ -37,7 +37,7 @@ func NewWarehouse(pool *pgxpool.Pool, registry prometheus.Registerer) *Warehouse
 	return w
 }
 
-// Refresh asks once; lifecycle.Every runs it.
+// Refresh reads the table once; lifecycle.Every runs it.
 func (w *Warehouse) Refresh(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, warehouseTime)
 	defer cancel()

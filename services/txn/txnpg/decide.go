@@ -17,7 +17,7 @@ import (
 	"bookstore/services/txn/twophase"
 )
 
-// cutPoll is how often a decision that a cut holds back is tried.
+// cutPoll is the pause between two tries of a decision that a cut holds back.
 const cutPoll = 5 * time.Millisecond
 
 // Decide implements twophase.Store. The first statement is the decision;
@@ -65,7 +65,7 @@ func (s *Store) compareAndSet(ctx context.Context, gid string, d twophase.Decisi
 	return n == 1, nil
 }
 
-// commit decides to, as soon as no cut holds decisions back: each does for half
+// commit decides to commit as soon as no cut holds decisions back; a hold lasts half
 // a second at most.
 func (s *Store) commit(ctx context.Context, gid string, status *int, body []byte) (bool, error) {
 	again := time.NewTicker(cutPoll)
@@ -98,8 +98,8 @@ func (s *Store) Presume(ctx context.Context, gid, branch, owner string) (twophas
 	return standing, pg.Fault("presume about attempt", err)
 }
 
-// writes are statements about attempts of which those that come together are
-// one transaction: alone, each would pay for a round trip and a flush.
+// writes batches statements about attempts: concurrent ones are one transaction, and
+// share a round trip and a flush to disk.
 type writes struct {
 	group *batch.Group[line, struct{}]
 }
@@ -110,14 +110,14 @@ type line struct {
 	add func(*pgx.Batch) // queues the statement, with what reads its answer
 }
 
-// newWrites limits a transaction to timeout: then its connection is given up,
-// which cancels nothing in PostgreSQL. Each begins with first, unless that is
-// empty.
+// newWrites bounds a transaction by timeout: then its connection is closed on this
+// side, which cancels nothing in PostgreSQL. Each transaction begins with first,
+// unless that is empty.
 func newWrites(pool *pgxpool.Pool, first string, timeout time.Duration) writes {
 	send := func(ctx context.Context, lines []line) ([]struct{}, error) {
 		ctx, cancel := context.WithTimeout(ctx, timeout)
 		defer cancel()
-		// In this order, two transactions wait for each other's rows in no circle.
+		// In order of gids, so that two transactions do not deadlock.
 		inOrder := slices.SortedFunc(slices.Values(lines), func(a, b line) int { return strings.Compare(a.gid, b.gid) })
 		batch := &pgx.Batch{}
 		if first != "" {
@@ -128,8 +128,8 @@ func newWrites(pool *pgxpool.Pool, first string, timeout time.Duration) writes {
 		}
 		return make([]struct{}, len(lines)), pool.SendBatch(ctx, batch).Close()
 	}
-	// What the server refuses, it refuses as a whole: nobody shall suffer for
-	// another's statement.
+	// The server refuses the whole transaction for one statement: the batch is split
+	// until only the statements at fault fail.
 	refused := func(err error) bool { return pg.Code(err) != "" }
 	return writes{batch.New(send, refused)}
 }

@@ -59,7 +59,7 @@ func TestAskingDoesWhatIsPresumed(t *testing.T) {
 		{twophase.Heuristic, true},
 		{twophase.Heuristic, false},
 	} {
-		for j, s := range []txntest.Sight{{}, {Lapsed: true}, {Late: true}, {Lapsed: true, Late: true}} {
+		for j, s := range []txntest.Record{{}, {Lapsed: true}, {Late: true}, {Lapsed: true, Late: true}} {
 			tx := f.claim(fmt.Sprint("k", i, j))
 			f.bring(tx, r.state, r.commits)
 			if s.Lapsed {
@@ -89,7 +89,7 @@ func TestAnUnknownGIDIsAbortedForGood(t *testing.T) {
 	gid := twophase.GID("caller", "k", 1)
 	for range 2 {
 		s := f.ask(gid)
-		if s.State != txntest.Presume(txntest.Sight{}) || s.Commits || !slices.Equal(s.Branches, []string{"left"}) || time.Until(s.Deadline) < 59*time.Minute {
+		if s.State != txntest.Presume(txntest.Record{}) || s.Commits || !slices.Equal(s.Branches, []string{"left"}) || time.Until(s.Deadline) < 59*time.Minute {
 			t.Errorf("told %+v", s)
 		}
 	}

@@ -16,17 +16,17 @@ import (
 //	  - The marker of a committed branch goes before the row. While the row is
 //	    there, its key, used again, finds it and begins the next attempt under a
 //	    new gid. Were the row gone first, the key would begin attempt 1 anew, and
-//	    the branches would say of the work of long ago that it is prepared. (They
-//	    compare the deadlines too: a participant that was away for all of those
-//	    five days refuses instead.)
-//	  - No backup older than 30 days may be restored. A restored participant asks
-//	    about what it had prepared then, and without its row a commit would be
+//	    the branches would answer from their old markers. (They compare the
+//	    deadlines too: a participant that was down for all of those five days
+//	    refuses instead.)
+//	  - No backup older than 30 days may be restored. A restored participant
+//	    queries what it had prepared then, and without its row a commit would be
 //	    presumed aborted; a restored coordinator repeats decisions, and without
 //	    their markers branches would seem lost.
 //	  - Of one key the last attempt goes first, so that none is ever below a gap:
 //	    a claim of attempt 1 succeeds only where there is no other.
-//	  - Heuristic outcomes stay, and gids that only a participant had heard of:
-//	    both are for people to look at.
+//	  - Heuristic outcomes stay, and gids that only a participant knew: operators
+//	    have to resolve both.
 func Cleaners(attempts, sagas time.Duration) []clean.Job {
 	return []clean.Job{
 		{Name: "transactions", Keep: attempts, Delete: pruneSQL, Oldest: oldestSQL},
@@ -35,10 +35,10 @@ func Cleaners(attempts, sagas time.Duration) []clean.Job {
 	}
 }
 
-// pruneSQL begins with the oldest rows. The later attempt that it must not cut
-// off from an earlier one may be claimed while it runs, unseen by the NOT
-// EXISTS: but then the earlier one's lease has moved, which is looked at again
-// under its lock.
+// pruneSQL begins with the oldest rows. It must not delete an attempt that has a
+// later one. A later one may be claimed while it runs, where NOT EXISTS does not see
+// it: but the claim extends the earlier one's lease, which is compared again once the
+// row is locked.
 const pruneSQL = `
 DELETE FROM transactions WHERE ctid = ANY (ARRAY(
     SELECT ctid FROM transactions ended

@@ -268,8 +268,8 @@ WHERE caller = $1 AND idempotency_key = $2 AND created_at >= clock_timestamp() -
 
 const oneSagaSQL = `SELECT ` + sagaColumns + ` FROM sagas WHERE definition = $1 AND id = $2`
 
-// claimSagasSQL takes a new version of each, so that an answer that someone
-// else still waits for comes to nothing.
+// claimSagasSQL gives each a new version, so that a change by its former driver does
+// not apply any more.
 const claimSagasSQL = `
 UPDATE sagas s
 SET wake_at = clock_timestamp() + $2 * interval '1 microsecond', version = version + 1

@@ -32,7 +32,7 @@ FROM (TABLE previous UNION ALL TABLE young) AS one
 ON CONFLICT DO NOTHING
 RETURNING deadline, created_at`
 
-// committing tells the decision, which an ended row's state no longer does: a
+// committing is the decision, which the state of an ended row no longer shows: a
 // commit is decided with a success, an abort with a refusal or nothing.
 const committing = `coalesce(outcome_status < 300, false)`
 
@@ -49,9 +49,9 @@ WHERE caller = $1 AND idempotency_key = $2
 ORDER BY attempt DESC
 LIMIT 1`
 
-// gateSQL goes before decisions to commit, in their transaction: who holds them
-// back waits for those that have it, and keeps later ones here until its hold
-// can be seen (migrations/00005_cut.sql).
+// gateSQL precedes decisions to commit, in their transaction. A cut takes the same
+// lock alone: it waits for the decisions that have it, and later ones wait here until
+// its row is visible (migrations/00005_cut.sql).
 const gateSQL = `SELECT pg_advisory_xact_lock_shared(hashtext('cut'))`
 
 // commitSQL is the decision to commit: compare-and-set, only in time, and not
@@ -69,19 +69,18 @@ WITH gate AS MATERIALIZED (
 )
 SELECT held, EXISTS (TABLE decided) FROM gate`
 
-// abortSQL is the decision to abort. $4 finishes it in the same breath, when
-// no branch has been asked anything.
+// abortSQL is the decision to abort. With $4 it ends the attempt too: no branch has
+// been called.
 const abortSQL = `
 UPDATE transactions
 SET state = 'aborted', outcome_status = $2, outcome_body = $3, decided_at = clock_timestamp(),
     finished_at = CASE WHEN $4 THEN clock_timestamp() END
 WHERE gid = $1 AND state = 'preparing'`
 
-// standingSQL tells which decision stands, after a compare-and-set that changed
-// nothing: the attempt is decided already, or too late to commit and so is
-// aborted here. It writes the row in any case: a decision may be visible
-// while the standbys have not got it, and only the acknowledgement of a later
-// write proves that they have.
+// standingSQL returns the decision that stands, after a compare-and-set that changed
+// nothing: the attempt is decided, or it is too late to commit and is aborted here.
+// It always writes the row: a decision may be visible before the standbys have it,
+// and only the acknowledgement of a later write proves that they do.
 const standingSQL = `
 UPDATE transactions
 SET state = CASE state WHEN 'preparing' THEN 'aborted' ELSE state END,
@@ -90,10 +89,10 @@ SET state = CASE state WHEN 'preparing' THEN 'aborted' ELSE state END,
 WHERE gid = $1
 RETURNING state, outcome_status IS NOT NULL`
 
-// presumeSQL carries out twophase.Presume. It writes in any case, for the reason
-// that standingSQL does. A gid that is not on record takes its row here, so that
-// nobody can claim it any more; its deadline is that of the tombstone that the
-// participant will leave. Both cases compare with one time, now().
+// presumeSQL presumes abort (Store.Presume). It always writes, like standingSQL. A
+// gid that is not on record gets its row here, so that no request can claim it any
+// more; the row's deadline becomes that of the participant's tombstone. Both cases
+// compare with one time, now().
 const presumeSQL = `
 INSERT INTO transactions AS t (gid, kind, state, caller, idempotency_key, attempt, request_hash, branches, payload, owner,
         lease_until, deadline, created_at, decided_at, finished_at)
@@ -117,9 +116,8 @@ WHERE t.gid = f.gid AND t.finished_at IS NULL
 const annotateSQL = `
 UPDATE transactions SET notes = coalesce(notes, '{}') || $2 WHERE gid = $1 AND finished_at IS NULL`
 
-// renewSQL passes over rows that another statement holds: they are being
-// decided or finished at this moment, and two statements that wait for each other's would be a
-// deadlock.
+// renewSQL skips rows that another statement has locked: they are being decided or
+// finished at this moment, and waiting for them could deadlock.
 const renewSQL = `
 UPDATE transactions t
 SET lease_until = clock_timestamp() + $3 * interval '1 microsecond'
@@ -136,8 +134,8 @@ FROM (SELECT gid FROM transactions
       FOR UPDATE SKIP LOCKED) AS mine
 WHERE t.gid = mine.gid`
 
-// takeOverSQL is the presumed abort of what is undecided and the continuation
-// of the rest; $2 narrows it to one attempt unless it is empty.
+// takeOverSQL takes lapsed attempts over and presumes abort for those undecided; $2,
+// unless it is empty, names the only attempt.
 const takeOverSQL = `
 UPDATE transactions t
 SET owner = $1, lease_until = clock_timestamp() + $4 * interval '1 microsecond',
@@ -150,7 +148,7 @@ FROM (SELECT gid AS lapsed FROM transactions
 WHERE t.gid = l.lapsed
 RETURNING ` + columns
 
-// unfinishedSQL tells ages in seconds.
+// unfinishedSQL returns ages in seconds.
 const unfinishedSQL = `
 SELECT state, count(*), extract(epoch FROM clock_timestamp() - min(created_at))::float8
 FROM transactions WHERE finished_at IS NULL GROUP BY state

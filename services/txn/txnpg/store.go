@@ -90,9 +90,9 @@ func (s *Store) Latest(ctx context.Context, caller, key string) (*twophase.Lates
 	}
 	l.Outcome = &twophase.Outcome{Status: *status, Body: body}
 	if l.State == twophase.Aborted {
-		// A refusal may have been decided this moment. (A commit is told of once
-		// it has ended, and it ends only after its decision is safe.) The same
-		// connection, for it is the same leader's.
+		// A refusal may have been decided this moment, before the standbys have it. (A
+		// commit is replayed once it has ended, which is after its decision is safe.)
+		// The wait is on the same connection, so that it is the same leader's.
 		err = pg.AwaitReplication(ctx, conn)
 	}
 	return &l, err
@@ -135,7 +135,7 @@ func (s *Store) TakeOver(ctx context.Context, owner, gid string, limit int) ([]t
 	return s.many(ctx, "take attempts over", takeOverSQL, owner, gid, limit, s.lease.Microseconds())
 }
 
-// row reads the columns of a transaction, some of which may be null.
+// row scans the columns of a transaction, some of which may be null.
 type row struct {
 	tx                twophase.Transaction
 	decided, finished *time.Time

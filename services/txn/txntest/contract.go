@@ -31,7 +31,7 @@ func Contract(t *testing.T, open func(t *testing.T) Subject) {
 		"the first decision stands":               firstStands,
 		"a commit comes in time or not at all":    commitInTime,
 		"concurrent decisions agree":              decisionsAgree,
-		"who asks is told what stands":            asking,
+		"presuming returns what stands":           presuming,
 		"only lapsed attempts are taken over":     takingOver,
 		"leases":                                  leases,
 		"finishing":                               finishing,
@@ -237,7 +237,7 @@ func decisionsAgree(f fixture) {
 	}
 }
 
-func asking(f fixture) {
+func presuming(f fixture) {
 	live, lapsed, late, committing, refused := f.claim("live"), f.claim("lapsed"), f.claim("late"), f.claim("committing"), f.claim("refused")
 	f.Lapse(lapsed.GID)
 	f.Expire(late.GID)
@@ -255,7 +255,7 @@ func asking(f fixture) {
 		for range 2 {
 			got, err := f.Presume(f.t.Context(), gid, "left", "b")
 			if err != nil || got.State != want.State || got.Commits != want.Commits || len(got.Branches) != 2 || got.Deadline.IsZero() {
-				f.t.Errorf("asked about %+v: %+v, %v", f.read(gid), got, err)
+				f.t.Errorf("presumed about %+v: %+v, %v", f.read(gid), got, err)
 			}
 		}
 	}
@@ -265,7 +265,7 @@ func asking(f fixture) {
 	nobodys := twophase.GID("caller", "nobody's", 1)
 	got, err := f.Presume(f.t.Context(), nobodys, "left", "b")
 	if err != nil || got.State != twophase.Aborted || got.Commits || len(got.Branches) != 1 {
-		f.t.Errorf("asked about nothing: %+v, %v", got, err)
+		f.t.Errorf("presumed about an unknown gid: %+v, %v", got, err)
 	}
 	if _, mine, err := f.Claim(f.t.Context(), claimOf("nobody's"), 1, "a"); mine || err != nil {
 		f.t.Errorf("what is presumed aborted was claimed: %v, %v", mine, err)

@@ -2,29 +2,27 @@ package txntest
 
 import "bookstore/services/txn/twophase"
 
-// Sight is what a store knows about a gid when it is asked about.
-type Sight struct {
+// Record is what a store holds about a gid before Store.Presume.
+type Record struct {
 	Found  bool
 	State  twophase.State
 	Lapsed bool // the owner's lease is over
 	Late   bool // the deadline has passed
 }
 
-// Presume is the rule that every store's Ask carries out, written down a second
-// time, for tests: in which state an attempt is once somebody has asked about it.
-// No commit on record means abort, unless the owner may still decide on one:
-// it is alive and has time. Whoever asks writes the abort down, so that the
-// owner, should it wake up, finds it.
-func Presume(s Sight) twophase.State {
+// Presume is the rule of Store.Presume as a function, for tests of stores: the state
+// of an attempt after the call. No commit on record means abort, unless the owner may
+// still decide to commit: its lease is live and the deadline has not passed.
+func Presume(r Record) twophase.State {
 	event := twophase.LeaseLapsed
 	switch {
-	case !s.Found:
+	case !r.Found:
 		return twophase.Aborted
-	case s.Late:
+	case r.Late:
 		event = twophase.DeadlinePassed
-	case !s.Lapsed:
-		return s.State
+	case !r.Lapsed:
+		return r.State
 	}
-	next, _ := twophase.Next(s.State, event)
+	next, _ := twophase.Next(r.State, event)
 	return next
 }

@@ -21,14 +21,14 @@ func TestWhatIsPresumed(t *testing.T) {
 		{found: true, state: twophase.Preparing, lapsed: true, late: true, want: twophase.Aborted},
 	}
 	for _, c := range cases {
-		if got := txntest.Presume(txntest.Sight{Found: c.found, State: c.state, Lapsed: c.lapsed, Late: c.late}); got != c.want {
+		if got := txntest.Presume(txntest.Record{Found: c.found, State: c.state, Lapsed: c.lapsed, Late: c.late}); got != c.want {
 			t.Errorf("%+v: %s", c, got)
 		}
 	}
 }
 
-func anySight(t *rapid.T) txntest.Sight {
-	return txntest.Sight{
+func anySight(t *rapid.T) txntest.Record {
+	return txntest.Record{
 		Found: rapid.Bool().Draw(t, "found"), State: rapid.SampledFrom(twophase.States()).Draw(t, "state"),
 		Lapsed: rapid.Bool().Draw(t, "lapsed"), Late: rapid.Bool().Draw(t, "late"),
 	}

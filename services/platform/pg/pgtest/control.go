@@ -59,7 +59,7 @@ func (i *Instance) Restart(t testing.TB) {
 }
 
 // HoldCommits makes every commit wait for a standby that does not exist, and
-// returns when they do: a reload takes effect a moment after it was asked for.
+// returns when they do: a reload takes effect a moment after its call.
 func (i *Instance) HoldCommits(t testing.TB) {
 	t.Helper()
 	i.standbys(t, "nobody")
@@ -80,7 +80,7 @@ func (i *Instance) HoldCommits(t testing.TB) {
 func (i *Instance) forgetProbe(t testing.TB) {
 	t.Helper()
 	for range 400 {
-		if i.ask(context.Background(), t, "select count(*)::text from pg_stat_activity where wait_event = 'SyncRep'") == "0" {
+		if i.queryText(context.Background(), t, "select count(*)::text from pg_stat_activity where wait_event = 'SyncRep'") == "0" {
 			return
 		}
 		<-time.After(50 * time.Millisecond)
@@ -112,8 +112,8 @@ func (i *Instance) standbys(t testing.TB, names string) {
 // Log is what the server has logged since it was last started.
 func (i *Instance) Log() string { return i.log() }
 
-// RequirePasswords makes the server ask these roles for their passwords from
-// now on; everybody else comes in without.
+// RequirePasswords makes the server require these roles' passwords from now on; all
+// other roles need none.
 func (i *Instance) RequirePasswords(t testing.TB, roles ...string) {
 	t.Helper()
 	var rules []string
@@ -123,8 +123,8 @@ func (i *Instance) RequirePasswords(t testing.TB, roles ...string) {
 	i.Admit(t, append(rules, "host all all 127.0.0.1/32 trust")...)
 }
 
-// Admit replaces the server's rules of who comes in how, the lines of
-// pg_hba.conf. The superuser comes in all the same.
+// Admit replaces the server's authentication rules, the lines of pg_hba.conf. The
+// superuser still needs no password.
 func (i *Instance) Admit(t testing.TB, rules ...string) {
 	t.Helper()
 	text := strings.Join(append([]string{"host all postgres 127.0.0.1/32 trust"}, rules...), "\n") + "\n"
@@ -141,17 +141,17 @@ func (i *Instance) Reload(t testing.TB) {
 	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
 	defer cancel()
 	const loaded = "select pg_conf_load_time()::text"
-	before := i.ask(ctx, t, loaded)
-	i.ask(ctx, t, "select pg_reload_conf()::text")
+	before := i.queryText(ctx, t, loaded)
+	i.queryText(ctx, t, "select pg_reload_conf()::text")
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
-	for i.ask(ctx, t, loaded) == before {
+	for i.queryText(ctx, t, loaded) == before {
 		<-tick.C
 	}
 }
 
-// ask runs a query of one text value on a new connection.
-func (i *Instance) ask(ctx context.Context, t testing.TB, sql string) (value string) {
+// queryText runs a query of one text value on a new connection.
+func (i *Instance) queryText(ctx context.Context, t testing.TB, sql string) (value string) {
 	t.Helper()
 	conn, err := pgx.Connect(ctx, i.URL("postgres"))
 	if err == nil {

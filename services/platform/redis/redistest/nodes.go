@@ -58,7 +58,7 @@ func (f *Fleet) form(masters int) {
 	for i, s := range f.servers[masters:] {
 		master, err := f.servers[i%masters].client.ClusterMyID(f.t.Context()).Result()
 		if err != nil {
-			f.t.Fatalf("redistest: ask for a node's id: %v", err)
+			f.t.Fatalf("redistest: read a node's id: %v", err)
 		}
 		s.do(f.t, "cluster", "replicate", master)
 	}
@@ -100,8 +100,8 @@ func (f *Fleet) Freeze(i int) { f.servers[i].signal(syscall.SIGSTOP) }
 // Thaw lets a frozen server go on.
 func (f *Fleet) Thaw(i int) { f.servers[i].signal(syscall.SIGCONT) }
 
-// Promote makes a replica the master of its shard at once, without asking
-// anybody, so what its master had not yet sent to it is lost.
+// Promote makes a replica the master of its shard at once, without agreement of the
+// others, so what its master had not yet sent to it is lost.
 func (f *Fleet) Promote(i int) {
 	f.t.Helper()
 	f.servers[i].do(f.t, "cluster", "failover", "takeover")
@@ -137,7 +137,7 @@ func (f *Fleet) ofKey(key string) []int {
 	f.t.Helper()
 	slot, err := f.anyone().ClusterKeySlot(f.t.Context(), key).Result()
 	if err != nil {
-		f.t.Fatalf("redistest: ask for a key's slot: %v", err)
+		f.t.Fatalf("redistest: compute a key's slot: %v", err)
 	}
 	for _, shard := range f.slots() {
 		if int64(shard.Start) <= slot && slot <= int64(shard.End) {
@@ -224,12 +224,12 @@ func (f *Fleet) slots() []goredis.ClusterSlot {
 	f.t.Helper()
 	slots, err := slotsOf(f.t.Context(), f.anyone())
 	if err != nil {
-		f.t.Fatalf("redistest: ask who serves what: %v", err)
+		f.t.Fatalf("redistest: list the slots: %v", err)
 	}
 	return slots
 }
 
-// slotsOf asks in the way that lists a shard's master first.
+// slotsOf uses the command that lists a shard's master first.
 func slotsOf(ctx context.Context, c *goredis.Client) ([]goredis.ClusterSlot, error) {
 	return c.ClusterSlots(ctx).Result() //nolint:staticcheck // its successor also lists who serves nothing
 }

@@ -25,7 +25,7 @@ import (
 	"bookstore/services/platform/wait/waittest"
 )
 
-// Password is what the servers ask for.
+// Password is the servers' password.
 const Password = "redistest"
 
 // Cluster starts a Redis Cluster of one node that serves all slots, and
@@ -218,7 +218,7 @@ func freePort(t testing.TB) string {
 	return port
 }
 
-// LateDials excuses those of a client that is closed: go-redis looks once a second, in the
+// LateDials excuses those of a client that is closed: go-redis checks once a second, in the
 // background, whether it still needs the node that it could not reach.
 func LateDials() goleak.Option {
 	return goleak.IgnoreAnyFunction("github.com/redis/go-redis/v9/internal/pool.(*ConnPool).tryDial")

@@ -1,6 +1,7 @@
-// Package participanthttp lets a coordinator reach a participant over HTTP, and
-// a participant its coordinator. Faults travel as problems, so a refusal arrives
-// as one and everything else as unknown.
+// Package participanthttp is the participant's side of the wire: the routes that a
+// coordinator calls, and the query that a participant sends to its coordinator.
+// Faults travel as problems, so a refusal arrives as a refusal, and everything else
+// as unknown.
 package participanthttp
 
 import (
@@ -38,7 +39,7 @@ type header struct {
 	Deadline time.Time `json:"deadline"`
 }
 
-// branchAnswer says what became of the branch.
+// branchAnswer has the branch's state after the call.
 type branchAnswer struct {
 	GID    string `json:"gid"`
 	Branch string `json:"branch"`
@@ -120,7 +121,8 @@ func Step[W, P any](app fiber.Router, name string, h participant.StepHandler[P],
 	})
 }
 
-// decode checks the key, since a handler may act on it before its participant does.
+// decode reads the body and checks the key, which a handler may use before its
+// participant checks it.
 func decode(c *fiber.Ctx, name string, body any) (participant.Key, error) {
 	k := participant.Key{Saga: c.Params("saga"), Step: name}
 	if err := k.Check(); err != nil {

@@ -134,7 +134,7 @@ func TestABranchOverHTTP(t *testing.T) {
 		{"httpc/prepare", `{` + soon + `,"payload":{"word":"x","more":1}}`, 400, `"code":"malformed_request"`},
 		{"httpc/commit", `{` + soon + `,"payload":{}}`, 400, `"code":"malformed_request"`},
 		{"NOT-A-GID/commit", `{` + soon + `}`, 422, `"code":"invalid_field"`},
-		{"httpc/commit", `{"branch":"books","branches":[],"deadline":"2001-01-01T00:00:00Z"}`, 422, `"code":"invalid_field"`},
+		{"httpc/commit", `{"branch":"things","branches":[],"deadline":"2001-01-01T00:00:00Z"}`, 422, `"code":"invalid_field"`},
 	})
 	var gid string
 	if err := c.pool.QueryRow(context.Background(), "select gid from words").Scan(&gid); err != nil || gid != "httpa" {
