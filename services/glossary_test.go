@@ -42,3 +42,33 @@ func TestTheGlossaryNamesWhatIsThere(t *testing.T) {
 		t.Errorf("the glossary names %d places", paths)
 	}
 }
+
+// The README of participant names the tests of each rule that it guarantees.
+func TestTheParticipantsGuaranteesHaveTests(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("txn/participant/README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	files, err := filepath.Glob("txn/participant/*_test.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var tests strings.Builder
+	for _, file := range files {
+		source, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		tests.Write(source)
+	}
+	named := regexp.MustCompile("`(Test\\w+)`").FindAllStringSubmatch(string(text), -1)
+	if len(named) < 10 {
+		t.Errorf("the README names %d tests", len(named))
+	}
+	for _, name := range named {
+		if !strings.Contains(tests.String(), "func "+name[1]+"(") {
+			t.Errorf("there is no test %s", name[1])
+		}
+	}
+}

@@ -29,7 +29,7 @@ func TestAReadIsNearTheSecondTime(t *testing.T) {
 		t.Errorf("a near hit allocates %v times", got)
 	}
 	if _, ok := s.Near(2); ok {
-		t.Error("a book that nobody asked for is near")
+		t.Error("a book that was never read is near")
 	}
 }
 
@@ -49,7 +49,7 @@ func TestWithoutALeaseNothingIsNear(t *testing.T) {
 	never := cache.NewBooks(cache.Options{})
 	t.Cleanup(never.Close)
 	for range 2 {
-		if _, source, err := never.Get(t.Context(), 1, s.service.ask); source != cache.Miss || err != nil {
+		if _, source, err := never.Get(t.Context(), 1, s.service.answer); source != cache.Miss || err != nil {
 			t.Errorf("nobody follows, and the answer is %s, %v", source, err)
 		}
 	}
@@ -122,8 +122,8 @@ func TestManyReadersShareAFill(t *testing.T) {
 			t.Errorf("got %s", got)
 		}
 	}
-	if n := s.service.asked.Load(); n != 1 {
-		t.Errorf("the service was asked %d times", n)
+	if n := s.service.fills.Load(); n != 1 {
+		t.Errorf("the service was called %d times", n)
 	}
 }
 
@@ -147,8 +147,8 @@ func TestWithoutALeaseReadersWaitForTheNextFill(t *testing.T) {
 		for _, answer := range answers {
 			s.want(<-answer, "v2 miss")
 		}
-		if n := s.service.asked.Load(); n != 2 {
-			t.Errorf("the service was asked %d times", n)
+		if n := s.service.fills.Load(); n != 2 {
+			t.Errorf("the service was called %d times", n)
 		}
 	})
 }
@@ -159,7 +159,7 @@ func TestAReaderWhoLeavesEndsNobodysFill(t *testing.T) {
 	ctx, leave := context.WithCancel(t.Context())
 	left := make(chan error, 1)
 	go func() {
-		_, _, err := s.Get(ctx, 1, s.service.ask)
+		_, _, err := s.Get(ctx, 1, s.service.answer)
 		left <- err
 	}()
 	<-entered
@@ -172,8 +172,8 @@ func TestAReaderWhoLeavesEndsNobodysFill(t *testing.T) {
 	if got := <-stays; got != "v1 miss" && got != "v1 near" {
 		t.Errorf("the one who stayed got %s", got)
 	}
-	if n := s.service.asked.Load(); n != 1 {
-		t.Errorf("the service was asked %d times", n)
+	if n := s.service.fills.Load(); n != 1 {
+		t.Errorf("the service was called %d times", n)
 	}
 }
 
@@ -227,8 +227,8 @@ func TestOldCopiesAreRenewedBehindTheReadersBack(t *testing.T) {
 			s.want(s.read(), "v1 near")
 		}
 		synctest.Wait()
-		if n := s.service.asked.Load(); n != 2 {
-			t.Errorf("the service was asked %d times", n)
+		if n := s.service.fills.Load(); n != 2 {
+			t.Errorf("the service was called %d times", n)
 		}
 		s.service.set(func(s *service) { s.err, s.version = nil, 2 })
 		time.Sleep(time.Second)
@@ -247,13 +247,13 @@ func TestMissingBooksAreAnsweredNearForAWhile(t *testing.T) {
 		s.service.missing = true
 		s.want(s.readBook(7), "book_not_found miss")
 		s.want(s.readBook(7), "book_not_found near")
-		// One answer tells of all the ids that there are not.
+		// One answer covers all ids that do not exist.
 		for _, id := range []int64{highest + 1, 1 << 40, math.MaxInt64} {
 			s.want(s.readBook(id), "book_not_found near")
 		}
 		s.want(s.readBook(8), "book_not_found miss")
-		if n := s.service.asked.Load(); n != 2 {
-			t.Errorf("the service was asked %d times", n)
+		if n := s.service.fills.Load(); n != 2 {
+			t.Errorf("the service was called %d times", n)
 		}
 		time.Sleep(10 * time.Second)
 		s.want(s.readBook(7), "book_not_found miss")
@@ -334,7 +334,7 @@ func TestWhileTheCircuitIsOpenOldCopiesAreGiven(t *testing.T) {
 	})
 }
 
-func TestTheSharedTierIsAskedFirst(t *testing.T) {
+func TestTheSharedTierIsReadFirst(t *testing.T) {
 	shared := &tier{fresh: book(1, 5)}
 	shared.fresh.FilledAt = time.Now().Add(-3 * time.Second)
 	s := open(t, shared)
@@ -342,8 +342,8 @@ func TestTheSharedTierIsAskedFirst(t *testing.T) {
 	if c, ok := s.Near(1); !ok || c.Age() < 3*time.Second {
 		t.Errorf("it is %+v", c)
 	}
-	if n := s.service.asked.Load(); n != 0 {
-		t.Errorf("the service was asked %d times", n)
+	if n := s.service.fills.Load(); n != 0 {
+		t.Errorf("the service was called %d times", n)
 	}
 
 	stored := make(chan struct{})
@@ -425,7 +425,7 @@ func BenchmarkNear(b *testing.B) {
 	books.Follow(&lease{})
 	defer books.Close()
 	service := &service{version: 1}
-	if _, _, err := books.Get(b.Context(), 1, service.ask); err != nil {
+	if _, _, err := books.Get(b.Context(), 1, service.answer); err != nil {
 		b.Fatal(err)
 	}
 	b.ReportAllocs()

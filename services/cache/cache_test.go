@@ -28,16 +28,16 @@ type lease struct{ ended atomic.Bool }
 
 func (l *lease) Live() bool { return !l.ended.Load() }
 
-// service is what books would be: a version of each book, and how often it was asked.
+// service is what books would be: a version of each book, and how often it was called.
 type service struct {
-	asked atomic.Int64
+	fills atomic.Int64
 
 	mu      sync.Mutex
 	version int64
 	err     error
 	missing bool
 	gate    chan struct{} // an answer waits for it after it was read; nil: none waits
-	entered chan struct{} // told of each question that waits
+	entered chan struct{} // receives for each call that waits
 }
 
 func (s *service) set(change func(*service)) {
@@ -60,8 +60,8 @@ func (s *service) hold() (entered <-chan struct{}, release func()) {
 // highest is the highest id of any book.
 const highest = 100
 
-func (s *service) ask(ctx context.Context, id int64) (cache.Filled, error) {
-	s.asked.Add(1)
+func (s *service) answer(ctx context.Context, id int64) (cache.Filled, error) {
+	s.fills.Add(1)
 	s.mu.Lock()
 	version, err, missing, gate, entered := s.version, s.err, s.missing, s.gate, s.entered
 	s.mu.Unlock()
@@ -70,7 +70,7 @@ func (s *service) ask(ctx context.Context, id int64) (cache.Filled, error) {
 		select {
 		case <-gate:
 		case <-ctx.Done():
-			return cache.Filled{}, fault.Wrap("ask", ctx.Err())
+			return cache.Filled{}, fault.Wrap("read", ctx.Err())
 		}
 	}
 	switch {
@@ -108,12 +108,12 @@ func open(t *testing.T, shared cache.SharedTier) *shelf {
 	return s
 }
 
-// read asks for book 1 and returns its version and where it came from.
+// read reads book 1 and returns its version and where it came from.
 func (s *shelf) read() string { return s.readBook(1) }
 
 func (s *shelf) readBook(id int64) string {
 	s.t.Helper()
-	c, source, err := s.Get(s.t.Context(), id, s.service.ask)
+	c, source, err := s.Get(s.t.Context(), id, s.service.answer)
 	switch {
 	case err != nil:
 		return string(fault.KindOf(err))

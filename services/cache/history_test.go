@@ -30,24 +30,24 @@ const (
 // act is something that concerns one version of a book: of its entry, or of its stock.
 // Times are since the history's beginning.
 type act struct {
-	kind         string // begun, told, read
+	kind         string // begun, announced, read
 	version      int64  // 0: there is no book; coherence.Gone: there is none any more
 	who          string
 	began, ended time.Duration
 }
 
 // shown is the model: a number that may be anything between the highest that a writer has
-// been told and the highest that a writer has begun to write.
-type shown struct{ told, begun int64 }
+// been announced and the highest that a writer has begun to write.
+type shown struct{ announced, begun int64 }
 
 func (s shown) step(a act) (legal bool, next shown) {
 	switch a.kind {
 	case "begun":
-		return true, shown{s.told, max(s.begun, a.version)}
-	case "told":
-		return true, shown{max(s.told, a.version), s.begun}
+		return true, shown{s.announced, max(s.begun, a.version)}
+	case "announced":
+		return true, shown{max(s.announced, a.version), s.begun}
 	}
-	return s.told <= a.version && a.version <= s.begun, s
+	return s.announced <= a.version && a.version <= s.begun, s
 }
 
 func explain(acts []act, limit time.Duration) porcupine.CheckResult {
@@ -85,11 +85,11 @@ func (h *history) add(book int64, of string, acts ...act) {
 	h.acts[part{book, of}] = append(h.acts[part{book, of}], acts...)
 }
 
-// told is when a version of a book was first told for certain, by all that is known.
-func (h *history) told(p part, version int64) (first time.Duration) {
+// announced is when the announcement of a version was first confirmed.
+func (h *history) announced(p part, version int64) (first time.Duration) {
 	first = h.now()
 	for _, a := range h.acts[p] {
-		if a.kind == "told" && a.version >= version {
+		if a.kind == "announced" && a.version >= version {
 			first = min(first, a.began)
 		}
 	}
@@ -97,7 +97,7 @@ func (h *history) told(p part, version int64) (first time.Duration) {
 }
 
 // requireExplained: for each book there is an order of all that happened to it, each in its
-// time, in which no read is behind what a writer was told.
+// time, in which no read is behind what a writer was last.
 func (h *history) requireExplained(t *testing.T) {
 	t.Helper()
 	var checking sync.WaitGroup
@@ -115,19 +115,19 @@ func (h *history) requireExplained(t *testing.T) {
 	checking.Wait()
 }
 
-// behind lists reads that are behind what was told before they began, with that.
+// behind lists reads that are behind what was announced before they began.
 func behind(acts []act) (text string) {
 	slices.SortStableFunc(acts, func(a, b act) int { return cmp.Compare(a.began, b.began) })
-	var told act
+	var last act
 	shown := 0
 	for _, a := range acts {
 		switch {
-		case a.kind == "told" && a.version > told.version:
-			told = a
-		case a.kind == "read" && a.version < told.version && shown < 10:
+		case a.kind == "announced" && a.version > last.version:
+			last = a
+		case a.kind == "read" && a.version < last.version && shown < 10:
 			shown++
-			text += fmt.Sprintf("\t%s to %s: %s read %d, and %d was told at %s by %s\n",
-				a.began, a.ended, a.who, a.version, told.version, told.began, told.who)
+			text += fmt.Sprintf("\t%s to %s: %s read %d, and %d was announced at %s by %s\n",
+				a.began, a.ended, a.who, a.version, last.version, last.began, last.who)
 		}
 	}
 	return text
@@ -155,7 +155,7 @@ func TestHistory(t *testing.T) {
 	working.Go(func() { w.forget(ctx, client) })
 	w.trouble(ctx)
 	working.Wait()
-	w.requireAllToldInTheEnd()
+	w.requireAllAnnouncedInTheEnd()
 	w.finish()
 	w.history.requireExplained(t)
 	w.requireCopiesAreTrue()
@@ -172,17 +172,17 @@ func TestHistoryModel(t *testing.T) {
 		want porcupine.CheckResult
 		acts []act
 	}{
-		"what was told is read":            {porcupine.Ok, []act{at("begun", 2, 1, 1), at("told", 2, 2, 2), at("read", 2, 3, 4)}},
-		"a read goes behind what was told": {porcupine.Illegal, []act{at("begun", 2, 1, 1), at("told", 2, 2, 2), at("read", 1, 3, 4)}},
-		"a read that began before it was told": {porcupine.Ok, []act{
-			at("begun", 1, 0, 0), at("begun", 2, 1, 1), at("told", 2, 3, 3), at("read", 1, 2, 4),
+		"what was announced is read":            {porcupine.Ok, []act{at("begun", 2, 1, 1), at("announced", 2, 2, 2), at("read", 2, 3, 4)}},
+		"a read goes behind what was announced": {porcupine.Illegal, []act{at("begun", 2, 1, 1), at("announced", 2, 2, 2), at("read", 1, 3, 4)}},
+		"a read that began before it was announced": {porcupine.Ok, []act{
+			at("begun", 1, 0, 0), at("begun", 2, 1, 1), at("announced", 2, 3, 3), at("read", 1, 2, 4),
 		}},
-		"what is not yet told may come and go": {porcupine.Ok, []act{
-			at("begun", 1, 0, 0), at("begun", 2, 1, 1), at("read", 2, 2, 3), at("read", 1, 4, 5), at("told", 2, 6, 6),
+		"what is not yet announced may come and go": {porcupine.Ok, []act{
+			at("begun", 1, 0, 0), at("begun", 2, 1, 1), at("read", 2, 2, 3), at("read", 1, 4, 5), at("announced", 2, 6, 6),
 		}},
 		"what nobody has written": {porcupine.Illegal, []act{at("begun", 1, 1, 1), at("read", 2, 2, 3)}},
 		"a book is there after it was deleted": {porcupine.Illegal, []act{
-			at("begun", 1, 1, 1), at("begun", coherence.Gone, 2, 2), at("told", coherence.Gone, 3, 3), at("read", 1, 4, 5),
+			at("begun", 1, 1, 1), at("begun", coherence.Gone, 2, 2), at("announced", coherence.Gone, 3, 3), at("read", 1, 4, 5),
 		}},
 	} {
 		if got := explain(test.acts, time.Second); got != test.want {
@@ -266,7 +266,7 @@ func (w *world) change(i *instance, id int64) {
 }
 
 // order sells a copy in a branch of a two-phase commit. Sometimes the instance that commits
-// it dies, and another one is asked again.
+// it dies, and the call is repeated at another one.
 func (w *world) order(i *instance, id int64) {
 	ctx, c, answered := w.begin(i, id)
 	c.of, c.gid = "stock", fmt.Sprint("o", w.next.Add(1))

@@ -12,7 +12,7 @@ import (
 
 const registry = "{near}:registry"
 
-// trouble is made until ctx ends, each kind in its turn.
+// trouble is made until ctx ends, one kind after another.
 func (w *world) trouble(ctx context.Context) {
 	w.Helper()
 	for n := 0; ctx.Err() == nil; n++ {
@@ -85,7 +85,7 @@ func (w *world) evict() {
 	}
 }
 
-// holdUp has a gateway hear nothing for longer than anybody waits for it.
+// holdUp stops a gateway for longer than announcements wait for it.
 func (w *world) holdUp(g *front) {
 	g.near.held.Lock()
 	defer g.near.held.Unlock()
@@ -93,7 +93,7 @@ func (w *world) holdUp(g *front) {
 }
 
 // finish makes acts of changes: from the ledger it takes the versions that orders made. A
-// change that its announcement did not confirm is told by the one that a round made of it,
+// change that its announcement did not confirm is covered by the one that a round made,
 // which is a matter of time and so of the machine: how late that was is logged.
 func (w *world) finish() {
 	w.Helper()
@@ -108,9 +108,9 @@ func (w *world) finish() {
 		switch {
 		case c.answered == 0:
 		case c.unsure:
-			latest = max(latest, w.reachable(c.answered, w.history.told(p, c.version)))
+			latest = max(latest, w.reachable(c.answered, w.history.announced(p, c.version)))
 		default:
-			w.history.acts[p] = append(w.history.acts[p], act{"told", c.version, c.who, c.answered, c.answered})
+			w.history.acts[p] = append(w.history.acts[p], act{"announced", c.version, c.who, c.answered, c.answered})
 		}
 	}
 	w.Logf("what was not confirmed at once took up to %s of a reachable Redis (the protocol: 1s)", latest)
@@ -169,8 +169,8 @@ func (w *world) requireCopiesAreTrue() {
 	}
 }
 
-// requireAllToldInTheEnd: what died on its way to the caches is brought there by others.
-func (w *world) requireAllToldInTheEnd() {
+// requireAllAnnouncedInTheEnd: what died on its way to the caches is brought there by others.
+func (w *world) requireAllAnnouncedInTheEnd() {
 	w.Helper()
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
@@ -188,7 +188,7 @@ func (w *world) requireAllToldInTheEnd() {
 			w.Fatal(err)
 		}
 		for _, g := range w.gateways {
-			c, source, err := g.Get(w.Context(), id, w.ask)
+			c, source, err := g.Get(w.Context(), id, w.origin)
 			if err != nil {
 				w.Fatal(err)
 			}

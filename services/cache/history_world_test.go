@@ -166,17 +166,17 @@ func (w *world) instance(name string) *instance {
 	}
 }
 
-// confirmed notes what an announcement has told everybody, whoever made the change.
+// confirmed records a confirmed announcement, whoever made the change.
 func (w *world) confirmed(by string, floors []coherence.Floor) {
 	at := w.history.now()
 	for _, f := range floors {
-		w.history.add(f.BookID, "entry", act{"told", f.Version, by, at, at})
-		w.history.add(f.BookID, "stock", act{"told", f.StockVersion, by, at, at})
+		w.history.add(f.BookID, "entry", act{"announced", f.Version, by, at, at})
+		w.history.add(f.BookID, "stock", act{"announced", f.StockVersion, by, at, at})
 	}
 }
 
-// ask is a gateway's question, which may be late on its way to books and back.
-func (w *world) ask(ctx context.Context, id int64) (cache.Filled, error) {
+// origin is a gateway's read of the books service; call and answer may be delayed.
+func (w *world) origin(ctx context.Context, id int64) (cache.Filled, error) {
 	hesitate()
 	filled, err := w.answer(ctx, id)
 	hesitate()
@@ -221,7 +221,7 @@ func (w *world) read(ctx context.Context, g *front) {
 			id = max(1, w.newest.Load()+1-rand.Int64N(3))
 		}
 		began := w.history.now()
-		c, source, err := g.get(w.Context(), id, w.ask)
+		c, source, err := g.get(w.Context(), id, w.origin)
 		ended := w.history.now()
 		if err != nil {
 			w.Errorf("read book %d: %v", id, err)

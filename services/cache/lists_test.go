@@ -14,11 +14,11 @@ import (
 	"bookstore/services/platform/fault"
 )
 
-// catalogue answers lists with how often it was asked.
+// catalogue answers lists with how often it was called.
 type catalogue struct {
 	*cache.Lists
 	t     *testing.T
-	asked atomic.Int64
+	fills atomic.Int64
 	takes time.Duration
 	err   error
 }
@@ -33,7 +33,7 @@ func openLists(t *testing.T) *catalogue {
 func (c *catalogue) read(query string) string {
 	c.t.Helper()
 	list, source, err := c.Get(c.t.Context(), query, func(context.Context, string) (*coherence.Entry, error) {
-		n := c.asked.Add(1)
+		n := c.fills.Add(1)
 		time.Sleep(c.takes)
 		return &coherence.Entry{Status: http.StatusOK, Body: fmt.Append(nil, n)}, c.err
 	})
@@ -63,7 +63,7 @@ func TestListsAreNearForASecond(t *testing.T) {
 }
 
 // TestNobodyWaitsForAListThatWillBeTooOld: one that takes its time is shared by
-// those alone who came soon after it was asked for.
+// only readers who came soon after it began.
 func TestNobodyWaitsForAListThatWillBeTooOld(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := openLists(t)

@@ -25,13 +25,13 @@ type library struct {
 	store    *bookspg.Store
 	gateways [2]*cache.Books
 	observer *pgx.Conn
-	settle   func() // ends the store's connections, which makes their counts show
+	flush    func() // ends the store's connections, so that their counts are reported
 }
 
 func openLibrary(t *testing.T) *library {
 	t.Helper()
 	pool := pgtest.Database(t, bookspg.Migrations)
-	l := &library{T: t, store: bookspg.New(pool), settle: pool.Reset}
+	l := &library{T: t, store: bookspg.New(pool), flush: pool.Reset}
 	l.observer = pgtest.Server(t).Conn(t, pool.Config().ConnConfig.Database)
 	for i := range l.gateways {
 		l.gateways[i] = cache.NewBooks(cache.Options{})
@@ -50,8 +50,8 @@ func openLibrary(t *testing.T) *library {
 	return l
 }
 
-// ask is books' answer without HTTP.
-func (l *library) ask(ctx context.Context, id int64) (cache.Filled, error) {
+// origin is the books service without HTTP.
+func (l *library) origin(ctx context.Context, id int64) (cache.Filled, error) {
 	found, err := l.store.Get(ctx, id)
 	switch {
 	case fault.KindOf(err) == kinds.BookNotFound && err != nil:
@@ -73,7 +73,7 @@ func (l *library) all(readers int, id func(reader int) int64, want string) {
 	for i := range readers {
 		reading.Go(func() {
 			<-start
-			c, _, err := l.gateways[i%2].Get(context.Background(), id(i), l.ask)
+			c, _, err := l.gateways[i%2].Get(context.Background(), id(i), l.origin)
 			var got string
 			switch {
 			case err != nil:
@@ -92,11 +92,11 @@ func (l *library) all(readers int, id func(reader int) int64, want string) {
 	reading.Wait()
 }
 
-// looks is how often the database has looked into the table of books. Every
-// connection tells its count when it ends, at the latest.
-func (l *library) looks() (n int64) {
+// reads is how often the table of books has been read. A connection reports its
+// count when it ends, at the latest.
+func (l *library) reads() (n int64) {
 	l.Helper()
-	l.settle()
+	l.flush()
 	waittest.Eventually(l, "every other connection has ended", func() bool {
 		var others int
 		err := l.observer.QueryRow(l.Context(),
@@ -118,43 +118,43 @@ func TestAStampedeOnAHotBookIsOneFillPerGateway(t *testing.T) {
 	t.Parallel()
 	l := openLibrary(t)
 	hot := func(int) int64 { return 1 }
-	before := l.looks()
+	before := l.reads()
 	l.all(1000, hot, "Emma 1.1")
-	if looks := l.looks() - before; looks < 1 || looks > 2 {
-		t.Errorf("%d looks into the database for a book that nobody had", looks)
+	if reads := l.reads() - before; reads < 1 || reads > 2 {
+		t.Errorf("%d reads of the database for a book that nobody had", reads)
 	}
 
 	// The key expires for both, as it does after an order.
 	if _, err := l.store.Adjust(t.Context(), 1, -1); err != nil {
 		t.Fatal(err)
 	}
-	before = l.looks()
+	before = l.reads()
 	for _, g := range l.gateways {
 		g.Raise([]coherence.Floor{{BookID: 1, Version: 1, StockVersion: 2}})
 	}
 	l.all(1000, hot, "Emma 1.2")
-	if looks := l.looks() - before; looks < 1 || looks > 2 {
-		t.Errorf("%d looks into the database for a book that has expired", looks)
+	if reads := l.reads() - before; reads < 1 || reads > 2 {
+		t.Errorf("%d reads of the database for a book that has expired", reads)
 	}
-	before = l.looks()
+	before = l.reads()
 	l.all(1000, hot, "Emma 1.2")
-	if looks := l.looks() - before; looks != 0 {
-		t.Errorf("%d looks into the database for a book that is near", looks)
+	if reads := l.reads() - before; reads != 0 {
+		t.Errorf("%d reads of the database for a book that is near", reads)
 	}
 }
 
 func TestMissingIdsDoNotReachTheDatabase(t *testing.T) {
 	t.Parallel()
 	l := openLibrary(t)
-	before := l.looks()
-	// The first look of each gateway tells what the highest id is.
+	before := l.reads()
+	// The first read of each gateway returns the highest id.
 	l.all(2, func(int) int64 { return 1000 }, "book_not_found")
-	learnt := l.looks() - before
+	learnt := l.reads() - before
 	l.all(2000, func(reader int) int64 { return 4 + int64(reader) }, "book_not_found")
-	if looks := l.looks() - before - learnt; looks != 0 || learnt > 4 {
-		t.Errorf("%d looks into the database for 2,000 ids that there are not, %d for the first ones", looks, learnt)
+	if reads := l.reads() - before - learnt; reads != 0 || learnt > 4 {
+		t.Errorf("%d reads of the database for 2,000 ids that there are not, %d for the first ones", reads, learnt)
 	}
-	// A book that is added is there, whoever asked for its id before.
+	// A book that is added is there, whoever read its id before.
 	added, err := l.store.Create(t.Context(), books.Draft{
 		Entry: books.Entry{Title: "Ur", Authors: []string{"Anon"}, PriceCents: 0, Currency: "EUR"},
 	})

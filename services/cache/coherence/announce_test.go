@@ -49,15 +49,15 @@ func TestAnnouncementsOfTheSameMomentAreOne(t *testing.T) {
 	t.Parallel()
 	c, reg := alone(t), prometheus.NewRegistry()
 	a, g := coherence.NewAnnouncer(c, discard, reg), join(t, c, "g1")
-	var asking sync.WaitGroup
+	var callers sync.WaitGroup
 	for i := range int64(200) {
 		g.has(t, i, 1)
-		asking.Go(func() {
+		callers.Go(func() {
 			announce(t, a, floor(i, 1, 2), floor(0, 1, i))
 			g.requireNotBelow(t, floor(i, 1, 2))
 		})
 	}
-	asking.Wait()
+	callers.Wait()
 	g.requireNotBelow(t, floor(0, 1, 199))
 	if n := count(t, reg, "cache_announcements_total", "confirmed"); n >= 200 {
 		t.Errorf("%v announcements for 200 calls", n)
@@ -75,16 +75,16 @@ func TestAFrozenGatewayIsWaitedFor(t *testing.T) {
 	defer release()
 	frozen.has(t, 1, 1)
 	other.has(t, 1, 1)
-	var asking sync.WaitGroup
+	var callers sync.WaitGroup
 	for i := range 3 { // the later ones find the lease revoked, and lasting
-		asking.Go(func() {
+		callers.Go(func() {
 			<-time.After(time.Duration(i) * 250 * time.Millisecond)
 			announce(t, a, floor(1, 1, int64(2+i)))
 			frozen.requireNotBelow(t, floor(1, 1, int64(2+i)))
 			other.requireNotBelow(t, floor(1, 1, int64(2+i)))
 		})
 	}
-	asking.Wait()
+	callers.Wait()
 	if frozen.Live() || !other.Live() {
 		t.Errorf("frozen is live: %v, other: %v", frozen.Live(), other.Live())
 	}
@@ -116,7 +116,7 @@ func TestAStoppedGatewayIsNotWaitedFor(t *testing.T) {
 	}
 }
 
-// Whoever was told by a registry that is lost before they confirm may answer
+// A session whose registry is lost before it confirms may answer
 // until their leases end: the next registry, which does not know them, says
 // nothing about that.
 func TestTheNextRegistryDoesNotEndTheLeasesOfTheLast(t *testing.T) {
@@ -127,17 +127,17 @@ func TestTheNextRegistryDoesNotEndTheLeasesOfTheLast(t *testing.T) {
 	frozen.has(t, 1, 1)
 	release := frozen.near.block()
 	defer release()
-	var asking sync.WaitGroup
-	asking.Go(func() {
+	var callers sync.WaitGroup
+	callers.Go(func() {
 		announce(t, a, floor(1, 1, 2))
 		frozen.requireNotBelow(t, floor(1, 1, 2))
 	})
-	waittest.Eventually(t, "it is told", frozen.near.waits)
+	waittest.Eventually(t, "it has the announcement", frozen.near.waits)
 	if err := c.Cluster().FlushAll(t.Context()).Err(); err != nil {
 		t.Fatal(err)
 	}
 	join(t, c, "another")
-	asking.Wait()
+	callers.Wait()
 }
 
 // Without its registry nobody knows who is live: that is waited for.
@@ -189,7 +189,7 @@ func TestALostMessageEndsTheLease(t *testing.T) {
 	}
 	waittest.Eventually(t, "the gateway is back", g.Live)
 	if _, ok := g.near.get(1); ok {
-		t.Error("what it was not told to forget is still there")
+		t.Error("what was not announced is still there")
 	}
 }
 
@@ -226,7 +226,7 @@ func TestRedisAway(t *testing.T) {
 			t.Errorf("announced to nobody: %v", err)
 		}
 		if g.Live() {
-			t.Error("a gateway is live that cannot be told")
+			t.Error("a gateway is live that no announcement reaches")
 		}
 	}
 	begin := time.Now()
@@ -255,7 +255,7 @@ func TestWithoutRedisThereIsNobodyToTell(t *testing.T) {
 		t.Fatal(err)
 	}
 	if f.Live() || (*coherence.Follower)(nil).Live() {
-		t.Error("live without anybody who could tell")
+		t.Error("live without a registry")
 	}
 	if err := part.Stop(t.Context()); err != nil {
 		t.Error(err)

@@ -21,13 +21,13 @@ const (
 
 // world is a few books that are read through caches and changed without end.
 type world struct {
-	t      *testing.T
-	books  [hammered]atomic.Int64 // their stock versions, as committed
-	told   [hammered]atomic.Int64 // what has been announced for certain
-	shared *coherence.Shared
-	reads  atomic.Int64
-	hits   atomic.Int64
-	writes atomic.Int64
+	t         *testing.T
+	books     [hammered]atomic.Int64 // their stock versions, as committed
+	announced [hammered]atomic.Int64 // what has been announced for certain
+	shared    *coherence.Shared
+	reads     atomic.Int64
+	hits      atomic.Int64
+	writes    atomic.Int64
 }
 
 // write commits a change and announces it.
@@ -37,8 +37,8 @@ func (w *world) write(ctx context.Context, a *coherence.Announcer, id int64) {
 		return
 	}
 	w.writes.Add(1)
-	for was := w.told[id].Load(); was < version && !w.told[id].CompareAndSwap(was, version); {
-		was = w.told[id].Load()
+	for was := w.announced[id].Load(); was < version && !w.announced[id].CompareAndSwap(was, version); {
+		was = w.announced[id].Load()
 	}
 }
 
@@ -65,9 +65,9 @@ func (w *world) read(ctx context.Context, g *gateway, id int64) (version int64) 
 func (w *world) requireNothingGoesBack(ctx context.Context, g *gateway) {
 	for ctx.Err() == nil {
 		id := rand.Int64N(hammered)
-		told := w.told[id].Load()
-		if got := w.read(ctx, g, id); got < told {
-			w.t.Errorf("book %d: read %d after %d was announced", id, got, told)
+		least := w.announced[id].Load()
+		if got := w.read(ctx, g, id); got < least {
+			w.t.Errorf("book %d: read %d after %d was announced", id, got, least)
 			return
 		}
 		w.reads.Add(1)

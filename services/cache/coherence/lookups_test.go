@@ -11,7 +11,7 @@ import (
 	"bookstore/services/platform/redis/redistest"
 )
 
-// Readers who ask at the same moment share a call to each node, and nothing
+// Readers who come at the same moment share a call to each node, and nothing
 // else: some of the books are there, of the others each gets a token, and the
 // nodes have forgotten the script.
 func TestReadersOfTheSameMomentAreAnsweredEachForItself(t *testing.T) {
@@ -33,11 +33,11 @@ func TestReadersOfTheSameMomentAreAnsweredEachForItself(t *testing.T) {
 		t.Fatal(err)
 	}
 	var (
-		asking sync.WaitGroup
-		tokens sync.Map
+		callers sync.WaitGroup
+		tokens  sync.Map
 	)
 	for id := range int64(books) {
-		asking.Go(func() {
+		callers.Go(func() {
 			e, token, err := s.Lookup(t.Context(), id)
 			switch there := id%2 == 0; {
 			case err != nil:
@@ -53,10 +53,10 @@ func TestReadersOfTheSameMomentAreAnsweredEachForItself(t *testing.T) {
 			}
 		})
 	}
-	asking.Wait()
+	callers.Wait()
 }
 
-// BenchmarkLook is what a copy that is there costs each of 16 readers who ask
+// BenchmarkLook is what a lookup with a hit costs each of 16 readers who come
 // without pause.
 func BenchmarkLook(b *testing.B) {
 	c := open(b, redistest.Nodes(b, 3, 0).Config())

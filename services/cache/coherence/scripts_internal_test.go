@@ -42,7 +42,7 @@ func deposed(t *testing.T, key string) (nodes *redistest.Fleet, frozen int) {
 }
 
 // A floor that a deposed master took would be lost with all it knows, and a
-// reader who asked it would be told of the time before.
+// reader who called it would get an answer of before.
 func TestADeposedMasterSaysNothing(t *testing.T) {
 	t.Parallel()
 	for name, call := range map[string]struct {

@@ -29,8 +29,8 @@ func openTier(t *testing.T) *tier {
 	return &tier{shared(c), t, c}
 }
 
-// look returns the copy, or the token to fill under.
-func (s *tier) look(id int64) (*coherence.Entry, string) {
+// lookup returns the copy, or the token to fill under.
+func (s *tier) lookup(id int64) (*coherence.Entry, string) {
 	s.t.Helper()
 	e, token, err := s.Lookup(s.t.Context(), id)
 	if err != nil {
@@ -39,10 +39,10 @@ func (s *tier) look(id int64) (*coherence.Entry, string) {
 	return e, token
 }
 
-// token is look where a miss is expected.
+// token is lookup where a miss is expected.
 func (s *tier) token(id int64) string {
 	s.t.Helper()
-	e, token := s.look(id)
+	e, token := s.lookup(id)
 	if e != nil || token == "" {
 		s.t.Fatalf("%+v, token %q, want a miss and a token", e, token)
 	}
@@ -65,7 +65,7 @@ func (s *tier) raise(floors ...coherence.Floor) {
 
 func (s *tier) requireCopy(want *coherence.Entry) {
 	s.t.Helper()
-	got, _ := s.look(want.BookID)
+	got, _ := s.lookup(want.BookID)
 	if got == nil {
 		s.t.Fatalf("no copy of book %d", want.BookID)
 	}
@@ -78,8 +78,8 @@ func (s *tier) requireCopy(want *coherence.Entry) {
 func TestAFillIsStoredUnderItsToken(t *testing.T) {
 	s := openTier(t)
 	token := s.token(1)
-	if e, second := s.look(1); e != nil || second != "" {
-		t.Errorf("%+v, %q for who looks while another fills", e, second)
+	if e, second := s.lookup(1); e != nil || second != "" {
+		t.Errorf("%+v, %q for a lookup while another fills", e, second)
 	}
 	want := book(1, 3, 4)
 	s.requireStored(false, "", want)
@@ -204,7 +204,7 @@ func TestCopiesDoNotLastForEver(t *testing.T) {
 	s.requireStored(true, s.token(3), aged(3, http.StatusOK, 10*time.Minute-500*time.Millisecond))
 	s.requireStored(true, s.token(4), aged(4, http.StatusNotFound, 10*time.Second-500*time.Millisecond))
 	for _, id := range []int64{3, 4} {
-		waittest.Eventually(t, "the copy is too old", func() bool { e, _ := s.look(id); return e == nil })
+		waittest.Eventually(t, "the copy is too old", func() bool { e, _ := s.lookup(id); return e == nil })
 	}
 	waittest.Eventually(t, "the copy is too old to be stale", func() bool {
 		old, err := s.Stale(t.Context(), 3)
@@ -212,7 +212,7 @@ func TestCopiesDoNotLastForEver(t *testing.T) {
 	})
 }
 
-// A cluster that is away is given up soon and not asked again by each reader.
+// A cluster that is away is given up soon and not called by each reader.
 func TestAClusterThatIsAwayCostsLittle(t *testing.T) {
 	t.Parallel()
 	client, err := redis.Open(redistest.Config(t, "127.0.0.1:1"))
@@ -231,7 +231,7 @@ func TestAClusterThatIsAwayCostsLittle(t *testing.T) {
 			}
 		}
 		if took := time.Since(begin); took > 3*time.Second {
-			t.Errorf("%s: 100 looks and floors took %s", name, took)
+			t.Errorf("%s: 100 lookups and floors took %s", name, took)
 		}
 	}
 }
@@ -251,7 +251,7 @@ func TestAPromotedReplicaAnswersNothingOld(t *testing.T) {
 		return nodes.Node(master).Wait(t.Context(), 1, 0).Val() == 1
 	})
 
-	// From here on the replica hears nothing of its master.
+	// From here on the replica gets nothing from its master.
 	if err := nodes.Node(replica).ConfigSet(t.Context(), "masterauth", "wrong").Err(); err != nil {
 		t.Fatal(err)
 	}
@@ -267,7 +267,7 @@ func TestAPromotedReplicaAnswersNothingOld(t *testing.T) {
 		t.Fatal(err)
 	}
 	waittest.Eventually(t, "the replica has taken over", func() bool { return nodes.MasterOf(key) == replica })
-	waittest.Eventually(t, "its word is asked for", func() bool {
+	waittest.Eventually(t, "it answers", func() bool {
 		stored, err := s.Store(t.Context(), before, book(1, 1, 2))
 		if stored {
 			t.Error("a fill of before the floor was stored")

@@ -23,7 +23,7 @@ import (
 var both = []int64{1, 2}
 
 // Whoever changes a book, and dies right after: a row says so, and a round has
-// the caches hear it.
+// the caches get it.
 func TestEveryChangeLeavesARowForTheRounds(t *testing.T) {
 	t.Parallel()
 	all := append(changes(),
@@ -62,20 +62,20 @@ func TestEveryChangeLeavesARowForTheRounds(t *testing.T) {
 				if now.StockVersion > before[i].StockVersion {
 					want.StockVersion = now.StockVersion
 				}
-				got, _ := s.caches.heard(id)
-				got.BookID = id // also where nothing was heard
+				got, _ := s.caches.announced(id)
+				got.BookID = id // also where nothing was announced
 				if got != want {
 					t.Errorf("announced %+v, want %+v", got, want)
 				}
 			}
-			if got, _ := s.caches.heard(3); c.name == "create" && got != (coherence.Floor{BookID: 3, Version: 1, StockVersion: 1}) {
+			if got, _ := s.caches.announced(3); c.name == "create" && got != (coherence.Floor{BookID: 3, Version: 1, StockVersion: 1}) {
 				t.Errorf("a new book is announced as %+v", got)
 			}
 		})
 	}
 }
 
-// Nothing is to be heard of a change that may not come to be.
+// A change that may be rolled back is not announced.
 func TestARowComesAndGoesWithItsChange(t *testing.T) {
 	s := open(t)
 	s.add(2)
@@ -112,7 +112,7 @@ func TestAChangeIsAnnouncedAfterItsCommitAndBeforeItsAnswer(t *testing.T) {
 				}
 			}
 			before := []coherence.Floor{s.standing(1), s.standing(2)}
-			s.caches.look = func(announced coherence.Floor) {
+			s.caches.each = func(announced coherence.Floor) {
 				now := s.standing(announced.BookID)
 				if now == before[announced.BookID-1] {
 					t.Errorf("%+v is announced before it is committed", announced)
@@ -135,7 +135,7 @@ func TestAChangeIsAnnouncedAfterItsCommitAndBeforeItsAnswer(t *testing.T) {
 	}
 }
 
-// The answer got lost with its instance, and the same is asked of another one,
+// The answer got lost with its instance, and the call is repeated at another one,
 // which finds it done: that is the first answer that anybody gets.
 func TestWhatIsFoundDoneIsAnnouncedToo(t *testing.T) {
 	s := open(t)
@@ -158,8 +158,8 @@ func TestWhatIsFoundDoneIsAnnouncedToo(t *testing.T) {
 			t.Fatal(err)
 		}
 		want := s.standing(1).StockVersion
-		if got, _ := s.caches.heard(1); got.StockVersion >= want {
-			t.Fatalf("%s: heard of it from the dead", name)
+		if got, _ := s.caches.announced(1); got.StockVersion >= want {
+			t.Fatalf("%s: announced by an instance that had ended", name)
 		}
 		if err := again[name](alive); err != nil {
 			t.Fatal(err)
@@ -178,7 +178,7 @@ func TestARefusalUnderAKeyAnnouncesNothing(t *testing.T) {
 	}); err != nil {
 		t.Fatal(err)
 	}
-	if got, calls := s.caches.heard(1); calls != 0 || s.rows() != 0 {
+	if got, calls := s.caches.announced(1); calls != 0 || s.rows() != 0 {
 		t.Errorf("%d announcements, %+v, %d rows", calls, got, s.rows())
 	}
 }
@@ -193,7 +193,7 @@ func TestYoungRowsAreTheirMakers(t *testing.T) {
 	if err := f.relay.Round(ctx); err != nil {
 		t.Fatal(err)
 	}
-	if _, calls := s.caches.heard(1); calls != 0 || s.rows() != 1 {
+	if _, calls := s.caches.announced(1); calls != 0 || s.rows() != 1 {
 		t.Errorf("%d announcements, %d rows", calls, s.rows())
 	}
 }
@@ -276,7 +276,7 @@ func TestTwoRelaysAtOnce(t *testing.T) {
 	close(over)
 	rounds.Wait()
 	for _, id := range []int64{1, 2, 3} {
-		if got, _ := s.caches.heard(id); got.StockVersion != 81 {
+		if got, _ := s.caches.announced(id); got.StockVersion != 81 {
 			t.Errorf("book %d is at %+v, announced %+v", id, s.standing(id), got)
 		}
 	}
@@ -299,7 +299,7 @@ func TestABacklogIsAnnouncedWhole(t *testing.T) {
 		t.Errorf("%d rows are left, %v", s.rows(), err)
 	}
 	for id, want := range map[int64]int64{1: 12_000, 2: 9001, 3000: 11_999} {
-		if got, _ := s.caches.heard(id); got.StockVersion != want {
+		if got, _ := s.caches.announced(id); got.StockVersion != want {
 			t.Errorf("announced %+v, want %d", got, want)
 		}
 	}
@@ -323,7 +323,7 @@ func TestWithoutCachesRowsGoAway(t *testing.T) {
 }
 
 // Which books a branch has changed only the database knows. While it does not
-// say, nobody may be told that all is done.
+// say, no caller may be answered that all is done.
 func TestWithoutTheDatabaseTheAnswerIsLeftOpen(t *testing.T) {
 	t.Parallel()
 	server := pgtest.Start(t, pgtest.Options{})
@@ -343,7 +343,7 @@ func TestWithoutTheDatabaseTheAnswerIsLeftOpen(t *testing.T) {
 	if err := alive.relay.Round(ctx); err != nil { // it has logged that, once
 		t.Error(err)
 	}
-	if _, calls := s.caches.heard(1); calls > 0 {
+	if _, calls := s.caches.announced(1); calls > 0 {
 		t.Error("announced what is not known")
 	}
 	server.Restart(t)
@@ -351,7 +351,7 @@ func TestWithoutTheDatabaseTheAnswerIsLeftOpen(t *testing.T) {
 	s.covered(s.stockOf(1))
 }
 
-func TestABranchThatTheDatabaseDoesNotShowIsAskedForAgain(t *testing.T) {
+func TestABranchThatTheDatabaseDoesNotShowIsRepeated(t *testing.T) {
 	s := open(t)
 	if err := s.instance().relay.Committed(ctx, "g"); fault.KindOf(err) != fault.OutcomeUnknown {
 		t.Errorf("got %v", err)
@@ -361,7 +361,7 @@ func TestABranchThatTheDatabaseDoesNotShowIsAskedForAgain(t *testing.T) {
 	}
 }
 
-// A change that all the others of its time are looked up with.
+// A change that is looked up in one batch with all others of its time.
 func TestManyCommitsAtOnceEachAnnounceTheirOwn(t *testing.T) {
 	s := open(t)
 	s.add(20)

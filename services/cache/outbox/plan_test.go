@@ -24,7 +24,7 @@ with b as (
 )
 insert into stock_movements (book_id, delta, cause, saga, step) select book_id, 1, 'checkout', 's' || book_id, 'x' from s`
 
-// Every order asks which books it has changed: from indexes, and by a plan that
+// Every order reads which books it has changed: from indexes, and by a plan that
 // is not made anew each time.
 func TestWhatChangedIsReadFromIndexesByAPlanMadeOnce(t *testing.T) {
 	t.Parallel()
@@ -93,10 +93,10 @@ func TestWhatHasPiledUpIsClearedByAnIndex(t *testing.T) {
 	if plan := strings.Join(lines, "\n"); err != nil || strings.Contains(plan, "Seq Scan") {
 		t.Errorf("%v\n%s", err, plan)
 	}
-	heard := map[int64]int64{}
+	announced := map[int64]int64{}
 	relay := New(pool, func(_ context.Context, floors ...coherence.Floor) error {
 		for _, f := range floors {
-			heard[f.BookID] = max(heard[f.BookID], f.StockVersion)
+			announced[f.BookID] = max(announced[f.BookID], f.StockVersion)
 		}
 		return nil
 	}, slog.New(slog.DiscardHandler), nil)
@@ -107,7 +107,7 @@ func TestWhatHasPiledUpIsClearedByAnIndex(t *testing.T) {
 	if err := pool.QueryRow(ctx, "select count(*) from cache_outbox").Scan(&left); err != nil || left != 0 {
 		t.Errorf("%d rows left, %v", left, err)
 	}
-	if len(heard) != 3000 || heard[2999] != 59999 || heard[0] != 60000 {
-		t.Errorf("of %d books the caches have heard, of 2999 up to %d, of 0 up to %d", len(heard), heard[2999], heard[0])
+	if len(announced) != 3000 || announced[2999] != 59999 || announced[0] != 60000 {
+		t.Errorf("of %d books the caches have announced, of 2999 up to %d, of 0 up to %d", len(announced), announced[2999], announced[0])
 	}
 }

@@ -31,11 +31,11 @@ var (
 	discard = slog.New(slog.DiscardHandler)
 )
 
-// caches are all that hear announcements.
+// caches stand for all gateways.
 type caches struct {
 	mu     sync.Mutex
 	away   bool
-	look   func(coherence.Floor) // at each floor that is announced; nil doesn't
+	each   func(coherence.Floor) // at each floor that is announced; nil doesn't
 	calls  int
 	floors map[int64]coherence.Floor
 }
@@ -48,8 +48,8 @@ func (c *caches) announce(_ context.Context, floors ...coherence.Floor) error {
 		return errors.New("nobody answers")
 	}
 	for _, f := range floors {
-		if c.look != nil {
-			c.look(f)
+		if c.each != nil {
+			c.each(f)
 		}
 		was := c.floors[f.BookID]
 		c.floors[f.BookID] = coherence.Floor{
@@ -65,8 +65,8 @@ func (c *caches) set(away bool) {
 	c.away = away
 }
 
-// heard is what the caches have been told of a book, and how often they were called.
-func (c *caches) heard(id int64) (f coherence.Floor, calls int) {
+// announced is the highest floor of a book that was announced, and how often announcements came.
+func (c *caches) announced(id int64) (f coherence.Floor, calls int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.floors[id], c.calls
@@ -80,7 +80,7 @@ type shelf struct {
 	relay       *outbox.Relay
 }
 
-// shop is a database of books and what is told of them.
+// shop is a database of books and what is announced of them.
 type shop struct {
 	t      *testing.T
 	pool   *pgxpool.Pool
@@ -165,7 +165,7 @@ func (s *shop) standing(id int64) coherence.Floor {
 // covered fails the test if the caches may still show less of a book than want.
 func (s *shop) covered(want coherence.Floor) {
 	s.t.Helper()
-	if got, _ := s.caches.heard(want.BookID); got.Version < want.Version || got.StockVersion < want.StockVersion {
+	if got, _ := s.caches.announced(want.BookID); got.Version < want.Version || got.StockVersion < want.StockVersion {
 		s.t.Errorf("announced %+v, want at least %+v", got, want)
 	}
 }

@@ -56,9 +56,9 @@ func TestEachCallerGetsItsOwnResult(t *testing.T) {
 	t.Parallel()
 	c := &counter{open: make(chan struct{})}
 	g := c.group()
-	var asking sync.WaitGroup
+	var callers sync.WaitGroup
 	for i := range 100 {
-		asking.Go(func() {
+		callers.Go(func() {
 			n := i
 			if i%10 == 0 {
 				n = -i - 1
@@ -70,7 +70,7 @@ func TestEachCallerGetsItsOwnResult(t *testing.T) {
 		})
 	}
 	close(c.open)
-	asking.Wait()
+	callers.Wait()
 }
 
 // While two batches hang, requests form one more batch and wait for its start no longer than patience.
@@ -80,7 +80,7 @@ func TestABatchThatHangsDelaysOthersBriefly(t *testing.T) {
 		c := &counter{open: make(chan struct{})}
 		g := c.group()
 		impatient, leave := context.WithCancel(t.Context())
-		var left, asking sync.WaitGroup
+		var left, callers sync.WaitGroup
 		for i := range 2 {
 			left.Go(func() {
 				if _, err := g.Do(impatient, i); !errors.Is(err, context.Canceled) {
@@ -92,7 +92,7 @@ func TestABatchThatHangsDelaysOthersBriefly(t *testing.T) {
 		leave()
 		left.Wait()
 		for i := range 8 {
-			asking.Go(func() {
+			callers.Go(func() {
 				if got, err := g.Do(t.Context(), i); got != 2*i || err != nil {
 					t.Errorf("%d: %d, %v", i, got, err)
 				}
@@ -108,7 +108,7 @@ func TestABatchThatHangsDelaysOthersBriefly(t *testing.T) {
 			t.Errorf("called for %v", calls)
 		}
 		close(c.open)
-		asking.Wait()
+		callers.Wait()
 	})
 }
 
@@ -134,25 +134,25 @@ func TestABadRequestDelaysOthersBriefly(t *testing.T) {
 			}
 			return numbers, nil
 		}, func(err error) bool { return errors.Is(err, errBad) })
-		var asking sync.WaitGroup
-		ask := func(n int) {
-			asking.Go(func() {
+		var callers sync.WaitGroup
+		call := func(n int) {
+			callers.Go(func() {
 				got, err := g.Do(t.Context(), n)
 				if bad := n == 13; bad != errors.Is(err, errBad) || !bad && got != n {
 					t.Errorf("%d: %d, %v", n, got, err)
 				}
 			})
 		}
-		ask(0)
+		call(0)
 		synctest.Wait()
 		began := time.Now()
-		ask(1) // the second batch in flight
+		call(1) // the second batch in flight
 		for n := 10; n < 10+64; n++ {
-			ask(n)
+			call(n)
 		}
 		synctest.Wait()
 		close(hold)
-		asking.Wait()
+		callers.Wait()
 		if waited := time.Since(began); waited > 9*took {
 			t.Errorf("it took %v, one call takes %v", waited, took)
 		}

@@ -101,7 +101,7 @@ func TestARoundDeletesAllThatIsOldEnough(t *testing.T) {
 	f.exec("insert into things (made) values (now() - interval '59 minutes'), (now())")
 	c := f.cleaner(job("things"))
 	if got := f.value("cleaner_oldest_seconds", "things"); got != -1 {
-		t.Errorf("an age of %v before anybody has looked", got)
+		t.Errorf("an age of %v before the first measurement", got)
 	}
 	f.round(c)
 	if n := f.rows("things"); n != 2 {

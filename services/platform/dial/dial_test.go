@@ -12,7 +12,7 @@ import (
 	"bookstore/services/platform/dial/blackhole"
 )
 
-// echo is the address of a server that says what it hears.
+// echo is the address of a server that returns what it receives.
 func echo(t *testing.T) string {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")

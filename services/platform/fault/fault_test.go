@@ -54,13 +54,13 @@ func TestEveryErrorIsEitherRefusedOrUnknown(t *testing.T) {
 	}
 }
 
-func TestWrapKeepsWhatTheClientIsTold(t *testing.T) {
+func TestWrapKeepsWhatTheClientIsShown(t *testing.T) {
 	cause := errors.New("disk")
 	inner := &fault.Error{
 		Kind: fault.VersionMismatch, Message: "2 left", Details: map[string]any{"left": 2},
 		RetryAfter: time.Second, Err: cause,
 	}
-	err := fault.Wrap("place order", fmt.Errorf("reserve: %w", inner))
+	err := fault.Wrap("place", fmt.Errorf("reserve: %w", inner))
 	got := fault.As(err)
 	if got.Kind != fault.VersionMismatch || got.Message != "2 left" || got.Details["left"] != 2 || got.RetryAfter != time.Second {
 		t.Errorf("lost on the way: %+v", got)
@@ -68,7 +68,7 @@ func TestWrapKeepsWhatTheClientIsTold(t *testing.T) {
 	if !errors.Is(err, cause) {
 		t.Error("the cause is lost")
 	}
-	if want := "place order: reserve: version_mismatch: 2 left: disk"; err.Error() != want {
+	if want := "place: reserve: version_mismatch: 2 left: disk"; err.Error() != want {
 		t.Errorf("got %q, want %q", err, want)
 	}
 	if fault.Wrap("nothing", nil) != nil {

@@ -9,7 +9,7 @@ import (
 	"bookstore/services/platform/fault"
 )
 
-// What decides and what may be asked again, written down a second time: a
+// What decides and what may be repeated, written down a second time: a
 // slip in the table binds accidents to keys, or repeats refusals for ever.
 func TestWhatEachKindMeansToTheCaller(t *testing.T) {
 	decides := []fault.Kind{fault.Aborted, fault.VersionMismatch, fault.InvalidField}

@@ -27,7 +27,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m, webtest.Leaks()...) }
 // discard is a log that nobody reads.
 var discard = slog.New(slog.DiscardHandler)
 
-// service is one run of Serve that a test can look into and end.
+// service is one run of Serve that a test can inspect and end.
 type service struct {
 	base string
 	gate *lifecycle.Gate
@@ -48,7 +48,7 @@ func serve(t *testing.T, app *fiber.App, gate *lifecycle.Gate, o lifecycle.Optio
 	return s
 }
 
-// status asks on a connection of its own; 0 is no answer.
+// status makes a request on a connection of its own; 0 is no answer.
 func (s *service) status(path string) int {
 	transport := &http.Transport{DisableKeepAlives: true}
 	defer transport.CloseIdleConnections()

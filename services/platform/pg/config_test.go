@@ -72,7 +72,7 @@ func TestMeshTLSAndCredentialsOfAFile(t *testing.T) {
 	server.RequirePasswords(t, "clerk")
 	write(t, c.MembersFile, server.Addr())
 	write(t, c.CredentialsFile, "clerk:first")
-	ask := func(c pg.Config) (encrypted bool, err error) {
+	query := func(c pg.Config) (encrypted bool, err error) {
 		pool, err := pg.Open(ctx, c, "test", nil)
 		if err != nil {
 			t.Fatal(err)
@@ -81,22 +81,22 @@ func TestMeshTLSAndCredentialsOfAFile(t *testing.T) {
 		err = pool.QueryRow(ctx, "select ssl from pg_stat_ssl where pid = pg_backend_pid()").Scan(&encrypted)
 		return encrypted, err
 	}
-	if encrypted, err := ask(c); err != nil || !encrypted {
+	if encrypted, err := query(c); err != nil || !encrypted {
 		t.Fatalf("encrypted=%t, %v", encrypted, err)
 	}
 	other := c
 	other.TLSService = "redis"
-	if _, err := ask(other); fault.KindOf(pg.Fault("ask", err)) != fault.Unavailable {
+	if _, err := query(other); fault.KindOf(pg.Fault("query", err)) != fault.Unavailable {
 		t.Errorf("the server passed as another service: %v", err)
 	}
 	write(t, c.CredentialsFile, "clerk:second")
-	if _, err := ask(c); err == nil {
+	if _, err := query(c); err == nil {
 		t.Error("the old password is still used")
 	}
 	if _, err := admin.Exec(ctx, "alter role clerk password 'second'"); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := ask(c); err != nil {
+	if _, err := query(c); err != nil {
 		t.Errorf("the new password: %v", err)
 	}
 }

@@ -118,7 +118,7 @@ func TestChangedAndDeletedRowsAreTracked(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	ask := func(sql string) (answer string) {
+	query := func(sql string) (answer string) {
 		t.Helper()
 		if err := pool.QueryRow(ctx, sql).Scan(&answer); err != nil {
 			t.Fatal(err)
@@ -126,7 +126,7 @@ func TestChangedAndDeletedRowsAreTracked(t *testing.T) {
 		return answer
 	}
 	// A run's watermark is the snapshot's xmin, which the transactions of other tests hold back too.
-	next := func() string { t.Helper(); return ask("select pg_snapshot_xmax(pg_current_snapshot())::text") }
+	next := func() string { t.Helper(); return query("select pg_snapshot_xmax(pg_current_snapshot())::text") }
 	expect := func(since string, wantRows, wantGone []string) {
 		t.Helper()
 		if rows, gone := changes(t, pool, since); !slices.Equal(rows, wantRows) || !slices.Equal(gone, wantGone) {
@@ -138,7 +138,7 @@ func TestChangedAndDeletedRowsAreTracked(t *testing.T) {
 	exec("insert into things values (1, 'x'), (2, 'y'), (3, 'z')")
 	second := next()
 	exec("begin; insert into things values (9, 'late'); prepare transaction 'late'")
-	if ask(`select (pg_snapshot_xmin(pg_current_snapshot())::text::bigint <= transaction::text::bigint)::text
+	if query(`select (pg_snapshot_xmin(pg_current_snapshot())::text::bigint <= transaction::text::bigint)::text
 		from pg_prepared_xacts where gid = 'late'`) != "true" {
 		t.Error("the watermark is later than what is prepared")
 	}

@@ -80,7 +80,7 @@ func TestThePoolFollowsTheLeader(t *testing.T) {
 	set(t, first, "default_transaction_read_only = on")
 	write(t, members, "127.0.0.1:1", standby.Addr(), first.Addr(), second.Addr())
 	var err error
-	waittest.Eventually(t, "the connection's backend hears of it", func() bool {
+	waittest.Eventually(t, "the connection's backend gets it", func() bool {
 		_, err = pool.Exec(ctx, "create table if not exists refused (id int)")
 		return err != nil
 	})
@@ -108,7 +108,7 @@ func TestMembersAndCredentialsAreReadAnew(t *testing.T) {
 		t.Fatalf("connected to %s", at)
 	}
 	first.Kill(t)
-	if _, err := pool.Exec(ctx, "select 1"); fault.KindOf(pg.Fault("ask", err)) != fault.Unavailable {
+	if _, err := pool.Exec(ctx, "select 1"); fault.KindOf(pg.Fault("query", err)) != fault.Unavailable {
 		t.Errorf("got %v", err)
 	}
 	write(t, members, "# moved", "", pgtest.Server(t).Addr())
@@ -233,7 +233,7 @@ func TestBadFilesAreUnavailableNotFatal(t *testing.T) {
 	ctx := context.Background()
 	for name, text := range map[string]string{"empty": "", "no port": "127.0.0.1", "bad port": "127.0.0.1:many"} {
 		pool, _ := open(t, 2, text)
-		if _, err := pool.Exec(ctx, "select 1"); fault.KindOf(pg.Fault("ask", err)) != fault.Unavailable {
+		if _, err := pool.Exec(ctx, "select 1"); fault.KindOf(pg.Fault("query", err)) != fault.Unavailable {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -266,21 +266,21 @@ func TestCollectorShowsThePool(t *testing.T) {
 }
 
 // Without a leader every attempt costs each member a process and a password check: those who
-// wait together ask once.
-func TestWithoutALeaderAPoolAsksOnceForAll(t *testing.T) {
+// wait at the same time search once.
+func TestWithoutALeaderAPoolSearchesOnceForAll(t *testing.T) {
 	t.Parallel()
 	standby := pgtest.Start(t, pgtest.Options{Settings: []string{"default_transaction_read_only=on"}})
 	front := newFrontman(t, standby.Addr())
 	pool, members := open(t, 8, front.Addr().String())
-	var asked sync.WaitGroup
+	var callers sync.WaitGroup
 	for range 50 {
-		asked.Go(func() {
-			if _, err := pool.Exec(context.Background(), "select 1"); fault.KindOf(pg.Fault("ask", err)) != fault.Unavailable {
+		callers.Go(func() {
+			if _, err := pool.Exec(context.Background(), "select 1"); fault.KindOf(pg.Fault("query", err)) != fault.Unavailable {
 				t.Errorf("got %v", err)
 			}
 		})
 	}
-	asked.Wait()
+	callers.Wait()
 	if n := front.seen.Load(); n > 5 {
 		t.Errorf("%d connections for 50 who waited", n)
 	}
@@ -291,7 +291,7 @@ func TestWithoutALeaderAPoolAsksOnceForAll(t *testing.T) {
 	})
 }
 
-// A pool that is asked for the leader all the time while there is none connects to a member
+// A pool that is used all the time while there is no leader connects to a member
 // twice, in its first attempt and to wait there; it has the leader a moment after there is one.
 func TestAPoolWaitsForTheNextLeaderOnConnectionsItHas(t *testing.T) {
 	t.Parallel()
@@ -299,12 +299,12 @@ func TestAPoolWaitsForTheNextLeaderOnConnectionsItHas(t *testing.T) {
 	set(t, standby, "default_transaction_read_only = on")
 	front := newFrontman(t, standby.Addr())
 	pool, _ := open(t, 4, "127.0.0.1:1", front.Addr().String())
-	ask := func() error {
+	query := func() error {
 		_, err := pool.Exec(context.Background(), "select 1")
 		return err
 	}
 	for end := time.Now().Add(2 * time.Second); time.Now().Before(end); {
-		if err := ask(); fault.KindOf(pg.Fault("ask", err)) != fault.Unavailable {
+		if err := query(); fault.KindOf(pg.Fault("query", err)) != fault.Unavailable {
 			t.Fatalf("got %v", err)
 		}
 	}
@@ -312,7 +312,7 @@ func TestAPoolWaitsForTheNextLeaderOnConnectionsItHas(t *testing.T) {
 		t.Errorf("%d connections", n)
 	}
 	set(t, standby, "default_transaction_read_only = off")
-	waittest.Eventually(t, "the leader", func() bool { return ask() == nil })
+	waittest.Eventually(t, "the leader", func() bool { return query() == nil })
 	if n := front.seen.Load(); n != 3 {
 		t.Errorf("%d connections with the leader's", n)
 	}

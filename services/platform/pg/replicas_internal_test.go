@@ -42,7 +42,7 @@ func TestWhichReplicasAreCloseEnough(t *testing.T) {
 }
 
 // A leader that was deposed may still say something when it is thawed.
-func TestADeposedLeaderIsNotHeard(t *testing.T) {
+func TestADeposedLeadersReportIsIgnored(t *testing.T) {
 	r, now := &Replicas{}, time.Now()
 	for i := range 3 * samplesKept {
 		r.sample(report{at: now.Add(time.Duration(i)), position: Position{System: 7, Timeline: 2, LSN: uint64(i)}, leading: true})

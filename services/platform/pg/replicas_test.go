@@ -71,7 +71,7 @@ func newCluster(t *testing.T, standbys int, at func(*pgtest.Instance) string) *c
 	return c
 }
 
-// rounds looks at the members for as long as the test runs.
+// rounds probes the members as long as the test runs.
 func (c *cluster) rounds() {
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan struct{})
@@ -89,7 +89,7 @@ func (c *cluster) rounds() {
 	c.Cleanup(func() { cancel(); <-ended; c.replicas.Close() })
 }
 
-// read tells which server answered, and whether it has the row.
+// read returns which server answered, and whether it has the row.
 func (c *cluster) read(token string, id int) (port string, found bool, err error) {
 	c.Helper()
 	after, err := pg.ParsePosition(token)
@@ -110,7 +110,7 @@ func (c *cluster) write(id int) (token string) {
 	return c.token()
 }
 
-// token asks again where the leader was too busy to say at once how far it is.
+// token tries again if the leader was too busy to report its position in time.
 func (c *cluster) token() (token string) {
 	c.Helper()
 	waittest.Eventually(c.T, "a token that replicas reach", func() bool {

@@ -154,7 +154,7 @@ func TestAwaitReplicationWaitsForTheStandby(t *testing.T) {
 	standbys("nobody")
 	defer standbys("")
 	held := false
-	for range 100 { // a reload takes effect a moment after it was asked for
+	for range 100 { // a reload takes effect a moment after its call
 		short, cancel := context.WithTimeout(ctx, 200*time.Millisecond)
 		err := pg.AwaitReplication(short, pool)
 		cancel()

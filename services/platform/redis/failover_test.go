@@ -35,7 +35,7 @@ func TestAMasterThatDiedIsReplaced(t *testing.T) {
 	died := nodes.MasterOf("key")
 	nodes.Kill(died)
 	t.Logf("served again after %s", until(t, "serve again", set(client, "key")))
-	until(t, "think so too", func(context.Context) error { // the node that is asked hears of it from others
+	until(t, "think so too", func(context.Context) error { // the node that is called learns of it from others
 		if now := nodes.MasterOf("key"); now == died {
 			return fmt.Errorf("server %d is still thought to serve", now)
 		}

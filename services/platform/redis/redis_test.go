@@ -75,7 +75,7 @@ func TestAMissingMemberFileIsAnError(t *testing.T) {
 	}
 }
 
-// A node whose host vanished keeps nobody who has another to ask, and nobody for
+// A node whose host vanished delays no caller that has another node, and nobody for
 // longer than a few tries where there is none.
 func TestANodeThatVanishedHoldsNobody(t *testing.T) {
 	before := goleak.IgnoreCurrent()

@@ -58,7 +58,7 @@ func status(t *testing.T, conn net.Conn) (status int, closes bool, text string) 
 	return response.StatusCode, response.Close, string(body)
 }
 
-func TestABodyIsReadOnlyByWhoeverAsksForIt(t *testing.T) {
+func TestABodyIsReadOnlyByAHandlerThatCallsBody(t *testing.T) {
 	t.Parallel()
 	app := web.New(web.Options{})
 	app.Post("/refuses", func(*fiber.Ctx) error { return fault.New(fault.Forbidden, "") })
@@ -147,7 +147,7 @@ func TestASlowBodyEnds(t *testing.T) {
 	}
 }
 
-// All bodies together have a budget; where it is spent others get 503, and it is
+// All bodies share a budget; when it is spent, others get 503, and it is
 // whole again once they are answered.
 func TestBodiesShareABudget(t *testing.T) {
 	t.Parallel()

@@ -15,14 +15,14 @@ import (
 )
 
 type line struct {
-	ThingID   int64 `json:"thingId"`
+	ThingID  int64 `json:"thingId"`
 	Quantity int32 `json:"quantity"`
 }
 
 type order struct {
 	Owner string               `json:"ownerId"`
-	Items    []line               `json:"items"`
-	Note     web.Optional[string] `json:"note"`
+	Items []line               `json:"items"`
+	Note  web.Optional[string] `json:"note"`
 }
 
 func TestUnmarshalNamesWhatIsWrong(t *testing.T) {
@@ -187,7 +187,7 @@ func FuzzAccept(f *testing.F) {
 	}
 	app := web.New(web.Options{})
 	app.Get("/", web.AcceptJSON, func(c *fiber.Ctx) error { return web.JSON(c, http.StatusOK, "") })
-	ask := func(t *testing.T, lines ...string) int {
+	call := func(t *testing.T, lines ...string) int {
 		r := httptest.NewRequest(http.MethodGet, "/", http.NoBody)
 		r.Header["Accept"] = lines
 		response, err := app.Test(r, -1)
@@ -198,10 +198,10 @@ func FuzzAccept(f *testing.F) {
 		return response.StatusCode
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		if status := ask(t, text); status != 0 && status != http.StatusOK && status != http.StatusNotAcceptable && status != http.StatusBadRequest {
+		if status := call(t, text); status != 0 && status != http.StatusOK && status != http.StatusNotAcceptable && status != http.StatusBadRequest {
 			t.Fatalf("%q: %d", text, status)
 		}
-		if status := ask(t, "Application/JSON ;q=1", text); status == http.StatusNotAcceptable {
+		if status := call(t, "Application/JSON ;q=1", text); status == http.StatusNotAcceptable {
 			t.Fatalf("%q beside JSON itself: %d", text, status)
 		}
 	})

@@ -88,7 +88,7 @@ func TestEveryAnswerSaysHowItMayBeTaken(t *testing.T) {
 }
 
 // What the door itself answers is final for the proxies before it; a service behind
-// it may be asked again.
+// it may be repeated.
 func TestWhatTheDoorAnswersIsFinal(t *testing.T) {
 	t.Parallel()
 	for _, door := range []bool{false, true} {
@@ -113,7 +113,7 @@ func TestEveryWriteThatSucceedsGivesAToken(t *testing.T) {
 	app.Post("/things", func(c *fiber.Ctx) error { return c.SendStatus(http.StatusCreated) })
 	app.Post("/things/refused", func(*fiber.Ctx) error { return fault.New(fault.VersionMismatch, "no") })
 	app.Post("/others", func(c *fiber.Ctx) error { return c.SendStatus(http.StatusCreated) })
-	ask := func(method, path string, status int, want string) {
+	call := func(method, path string, status int, want string) {
 		t.Helper()
 		a, err := app.Test(httptest.NewRequest(method, path, nil), -1)
 		if err != nil {
@@ -124,10 +124,10 @@ func TestEveryWriteThatSucceedsGivesAToken(t *testing.T) {
 			t.Errorf("%s %s: %d with %q, want %d with %q", method, path, a.StatusCode, got, status, want)
 		}
 	}
-	ask("POST", "/things", 201, "T")
-	ask("GET", "/things", 200, "")
-	ask("POST", "/things/refused", 412, "")
-	ask("POST", "/others", 201, "")
-	ask("PUT", "/things", 405, "")
-	ask("POST", "/things/nowhere", 404, "")
+	call("POST", "/things", 201, "T")
+	call("GET", "/things", 200, "")
+	call("POST", "/things/refused", 412, "")
+	call("POST", "/others", 201, "")
+	call("PUT", "/things", 405, "")
+	call("POST", "/things/nowhere", 404, "")
 }

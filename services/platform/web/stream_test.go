@@ -177,7 +177,7 @@ func TestAStreamOutlivesEveryTimeout(t *testing.T) {
 func TestAStreamEndsWithItsClient(t *testing.T) {
 	t.Parallel()
 	registry := prometheus.NewRegistry()
-	app := web.New(web.Options{Registry: registry}) // a heartbeat would tell after ten seconds
+	app := web.New(web.Options{Registry: registry}) // a heartbeat would fail after ten seconds
 	entered, ended := make(chan struct{}), make(chan struct{})
 	app.Get("/events", func(c *fiber.Ctx) error {
 		return web.Events(c, func(ctx context.Context, _ func(web.Event) error) error {

@@ -331,9 +331,9 @@ func TestHeadsHaveALimit(t *testing.T) {
 	}
 }
 
-// TestAConnectionWithoutARequestIsClosedUnasked: what a server says before it was asked
+// TestAConnectionWithoutARequestIsClosedWithoutAnAnswer: what a server sends before a request
 // would be taken for the answer to a request that is just on its way.
-func TestAConnectionWithoutARequestIsClosedUnasked(t *testing.T) {
+func TestAConnectionWithoutARequestIsClosedWithoutAnAnswer(t *testing.T) {
 	app := web.New(web.Options{})
 	app.Server().ReadTimeout = 50 * time.Millisecond
 	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")

@@ -134,7 +134,7 @@ func TestARefusalLeavesNothing(t *testing.T) {
 	if f.prepared() != 0 || f.value("select count(*) from branch_markers") != 0 || f.amount() != 100 {
 		t.Error("something was kept")
 	}
-	// A refused attempt may be asked again: nothing of it is there.
+	// A refused attempt may be repeated: nothing of it is there.
 	f.must("prepare", f.Prepare(ctx, m, take(1, 10)), "")
 }
 

@@ -106,7 +106,7 @@ func (f fixture) waitForLocks(n int) {
 	f.waitFor("select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'", n)
 }
 
-// waitFor returns once a query of one number tells at least n.
+// waitFor returns once a query of one number returns at least n.
 func (f fixture) waitFor(sql string, n int) {
 	f.t.Helper()
 	tick := time.NewTicker(5 * time.Millisecond)

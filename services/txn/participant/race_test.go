@@ -59,7 +59,7 @@ func TestARepeatThatMeetsARunningPrepareDoesTheWorkOnce(t *testing.T) {
 	f.waitForLocks(1)
 	close(goOn)
 	f.must("first", <-first, "")
-	f.must("second", <-second, "") // its wait times out, then it looks and finds the first prepared
+	f.must("second", <-second, "") // its wait times out, then it finds the first prepared
 	f.must("commit", f.Commit(ctx, m), "")
 	if f.amount() != 90 {
 		t.Errorf("amount %d", f.amount())
@@ -220,7 +220,7 @@ func TestACutConnectionDuringPrepareIsUnknownAndHoldsNothing(t *testing.T) {
 	}
 }
 
-// held is a call that runs until it is told to go on.
+// held is a call that runs until it is released.
 type held struct {
 	goOn chan struct{}
 	done chan error
@@ -327,7 +327,7 @@ func TestAnUndoThatMeetsARefusalWins(t *testing.T) {
 	f.has(100, "undone", 1)
 }
 
-// A refusal may turn out to be of a step that somebody else has done meanwhile.
+// A refusal may turn out to be of a step that another call has done meanwhile.
 func TestARefusalDoesNotReplaceAnotherOutcome(t *testing.T) {
 	f, ctx, k := newFixture(t), context.Background(), key()
 	for state, want := range map[string]fault.Kind{"done": "", "undone": fault.Aborted, "refused": fault.InvalidField} {
@@ -371,7 +371,7 @@ func TestUndosAtOnceTakeBackOnce(t *testing.T) {
 	}
 }
 
-// Sagas all take from one account, each asked for several times at once and
+// Sagas all take from one account, each called several times at once and
 // some of them undone meanwhile.
 func TestManyAtOnceEndDoneOrUndone(t *testing.T) {
 	f, ctx := newFixture(t), context.Background()

@@ -19,7 +19,7 @@ import (
 	"bookstore/services/txn/participant"
 )
 
-// coordinator answers what it is told to and records the queries.
+// coordinator gives the answers that it has and records the queries.
 type coordinator struct {
 	mu      sync.Mutex
 	says    map[string]participant.Verdict
@@ -46,7 +46,7 @@ func (f fixture) doubtful(n int) (all []participant.Message) {
 	return all
 }
 
-// ripen returns when everything that is prepared is old enough to be asked about.
+// ripen returns when everything that is prepared is old enough to be in doubt.
 func (f fixture) ripen() {
 	f.t.Helper()
 	tick := time.NewTicker(20 * time.Millisecond)
@@ -135,7 +135,7 @@ func TestOnlyOwnBranchesInDoubtAreQueried(t *testing.T) {
 	o := &coordinator{says: map[string]participant.Verdict{mine.GID: participant.VerdictPending, foreign.GID: participant.VerdictAbort}}
 	f.must("scan", participant.NewRecovery(f.Participant, o, nil).Scan(ctx), "")
 	if !slices.Equal(o.queries, []string{mine.GID + ":" + name}) {
-		t.Errorf("asked about %v", o.queries)
+		t.Errorf("queried %v", o.queries)
 	}
 }
 
@@ -147,7 +147,7 @@ func TestAYoungBranchIsLeftToItsCoordinator(t *testing.T) {
 	r := participant.NewRecovery(f.Participant, o, reg)
 	f.must("scan", r.Scan(ctx), "")
 	if len(o.queries) > 0 && f.value("select count(*) from pg_prepared_xacts where prepared > clock_timestamp() - interval '1200 ms'") > 0 {
-		t.Errorf("asked about %v", o.queries)
+		t.Errorf("queried %v", o.queries)
 	}
 	if age := gauge(t, reg, "branches_prepared_oldest_seconds"); age <= 0 || age > 60 {
 		t.Errorf("the oldest is %v s old", age)
@@ -262,7 +262,7 @@ func TestAScanWithoutADatabaseSaysSo(t *testing.T) {
 // of the branch, then a scan, a question and its answer.
 func TestTheTimesFit(t *testing.T) {
 	if worst := participant.DoubtAfter + participant.ScanEvery; worst > 2*time.Second {
-		t.Errorf("a branch is asked about only after %s", worst)
+		t.Errorf("a branch is queried only after %s", worst)
 	}
 }
 
@@ -287,10 +287,10 @@ func TestOnlyWhatTheRoleMayFinishIsQueried(t *testing.T) {
 	o := &coordinator{says: map[string]participant.Verdict{mine.GID: participant.VerdictCommit, foreign.GID: participant.VerdictCommit}}
 	f.must("scan", participant.NewRecovery(f.Participant, o, nil).Scan(ctx), "")
 	if !slices.Equal(o.queries, []string{mine.GID + ":" + name}) || f.prepared() != 1 {
-		t.Errorf("asked about %v, %d left", o.queries, f.prepared())
+		t.Errorf("queried %v, %d left", o.queries, f.prepared())
 	}
 	if err := f.Commit(ctx, foreign); !fault.Unknown(err) {
-		t.Errorf("told to, all the same: %v", err)
+		t.Errorf("a commit by the other role: %v", err)
 	}
 	f.must("scan", participant.NewRecovery(admin.Participant, o, nil).Scan(ctx), "") // a superuser may finish everything
 	if f.prepared() != 0 {

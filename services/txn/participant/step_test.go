@@ -163,7 +163,7 @@ func TestOnlyDecisionsAreKept(t *testing.T) {
 		t.Error("wrongly counted")
 	}
 	_, err := f.Do(ctx, k, takeStep(k, 10))
-	f.must("asked again", err, "")
+	f.must("repeated", err, "")
 	f.has(90, "done", 1)
 }
 
@@ -323,7 +323,7 @@ func keyOf(t *testing.T, age time.Duration) participant.Key {
 	return participant.Key{Saga: id.String(), Step: stepName}
 }
 
-// Once its marker has been deleted, a step that was done looks like one that never was: to undo it must not seem to
+// Once its marker has been deleted, a step that was done cannot be told from one that was not: to undo it must not seem to
 // succeed, and to do it must not do it twice.
 func TestAStepWhoseMarkerMayBeGoneIsNeitherDoneNorUndone(t *testing.T) {
 	f, ctx, k := newFixture(t), context.Background(), keyOf(t, 61*24*time.Hour)
@@ -346,11 +346,11 @@ func TestAStepWhoseMarkerMayBeGoneIsNeitherDoneNorUndone(t *testing.T) {
 		f.must("do", err, fault.Lost)
 	}
 	f.has(90, "undone", 0)
-	// People who have settled it say so with a marker: then the saga ends.
+	// Operators who have resolved it insert a marker: then the saga ends.
 	if _, err := f.pool.Exec(ctx, "insert into step_markers values ($1, $2, 'undone')", k.Saga, k.Step); err != nil {
 		t.Fatal(err)
 	}
-	f.must("undo, once it is settled", f.Undo(ctx, k, f.neverBack), "")
+	f.must("undo, once it is resolved", f.Undo(ctx, k, f.neverBack), "")
 }
 
 func TestASagaThatIsYoungerThanItsMarkersIsServed(t *testing.T) {
@@ -367,13 +367,13 @@ func TestASagaThatIsYoungerThanItsMarkersIsServed(t *testing.T) {
 
 func TestOnStepIsCalledBeforeAStepIsAnswered(t *testing.T) {
 	f, ctx, k := newFixture(t), context.Background(), key()
-	heard, says, want := 0, error(nil), 90
-	f.Participant = participant.New(f.pool, name, slog.New(slog.DiscardHandler), nil, participant.OnStep(func(ctx context.Context, told participant.Key) error {
-		if heard++; told != k || ctx.Err() != nil {
-			t.Errorf("told of %v, %v", told, ctx.Err())
+	calls, says, want := 0, error(nil), 90
+	f.Participant = participant.New(f.pool, name, slog.New(slog.DiscardHandler), nil, participant.OnStep(func(ctx context.Context, about participant.Key) error {
+		if calls++; about != k || ctx.Err() != nil {
+			t.Errorf("called about %v, %v", about, ctx.Err())
 		}
 		if got := f.amount(); got != want {
-			t.Errorf("told while the account has %d, want %d", got, want)
+			t.Errorf("called while the account has %d, want %d", got, want)
 		}
 		return says
 	}))
@@ -390,16 +390,16 @@ func TestOnStepIsCalledBeforeAStepIsAnswered(t *testing.T) {
 	f.must("undo", f.Undo(ctx, k, giveBack(k)), "")
 	says = errors.New("no answer")
 	f.must("undo again", f.Undo(ctx, k, f.neverBack), fault.OutcomeUnknown)
-	if heard != 5 {
-		t.Errorf("told %d times", heard)
+	if calls != 5 {
+		t.Errorf("called %d times", calls)
 	}
 	_, err := f.Do(ctx, k, f.never)
 	f.must("late do", err, fault.Aborted)
 	k = key()
 	_, err = f.Do(ctx, k, func(context.Context, pgx.Tx) (any, error) { return nil, fault.New(fault.VersionMismatch, "none") })
 	f.must("refused do", err, fault.VersionMismatch)
-	if heard != 5 {
-		t.Error("told of what was refused")
+	if calls != 5 {
+		t.Error("called about what was refused")
 	}
 }
 

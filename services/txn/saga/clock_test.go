@@ -188,7 +188,7 @@ func (s *clockStore) endsWithin(t *testing.T, within time.Duration) {
 }
 
 func TestADeadlineIsByTheDatabasesClock(t *testing.T) {
-	for name, approval := range map[string]bool{"waiting for an approval": true, "asking again": false} {
+	for name, approval := range map[string]bool{"waiting for an approval": true, "between two tries": false} {
 		t.Run(name, func(t *testing.T) {
 			differing(t, func(t *testing.T, s *clockStore) {
 				p := &reluctant{fails: 1000}

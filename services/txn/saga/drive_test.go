@@ -16,7 +16,7 @@ func workerSettings() Settings {
 	return s
 }
 
-// Sagas beyond those that are driven at once wait their turn: each is driven as
+// Sagas beyond those that are driven at once queue: each is driven as
 // soon as one before it has ended, in their order.
 func TestASagaWithoutASlotIsNext(t *testing.T) {
 	t.Parallel()

@@ -69,7 +69,7 @@ func (s *heldStore) state(step int) StepState {
 	return s.saga.Steps[step].State
 }
 
-// willing does whatever it is asked.
+// willing does every step.
 type willing struct{}
 
 func (willing) Do(context.Context, Call, any) error { return nil }
@@ -156,7 +156,7 @@ func (s *heldStore) eventually(t *testing.T, done func() bool) {
 	})
 }
 
-// stays looks for long enough for many claims.
+// stays waits for as long as many claims take.
 func (s *heldStore) stays(t *testing.T, step int, state StepState) {
 	t.Helper()
 	for end := time.Now().Add(100 * time.Millisecond); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {

@@ -14,7 +14,7 @@ var start = time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
 var trip = Define("trip",
 	StepOf[tripData]{Name: "reserve", At: "a", Undo: true, Send: sendName},
 	StepOf[tripData]{Name: "approval", When: func(d tripData) bool { return d.Approval }},
-	StepOf[tripData]{Name: "look", At: "b", Send: sendName},
+	StepOf[tripData]{Name: "inspect", At: "b", Send: sendName},
 	StepOf[tripData]{Name: "pay", At: "b", Undo: true, Pivot: true, Send: sendName},
 	StepOf[tripData]{Name: "ticket", At: "c", Undo: true, Send: sendName},
 )
@@ -84,19 +84,19 @@ func TestWhatBecomesOfASaga(t *testing.T) {
 		step     string
 	}{
 		{"new", trip, false, nil, Running, Do, "reserve"},
-		{"one step", trip, false, []Event{done("reserve")}, Running, Do, "look"},
+		{"one step", trip, false, []Event{done("reserve")}, Running, Do, "inspect"},
 		{"waits", trip, true, []Event{done("reserve")}, WaitingApproval, Wait, ""},
-		{"approved", trip, true, []Event{done("reserve"), approve}, Running, Do, "look"},
-		{"all", trip, true, []Event{done("reserve"), approve, done("look"), done("pay"), done("ticket")}, Completed, Nothing, ""},
+		{"approved", trip, true, []Event{done("reserve"), approve}, Running, Do, "inspect"},
+		{"all", trip, true, []Event{done("reserve"), approve, done("inspect"), done("pay"), done("ticket")}, Completed, Nothing, ""},
 		{"refused at once", trip, false, []Event{refused("reserve")}, Failed, Nothing, ""},
-		{"refused later", trip, false, []Event{done("reserve"), refused("look")}, Compensating, Undo, "reserve"},
-		{"and undone", trip, false, []Event{done("reserve"), refused("look"), undone("reserve")}, Failed, Nothing, ""},
+		{"refused later", trip, false, []Event{done("reserve"), refused("inspect")}, Compensating, Undo, "reserve"},
+		{"and undone", trip, false, []Event{done("reserve"), refused("inspect"), undone("reserve")}, Failed, Nothing, ""},
 		{"cancelled in doubt", trip, false, []Event{lost("reserve"), cancel}, Compensating, Undo, "reserve"},
 		{"cancelled while waiting", trip, true, []Event{done("reserve"), cancel, undone("reserve")}, Cancelled, Nothing, ""},
 		{"expired while waiting", trip, true, []Event{done("reserve"), expired, undone("reserve")}, Failed, Nothing, ""},
-		{"the pivot refused", trip, false, []Event{done("reserve"), done("look"), refused("pay")}, Compensating, Undo, "reserve"},
-		{"refused after the pivot", trip, false, []Event{done("reserve"), done("look"), done("pay"), refused("ticket")}, Compensating, Undo, "pay"},
-		{"and all the way back", trip, false, []Event{done("reserve"), done("look"), done("pay"), refused("ticket"), undone("pay"), undone("reserve")}, Failed, Nothing, ""},
+		{"the pivot refused", trip, false, []Event{done("reserve"), done("inspect"), refused("pay")}, Compensating, Undo, "reserve"},
+		{"refused after the pivot", trip, false, []Event{done("reserve"), done("inspect"), done("pay"), refused("ticket")}, Compensating, Undo, "pay"},
+		{"and all the way back", trip, false, []Event{done("reserve"), done("inspect"), done("pay"), refused("ticket"), undone("pay"), undone("reserve")}, Failed, Nothing, ""},
 		{"no way back", gift, false, []Event{done("wrap"), done("give"), refused("thank")}, Stuck, Wait, "thank"},
 		{"and on", gift, false, []Event{done("wrap"), done("give"), refused("thank"), done("thank")}, Completed, Nothing, ""},
 	} {
@@ -113,7 +113,7 @@ func TestWhatBecomesOfASaga(t *testing.T) {
 
 func TestEventsThatMeanNothingChangeNothing(t *testing.T) {
 	t.Parallel()
-	captured := follow(t, trip, begun(t, trip, false), done("reserve"), done("look"))
+	captured := follow(t, trip, begun(t, trip, false), done("reserve"), done("inspect"))
 	if _, ok := trip.Next(captured, cancel); ok {
 		t.Error("cancelled although the pivot has been started")
 	}
@@ -125,14 +125,14 @@ func TestEventsThatMeanNothingChangeNothing(t *testing.T) {
 	}
 	over := follow(t, trip, begun(t, trip, false), refused("reserve"))
 	for _, kind := range EventKinds() {
-		for _, step := range []string{"reserve", "look", "pay", "ticket"} {
+		for _, step := range []string{"reserve", "inspect", "pay", "ticket"} {
 			if _, ok := trip.Next(over, Event{Kind: kind, Step: step}); ok {
 				t.Errorf("%s of %s moved a saga that is over", kind, step)
 			}
 		}
 	}
 	undoing := follow(t, trip, begun(t, trip, false), done("reserve"), cancel)
-	for _, e := range []Event{done("reserve"), done("look"), refused("look"), approve, cancel, expired, undone("look")} {
+	for _, e := range []Event{done("reserve"), done("inspect"), refused("inspect"), approve, cancel, expired, undone("inspect")} {
 		if _, ok := trip.Next(undoing, e); ok {
 			t.Errorf("%s of %q moved a saga that is being undone", e.Kind, e.Step)
 		}
@@ -212,7 +212,7 @@ func TestAStepThatHasNotFailedIsDueAtOnce(t *testing.T) {
 	}
 }
 
-// A step is refused by what decides, and asked for again after anything else.
+// A step is refused by what decides, and called again after anything else.
 func TestAStepIsRefusedByWhatDecides(t *testing.T) {
 	for _, kind := range fault.Kinds() {
 		err, want := fault.New(kind, ""), StepUnknown

@@ -83,8 +83,8 @@ type world struct {
 	pivoted bool // the pivot has been done at the participant, ever
 }
 
-// message is a call on its way; answers go back to the driver that asked, if
-// it still holds the version it asked with.
+// message is a call on its way; answers go back to the driver that made it, if
+// it still has the version it called with.
 type message struct {
 	op      Op
 	step    string

@@ -18,7 +18,7 @@ import (
 	"bookstore/services/txn/txntest"
 )
 
-// party is a participant that votes as it is told, and remembers what it was asked.
+// party is a participant that votes as it is set, and records its calls.
 type party struct {
 	vote func(ctx context.Context, payload any) error // nil: yes
 
@@ -26,30 +26,30 @@ type party struct {
 	calls []string
 }
 
-func (p *party) heard(call string) {
+func (p *party) record(call string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.calls = append(p.calls, call)
 }
 
 func (p *party) Prepare(ctx context.Context, _ twophase.Message, payload any) error {
-	p.heard("prepare")
+	p.record("prepare")
 	if p.vote == nil {
 		return nil
 	}
 	return p.vote(ctx, payload)
 }
 
-func (p *party) Commit(context.Context, twophase.Message) error { p.heard("commit"); return nil }
-func (p *party) Abort(context.Context, twophase.Message) error  { p.heard("abort"); return nil }
+func (p *party) Commit(context.Context, twophase.Message) error { p.record("commit"); return nil }
+func (p *party) Abort(context.Context, twophase.Message) error  { p.record("abort"); return nil }
 
-// requireHeard checks what a participant was asked since the last time.
-func (p *party) requireHeard(t *testing.T, want ...string) {
+// requireCalls checks the calls of a participant since the last check.
+func (p *party) requireCalls(t *testing.T, want ...string) {
 	t.Helper()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if !slices.Equal(p.calls, want) {
-		t.Errorf("heard %v, want %v", p.calls, want)
+		t.Errorf("calls %v, want %v", p.calls, want)
 	}
 	p.calls = nil
 }
@@ -105,8 +105,8 @@ func TestARequestIsMetOnce(t *testing.T) {
 			}
 			time.Sleep(time.Second) // the end is recorded
 		}
-		left.requireHeard(t, "prepare", "commit")
-		right.requireHeard(t, "prepare", "commit")
+		left.requireCalls(t, "prepare", "commit")
+		right.requireCalls(t, "prepare", "commit")
 		if _, err := e.Run(t.Context(), request("k", 6)); fault.KindOf(err) != fault.IdempotencyKeyReused {
 			t.Errorf("another request under the key: %v", err)
 		}
@@ -122,10 +122,10 @@ func TestADefiniteRefusalIsBoundToTheKey(t *testing.T) {
 			if fault.KindOf(err) != fault.VersionMismatch || got.Replayed != replayed {
 				t.Errorf("got %+v, %v", got, err)
 			}
-			time.Sleep(time.Second) // the branches are told
+			time.Sleep(time.Second) // the branches get the decision
 		}
-		left.requireHeard(t, "prepare", "abort")
-		right.requireHeard(t, "prepare", "abort")
+		left.requireCalls(t, "prepare", "abort")
+		right.requireCalls(t, "prepare", "abort")
 	})
 }
 
@@ -142,7 +142,7 @@ func TestAPlanThatWasOvertakenIsMadeAnew(t *testing.T) {
 		if _, err := e.Run(t.Context(), request("k", 5)); err != nil {
 			t.Error(err)
 		}
-		left.requireHeard(t, "prepare", "abort", "prepare", "abort", "prepare", "commit")
+		left.requireCalls(t, "prepare", "abort", "prepare", "abort", "prepare", "commit")
 		if tx, err := e.Transaction(t.Context(), twophase.GID("c", "k", 3)); err != nil || !tx.Commits {
 			t.Errorf("the third attempt is %+v, %v", tx, err)
 		}
@@ -156,7 +156,7 @@ func tooLittle(left int64) *fault.Error {
 	return f
 }
 
-// One refusal answers those who wait and want more than is left, without asking a
+// One refusal answers those who wait and want more than is left, without calling a
 // participant; the others are tried.
 func TestARefusalAnswersTheCrowd(t *testing.T) {
 	t.Parallel()
@@ -174,7 +174,7 @@ func TestARefusalAnswersTheCrowd(t *testing.T) {
 		answers := map[string]error{}
 		var mu sync.Mutex
 		var crowd sync.WaitGroup
-		ask := func(key string, amount int64) {
+		send := func(key string, amount int64) {
 			crowd.Go(func() {
 				r := request(key, amount)
 				r.Shortages = func(refusal *fault.Error) []twophase.Shortage {
@@ -187,12 +187,12 @@ func TestARefusalAnswersTheCrowd(t *testing.T) {
 			})
 			synctest.Wait()
 		}
-		// The second holds the resource while it counts; the others came before it asked.
-		ask("first", 1)
-		ask("counts", 5)
-		ask("too many", 3)
-		ask("few enough", 2)
-		time.Sleep(time.Millisecond) // what is asked from now on is asked after they came
+		// The second holds the resource while it counts; the others came before its call.
+		send("first", 1)
+		send("counts", 5)
+		send("too many", 3)
+		send("few enough", 2)
+		time.Sleep(time.Millisecond) // requests from now on arrive after them
 		close(counted)
 		crowd.Wait()
 		for key, kind := range map[string]fault.Kind{"counts": fault.VersionMismatch, "too many": fault.VersionMismatch} {
@@ -207,7 +207,7 @@ func TestARefusalAnswersTheCrowd(t *testing.T) {
 		if got, err := e.Run(t.Context(), request("too many", 3)); !got.Replayed || fault.KindOf(err) != fault.VersionMismatch {
 			t.Errorf("not bound: %+v, %v", got, err)
 		}
-		left.requireHeard(t, "prepare", "commit", "prepare", "abort", "prepare", "commit")
+		left.requireCalls(t, "prepare", "commit", "prepare", "abort", "prepare", "commit")
 	})
 }
 

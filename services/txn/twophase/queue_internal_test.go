@@ -98,7 +98,7 @@ func TestAQueueIsInOrderAndBounded(t *testing.T) {
 }
 
 // A shortage answers those who came before the database was
-// asked and take more than was left, and nobody else.
+// read and take more than was left, and no others.
 func TestWhomAShortageAnswers(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -107,7 +107,7 @@ func TestWhomAShortageAnswers(t *testing.T) {
 		answers := map[string]error{}
 		var mu sync.Mutex
 		var queue sync.WaitGroup
-		ask := func(name string, wants ...Want) {
+		request := func(name string, wants ...Want) {
 			queue.Go(func() {
 				got, err := all.take(t.Context(), wants, time.Now())
 				if err == nil {
@@ -119,18 +119,18 @@ func TestWhomAShortageAnswers(t *testing.T) {
 			})
 			synctest.Wait()
 		}
-		ask("three", Want{"1", 3})
-		ask("two", Want{"1", 2})
-		ask("nothing of it", Want{"1", 0})
-		ask("three, and of another", Want{"1", 3}, Want{"2", 1})
+		request("three", Want{"1", 3})
+		request("two", Want{"1", 2})
+		request("nothing of it", Want{"1", 0})
+		request("three, and of another", Want{"1", 3}, Want{"2", 1})
 		<-time.After(time.Millisecond)
-		asked := time.Now()
-		ask("three, later", Want{"1", 3})
-		all.short([]Shortage{{"1", 2, tooLittle}, {"9", 0, tooLittle}}, asked)
+		read := time.Now()
+		request("three, later", Want{"1", 3})
+		all.short([]Shortage{{"1", 2, tooLittle}, {"9", 0, tooLittle}}, read)
 		synctest.Wait()
 		mu.Lock()
 		for name, refused := range map[string]bool{"three": true, "three, and of another": true} {
-			if err, told := answers[name]; told != refused || fault.KindOf(err) != tooLittle.Kind {
+			if err, got := answers[name]; got != refused || fault.KindOf(err) != tooLittle.Kind {
 				t.Errorf("%s: %v", name, err)
 			}
 		}

@@ -6,7 +6,7 @@ import (
 	"bookstore/services/txn/twophase"
 )
 
-func TestWhatABranchIsTold(t *testing.T) {
+func TestTheVerdictAboutABranch(t *testing.T) {
 	both := []string{"left", "right"}
 	cases := []struct {
 		state   twophase.State
@@ -27,7 +27,7 @@ func TestWhatABranchIsTold(t *testing.T) {
 	for _, c := range cases {
 		s := twophase.Standing{State: c.state, Commits: c.commits, Branches: both}
 		if got := s.Verdict(c.branch); got != c.want {
-			t.Errorf("%+v: told %s", c, got)
+			t.Errorf("%+v: answered %s", c, got)
 		}
 	}
 }

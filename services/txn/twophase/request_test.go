@@ -14,22 +14,22 @@ import (
 	"bookstore/services/txn/txntest"
 )
 
-// silentStore answers the first look under a key, and no other in time.
+// silentStore answers the first read of a key, and no other in time.
 type silentStore struct {
 	twophase.Store
-	looks atomic.Int32
+	reads atomic.Int32
 }
 
 func (s *silentStore) Latest(ctx context.Context, caller, key string) (*twophase.Latest, error) {
-	if s.looks.Add(1) > 1 {
+	if s.reads.Add(1) > 1 {
 		<-ctx.Done()
-		return nil, fault.Wrap("look", ctx.Err())
+		return nil, fault.Wrap("read", ctx.Err())
 	}
 	return s.Store.Latest(ctx, caller, key)
 }
 
 // A request that waits for another under its key says so when its time is up, also when
-// that is in the middle of a look.
+// that is in the middle of a read.
 func TestARequestThatWaitsForAnotherSaysSo(t *testing.T) {
 	t.Parallel()
 	settings := twophase.DefaultSettings("one")

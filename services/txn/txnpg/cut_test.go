@@ -18,12 +18,12 @@ import (
 // hold holds decisions back for the longest time there is.
 func (f fixture) hold(who string) {
 	f.t.Helper()
-	if held := f.tell("select cut_hold($1, interval '500 ms')", who); !held {
+	if held := f.holds("select cut_hold($1, interval '500 ms')", who); !held {
 		f.t.Fatalf("%s could not hold decisions back", who)
 	}
 }
 
-func (f fixture) tell(sql string, args ...any) (is bool) {
+func (f fixture) holds(sql string, args ...any) (is bool) {
 	f.t.Helper()
 	if err := f.pool.QueryRow(f.t.Context(), sql, args...).Scan(&is); err != nil {
 		f.t.Fatalf("%s: %v", sql, err)
@@ -36,7 +36,7 @@ func TestADecisionIsHeldBackUntilTheCutIsReleased(t *testing.T) {
 	f := open(t)
 	tx := f.claim("k")
 	f.hold("one")
-	if f.tell("select cut_hold('two', interval '500 ms')") {
+	if f.holds("select cut_hold('two', interval '500 ms')") {
 		t.Error("two hold decisions back")
 	}
 	var released atomic.Bool
@@ -51,14 +51,14 @@ func TestADecisionIsHeldBackUntilTheCutIsReleased(t *testing.T) {
 		}
 	})
 	<-time.After(100 * time.Millisecond)
-	if f.tell("select exists (select from transactions where state = 'committing')") {
+	if f.holds("select exists (select from transactions where state = 'committing')") {
 		t.Error("decided")
 	}
 	released.Store(true)
-	if f.tell("select cut_release('two')") {
+	if f.holds("select cut_release('two')") {
 		t.Error("released by somebody else")
 	}
-	f.tell("select cut_release('one')") // false where this machine took more than half a second
+	f.holds("select cut_release('one')") // false where this machine took more than half a second
 	deciding.Wait()
 }
 
@@ -71,7 +71,7 @@ func TestAHoldExpires(t *testing.T) {
 	if state, _, err := f.Decide(t.Context(), tx.GID, "a", commit); err != nil || state != twophase.Committing {
 		t.Errorf("decide: %s, %v", state, err)
 	}
-	if f.tell("select cut_release('one')") {
+	if f.holds("select cut_release('one')") {
 		t.Error("the lease had run out, and it says that it held")
 	}
 	if _, err := f.pool.Exec(t.Context(), "select cut_hold('one', interval '501 ms')"); err == nil {
@@ -106,7 +106,7 @@ func TestAHoldComesBetweenDecisions(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if f.tell("select cut_release('one')") && before != after {
+		if f.holds("select cut_release('one')") && before != after {
 			t.Errorf("%d were decided when the hold began and %d later", before, after)
 		}
 	}

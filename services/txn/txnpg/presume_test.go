@@ -15,7 +15,7 @@ import (
 	"bookstore/services/txn/txntest"
 )
 
-func (f fixture) ask(gid string) twophase.Standing {
+func (f fixture) presume(gid string) twophase.Standing {
 	f.t.Helper()
 	standing, err := f.Presume(f.t.Context(), gid, "left", "b")
 	if err != nil {
@@ -44,7 +44,7 @@ func (f fixture) bring(tx twophase.Transaction, to twophase.State, commits bool)
 }
 
 // The statement does what the pure function says, in every state.
-func TestAskingDoesWhatIsPresumed(t *testing.T) {
+func TestPresumeFollowsTheRule(t *testing.T) {
 	t.Parallel()
 	f := open(t)
 	type row struct {
@@ -71,7 +71,7 @@ func TestAskingDoesWhatIsPresumed(t *testing.T) {
 			s.Found, s.State = true, r.state
 			want := txntest.Presume(s)
 			for range 2 {
-				got := f.ask(tx.GID)
+				got := f.presume(tx.GID)
 				if got.State != want || got.Commits != r.commits || !slices.Equal(got.Branches, tx.Branches) || got.Deadline.IsZero() {
 					t.Errorf("%+v: %+v, want %s", s, got, want)
 				}
@@ -88,13 +88,13 @@ func TestAnUnknownGIDIsAbortedForGood(t *testing.T) {
 	f := open(t)
 	gid := twophase.GID("caller", "k", 1)
 	for range 2 {
-		s := f.ask(gid)
+		s := f.presume(gid)
 		if s.State != txntest.Presume(txntest.Record{}) || s.Commits || !slices.Equal(s.Branches, []string{"left"}) || time.Until(s.Deadline) < 59*time.Minute {
-			t.Errorf("told %+v", s)
+			t.Errorf("answered %+v", s)
 		}
 	}
 	if _, mine, err := f.Claim(t.Context(), claimOf("k"), 1, "a"); mine || err != nil {
-		t.Errorf("claimed what was told to be aborted: %v, %v", mine, err)
+		t.Errorf("claimed what was answered to be aborted: %v, %v", mine, err)
 	}
 	if latest, err := f.Latest(t.Context(), "caller", "k"); latest != nil || err != nil {
 		t.Errorf("it belongs to %+v, %v", latest, err)
@@ -110,7 +110,7 @@ func TestAnUnknownGIDIsAbortedForGood(t *testing.T) {
 
 // A claim and a question about the same gid at once: either the claim's
 // attempt may still commit and the answer is "pending", or there is none.
-func TestAClaimAndAQuestionAgree(t *testing.T) {
+func TestAClaimAndAQueryAgree(t *testing.T) {
 	t.Parallel()
 	f := open(t)
 	for i := range 20 {
@@ -122,13 +122,13 @@ func TestAClaimAndAQuestionAgree(t *testing.T) {
 		both.Go(func() { _, claimed, _ = f.Claim(t.Context(), claimOf(key), 1, "a") })
 		both.Wait()
 		if claimed != (standing.Verdict("left") == twophase.VerdictPending) {
-			t.Fatalf("claimed %v, told %+v", claimed, standing)
+			t.Fatalf("claimed %v, answered %+v", claimed, standing)
 		}
 	}
 }
 
 // A question and the owner's decision at once: the answer is the decision.
-func TestADecisionAndAQuestionAgree(t *testing.T) {
+func TestADecisionAndAQueryAgree(t *testing.T) {
 	t.Parallel()
 	f := open(t)
 	for i := range 20 {
@@ -141,7 +141,7 @@ func TestADecisionAndAQuestionAgree(t *testing.T) {
 		both.Go(func() { state, _, _ = f.Decide(t.Context(), tx.GID, "a", commit) })
 		both.Wait()
 		if standing.State != state || !state.Decided() {
-			t.Fatalf("decided %s, told %s", state, standing.State)
+			t.Fatalf("decided %s, answered %s", state, standing.State)
 		}
 	}
 }
@@ -155,11 +155,11 @@ func TestAnAnswerWaitsForTheStandbys(t *testing.T) {
 	f.decide(decided.GID, commit)
 	f.lapse(lapsed.GID)
 	server.HoldCommits(t)
-	asked := make(chan error, 3)
+	answers := make(chan error, 3)
 	for _, gid := range []string{decided.GID, lapsed.GID, "nobody"} {
 		go func() {
 			_, err := f.Presume(t.Context(), gid, "left", "b")
-			asked <- err
+			answers <- err
 		}()
 	}
 	admin := server.Conn(t, "postgres")
@@ -174,14 +174,14 @@ func TestAnAnswerWaitsForTheStandbys(t *testing.T) {
 	defer tick.Stop()
 	for held() < 3 {
 		select {
-		case err := <-asked:
+		case err := <-answers:
 			t.Fatalf("answered while no standby has it: %v", err)
 		case <-tick.C:
 		}
 	}
 	server.ReleaseCommits(t)
 	for range 3 {
-		if err := <-asked; err != nil {
+		if err := <-answers; err != nil {
 			t.Error(err)
 		}
 	}
@@ -209,16 +209,16 @@ func TestHeuristicOutcomesOfTheDayAreCounted(t *testing.T) {
 	}
 }
 
-func TestAnAskThatCannotBeStoredAnswersNothing(t *testing.T) {
+func TestAPresumedAbortThatCannotBeStoredIsNotAnswered(t *testing.T) {
 	t.Parallel()
 	f := open(t)
 	if s, err := f.Presume(t.Context(), strings.Repeat("a", 65), "left", "b"); !fault.Unknown(err) {
-		t.Errorf("told %+v, %v", s, err)
+		t.Errorf("answered %+v, %v", s, err)
 	}
 }
 
 // A refusal whose session ended while it waited for the standby is visible, and
-// yet may be gone after a failover: nobody is told of it before it is safe.
+// yet may be gone after a failover: it is not replayed before it is safe.
 func TestARefusalIsReplayedOnceItIsSafe(t *testing.T) {
 	t.Parallel()
 	server := pgtest.Start(t, pgtest.Options{})
@@ -247,7 +247,7 @@ func TestARefusalIsReplayedOnceItIsSafe(t *testing.T) {
 	hasty, cancel := context.WithTimeout(t.Context(), time.Second)
 	defer cancel()
 	if latest, err := f.Latest(hasty, "caller", "k"); err == nil {
-		t.Errorf("told of %+v, which no standby has", latest)
+		t.Errorf("replayed %+v, which no standby has", latest)
 	}
 	server.ReleaseCommits(t)
 	if latest, err := f.Latest(t.Context(), "caller", "k"); err != nil || latest.Outcome == nil || latest.Outcome.Status != 409 {

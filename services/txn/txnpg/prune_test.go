@@ -39,7 +39,7 @@ func TestOnlyWhatEndedLongAgoIsPruned(t *testing.T) {
 			}
 		}
 	}
-	f.ask("nobody")
+	f.presume("nobody")
 	f.age("36 days")
 	f.exec("UPDATE transactions SET finished_at = now() - interval '34 days' WHERE idempotency_key LIKE 'young%' AND finished_at IS NOT NULL")
 	if n := f.prune(100); n != 2 || f.count("idempotency_key IN ('oldcommitted', 'oldaborted')") != 0 {

@@ -101,7 +101,7 @@ var (
 
 // Many claim and decide at once, some of them with what the database refuses
 // and some under one key: each gets the answer to its own.
-func TestWhatIsWrittenTogetherIsAnsweredApart(t *testing.T) {
+func TestStatementsOfOneBatchAreAnsweredEach(t *testing.T) {
 	t.Parallel()
 	f := open(t)
 	const many = 60

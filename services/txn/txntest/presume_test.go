@@ -49,7 +49,7 @@ func TestAQuestionNeverCommits(t *testing.T) {
 		}
 		s.Found, s.State = true, got
 		if again := txntest.Presume(s); again != got {
-			t.Fatalf("asked again: %s after %s", again, got)
+			t.Fatalf("repeated: %s after %s", again, got)
 		}
 	})
 }

@@ -210,14 +210,14 @@ func TestAStepOverHTTP(t *testing.T) {
 // A handler of a service's own may act before its participant has seen the key.
 func TestAHandlerIsGivenGoodKeysOnly(t *testing.T) {
 	c := newClient(t)
-	asked := 0
+	calls := 0
 	participanthttp.Step(c.app, "ask_first", participant.StepHandler[word]{
 		Do: func(ctx context.Context, k participant.Key, w word) (json.RawMessage, error) {
-			asked++
+			calls++
 			return c.Do(ctx, k, func(context.Context, pgx.Tx) (any, error) { return message{string(w)}, nil })
 		},
 		Undo: func(ctx context.Context, k participant.Key) error {
-			asked++
+			calls++
 			return c.Undo(ctx, k, nil)
 		},
 	}, read)
@@ -229,8 +229,8 @@ func TestAHandlerIsGivenGoodKeysOnly(t *testing.T) {
 		{saga + "/steps/ask_first/do", `{"payload":{"word":"yes"}}`, 200, `{"result":{"word":"yes"}}`},
 		{saga + "/steps/ask_first/undo", `{}`, 200, `{"result":null}`},
 	})
-	if asked != 2 {
-		t.Errorf("asked %d times", asked)
+	if calls != 2 {
+		t.Errorf("called %d times", calls)
 	}
 }
 
@@ -241,7 +241,7 @@ func coordinator(t testing.TB, status int, answer string) (participanthttp.Coord
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(r.Body)
 		if err != nil || string(body) != `{"branch":"words"}` {
-			t.Errorf("asked %s, %v", body, err)
+			t.Errorf("queried with %s, %v", body, err)
 		}
 		*seen = *r
 		w.WriteHeader(status)
@@ -265,7 +265,7 @@ func TestTheCoordinatorsAnswer(t *testing.T) {
 			t.Errorf("%s: read as %+v, %v", d, v, err)
 		}
 		if seen.Method != http.MethodPost || seen.URL.Path != "/internal/transactions/g1/ask" {
-			t.Errorf("asked %s %s", seen.Method, seen.URL)
+			t.Errorf("queried %s %s", seen.Method, seen.URL)
 		}
 	}
 }
