@@ -209,12 +209,12 @@ func (d *Database) recover() {
 func (d *Database) resolve(p *Process, gid string) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
-	n := d.w.anyNode(d.Name + " asks")
-	a, err := Send(ctx, p, d.Name+" asks about "+gid, func() (twophase.Answer, error) {
+	n := d.w.anyNode(d.Name + " queries")
+	a, err := Send(ctx, p, d.Name+" queries "+gid, func() (twophase.Answer, error) {
 		if !n.alive() {
 			return twophase.Answer{}, gone()
 		}
-		return n.Transactions.Ask(ctx, gid, d.Name)
+		return n.Transactions.QueryDecision(ctx, gid, d.Name)
 	})
 	m := twophase.Message{GID: gid, Branch: d.Name, Branches: a.Branches, Deadline: a.Deadline}
 	switch {

@@ -170,10 +170,10 @@ func (s transactionStore) visible(ctx context.Context, gid string) bool {
 	return err == nil && tx.State.Decided()
 }
 
-// Ask implements twophase.Store.
-func (s transactionStore) Ask(ctx context.Context, gid, branch, owner string) (twophase.Standing, error) {
-	got, err := query(ctx, s.p, "ask "+gid, true, func(l *leader) (twophase.Standing, error) {
-		return l.transactions.Ask(ctx, gid, branch, owner)
+// Presume implements twophase.Store.
+func (s transactionStore) Presume(ctx context.Context, gid, branch, owner string) (twophase.Standing, error) {
+	got, err := query(ctx, s.p, "presume "+gid, true, func(l *leader) (twophase.Standing, error) {
+		return l.transactions.Presume(ctx, gid, branch, owner)
 	})
 	if err == nil && got.State.Decided() {
 		s.l.decided(gid, got.Commits)

@@ -27,7 +27,7 @@ func TestWhatIsPresumed(t *testing.T) {
 	}
 }
 
-func anySight(t *rapid.T) txntest.Record {
+func anyRecord(t *rapid.T) txntest.Record {
 	return txntest.Record{
 		Found: rapid.Bool().Draw(t, "found"), State: rapid.SampledFrom(twophase.States()).Draw(t, "state"),
 		Lapsed: rapid.Bool().Draw(t, "lapsed"), Late: rapid.Bool().Draw(t, "late"),
@@ -37,7 +37,7 @@ func anySight(t *rapid.T) txntest.Record {
 // A question decides nothing but aborts, and nothing that is decided.
 func TestAQuestionNeverCommits(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		s := anySight(t)
+		s := anyRecord(t)
 		got := txntest.Presume(s)
 		switch {
 		case s.Found && s.State.Decided() && got != s.State:
