@@ -1,5 +1,5 @@
 # restore: one step of bringing the members' data to a point in time, while the members do not run. Submitted by
-# vagrant/provision/db-restore.sh, which says how the steps make a whole.
+# 'go tool task db:restore' (services/operator/restore), which says how the steps make a whole.
 
 variable "version" {
   type        = string

@@ -21,7 +21,7 @@ import (
 // by then is there, what came later is not, and nothing is half.
 func restore(t *testing.T) {
 	shoptest.Eventually(t, 2*time.Minute, "the shop is whole", func(ctx context.Context) error { return cluster.Whole(ctx, t) })
-	script(t, "db-backup.sh")
+	operate(t, "db", "backup")
 	c, item := shoptest.Shop(t), shoptest.OrderItem{Quantity: 1}
 	item.BookID = c.AddBook(t, "Restored", 10).ID
 	checkedOut, path := c.Begin(t, shoptest.StartCheckout("restore", uuid.NewString(), "tok_ok", true, item))
@@ -44,7 +44,7 @@ func restore(t *testing.T) {
 	l.RequireRight(t)
 
 	began := time.Now()
-	script(t, "db-restore.sh", "--to", point.UTC().Format("2006-01-02 15:04:05.000000"))
+	operate(t, "db", "restore", "--to", point.UTC().Format("2006-01-02 15:04:05.000000"))
 	t.Logf("the shop was back after %s", time.Since(began).Round(time.Second))
 	shoptest.Eventually(t, 2*time.Minute, "the shop is whole again", func(ctx context.Context) error { return cluster.Whole(ctx, t) })
 	requireBackAt(t, l, point)
@@ -125,19 +125,19 @@ func requireHeld(t *testing.T, c *shoptest.Client, id, path string, item shoptes
 	if s := now.Step("capture"); s.State != "running" || s.Attempts != 0 {
 		t.Errorf("the capture of %s was not held: %s", id, now.Text())
 	}
-	script(t, "db-resume.sh")
+	operate(t, "db", "resume")
 	if done := c.Await(t, path, "completed"); done.Step("capture").Attempts != 1 {
 		t.Errorf("ended as %s", done.Text())
 	}
 }
 
-// script runs one of the provision scripts and shows what it says.
-func script(t *testing.T, name string, args ...string) {
+// operate runs the operator's command and shows what it says.
+func operate(t *testing.T, args ...string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 15*time.Minute)
 	defer cancel()
-	out, err := cluster.Script(ctx, name, args...).CombinedOutput()
-	t.Logf("%s\n%s", name, out)
+	out, err := cluster.OperatorCommand(ctx, args...).CombinedOutput()
+	t.Logf("%q\n%s", args, out)
 	if err != nil {
 		t.Fatal(err)
 	}

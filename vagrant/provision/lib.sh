@@ -139,9 +139,6 @@ node_address() {
 consul_up() { curl -fsS "$CONSUL_HTTP_ADDR/v1/status/leader" | grep -q :; }
 nomad_up() { curl -fsS "$NOMAD_ADDR/v1/nodes" | jq -e 'any(.Status == "ready")'; }
 
-# shop is the operator's command, as this checkout has it.
-shop() { go -C "$ROOT" tool shop "$@"; }
-
 # image_inputs NAME prints the hash that an image was built from, or nothing.
 image_inputs() { docker image inspect -f '{{index .Config.Labels "bookstore.inputs"}}' "bookstore/$1:$VERSION" 2>/dev/null || true; }
 image_version() { printf '%s-%s' "$VERSION" "$(image_inputs "$1")"; }
