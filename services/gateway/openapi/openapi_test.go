@@ -17,7 +17,7 @@ import (
 	"bookstore/services/platform/web"
 )
 
-// described is the document as far as these tests look at it.
+// described is the part of the document that these tests check.
 type described struct {
 	Tags       []struct{ Name string }
 	Paths      map[string]map[string]operation
@@ -191,7 +191,7 @@ func parametersOf(path string) (names []string) {
 	return names
 }
 
-// body asks an app that has nothing but the document and its page.
+// body is the answer of an app that has only the document and its page.
 func body(t *testing.T, path string, headers ...string) (*http.Response, []byte) {
 	t.Helper()
 	app := web.New(web.Options{Service: "gateway"})
@@ -231,7 +231,7 @@ func TestTheDocumentIsServed(t *testing.T) {
 
 var reference = regexp.MustCompile(`(?:src|href)="([^"]*)"`)
 
-// The page consists of what this host serves, and is told to load nothing else.
+// The page consists of what this host serves, and its policy lets it load nothing else.
 func TestThePageIsWholeWithoutAnotherHost(t *testing.T) {
 	response, content := body(t, "/docs")
 	if response.StatusCode != http.StatusOK || response.Header.Get("Content-Type") != "text/html; charset=utf-8" {

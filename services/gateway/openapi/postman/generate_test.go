@@ -36,17 +36,17 @@ func TestTheStoryTellsOfEveryCall(t *testing.T) {
 	if err := json.Unmarshal(story, &s); err != nil {
 		t.Fatal(err)
 	}
-	told, names := map[string]bool{}, map[string]bool{}
+	called, names := map[string]bool{}, map[string]bool{}
 	for _, chapter := range s.Chapters {
 		for _, step := range chapter.Steps {
 			if names[step.Name] {
-				t.Errorf("two steps are named %q: one that is asked again would go on with the other", step.Name)
+				t.Errorf("two steps are named %q: repeating one would continue with the other", step.Name)
 			}
-			told[step.Call], names[step.Name] = true, true
+			called[step.Call], names[step.Name] = true, true
 		}
 	}
 	for id := range d.operations() {
-		if !told[id] {
+		if !called[id] {
 			t.Errorf("no step makes the call %s", id)
 		}
 	}
