@@ -122,9 +122,10 @@ func query(cmd *cobra.Command, c *cluster.Cluster, where string, args []string) 
 	}
 	run := []string{docker, "run", "--rm", "--interactive", "--network", "none", "--user", "0:0", "--memory", "600m",
 		"--volume", data + ":/data:ro", "--volume", where + ":/work", "--workdir", "/work"}
-	if term.IsTerminal(int(os.Stdin.Fd())) {
+	// A terminal on one end alone would change what a file or pipe on the other gets: its line ends.
+	if term.IsTerminal(int(os.Stdin.Fd())) && term.IsTerminal(int(os.Stdout.Fd())) {
 		run = append(run, "--tty")
 	}
 	run = append(append(run, "bookstore/warehouse:"+tags["warehouse"]), args...)
-	return syscall.Exec(docker, run, os.Environ()) //nolint:gosec // the operator's own arguments
+	return syscall.Exec(docker, run, os.Environ())
 }
