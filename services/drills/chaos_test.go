@@ -35,16 +35,16 @@ const (
 // chaos lets customers read, order, cancel, check out, approve and return while instances, whole
 // allocations and PostgreSQL's leader are killed and frozen at random. A request whose outcome is
 // unknown is repeated under the same key. In the end the books balance. CHAOS_TIME says for how
-// long (default 20s), CHAOS_SEED draws the faults; which instance is hit depends on what runs.
+// long (default 20s), CHAOS_SEED draws the disruptions; which instance is hit depends on what runs.
 func chaos(t *testing.T) {
 	c := newCustomers(t)
-	c.run(t, faults)
+	c.run(t, disruptions)
 	c.judgeAll(t)
 }
 
-// run lets the customers make their requests, and runs beside them what else is given, while faults are injected.
+// run lets the customers make their requests, and runs beside them what else is given, while disruptions are injected.
 // It returns when the shop is whole again.
-func (c *customers) run(t *testing.T, faults []fault, beside ...func(ctx context.Context)) {
+func (c *customers) run(t *testing.T, disruptions []disruption, beside ...func(ctx context.Context)) {
 	t.Helper()
 	d, seed := chaosTime(t), chaosSeed(t)
 	t.Logf("CHAOS_SEED=%d CHAOS_TIME=%s", seed, d)
@@ -62,13 +62,13 @@ func (c *customers) run(t *testing.T, faults []fault, beside ...func(ctx context
 	for _, other := range beside {
 		running.Go(func() { other(ctx) })
 	}
-	m := &attacker{t: t, random: rand.New(rand.NewPCG(seed, chaosCustomers)), faults: faults, kills: map[string]int{}}
+	m := &injector{t: t, random: rand.New(rand.NewPCG(seed, chaosCustomers)), disruptions: disruptions, kills: map[string]int{}}
 	m.run(ctx)
 	ended := time.Now()
 	running.Wait()
-	t.Logf("all outcomes were known %.1f s after the last fault: %s", time.Since(ended).Seconds(), c.tally.Text())
+	t.Logf("all outcomes were known %.1f s after the last disruption: %s", time.Since(ended).Seconds(), c.tally.Text())
 	shoptest.Eventually(t, 3*time.Minute, "the shop is whole after the chaos", whole)
-	t.Logf("the shop was whole %.1f s after the last fault", time.Since(ended).Seconds())
+	t.Logf("the shop was whole %.1f s after the last disruption", time.Since(ended).Seconds())
 }
 
 func newCustomers(t *testing.T) *customers {
@@ -164,58 +164,58 @@ func (c *customers) requireSagasOver(t *testing.T) {
 	}
 }
 
-// attacker does harm to the running shop, one fault after the other. It thaws what it froze.
-type attacker struct {
-	t      *testing.T
-	random *rand.Rand
-	faults []fault
-	kills  map[string]int // of each allocation
+// injector disrupts the running shop, one disruption after the other. It thaws what it froze.
+type injector struct {
+	t           *testing.T
+	random      *rand.Rand
+	disruptions []disruption
+	kills       map[string]int // of each allocation
 }
 
-// fault is a way to harm the shop.
-type fault struct {
+// disruption is a way to harm the shop.
+type disruption struct {
 	name   string
 	odds   int
-	inject func(ctx context.Context, m *attacker) (what string, err error)
+	inject func(ctx context.Context, m *injector) (what string, err error)
 }
 
 // chaosJobs are those whose instances are harmed; each has two.
 var chaosJobs = []string{"coordinator", "books", "orders", "payments"}
 
-var faults = []fault{
-	{"kill an instance", 6, func(ctx context.Context, m *attacker) (string, error) {
+var disruptions = []disruption{
+	{"kill an instance", 6, func(ctx context.Context, m *injector) (string, error) {
 		p, err := m.instance(ctx)
 		if err != nil {
 			return "", err
 		}
 		return m.kill(p)
 	}},
-	{"freeze an instance", 6, func(ctx context.Context, m *attacker) (string, error) {
+	{"freeze an instance", 6, func(ctx context.Context, m *injector) (string, error) {
 		p, err := m.instance(ctx)
 		if err != nil {
 			return "", err
 		}
 		return m.freeze(ctx, p)
 	}},
-	{"stop an allocation", 1, func(ctx context.Context, m *attacker) (string, error) {
+	{"stop an allocation", 1, func(ctx context.Context, m *injector) (string, error) {
 		return m.order(ctx, "stop", func(a *nomad.Allocation, q *nomad.QueryOptions) error {
 			_, err := cluster.Nomad(m.t).Allocations().Stop(a, q)
 			return err
 		})
 	}},
-	{"restart an allocation", 1, func(ctx context.Context, m *attacker) (string, error) {
+	{"restart an allocation", 1, func(ctx context.Context, m *injector) (string, error) {
 		return m.order(ctx, "restart", func(a *nomad.Allocation, q *nomad.QueryOptions) error {
 			return cluster.Nomad(m.t).Allocations().Restart(a, "", q)
 		})
 	}},
-	{"kill the leader", 1, func(ctx context.Context, m *attacker) (string, error) {
+	{"kill the leader", 1, func(ctx context.Context, m *injector) (string, error) {
 		p, err := m.leader(ctx)
 		if err != nil {
 			return "", err
 		}
 		return m.kill(p)
 	}},
-	{"freeze the leader", 2, func(ctx context.Context, m *attacker) (string, error) {
+	{"freeze the leader", 2, func(ctx context.Context, m *injector) (string, error) {
 		p, err := m.leader(ctx)
 		if err != nil {
 			return "", err
@@ -234,7 +234,7 @@ func (p target) container() string { return cluster.Container(p.job, p.id) }
 const mostKills = 3
 
 // instance draws an allocation of a service.
-func (m *attacker) instance(ctx context.Context) (target, error) {
+func (m *injector) instance(ctx context.Context) (target, error) {
 	job := chaosJobs[m.random.IntN(len(chaosJobs))]
 	running, err := cluster.Allocations(ctx, m.t, job)
 	if err != nil || len(running) == 0 {
@@ -245,7 +245,7 @@ func (m *attacker) instance(ctx context.Context) (target, error) {
 
 // leader is PostgreSQL's, while none of its standbys is missing: with fewer than two,
 // nothing would be acknowledged for as long as one takes to come back.
-func (m *attacker) leader(ctx context.Context) (target, error) {
+func (m *injector) leader(ctx context.Context) (target, error) {
 	if err := cluster.PostgresWhole(ctx, m.t); err != nil {
 		return target{}, err
 	}
@@ -262,7 +262,7 @@ func (m *attacker) leader(ctx context.Context) (target, error) {
 }
 
 // order has Nomad do something about an allocation.
-func (m *attacker) order(ctx context.Context, verb string, do func(*nomad.Allocation, *nomad.QueryOptions) error) (string, error) {
+func (m *injector) order(ctx context.Context, verb string, do func(*nomad.Allocation, *nomad.QueryOptions) error) (string, error) {
 	p, err := m.instance(ctx)
 	if err != nil {
 		return "", err
@@ -275,7 +275,7 @@ func (m *attacker) order(ctx context.Context, verb string, do func(*nomad.Alloca
 	return verb + " " + p.container(), do(alloc, options)
 }
 
-func (m *attacker) kill(p target) (string, error) {
+func (m *injector) kill(p target) (string, error) {
 	if m.kills[p.id] >= mostKills {
 		return "", fmt.Errorf("%s has been killed %d times", p.container(), mostKills)
 	}
@@ -285,7 +285,7 @@ func (m *attacker) kill(p target) (string, error) {
 }
 
 // freeze stops every process of a container where it is, for one to five seconds.
-func (m *attacker) freeze(ctx context.Context, p target) (string, error) {
+func (m *injector) freeze(ctx context.Context, p target) (string, error) {
 	frozen, err := cluster.Freeze(p.container())
 	defer frozen.Thaw()
 	if err != nil {
@@ -296,10 +296,10 @@ func (m *attacker) freeze(ctx context.Context, p target) (string, error) {
 	return fmt.Sprintf("freeze %s for %.1f s", p.container(), d.Seconds()), nil
 }
 
-// run injects faults until ctx ends; then nothing is frozen any more.
-func (m *attacker) run(ctx context.Context) {
-	var weighted []fault
-	for _, k := range m.faults {
+// run injects disruptions until ctx ends; then nothing is frozen any more.
+func (m *injector) run(ctx context.Context) {
+	var weighted []disruption
+	for _, k := range m.disruptions {
 		for range k.odds {
 			weighted = append(weighted, k)
 		}
@@ -307,7 +307,7 @@ func (m *attacker) run(ctx context.Context) {
 	start := time.Now()
 	for ctx.Err() == nil {
 		k, at := weighted[m.random.IntN(len(weighted))], time.Since(start).Seconds()
-		bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), faultLimit)
+		bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), disruptionLimit)
 		what, err := k.inject(bounded, m)
 		cancel()
 		if err != nil {
@@ -318,5 +318,5 @@ func (m *attacker) run(ctx context.Context) {
 	}
 }
 
-// faultLimit bounds one fault.
-const faultLimit = 20 * time.Second
+// disruptionLimit bounds one disruption.
+const disruptionLimit = 20 * time.Second

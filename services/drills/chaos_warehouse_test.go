@@ -26,7 +26,7 @@ import (
 func warehouseInChaos(t *testing.T) {
 	c, k, x := newCustomers(t), newKeeper(t), &exports{}
 	cluster.Warehouse(t, "run")
-	c.run(t, append(slices.Clone(faults), fault{"kill the export", 5, killExport}), k.run, x.run)
+	c.run(t, append(slices.Clone(disruptions), disruption{"kill the export", 5, killExport}), k.run, x.run)
 	cluster.Warehouse(t, "run") // the next carries on
 	t.Logf("%d versions, %d exports that failed:\n%s", len(x.published), len(x.failed), strings.Join(x.failed, "\n"))
 	if len(x.published) < 3 {
@@ -80,7 +80,7 @@ func (x *exports) run(ctx context.Context) {
 }
 
 // killExport kills a run of the warehouse, if there is one, as a crash would.
-func killExport(ctx context.Context, m *attacker) (string, error) {
+func killExport(ctx context.Context, m *injector) (string, error) {
 	for range 50 {
 		out, err := exec.CommandContext(ctx, "docker", "ps", "--quiet", "--filter", "name=^export-").Output()
 		if id := strings.TrimSpace(string(out)); err != nil || id != "" {
