@@ -187,7 +187,7 @@ func (c *campaign) try(s *site, a assignment) bool {
 }
 
 // tryAnother repeats a crash and lets another one follow, while the shop recovers.
-func (c *campaign) tryAnother(s *site, a assignment, seen *sighting) bool {
+func (c *campaign) tryAnother(s *site, a assignment, seen *trace) bool {
 	later := seen.points[seen.deaths[0]:]
 	if len(later) == 0 {
 		return true
@@ -261,11 +261,11 @@ func newSite(t testing.TB) *site {
 
 // crash runs a scenario in which processes die, one after the other; none makes it a clean
 // run.
-func (s *site) crash(ctx context.Context, what scenario, crashes ...crash) (*sighting, error) {
+func (s *site) crash(ctx context.Context, what scenario, crashes ...crash) (*trace, error) {
 	var mu sync.Mutex
 	var reviving sync.WaitGroup
 	var errs []error
-	seen := &sighting{targets: crashes}
+	seen := &trace{targets: crashes}
 	seen.kill = func(victim lab.Service) {
 		s.shop.Kill(victim)
 		last := seen.happened()
@@ -285,7 +285,7 @@ func (s *site) crash(ctx context.Context, what scenario, crashes ...crash) (*sig
 }
 
 // run is one run of a scenario with data of its own, from what it needs to a shop at rest.
-func (s *site) run(ctx context.Context, what scenario, seen *sighting) error {
+func (s *site) run(ctx context.Context, what scenario, seen *trace) error {
 	ctx, cancel := context.WithTimeout(ctx, runLimit)
 	defer cancel()
 	v := &session{site: s, key: "crash-" + uuid.NewString()}

@@ -62,11 +62,11 @@ type watch struct {
 	learning bool
 	idle     map[string]bool // messages of the idle shop, by link and text
 	idleIDs  map[string]bool // identifiers in them
-	run      *sighting       // of the scenario that runs; nil between them
+	run      *trace          // of the scenario that runs; nil between them
 }
 
-// sighting is what a watch sees of one run of a scenario.
-type sighting struct {
+// trace is what a watch sees of one run of a scenario.
+type trace struct {
 	ids     map[string]bool // that belong to the run: its key, and what appeared beside one of them
 	counts  map[point]int
 	points  []point
@@ -76,7 +76,7 @@ type sighting struct {
 }
 
 // happened tells whether all its crashes were caused.
-func (s *sighting) happened() bool { return len(s.deaths) == len(s.targets) }
+func (s *trace) happened() bool { return len(s.deaths) == len(s.targets) }
 
 // crash is a process that dies at a point.
 type crash struct {
@@ -100,7 +100,7 @@ func (w *watch) learned() {
 }
 
 // begin makes the watch record the messages of the run with this key.
-func (w *watch) begin(s *sighting, key string) {
+func (w *watch) begin(s *trace, key string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	s.ids, s.counts = map[string]bool{key: true}, map[point]int{}
@@ -131,7 +131,7 @@ func (w *watch) hold(m message, at phase) bool {
 
 // see counts the message if it belongs to the run, and kills when it is the target. A message
 // of the idle shop too belongs to it if it names an identifier of the run.
-func (s *sighting) see(m message, at phase, w *watch) bool {
+func (s *trace) see(m message, at phase, w *watch) bool {
 	if w.idle[m.String()+m.text] && !s.named(m.content) {
 		return true
 	}
@@ -167,7 +167,7 @@ func (p point) victims() (all []lab.Service) {
 
 // named tells whether one of the run's identifiers is in what was sent, as text or, as
 // PostgreSQL takes them, in sixteen bytes.
-func (s *sighting) named(content []byte) bool {
+func (s *trace) named(content []byte) bool {
 	for id := range s.ids {
 		if bytes.Contains(content, []byte(id)) {
 			return true
@@ -233,7 +233,7 @@ func TestWatchFindsTheMessagesOfARun(t *testing.T) {
 	say := func(text, content string) { w.hold(message{db, text, []byte(content)}, before) }
 	say("scan", instance)
 	w.learned()
-	seen := &sighting{}
+	seen := &trace{}
 	w.begin(seen, "key-1")
 	say("scan", instance)                           // by itself
 	say("insert", "key-1 "+instance)                // new
