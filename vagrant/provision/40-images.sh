@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The images, each rebuilt only when its inputs (build context and base) changed.
 # Tags: bookstore/<name>:<version> and :<version>-<hash of the inputs>; a job submitted with the latter
-# is replaced exactly when its image changed. 'image_version NAME' (lib.sh) prints it.
+# is replaced exactly when its image changed. 'go tool task images' prints the latter.
 # shellcheck source=lib.sh
 . "$(dirname "$0")/lib.sh"
 become_root "$@"

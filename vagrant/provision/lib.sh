@@ -141,7 +141,6 @@ nomad_up() { curl -fsS "$NOMAD_ADDR/v1/nodes" | jq -e 'any(.Status == "ready")';
 
 # image_inputs NAME prints the hash that an image was built from, or nothing.
 image_inputs() { docker image inspect -f '{{index .Config.Labels "bookstore.inputs"}}' "bookstore/$1:$VERSION" 2>/dev/null || true; }
-image_version() { printf '%s-%s' "$VERSION" "$(image_inputs "$1")"; }
 
 # supported NAME PATTERN links the first program on the PATH whose version matches into $BIN.
 supported() {

@@ -112,7 +112,7 @@ func (r *rotation) hand(ctx context.Context) error {
 }
 
 // drain waits until no connection of the logins used before is left. A service heeds new credentials when it uses its
-// pool, which a question about its health makes it do; connections that nobody uses live for five minutes.
+// pool, which a request for its health makes it do; connections that nobody uses live for five minutes.
 func (r *rotation) drain(ctx context.Context) error {
 	begin := time.Now()
 	wait := console.Wait{
@@ -141,7 +141,7 @@ func connections(ctx context.Context, c *cluster.Cluster, logins []string) (tota
 	return total, err
 }
 
-// touch asks every instance how it is. One that does not answer is asked again at the next look.
+// touch requests the health of every instance. One that does not answer is tried again at the next poll.
 func (r *rotation) touch(ctx context.Context) {
 	for _, service := range r.services {
 		instances, err := r.c.Instances(ctx, service)

@@ -104,7 +104,7 @@ func (s *shop) items(t *testing.T, job string) nomad.VariableItems {
 	return items
 }
 
-// declare is what the job migrate does: it looks whose password is another.
+// declare is what the job migrate does: it finds whose password is another.
 func (s *shop) declare(ctx context.Context) error {
 	if s.broken {
 		return errors.New("the job failed")

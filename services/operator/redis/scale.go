@@ -142,7 +142,7 @@ func (s scaling) settle(ctx context.Context, limit time.Duration) error {
 	})
 }
 
-// watch shows what is left to do until that is nothing, three times in a row: a single look may be at a moment between
+// watch shows what is left to do until that is nothing, three times in a row: a single poll may be at a moment between
 // two steps.
 func (s scaling) watch(ctx context.Context, left func(nodes []node, target int) string) error {
 	const calm = 3
@@ -157,7 +157,7 @@ func (s scaling) watch(ctx context.Context, left func(nodes []node, target int) 
 		if quiet++; quiet == calm {
 			return "", nil
 		}
-		return "nothing is left to do: looking again", nil
+		return "nothing is left to do: polling again", nil
 	})
 }
 
