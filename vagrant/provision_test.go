@@ -120,7 +120,7 @@ func TestToolsThatAreMissingAreNamed(t *testing.T) {
 }
 
 // Vagrant is asked for no more than it has: the plugin and its hypervisor are not needed to read the Vagrantfile.
-func TestVagrantIsAskedForWhatItHas(t *testing.T) {
+func TestVagrantIsCheckedForWhatItHas(t *testing.T) {
 	t.Parallel()
 	const (
 		plugin = `plugin) echo 'vagrant-libvirt (0.12.2, system)';;`

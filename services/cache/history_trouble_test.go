@@ -31,7 +31,7 @@ func (w *world) trouble(ctx context.Context) {
 		case 4:
 			w.freeze(registry)
 		}
-		w.nodes.Settle()
+		w.nodes.WaitWhole()
 		w.troubles = append(w.troubles, period{from, w.history.now()})
 		<-time.After(time.Second)
 	}

@@ -36,7 +36,7 @@ func TestFromStartToDrain(t *testing.T) {
 	s.Stopped()
 }
 
-func TestABadEnvironmentIsToldWhole(t *testing.T) {
+func TestEveryProblemOfTheEnvironmentIsReported(t *testing.T) {
 	t.Parallel()
 	env := servicetest.Environment(map[string]string{"BOOKS_URL": "books:80", "COORDINATOR_URL": "http://127.0.0.1:1"})
 	err := service.Run(t.Context(), "gateway", env, gateway.Build)

@@ -93,7 +93,7 @@ func TestACallIsTriedFourTimesAtMost(t *testing.T) {
 
 // What a service refuses to be rid of load is not to come again by way of the
 // ingress, and neither is anything else that a gateway has answered.
-func TestTheIngressIsToldWhatIsFinal(t *testing.T) {
+func TestFinalAnswersAreMarkedForTheIngress(t *testing.T) {
 	for code, want := range map[string]int{"overloaded": 503, "unavailable": 503, "outcome_unknown": 503, "deadline_exceeded": 504, "out_of_stock": 409} {
 		s := open(t, options{upstream: problem(want, code)})
 		a := s.do(t, "POST", "/orders", "{}", "Idempotency-Key", "k")

@@ -126,7 +126,7 @@ func TestAListIsNearForASecond(t *testing.T) {
 }
 
 // What others were shown a moment ago may lack what this reader wrote.
-func TestAListWithATokenIsAskedAnew(t *testing.T) {
+func TestAListWithATokenIsReadAnew(t *testing.T) {
 	var seen atomic.Value
 	s := open(t, options{upstream: func(w http.ResponseWriter, r *http.Request) {
 		seen.Store(r.Header.Get("X-Consistency-Token"))

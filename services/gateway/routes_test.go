@@ -90,7 +90,7 @@ func TestWrongMethodsNameTheRightOnes(t *testing.T) {
 	}
 }
 
-func TestReadsCanBeAskedForWithHead(t *testing.T) {
+func TestReadsAnswerHead(t *testing.T) {
 	s := open(t, options{})
 	a := s.do(t, "HEAD", "/books/7", "")
 	a.want(t, http.StatusOK, "")

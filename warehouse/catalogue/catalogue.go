@@ -173,11 +173,11 @@ func Read(ctx context.Context, conn *pgx.Conn) ([]Table, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the catalogue: %w", err)
 	}
-	return settle(tables), nil
+	return markTracked(tables), nil
 }
 
-// settle tells which tables are tracked, now that all are known.
-func settle(tables []Table) []Table {
+// markTracked says which tables are tracked, now that all are known.
+func markTracked(tables []Table) []Table {
 	gone := func(t Table) bool { return t.Schema == "public" && t.Name == Gone }
 	tracking := slices.ContainsFunc(tables, gone)
 	tables = slices.DeleteFunc(tables, gone)

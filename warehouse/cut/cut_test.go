@@ -321,7 +321,7 @@ func TestThereHasToBeAReplica(t *testing.T) {
 
 // What a table's rows are read in may be lost with them: another connection to the replica shares the snapshot. And the
 // login that reads may say what came of it.
-func TestTheSnapshotIsSharedAndTheVersionTold(t *testing.T) {
+func TestTheSnapshotIsSharedAndTheVersionNamed(t *testing.T) {
 	s := newShop(t)
 	c := s.open()
 	first := c.Snapshots[1].Conn

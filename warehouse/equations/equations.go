@@ -29,7 +29,7 @@ func Check(ctx context.Context, duck *sql.DB, missing []string) (unchecked []str
 		}
 		found, n, err := find(ctx, duck, e)
 		switch {
-		case unaskable(err):
+		case notQueryable(err):
 			unchecked = append(unchecked, fmt.Sprintf("%s: %v", e.Name, err))
 		case err != nil:
 			return nil, fmt.Errorf("check whether %s: %w", e.Name, err)
@@ -52,8 +52,8 @@ func without(e invariants.Equation, missing []string) (needed []string) {
 	return needed
 }
 
-// unaskable tells whether a statement does not fit the tables: one is not there, or has other columns.
-func unaskable(err error) bool {
+// notQueryable tells whether a statement does not fit the tables: one is not there, or has other columns.
+func notQueryable(err error) bool {
 	var failed *duckdb.Error
 	return errors.As(err, &failed) && slices.Contains([]duckdb.ErrorType{
 		duckdb.ErrorTypeCatalog, duckdb.ErrorTypeBinder, duckdb.ErrorTypeConversion, duckdb.ErrorTypeInvalidInput,

@@ -24,15 +24,15 @@ type Size struct {
 	Bytes int64 `json:"bytes"`
 }
 
-// Settle makes a snapshot's connection write values in the one form that is expected here, until
+// Configure makes a snapshot's connection write values in the one form that is expected here, until
 // its transaction ends. Rows that it may not see are an error, and a table that is locked is not waited for.
-func Settle(ctx context.Context, conn *pgx.Conn) error {
+func Configure(ctx context.Context, conn *pgx.Conn) error {
 	_, err := conn.Exec(ctx, `select set_config(name, value, true) from (values
 		('timezone', 'UTC'), ('datestyle', 'ISO'), ('intervalstyle', 'postgres'), ('bytea_output', 'hex'),
 		('extra_float_digits', '1'), ('search_path', 'pg_catalog'), ('statement_timeout', '0'),
 		('lock_timeout', '10s'), ('row_security', 'off'), ('idle_in_transaction_session_timeout', '0')) as settings (name, value)`)
 	if err != nil {
-		return fmt.Errorf("settle a snapshot: %w", err)
+		return fmt.Errorf("configure a snapshot's connection: %w", err)
 	}
 	return nil
 }

@@ -35,7 +35,7 @@ func snapshot(t *testing.T, statements string) *pgx.Conn {
 			t.Fatal(err)
 		}
 	}
-	if err := export.Settle(ctx, conn); err != nil {
+	if err := export.Configure(ctx, conn); err != nil {
 		t.Fatal(err)
 	}
 	return conn

@@ -52,9 +52,9 @@ func brief(err error) string {
 // absent tells whether the version has nothing of a table.
 func absent(t store.Table) bool { return t.Base.Path == "" }
 
-// settleMissing leaves out what there is nothing of, and tells of all that is missing. A version that has no table as it
+// reportMissing leaves out what there is nothing of, and tells of all that is missing. A version that has no table as it
 // was at its cut would be none.
-func (w *work) settleMissing(ctx context.Context) error {
+func (w *work) reportMissing(ctx context.Context) error {
 	m := w.manifest
 	for i := range m.Tables {
 		if t := &m.Tables[i]; absent(*t) {

@@ -37,7 +37,7 @@ func (w *work) prove(ctx context.Context) error {
 	if err := w.repair(ctx, again); err != nil {
 		return err
 	}
-	return w.settleMissing(ctx)
+	return w.reportMissing(ctx)
 }
 
 // repair reads tables again, and compares them again through their views.

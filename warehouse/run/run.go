@@ -88,7 +88,7 @@ func (w *work) make(ctx context.Context) error {
 	if err := w.read(ctx); err != nil {
 		return err
 	}
-	if err := w.settleMissing(ctx); err != nil {
+	if err := w.reportMissing(ctx); err != nil {
 		return err
 	}
 	if err := w.draft.Views(ctx, w.manifest); err != nil {

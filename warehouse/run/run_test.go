@@ -42,7 +42,7 @@ func (s *shop) whole(m *store.Manifest) {
 	c := s.cut()
 	defer release(c)
 	for _, snapshot := range c.Snapshots {
-		if err := export.Settle(s.t.Context(), snapshot.Conn); err != nil {
+		if err := export.Configure(s.t.Context(), snapshot.Conn); err != nil {
 			s.t.Fatal(err)
 		}
 		for i := range m.Tables {

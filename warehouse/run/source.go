@@ -21,19 +21,19 @@ type source struct {
 	reader *pgx.Conn // nil: none is open
 }
 
-// settleTime bounds what is done to a connection beside reading from it.
-const settleTime = 10 * time.Second
+// overheadTimeout bounds what is done to a connection beside reading from it.
+const overheadTimeout = 10 * time.Second
 
 // open makes sure that the reader can read.
 func (s *source) open(ctx context.Context) (err error) {
 	if s.reader != nil && !s.reader.IsClosed() && s.reader.PgConn().TxStatus() == 'T' {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, settleTime)
+	ctx, cancel := context.WithTimeout(ctx, overheadTimeout)
 	defer cancel()
 	s.close(ctx)
 	if s.name == "" {
-		if err := export.Settle(ctx, s.Conn); err != nil { // it must not be ended for being idle
+		if err := export.Configure(ctx, s.Conn); err != nil { // it must not be ended for being idle
 			return err
 		}
 		if err := s.Conn.QueryRow(ctx, "select pg_export_snapshot()").Scan(&s.name); err != nil {
@@ -49,7 +49,7 @@ func (s *source) open(ctx context.Context) (err error) {
 			return errors.Join(fmt.Errorf("share the snapshot: %w", err), conn.Close(ctx))
 		}
 	}
-	if err := export.Settle(ctx, conn); err != nil {
+	if err := export.Configure(ctx, conn); err != nil {
 		return errors.Join(err, conn.Close(ctx))
 	}
 	s.reader = conn
@@ -61,7 +61,7 @@ func (s *source) close(ctx context.Context) {
 	if s.reader == nil {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settleTime)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), overheadTimeout)
 	defer cancel()
 	_ = s.reader.Close(ctx) // there is nothing in it
 	s.reader = nil
@@ -72,7 +72,7 @@ func (s *source) alive(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return context.Cause(ctx)
 	}
-	ctx, cancel := context.WithTimeout(ctx, settleTime)
+	ctx, cancel := context.WithTimeout(ctx, overheadTimeout)
 	defer cancel()
 	if _, err := s.Conn.Exec(ctx, "select"); err != nil {
 		return fmt.Errorf("the cut's snapshot is lost: %w", err)

@@ -16,7 +16,7 @@ import (
 
 func TestMain(m *testing.M) { pgtest.Main(m, append(webtest.Leaks(), redistest.LateDials())...) }
 
-func TestServesUntilToldToStop(t *testing.T) {
+func TestServesUntilItIsStopped(t *testing.T) {
 	s := servicetest.Start(t, "books", booksservice.Build, map[string]string{
 		"DRAIN_DELAY": "3s", "VERSION": "1.2.3",
 		"COORDINATOR_URL": "http://127.0.0.1:1", "DB_DSN": pgtest.DSN(t, bookspg.Migrations),

@@ -117,7 +117,7 @@ func trouble(ctx context.Context, t *testing.T, c *redis.Client, nodes *redistes
 		case 0: // a replica takes over without what its master has not sent it
 			waittest.Eventually(t, "there is a replica", func() bool { return len(nodes.ReplicasOf(key)) > 0 })
 			nodes.Promote(nodes.ReplicasOf(key)[0])
-			nodes.Settle()
+			nodes.WaitWhole()
 		case 1: // keys are evicted
 			for _, id := range []string{"0", "1", "2"} {
 				_ = c.Cluster().Del(ctx, "book:{"+id+"}").Err()
@@ -132,7 +132,7 @@ func trouble(ctx context.Context, t *testing.T, c *redis.Client, nodes *redistes
 			nodes.Kill(died)
 			<-time.After(200 * time.Millisecond)
 			nodes.Restart(died)
-			nodes.Settle()
+			nodes.WaitWhole()
 		}
 		<-time.After(300 * time.Millisecond)
 	}

@@ -69,7 +69,7 @@ func TestADeposedMasterSaysNothing(t *testing.T) {
 				t.Error("it answered as if it were the master")
 			}
 			t.Log(err)
-			nodes.Settle()
+			nodes.WaitWhole()
 		})
 	}
 }

@@ -15,7 +15,7 @@ import (
 
 func TestMain(m *testing.M) { pgtest.Main(m, webtest.Leaks()...) }
 
-func TestServesUntilToldToStop(t *testing.T) {
+func TestServesUntilItIsStopped(t *testing.T) {
 	t.Parallel()
 	s := servicetest.Start(t, "coordinator", checkoutservice.Build, map[string]string{
 		"DRAIN_DELAY": "300ms", "DB_DSN": pgtest.DSN(t, txnpg.Migrations),

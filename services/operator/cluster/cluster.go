@@ -35,7 +35,7 @@ func Open() (*Cluster, error) {
 
 // Ready returns ErrDown unless Consul has a leader and Nomad a node that takes work.
 func (c *Cluster) Ready(ctx context.Context) error {
-	leader, err := c.Consul.Status().LeaderWithQueryOptions(Seen(ctx))
+	leader, err := c.Consul.Status().LeaderWithQueryOptions(ConsulQuery(ctx))
 	if err != nil || leader == "" {
 		return ErrDown
 	}
@@ -46,23 +46,23 @@ func (c *Cluster) Ready(ctx context.Context) error {
 	return nil
 }
 
-// Query is how Nomad is asked; it ends with ctx.
+// Query are the options of a read from Nomad that ends with ctx.
 func Query(ctx context.Context) *nomad.QueryOptions {
 	return (&nomad.QueryOptions{}).WithContext(ctx)
 }
 
-// Write is how Nomad is told; it ends with ctx.
+// Write are those of a write to Nomad that ends with ctx.
 func Write(ctx context.Context) *nomad.WriteOptions {
 	return (&nomad.WriteOptions{}).WithContext(ctx)
 }
 
-// Seen is how Consul is asked; it ends with ctx.
-func Seen(ctx context.Context) *consul.QueryOptions {
+// ConsulQuery are the options of a read from Consul that ends with ctx.
+func ConsulQuery(ctx context.Context) *consul.QueryOptions {
 	return (&consul.QueryOptions{}).WithContext(ctx)
 }
 
-// Told is how Consul is told; it ends with ctx.
-func Told(ctx context.Context) *consul.WriteOptions {
+// ConsulWrite are those of a write to Consul that ends with ctx.
+func ConsulWrite(ctx context.Context) *consul.WriteOptions {
 	return (&consul.WriteOptions{}).WithContext(ctx)
 }
 

@@ -12,7 +12,7 @@ import (
 
 // Instances are a service's, healthy or not.
 func (c *Cluster) Instances(ctx context.Context, service string) ([]*consul.ServiceEntry, error) {
-	all, _, err := c.Consul.Health().Service(service, "", false, Seen(ctx))
+	all, _, err := c.Consul.Health().Service(service, "", false, ConsulQuery(ctx))
 	if err != nil {
 		return nil, fmt.Errorf("list the instances of %s: %w", service, err)
 	}
@@ -28,7 +28,7 @@ type Health struct {
 
 // Healths are those of all services, by name.
 func (c *Cluster) Healths(ctx context.Context) ([]Health, error) {
-	checks, _, err := c.Consul.Health().State(consul.HealthAny, Seen(ctx))
+	checks, _, err := c.Consul.Health().State(consul.HealthAny, ConsulQuery(ctx))
 	if err != nil {
 		return nil, fmt.Errorf("list the checks: %w", err)
 	}

@@ -32,7 +32,7 @@ func use(t *testing.T, c *cluster.Cluster, consul string) {
 	t.Setenv("CONSUL_HTTP_ADDR", consul)
 }
 
-func TestLooking(t *testing.T) {
+func TestReadCommands(t *testing.T) {
 	c := operatortest.Start(t)
 	use(t, c, "127.0.0.1:1")
 

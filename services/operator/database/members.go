@@ -75,15 +75,15 @@ func Members(ctx context.Context, c *cluster.Cluster) ([]Member, error) {
 	}
 	for _, instance := range instances {
 		address := net.JoinHostPort(instance.Service.Address, strconv.Itoa(instance.Service.Port))
-		if members, err := ask(ctx, address); err == nil {
+		if members, err := fetchMembers(ctx, address); err == nil {
 			return members, nil
 		}
 	}
 	return nil, errors.New("no member of the database answers: 'go tool task up' brings the shop up, 'go tool task logs -- patroni' says what is wrong")
 }
 
-// ask asks one member, for 3 s at most.
-func ask(ctx context.Context, address string) ([]Member, error) {
+// fetchMembers asks one member, for 3 s at most.
+func fetchMembers(ctx context.Context, address string) ([]Member, error) {
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
 	defer cancel()
 	status, text, err := call(ctx, http.MethodGet, "http://"+address+"/cluster", nil, "")

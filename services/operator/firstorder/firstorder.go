@@ -116,7 +116,7 @@ func buy(ctx context.Context, books []book) (*order, error) {
 	key := fmt.Sprintf("%s-%d", customer, time.Now().Unix())
 	for try := 0; ; try++ {
 		bought := &order{}
-		if err = ask(ctx, http.MethodPost, "/orders", body, key, bought); err == nil {
+		if err = call(ctx, http.MethodPost, "/orders", body, key, bought); err == nil {
 			return bought, nil
 		}
 		if try == 5 || ctx.Err() != nil {
@@ -127,10 +127,10 @@ func buy(ctx context.Context, books []book) (*order, error) {
 }
 
 func get(ctx context.Context, path string, into any) error {
-	return ask(ctx, http.MethodGet, path, nil, "", into)
+	return call(ctx, http.MethodGet, path, nil, "", into)
 }
 
-func ask(ctx context.Context, method, path string, body []byte, key string, into any) error {
+func call(ctx context.Context, method, path string, body []byte, key string, into any) error {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
 	request, err := http.NewRequestWithContext(ctx, method, Shop+path, bytes.NewReader(body))

@@ -77,7 +77,7 @@ func Start(t *testing.T) *cluster.Cluster {
 
 // serving tells whether both have a leader, and Nomad the key that it keeps variables with.
 func serving(ctx context.Context, c *cluster.Cluster) bool {
-	leader, err := c.Consul.Status().LeaderWithQueryOptions(cluster.Seen(ctx))
+	leader, err := c.Consul.Status().LeaderWithQueryOptions(cluster.ConsulQuery(ctx))
 	if err != nil || leader == "" {
 		return false
 	}

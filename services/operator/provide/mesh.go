@@ -26,7 +26,7 @@ func Mesh(ctx context.Context, c *cluster.Cluster, dir string) error {
 		if err != nil {
 			return fmt.Errorf("%s: %w", file, err)
 		}
-		if _, _, err := c.Consul.ConfigEntries().Set(entry, cluster.Told(ctx)); err != nil {
+		if _, _, err := c.Consul.ConfigEntries().Set(entry, cluster.ConsulWrite(ctx)); err != nil {
 			return fmt.Errorf("Consul refused %s: %w", file, err) //nolint:staticcheck // a name
 		}
 	}

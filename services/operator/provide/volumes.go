@@ -154,7 +154,7 @@ const RedisCount = "redis/count"
 
 // RedisNodes is how many nodes Redis was given last.
 func RedisNodes(ctx context.Context, c *cluster.Cluster) (int, error) {
-	pair, _, err := c.Consul.KV().Get(RedisCount, cluster.Seen(ctx))
+	pair, _, err := c.Consul.KV().Get(RedisCount, cluster.ConsulQuery(ctx))
 	if err != nil {
 		return 0, fmt.Errorf("read how many nodes Redis has: %w", err)
 	}

@@ -35,7 +35,7 @@ func Scale(ctx context.Context, c *cluster.Cluster, out console.Console, target 
 		return errors.New("nothing of the job redis runs: 'go tool task up' starts it")
 	}
 	s := scaling{c: c, out: out, now: len(running), target: target}
-	if err := s.settle(ctx, 2*time.Minute); err != nil {
+	if err := s.awaitDeployment(ctx, 2*time.Minute); err != nil {
 		return err
 	}
 	out.Stagef("redis: from %d nodes to %d", s.now, target)
@@ -46,7 +46,7 @@ func Scale(ctx context.Context, c *cluster.Cluster, out console.Console, target 
 	if err := change(ctx); err != nil {
 		return err
 	}
-	if err := s.settle(ctx, 3*time.Minute); err != nil {
+	if err := s.awaitDeployment(ctx, 3*time.Minute); err != nil {
 		return err
 	}
 	out.Sayf("redis has %d nodes", target)
@@ -69,7 +69,7 @@ func (s scaling) grow(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	before, _, err := s.c.Consul.KV().Get(provide.RedisCount, cluster.Seen(ctx))
+	before, _, err := s.c.Consul.KV().Get(provide.RedisCount, cluster.ConsulQuery(ctx))
 	if err != nil {
 		return fmt.Errorf("read how many nodes Redis is to have: %w", err)
 	}
@@ -81,7 +81,7 @@ func (s scaling) grow(ctx context.Context) error {
 		if before == nil {
 			return errors.Join(err, s.want(ctx, s.now))
 		}
-		_, not := s.c.Consul.KV().Put(before, cluster.Told(ctx))
+		_, not := s.c.Consul.KV().Put(before, cluster.ConsulWrite(ctx))
 		return errors.Join(err, not)
 	}
 	return s.watch(ctx, left)
@@ -113,7 +113,7 @@ func (s scaling) shrink(ctx context.Context) error {
 // want tells the nodes how many there are to be.
 func (s scaling) want(ctx context.Context, count int) error {
 	pair := &consul.KVPair{Key: provide.RedisCount, Value: []byte(strconv.Itoa(count))}
-	if _, err := s.c.Consul.KV().Put(pair, cluster.Told(ctx)); err != nil {
+	if _, err := s.c.Consul.KV().Put(pair, cluster.ConsulWrite(ctx)); err != nil {
 		return fmt.Errorf("say how many nodes Redis is to have: %w", err)
 	}
 	return nil
@@ -127,8 +127,8 @@ func (s scaling) scale(ctx context.Context) error {
 	return nil
 }
 
-// settle waits for the end of a deployment of redis: during one Nomad scales nothing.
-func (s scaling) settle(ctx context.Context, limit time.Duration) error {
+// awaitDeployment waits for the end of a deployment of redis: during one Nomad scales nothing.
+func (s scaling) awaitDeployment(ctx context.Context, limit time.Duration) error {
 	wait := console.Wait{For: "the deployment of redis", Limit: limit, Hint: "'nomad job status redis' shows where it is"}
 	return s.out.Wait(ctx, wait, func(ctx context.Context) (string, error) {
 		deployment, _, err := s.c.Nomad.Jobs().LatestDeployment(job, cluster.Query(ctx))

@@ -236,7 +236,7 @@ func stateOf(all []*nomad.AllocationListStub, members int) string {
 // the cluster is of: members without data then wait for the one that has it.
 func forgetLeader(ctx context.Context, c *cluster.Cluster, system string) error {
 	const scope = "service/patroni/"
-	keys, _, err := c.Consul.KV().Keys(scope, "", cluster.Seen(ctx))
+	keys, _, err := c.Consul.KV().Keys(scope, "", cluster.ConsulQuery(ctx))
 	if err != nil {
 		return fmt.Errorf("list what Consul knows of the members: %w", err)
 	}
@@ -244,12 +244,12 @@ func forgetLeader(ctx context.Context, c *cluster.Cluster, system string) error 
 		if strings.HasSuffix(key, "/config") {
 			continue
 		}
-		if _, err := c.Consul.KV().Delete(key, cluster.Told(ctx)); err != nil {
+		if _, err := c.Consul.KV().Delete(key, cluster.ConsulWrite(ctx)); err != nil {
 			return fmt.Errorf("remove Consul's key %s: %w", key, err)
 		}
 	}
 	pair := &consul.KVPair{Key: scope + "initialize", Value: []byte(system)}
-	if _, err := c.Consul.KV().Put(pair, cluster.Told(ctx)); err != nil {
+	if _, err := c.Consul.KV().Put(pair, cluster.ConsulWrite(ctx)); err != nil {
 		return fmt.Errorf("write Consul's key %s: %w", pair.Key, err)
 	}
 	return nil

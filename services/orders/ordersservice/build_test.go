@@ -14,7 +14,7 @@ import (
 
 func TestMain(m *testing.M) { pgtest.Main(m, webtest.Leaks()...) }
 
-func TestServesUntilToldToStop(t *testing.T) {
+func TestServesUntilItIsStopped(t *testing.T) {
 	s := servicetest.Start(t, "orders", ordersservice.Build, map[string]string{
 		"DRAIN_DELAY": "500ms", "VERSION": "1.2.3",
 		"COORDINATOR_URL": "http://127.0.0.1:1", "DB_DSN": pgtest.DSN(t, orderspg.Migrations),

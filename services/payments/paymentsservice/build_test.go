@@ -15,7 +15,7 @@ import (
 
 func TestMain(m *testing.M) { pgtest.Main(m, webtest.Leaks()...) }
 
-func TestServesUntilToldToStop(t *testing.T) {
+func TestServesUntilItIsStopped(t *testing.T) {
 	s := servicetest.Start(t, "payments", paymentsservice.Build, map[string]string{
 		"DRAIN_DELAY": "500ms", "VERSION": "1.2.3", "DB_DSN": pgtest.DSN(t, paymentspg.Migrations),
 	})

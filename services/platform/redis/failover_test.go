@@ -42,7 +42,7 @@ func TestAMasterThatDiedIsReplaced(t *testing.T) {
 		return nil
 	})
 	nodes.Restart(died)
-	nodes.Settle()
+	nodes.WaitWhole()
 	if got := nodes.ReplicasOf("key"); len(got) != 1 || got[0] != died {
 		t.Errorf("the replicas are %v, not the %d that came back", got, died)
 	}
@@ -64,7 +64,7 @@ func TestAFrozenMasterHoldsNobodyBeyondHisContext(t *testing.T) {
 	}
 	t.Logf("served again after %s", until(t, "serve again", set(client, "key")))
 	nodes.Thaw(frozen)
-	nodes.Settle()
+	nodes.WaitWhole()
 }
 
 // What was read through the members of before is read through those of now at

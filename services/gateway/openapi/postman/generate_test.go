@@ -52,7 +52,7 @@ func TestTheStoryTellsOfEveryCall(t *testing.T) {
 	}
 }
 
-func TestMistakesInTheStoryAreTold(t *testing.T) {
+func TestMistakesInTheStoryAreReported(t *testing.T) {
 	const document = `{"paths":{"/books/{id}":{"get":{"operationId":"getBook","security":[{}]}}}}`
 	for story, want := range map[string]string{
 		`{"chapters":[{"steps":[{"name":"a","call":"getShelf"}]}]}`:                                 `no call "getShelf"`,

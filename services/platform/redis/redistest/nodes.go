@@ -62,7 +62,7 @@ func (f *Fleet) form(masters int) {
 		}
 		s.do(f.t, "cluster", "replicate", master)
 	}
-	f.Settle()
+	f.WaitWhole()
 }
 
 // Addrs are the addresses of all servers, dead or alive.
@@ -151,14 +151,14 @@ func (f *Fleet) ofKey(key string) []int {
 	return []int{-1}
 }
 
-// Settle waits until the servers that live agree on who serves what, all of it
+// WaitWhole waits until the servers that live agree on who serves what, all of it
 // is served by living ones, and each replica has its master's copy.
-func (f *Fleet) Settle() {
+func (f *Fleet) WaitWhole() {
 	f.t.Helper()
-	waittest.EventuallyNil(f.t, "settle the cluster", f.settled)
+	waittest.EventuallyNil(f.t, "a whole cluster", f.whole)
 }
 
-func (f *Fleet) settled(ctx context.Context) error {
+func (f *Fleet) whole(ctx context.Context) error {
 	var agreed string
 	for i, s := range f.servers {
 		if !s.alive() {
