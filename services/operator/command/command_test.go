@@ -71,6 +71,7 @@ func TestNothingIsThere(t *testing.T) {
 	t.Setenv("CONSUL_HTTP_ADDR", "127.0.0.1:1")
 	for _, args := range [][]string{
 		{"status"}, {"status", "--json"}, {"logs", "books"}, {"token"}, {"db", "backup"}, {"db", "resume"}, {"db", "resume", "--list"},
+		{"sagas"}, {"sagas", "show", "0a"}, {"sagas", "retry", "0a"}, {"warehouse", "run"}, {"drill", "leader-killed"},
 		{"db", "status"}, {"db", "status", "--json"}, {"db", "switchover"}, {"db", "switchover", "patroni-1"}, {"db", "psql", "bookdb"},
 	} {
 		if out, err := run(t, args...); err == nil || out != "" || !strings.Contains(err.Error(), "'go tool task up'") {
@@ -96,6 +97,9 @@ func TestWrongArguments(t *testing.T) {
 	}{
 		{[]string{"db", "psql"}, "bookdb"},
 		{[]string{"db", "rotate", "books", "gateway"}, "coordinator"},
+		{[]string{"sagas", "--state", "nix"}, "waiting_approval"},
+		{[]string{"warehouse", "report", "best-sellers", "--out", "../x.csv"}, "in the folder where you are"},
+		{[]string{"warehouse", "sql", "--out=/tmp/x.csv", "select 1"}, "in the folder where you are"},
 		{[]string{"redis", "scale"}, "'go tool task redis:scale -- 8'"},
 		{[]string{"redis", "scale", "7"}, "6, 8, 10, 12"},
 		{[]string{"redis", "scale", "6", "8"}, "6, 8, 10, 12"},
@@ -115,6 +119,7 @@ func TestCompletion(t *testing.T) {
 		{[]string{"token", ""}, "operator :4"},
 		{[]string{"token", ""}, "bench :4"},
 		{[]string{"db", ""}, "switchover :4"},
+		{[]string{"sagas", ""}, "retry :4"},
 		{[]string{"db", "psql", ""}, "paymentdb :4"},
 		{[]string{"db", "rotate", "books", ""}, "orders :4"},
 		{[]string{"redis", "scale", ""}, "12 :4"},

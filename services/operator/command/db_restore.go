@@ -12,6 +12,7 @@ import (
 	"bookstore/services/operator/database"
 	"bookstore/services/operator/jobs"
 	"bookstore/services/operator/restore"
+	"bookstore/services/operator/sagas"
 )
 
 func dbBackup() *cobra.Command {
@@ -96,10 +97,10 @@ The provider may have done more for them than the databases know: compare first,
 // resume shows the sagas that wait and, if they are to, lets them go on.
 func resume(cmd *cobra.Command, c *cluster.Cluster, goOn bool) error {
 	ctx, out := cmd.Context(), speak(cmd)
-	var held []restore.Saga
-	err := database.Do(ctx, c, restore.Coordinator, func(ctx context.Context, conn *pgx.Conn) (err error) {
-		if held, err = restore.Held(ctx, conn); err == nil && goOn {
-			err = restore.Release(ctx, conn)
+	var held []sagas.Saga
+	err := database.Do(ctx, c, sagas.Database, func(ctx context.Context, conn *pgx.Conn) (err error) {
+		if held, err = sagas.Held(ctx, conn); err == nil && goOn {
+			err = sagas.Release(ctx, conn)
 		}
 		return err
 	})
@@ -111,7 +112,7 @@ func resume(cmd *cobra.Command, c *cluster.Cluster, goOn bool) error {
 	}
 	rows := [][]any{{"SAGA", "DEFINITION", "STATE", "STEP", "BEGUN"}}
 	for _, s := range held {
-		rows = append(rows, []any{s.ID, s.Definition, s.State, s.Step, s.Begun.Format(time.RFC3339)})
+		rows = append(rows, []any{s.ID, s.Definition, s.State, s.At(), s.Begun.Format(time.RFC3339)})
 	}
 	out.Table(rows...)
 	if goOn {

@@ -12,6 +12,7 @@ import (
 
 	"bookstore/services/operator/cluster"
 	"bookstore/services/operator/database"
+	"bookstore/services/operator/firstorder"
 	"bookstore/services/operator/sagas"
 )
 
@@ -48,7 +49,7 @@ func sagasCommand() *cobra.Command {
 		}),
 	})
 	cmd.Flags().StringVar(&state, "state", "", "one of "+strings.Join(sagas.States, ", "))
-	cmd.AddCommand(sagasShow())
+	cmd.AddCommand(sagasShow(), sagasRetry())
 	return cmd
 }
 
@@ -61,11 +62,7 @@ func sagasShow() *cobra.Command {
 			if err := c.Ready(cmd.Context()); err != nil {
 				return err
 			}
-			var s sagas.Saga
-			err := database.Do(cmd.Context(), c, sagas.Database, func(ctx context.Context, conn *pgx.Conn) (err error) {
-				s, err = sagas.Find(ctx, conn, args[0])
-				return err
-			})
+			s, err := find(cmd.Context(), c, args[0])
 			if err != nil {
 				return err
 			}
@@ -82,4 +79,39 @@ func sagasShow() *cobra.Command {
 			return nil
 		}),
 	})
+}
+
+func sagasRetry() *cobra.Command {
+	return &cobra.Command{
+		Use:   "retry ID",
+		Short: "Have a checkout that is stuck go on; the first letters of its id will do",
+		Args:  cobra.ExactArgs(1),
+		RunE: onCluster(func(cmd *cobra.Command, c *cluster.Cluster, args []string) error {
+			if err := c.Ready(cmd.Context()); err != nil {
+				return err
+			}
+			s, err := find(cmd.Context(), c, args[0])
+			if err != nil {
+				return err
+			}
+			token, err := c.Item(cmd.Context(), "gateway", "operator_token")
+			if err != nil {
+				return err
+			}
+			state, err := sagas.Retry(cmd.Context(), firstorder.Shop, token, s)
+			if err != nil {
+				return err
+			}
+			speak(cmd).Sayf("%s %s: %s", s.Definition, s.ID, state)
+			return nil
+		}),
+	}
+}
+
+func find(ctx context.Context, c *cluster.Cluster, id string) (s sagas.Saga, err error) {
+	err = database.Do(ctx, c, sagas.Database, func(ctx context.Context, conn *pgx.Conn) (err error) {
+		s, err = sagas.Find(ctx, conn, id)
+		return err
+	})
+	return s, err
 }

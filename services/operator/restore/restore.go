@@ -20,6 +20,7 @@ import (
 	"bookstore/services/operator/database"
 	"bookstore/services/operator/jobs"
 	"bookstore/services/operator/provide"
+	"bookstore/services/operator/sagas"
 )
 
 // job is the one that runs the steps.
@@ -157,7 +158,7 @@ func (r restoration) replace(ctx context.Context, system string) error {
 	if err := r.files.Deploy(ctx, r.c, r.out, "patroni", "redis", "migrate"); err != nil {
 		return err
 	}
-	if err := database.Do(ctx, r.c, Coordinator, Hold); err != nil {
+	if err := database.Do(ctx, r.c, sagas.Database, sagas.Hold); err != nil {
 		return err
 	}
 	return emptyCache(ctx, r.c)

@@ -1,14 +1,19 @@
-// Package sagas shows an operator the sagas that the coordinator keeps.
+// Package sagas shows an operator the sagas that the coordinator keeps, and has one that is stuck go on.
 package sagas
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"net/http"
 	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"bookstore/services/platform/dial"
 )
 
 // Database is where they are kept.
@@ -65,8 +70,11 @@ var States = []string{"running", "waiting_approval", "compensating", "stuck", "c
 // most is how many are listed.
 const most = 1000
 
+// columns are those of a Saga, in its order.
+const columns = "id::text, definition, state, created_at, updated_at, steps"
+
 const listSQL = `
-select id::text, definition, state, created_at, updated_at, steps
+select ` + columns + `
 from sagas
 where case when $1 = '' then finished_at is null else state = $1 end
 order by created_at
@@ -82,8 +90,7 @@ var ErrNone = errors.New("there is no such saga; one that is over is kept for a 
 
 // Find is the saga of that id, or of the only one whose id begins so.
 func Find(ctx context.Context, conn *pgx.Conn, id string) (Saga, error) {
-	const sql = `select id::text, definition, state, created_at, updated_at, steps from sagas where starts_with(id::text, $1) limit 2`
-	found, err := query(ctx, conn, sql, strings.ToLower(id))
+	found, err := query(ctx, conn, `select `+columns+` from sagas where starts_with(id::text, $1) limit 2`, strings.ToLower(id))
 	switch {
 	case err != nil:
 		return Saga{}, err
@@ -105,4 +112,42 @@ func query(ctx context.Context, conn *pgx.Conn, sql string, args ...any) ([]Saga
 		return nil, fmt.Errorf("read the sagas: %w", err)
 	}
 	return all, nil
+}
+
+const (
+	retryTimeout = 15 * time.Second
+	answerLimit  = 1 << 20
+)
+
+var client = &http.Client{Transport: &http.Transport{DialContext: dial.Dialer(5 * time.Second).DialContext, DisableKeepAlives: true}}
+
+// Retry has a checkout that is stuck go on, by the shop's own call for it, and returns the state that it is in then.
+func Retry(ctx context.Context, shop, token string, s Saga) (state string, err error) {
+	if s.Definition != "checkout" {
+		return "", fmt.Errorf("the shop has a call to retry a checkout, and this is a %s", s.Definition)
+	}
+	ctx, cancel := context.WithTimeout(ctx, retryTimeout)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, shop+"/checkouts/"+s.ID+"/retry", http.NoBody)
+	if err != nil {
+		return "", err
+	}
+	req.Header.Set("Authorization", "Bearer "+token)
+	answer, err := client.Do(req)
+	if err != nil {
+		return "", fmt.Errorf("retry the checkout %s: %w", s.ID, err)
+	}
+	defer func() { _ = answer.Body.Close() }() // it was only read
+	text, err := io.ReadAll(io.LimitReader(answer.Body, answerLimit))
+	if err != nil {
+		return "", fmt.Errorf("retry the checkout %s: %w", s.ID, err)
+	}
+	if answer.StatusCode >= http.StatusBadRequest {
+		return "", fmt.Errorf("the shop refused: %d %s", answer.StatusCode, strings.TrimSpace(string(text)))
+	}
+	var now struct {
+		State string `json:"state"`
+	}
+	err = json.Unmarshal(text, &now)
+	return now.State, err
 }
