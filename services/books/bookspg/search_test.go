@@ -42,8 +42,11 @@ func realBooks(t testing.TB) (pool *pgxpool.Pool, all bool) {
 	pool = pgtest.Database(t, Migrations)
 	batch := &pgx.Batch{}
 	for _, line := range lines[1:] {
-		batch.Queue(insertBook, line[column["book_id"]], "", line[column["title"]],
-			strings.Split(line[column["authors"]], ", "), nil, "", 100, "EUR", 1)
+		entry := books.Entry{
+			SourceID: line[column["book_id"]], Title: line[column["title"]], Authors: strings.Split(line[column["authors"]], ", "),
+			PriceCents: 100, Currency: "EUR",
+		}
+		batch.Queue(insertBook, append(entryArgs(entry), 1)...)
 	}
 	if err := pool.SendBatch(context.Background(), batch).Close(); err != nil {
 		t.Fatal(err)

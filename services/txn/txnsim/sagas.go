@@ -136,13 +136,15 @@ func (m *sagaMemory) all() []sagaRow {
 	return slices.SortedFunc(maps.Values(m.rows), func(a, b sagaRow) int { return cmp.Compare(a.ID, b.ID) })
 }
 
-// sagaStore is the store of sagas as one coordinator reaches it. What nothing here asks
-// for is not there: News, Unfinished.
+// sagaStore is the store of sagas as one coordinator reaches it. News is not there: nothing calls it here.
 type sagaStore struct {
 	saga.Store
 
 	p *Process
 }
+
+// Unfinished implements saga.Store: a simulation has no metrics.
+func (sagaStore) Unfinished(context.Context) (map[string]map[saga.State]int, error) { return nil, nil }
 
 // Now implements saga.Store.
 func (s sagaStore) Now(ctx context.Context) (time.Time, error) {
