@@ -58,14 +58,7 @@ func sagasShow() *cobra.Command {
 		Use:   "show ID",
 		Short: "Show a saga's steps; the first letters of its id will do",
 		Args:  cobra.ExactArgs(1),
-		RunE: onCluster(func(cmd *cobra.Command, c *cluster.Cluster, args []string) error {
-			if err := c.Ready(cmd.Context()); err != nil {
-				return err
-			}
-			s, err := find(cmd.Context(), c, args[0])
-			if err != nil {
-				return err
-			}
+		RunE: onSaga(func(cmd *cobra.Command, _ *cluster.Cluster, s sagas.Saga) error {
 			out := speak(cmd)
 			if wantsJSON(cmd) {
 				return out.JSON(s)
@@ -86,14 +79,7 @@ func sagasRetry() *cobra.Command {
 		Use:   "retry ID",
 		Short: "Have a checkout that is stuck go on; the first letters of its id will do",
 		Args:  cobra.ExactArgs(1),
-		RunE: onCluster(func(cmd *cobra.Command, c *cluster.Cluster, args []string) error {
-			if err := c.Ready(cmd.Context()); err != nil {
-				return err
-			}
-			s, err := find(cmd.Context(), c, args[0])
-			if err != nil {
-				return err
-			}
+		RunE: onSaga(func(cmd *cobra.Command, c *cluster.Cluster, s sagas.Saga) error {
 			token, err := c.Item(cmd.Context(), "gateway", "operator_token")
 			if err != nil {
 				return err
@@ -108,10 +94,20 @@ func sagasRetry() *cobra.Command {
 	}
 }
 
-func find(ctx context.Context, c *cluster.Cluster, id string) (s sagas.Saga, err error) {
-	err = database.Do(ctx, c, sagas.Database, func(ctx context.Context, conn *pgx.Conn) (err error) {
-		s, err = sagas.Find(ctx, conn, id)
-		return err
+// onSaga finds the saga that a command's argument names.
+func onSaga(run func(*cobra.Command, *cluster.Cluster, sagas.Saga) error) func(*cobra.Command, []string) error {
+	return onCluster(func(cmd *cobra.Command, c *cluster.Cluster, args []string) error {
+		if err := c.Ready(cmd.Context()); err != nil {
+			return err
+		}
+		var s sagas.Saga
+		err := database.Do(cmd.Context(), c, sagas.Database, func(ctx context.Context, conn *pgx.Conn) (err error) {
+			s, err = sagas.Find(ctx, conn, args[0])
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		return run(cmd, c, s)
 	})
-	return s, err
 }

@@ -56,8 +56,7 @@ func answers(name, use, short string) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			args, err = stayBelow(args)
-			if err != nil {
+			if err := staysBelow(args); err != nil {
 				return err
 			}
 			if err := machine.BecomeRoot(); err != nil { // the data is its users' alone
@@ -82,8 +81,8 @@ func userDirectory() (string, error) {
 	return dir, err
 }
 
-// stayBelow refuses to write outside the folder where the user is: such a file would be gone with the container.
-func stayBelow(args []string) ([]string, error) {
+// staysBelow refuses to write outside the folder where the user is: such a file would be gone with the container.
+func staysBelow(args []string) error {
 	for i, word := range args {
 		name, file, given := strings.Cut(word, "=")
 		if name != "--out" && name != "-out" {
@@ -96,10 +95,10 @@ func stayBelow(args []string) ([]string, error) {
 			file = args[i+1]
 		}
 		if !filepath.IsLocal(file) {
-			return nil, fmt.Errorf("--out is a file in the folder where you are, or below it, not %s", file)
+			return fmt.Errorf("--out is a file in the folder where you are, or below it, not %s", file)
 		}
 	}
-	return args, nil
+	return nil
 }
 
 // query runs the warehouse's program on the published version. What it writes, it writes where the user is; it reaches
