@@ -5,7 +5,7 @@ package operatortest
 import (
 	"context"
 	"fmt"
-	"net"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -17,6 +17,7 @@ import (
 
 	"bookstore/services/operator/cluster"
 	"bookstore/services/operator/machine"
+	"bookstore/services/platform/redis/redistest"
 )
 
 // Start runs both until the test ends. Their logs are shown when the test failed.
@@ -112,21 +113,16 @@ func run(t *testing.T, name string, args ...string) {
 	})
 }
 
-// ports are so many that nobody listens on.
+// ports are so many that nobody listens on and that no other test is given meanwhile.
 func ports(t *testing.T, n int) []int {
 	t.Helper()
 	free := make([]int, n)
 	for i := range free {
-		l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+		at, err := netip.ParseAddrPort(redistest.FreeAddr(t))
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer func() { _ = l.Close() }()
-		address, ok := l.Addr().(*net.TCPAddr)
-		if !ok {
-			t.Fatalf("%v is no TCP address", l.Addr())
-		}
-		free[i] = address.Port
+		free[i] = int(at.Port())
 	}
 	return free
 }
