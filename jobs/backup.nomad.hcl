@@ -100,9 +100,16 @@ job "backup" {
         env = true
       }
 
+      consul {}
+
       config {
         image        = "bookstore/backup:${var.version}"
-        network_mode = "host"
+        network_mode = "none"
+
+        cap_drop        = ["all"]
+        security_opt    = ["no-new-privileges"]
+        readonly_rootfs = true
+        pids_limit      = 64
       }
 
       env {
@@ -132,6 +139,31 @@ job "backup" {
         network_mode = "none"
         entrypoint   = ["restore.sh"]
         args         = ["daily"]
+
+        cap_drop        = ["all"]
+        security_opt    = ["no-new-privileges"]
+        readonly_rootfs = true
+        pids_limit      = 128
+
+        mount {
+          type     = "tmpfs"
+          target   = "/tmp"
+          readonly = false
+
+          tmpfs_options {
+            size = 67108864 # bytes
+          }
+        }
+
+        mount {
+          type     = "tmpfs"
+          target   = "/var/run/postgresql"
+          readonly = false
+
+          tmpfs_options {
+            size = 1048576 # bytes
+          }
+        }
       }
 
       env {

@@ -172,6 +172,13 @@ job "coordinator" {
         sidecar_task {
           kill_timeout = "20s"
 
+          config {
+            cap_drop        = ["all"]
+            security_opt    = ["no-new-privileges"]
+            readonly_rootfs = true
+            pids_limit      = 64
+          }
+
           resources {
             cpu    = 50
             memory = 96
@@ -184,8 +191,15 @@ job "coordinator" {
       driver       = "docker"
       kill_timeout = "20s"
 
+      consul {}
+
       config {
         image = "bookstore/coordinator:${var.version}"
+
+        cap_drop        = ["all"]
+        security_opt    = ["no-new-privileges"]
+        readonly_rootfs = true
+        pids_limit      = 64
       }
 
       env {

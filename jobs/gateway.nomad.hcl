@@ -216,6 +216,13 @@ job "gateway" {
         sidecar_task {
           kill_timeout = "20s"
 
+          config {
+            cap_drop        = ["all"]
+            security_opt    = ["no-new-privileges"]
+            readonly_rootfs = true
+            pids_limit      = 64
+          }
+
           resources {
             cpu    = 220
             memory = 96
@@ -228,8 +235,15 @@ job "gateway" {
       driver       = "docker"
       kill_timeout = "20s"
 
+      consul {}
+
       config {
         image = "bookstore/gateway:${var.version}"
+
+        cap_drop        = ["all"]
+        security_opt    = ["no-new-privileges"]
+        readonly_rootfs = true
+        pids_limit      = 64
       }
 
       env {

@@ -4,10 +4,8 @@ package jobs_test
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"maps"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -16,6 +14,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"bookstore/services/operator/cluster"
 )
 
 // TestIdle prints what share of one core each part of the running shop uses over IDLE_SECONDS
@@ -88,18 +88,13 @@ func containers(t *testing.T) map[string]string {
 // allocations maps each allocation's id to its job.
 func allocations(t *testing.T) map[string]string {
 	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://127.0.0.1:4646/v1/allocations", http.NoBody)
+	shop, err := cluster.Open()
 	if err != nil {
 		t.Fatal(err)
 	}
-	answer, err := http.DefaultClient.Do(req)
+	list, _, err := shop.Nomad.Allocations().List(cluster.Query(t.Context()))
 	if err != nil {
 		t.Fatalf("the shop does not run (go tool task up): %v", err)
-	}
-	defer answer.Body.Close()
-	var list []struct{ ID, JobID string }
-	if err := json.NewDecoder(answer.Body).Decode(&list); err != nil {
-		t.Fatal(err)
 	}
 	jobs := map[string]string{}
 	for _, a := range list {

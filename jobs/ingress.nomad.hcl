@@ -116,6 +116,13 @@ job "ingress" {
         sidecar_task {
           kill_timeout = "20s"
 
+          config {
+            cap_drop        = ["all"]
+            security_opt    = ["no-new-privileges"]
+            readonly_rootfs = true
+            pids_limit      = 64
+          }
+
           resources {
             cpu = 280
             # It holds up to a megabyte of each body until the gateway has refused it.

@@ -7,10 +7,12 @@ package jobs_test
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -112,6 +114,7 @@ func TestJobs(t *testing.T) {
 		"resources are stated":       ruleResources,
 		"images are pinned":          ruleImages,
 		"no literal secret":          ruleSecrets,
+		"containers are hardened":    ruleHardened,
 		"apps are behind their mesh": ruleMesh,
 		"many machines spread it":    ruleSpread,
 	}
@@ -297,6 +300,43 @@ func ruleSecrets(t *testing.T, p parsed) {
 					report("task "+task.Name+" template", *tmpl.EmbeddedTmpl)
 				}
 			}
+		}
+	}
+}
+
+// onHost are the tasks on the machine's own network, for the reasons in jobs/README.md.
+var onHost = []string{"patroni-patroni", "patroni-fence", "redis-redis", "prometheus-prometheus"}
+
+// ruleHardened: a container has no right of root's and gets none, writes to what is mounted for it alone, and cannot
+// fill the machine with processes. Secrets are readable for the task's user alone.
+func ruleHardened(t *testing.T, p parsed) {
+	for _, g := range p.raw.TaskGroups {
+		for _, task := range g.Tasks {
+			hardened(t, task.Name, task.Config)
+			name := *p.raw.ID + "-" + task.Name
+			if host := task.Config["network_mode"] == "host"; host != slices.Contains(onHost, name) {
+				t.Errorf("task %s: on the machine's network: %t", name, host)
+			}
+		}
+		if sidecar := sidecarTask(g); sidecar != nil {
+			hardened(t, "the sidecar of "+*g.Name, sidecar.Config)
+		}
+	}
+}
+
+func hardened(t *testing.T, task string, config map[string]any) {
+	t.Helper()
+	for name, want := range map[string]string{"cap_drop": "[all]", "security_opt": "[no-new-privileges]", "readonly_rootfs": "true"} {
+		if got := fmt.Sprint(config[name]); got != want {
+			t.Errorf("%s: %s is %s, want %s", task, name, got, want)
+		}
+	}
+	if limit, ok := config["pids_limit"].(float64); !ok || limit <= 0 || limit > 512 {
+		t.Errorf("%s: pids_limit is %v, want at most 512", task, config["pids_limit"])
+	}
+	for _, never := range []string{"privileged", "cap_add", "pid_mode", "ipc_mode", "userns_mode", "devices", "volumes"} {
+		if value, ok := config[never]; ok {
+			t.Errorf("%s: %s is %v", task, never, value)
 		}
 	}
 }

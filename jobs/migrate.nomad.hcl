@@ -27,6 +27,11 @@ job "migrate" {
   type        = "batch"
 
   group "migrate" {
+    # The machine's own interfaces are not for it: it reaches the members of the database.
+    network {
+      mode = "bridge"
+    }
+
     restart {
       attempts = 10
       interval = "10m"
@@ -43,9 +48,15 @@ job "migrate" {
       driver       = "docker"
       kill_timeout = "20s"
 
+      consul {}
+
       config {
-        image        = "bookstore/migrate:${var.version}"
-        network_mode = "host"
+        image = "bookstore/migrate:${var.version}"
+
+        cap_drop        = ["all"]
+        security_opt    = ["no-new-privileges"]
+        readonly_rootfs = true
+        pids_limit      = 64
       }
 
       env {

@@ -162,6 +162,13 @@ job "orders" {
         sidecar_task {
           kill_timeout = "20s"
 
+          config {
+            cap_drop        = ["all"]
+            security_opt    = ["no-new-privileges"]
+            readonly_rootfs = true
+            pids_limit      = 64
+          }
+
           resources {
             cpu    = 50
             memory = 96
@@ -174,8 +181,15 @@ job "orders" {
       driver       = "docker"
       kill_timeout = "20s"
 
+      consul {}
+
       config {
         image = "bookstore/orders:${var.version}"
+
+        cap_drop        = ["all"]
+        security_opt    = ["no-new-privileges"]
+        readonly_rootfs = true
+        pids_limit      = 64
       }
 
       env {

@@ -152,13 +152,43 @@ job "patroni" {
       kill_signal  = "SIGTERM"
       kill_timeout = "30s"
 
+      consul {}
+
       config {
         image        = "bookstore/patroni:${var.version}"
         network_mode = "host"
         shm_size     = 67108864
+
+        cap_drop        = ["all"]
+        security_opt    = ["no-new-privileges"]
+        readonly_rootfs = true
+        pids_limit      = 512
+
+        mount {
+          type     = "tmpfs"
+          target   = "/tmp"
+          readonly = false
+
+          tmpfs_options {
+            size = 67108864 # bytes
+          }
+        }
+
+        mount {
+          type     = "tmpfs"
+          target   = "/var/run/postgresql"
+          readonly = false
+
+          tmpfs_options {
+            size = 1048576 # bytes
+          }
+        }
       }
 
       env {
+        CONSUL_HTTP_ADDR = "https://127.0.0.1:8501"
+        CONSUL_CACERT    = "${NOMAD_SECRETS_DIR}/agents-ca.pem"
+
         PATRONI_SCOPE                      = "patroni"
         PATRONI_NAME                       = "patroni-${NOMAD_ALLOC_INDEX}"
         PATRONI_POSTGRESQL_LISTEN          = "${NOMAD_ADDR_pg}"
@@ -182,6 +212,13 @@ job "patroni" {
       volume_mount {
         volume      = "backup"
         destination = "/backup"
+      }
+
+      # The CA of Consul's agents.
+      template {
+        destination = "${NOMAD_SECRETS_DIR}/agents-ca.pem"
+        change_mode = "noop"
+        data        = "{{ with nomadVar \"nomad/jobs\" }}{{ .agent_ca }}{{ end }}"
       }
 
       template {
@@ -256,10 +293,17 @@ job "patroni" {
         sidecar = true
       }
 
+      consul {}
+
       config {
         image        = "bookstore/patroni:${var.version}"
         entrypoint   = ["fence"]
         network_mode = "host"
+
+        cap_drop        = ["all"]
+        security_opt    = ["no-new-privileges"]
+        readonly_rootfs = true
+        pids_limit      = 64
       }
 
       # What kills the member: this token lets it talk to Nomad through ${NOMAD_SECRETS_DIR}/api.sock.
@@ -269,6 +313,9 @@ job "patroni" {
       }
 
       env {
+        CONSUL_HTTP_ADDR = "https://127.0.0.1:8501"
+        CONSUL_CACERT    = "${NOMAD_SECRETS_DIR}/agents-ca.pem"
+
         PATRONI_SCOPE                   = "patroni"
         PATRONI_NAME                    = "patroni-${NOMAD_ALLOC_INDEX}"
         PATRONI_RESTAPI_CONNECT_ADDRESS = "${NOMAD_ADDR_rest}"
@@ -281,6 +328,13 @@ job "patroni" {
       volume_mount {
         volume      = "data"
         destination = "/data"
+      }
+
+      # The CA of Consul's agents.
+      template {
+        destination = "${NOMAD_SECRETS_DIR}/agents-ca.pem"
+        change_mode = "noop"
+        data        = "{{ with nomadVar \"nomad/jobs\" }}{{ .agent_ca }}{{ end }}"
       }
 
       logs {

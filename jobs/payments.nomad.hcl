@@ -157,6 +157,13 @@ job "payments" {
         sidecar_task {
           kill_timeout = "20s"
 
+          config {
+            cap_drop        = ["all"]
+            security_opt    = ["no-new-privileges"]
+            readonly_rootfs = true
+            pids_limit      = 64
+          }
+
           resources {
             cpu    = 30
             memory = 64
@@ -169,8 +176,15 @@ job "payments" {
       driver       = "docker"
       kill_timeout = "20s"
 
+      consul {}
+
       config {
         image = "bookstore/payments:${var.version}"
+
+        cap_drop        = ["all"]
+        security_opt    = ["no-new-privileges"]
+        readonly_rootfs = true
+        pids_limit      = 64
       }
 
       env {

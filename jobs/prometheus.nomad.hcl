@@ -102,6 +102,8 @@ job "prometheus" {
       driver       = "docker"
       kill_timeout = "20s"
 
+      consul {}
+
       config {
         image = "bookstore/prometheus:${var.version}"
 
@@ -115,6 +117,28 @@ job "prometheus" {
           "--storage.tsdb.retention.size=512MB",
           "--web.listen-address=${NOMAD_ADDR_http}",
         ]
+
+        cap_drop        = ["all"]
+        security_opt    = ["no-new-privileges"]
+        readonly_rootfs = true
+        pids_limit      = 64
+      }
+
+      # The CA of Consul's agents.
+      template {
+        destination = "${NOMAD_SECRETS_DIR}/agents-ca.pem"
+        change_mode = "noop"
+        data        = "{{ with nomadVar \"nomad/jobs\" }}{{ .agent_ca }}{{ end }}"
+      }
+
+      # What Consul's agent gives its metrics for. The file that Nomad writes is root's.
+      template {
+        destination = "${NOMAD_SECRETS_DIR}/prometheus/consul.token"
+        change_mode = "noop"
+        uid         = 10004
+        gid         = 10004
+        perms       = "0600"
+        data        = "{{ env \"CONSUL_HTTP_TOKEN\" }}"
       }
 
       template {

@@ -160,14 +160,34 @@ job "redis" {
       driver       = "docker"
       kill_timeout = "15s"
 
+      consul {}
+
       config {
         image        = "bookstore/redis:${var.version}"
         network_mode = "host"
         args         = ["--maxmemory", "${var.maxmemory}mb"]
+
+        cap_drop        = ["all"]
+        security_opt    = ["no-new-privileges"]
+        readonly_rootfs = true
+        pids_limit      = 64
+
+        mount {
+          type     = "tmpfs"
+          target   = "/tmp"
+          readonly = false
+
+          tmpfs_options {
+            size = 1048576 # bytes
+          }
+        }
       }
 
       # REDIS_COUNT holds as long as Consul has no key redis/count.
       env {
+        CONSUL_HTTP_ADDR = "https://127.0.0.1:8501"
+        CONSUL_CACERT    = "${NOMAD_SECRETS_DIR}/agents-ca.pem"
+
         REDIS_CONF          = "${NOMAD_TASK_DIR}/redis.conf"
         REDIS_COUNT         = var.count
         REDIS_INDEX         = "${NOMAD_ALLOC_INDEX}"
@@ -184,6 +204,13 @@ job "redis" {
       volume_mount {
         volume      = "data"
         destination = "/data"
+      }
+
+      # The CA of Consul's agents.
+      template {
+        destination = "${NOMAD_SECRETS_DIR}/agents-ca.pem"
+        change_mode = "noop"
+        data        = "{{ with nomadVar \"nomad/jobs\" }}{{ .agent_ca }}{{ end }}"
       }
 
       template {

@@ -121,6 +121,31 @@ job "restore" {
         network_mode = "none"
         entrypoint   = ["restore.sh"]
         args         = compact([var.step, var.time])
+
+        cap_drop        = ["all"]
+        security_opt    = ["no-new-privileges"]
+        readonly_rootfs = true
+        pids_limit      = 128
+
+        mount {
+          type     = "tmpfs"
+          target   = "/tmp"
+          readonly = false
+
+          tmpfs_options {
+            size = 67108864 # bytes
+          }
+        }
+
+        mount {
+          type     = "tmpfs"
+          target   = "/var/run/postgresql"
+          readonly = false
+
+          tmpfs_options {
+            size = 1048576 # bytes
+          }
+        }
       }
 
       env {

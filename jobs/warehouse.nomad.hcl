@@ -33,6 +33,11 @@ job "warehouse" {
   }
 
   group "warehouse" {
+    # The machine's own interfaces are not for it: it reaches the members of the database.
+    network {
+      mode = "bridge"
+    }
+
     # What failed is tried again by the next run.
     restart {
       attempts = 0
@@ -55,10 +60,26 @@ job "warehouse" {
       driver       = "docker"
       kill_timeout = "20s"
 
+      consul {}
+
       config {
-        image        = "bookstore/warehouse:${var.version}"
-        network_mode = "host"
-        args         = ["run"]
+        image = "bookstore/warehouse:${var.version}"
+        args  = ["run"]
+
+        cap_drop        = ["all"]
+        security_opt    = ["no-new-privileges"]
+        readonly_rootfs = true
+        pids_limit      = 128
+
+        mount {
+          type     = "tmpfs"
+          target   = "/tmp"
+          readonly = false
+
+          tmpfs_options {
+            size = 67108864 # bytes
+          }
+        }
       }
 
       env {

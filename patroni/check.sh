@@ -21,8 +21,8 @@ docker run --rm --network none --volume "$config:/secrets/patroni:ro" \
   --env PATRONI_RESTAPI_LISTEN=127.0.0.1:8008 --env PATRONI_RESTAPI_CONNECT_ADDRESS=172.31.250.1:8008 \
   --entrypoint bash "$image" -ec '
     # The validation wants to reach Consul: anything that listens will do.
-    python3 -m http.server --bind 127.0.0.1 8500 >/dev/null 2>&1 &
-    until (: </dev/tcp/127.0.0.1/8500) 2>/dev/null; do sleep 0.1; done
+    python3 -m http.server --bind 127.0.0.1 8501 >/dev/null 2>&1 &
+    until (: </dev/tcp/127.0.0.1/8501) 2>/dev/null; do sleep 0.1; done
     patroni --validate-config /secrets/patroni
     python3 -m doctest "$(type -P hand_over.py)"
     # What member.py changes has to be there as it was when that was written.

@@ -33,6 +33,9 @@ exec 8<&-
 # and PostgreSQL would refuse to start because of it.
 rm -f "$data/pgdata/postmaster.pid"
 
+# Nomad gives the task a token of Consul's; Patroni knows it by another name.
+export PATRONI_CONSUL_TOKEN=$CONSUL_HTTP_TOKEN
+
 # The leader key of the life before, were it the leader's, would otherwise stand until its
 # session times out. Not being able to end it costs time, nothing else.
 release_session.py || echo "entrypoint: the old Consul session is left to time out" >&2

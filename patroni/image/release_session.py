@@ -7,17 +7,20 @@ session times out (10 to 20 s).
 """
 import json
 import os
+import ssl
 import sys
 import urllib.request
 
-CONSUL = "http://" + os.environ.get("PATRONI_CONSUL_HOST", "127.0.0.1:8500")
+CONSUL = os.environ["CONSUL_HTTP_ADDR"]
 TIMEOUT = 2  # seconds for each of the few calls: a silent Consul must not hold up the start
 
 
 def call(method: str, path: str):
     """One call to Consul's HTTP API, its answer decoded."""
-    request = urllib.request.Request(CONSUL + path, method=method)
-    with urllib.request.urlopen(request, timeout=TIMEOUT) as answer:
+    headers = {"X-Consul-Token": os.environ["CONSUL_HTTP_TOKEN"]}
+    request = urllib.request.Request(CONSUL + path, method=method, headers=headers)
+    verified = ssl.create_default_context(cafile=os.environ["CONSUL_CACERT"])
+    with urllib.request.urlopen(request, timeout=TIMEOUT, context=verified) as answer:
         return json.load(answer)
 
 

@@ -21,6 +21,7 @@ import (
 	consul "github.com/hashicorp/consul/api"
 	nomad "github.com/hashicorp/nomad/api"
 
+	"bookstore/services/operator/machine"
 	"bookstore/services/shoptest"
 	"bookstore/services/shoptest/cluster"
 )
@@ -357,8 +358,16 @@ func runJob(ctx context.Context, t *testing.T, file string, args ...string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	command := exec.CommandContext(ctx, "/opt/bookstore/bin/nomad", append(append([]string{"job", "run", "-address=http://127.0.0.1:4646"}, args...), file)...)
+	command := exec.CommandContext(ctx, "/opt/bookstore/bin/nomad", append(append([]string{"job", "run"}, args...), file)...)
 	command.Dir = "../.."
+	settings, err := machine.Operator()
+	if err != nil {
+		t.Fatal(err)
+	}
+	command.Env = os.Environ()
+	for name, value := range settings {
+		command.Env = append(command.Env, name+"="+value)
+	}
 	if out, err := command.CombinedOutput(); err != nil {
 		t.Errorf("run %s: %v\n%s", file, err, out)
 	}

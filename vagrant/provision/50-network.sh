@@ -12,3 +12,16 @@ fi
 [ -n "$(node_address)" ] || die "the interface $BOOKSTORE_INTERFACE has no IPv4 address: set BOOKSTORE_INTERFACE to one that has ('ip -4 addr' lists them)"
 modprobe br_netfilter 2>/dev/null || true # not there as a module where the kernel has it built in
 sysctl -q -w net.ipv4.ip_forward=1
+
+# Consul's agent gives a certificate that it has made before, with the key, to whoever asks, whatever the token (seen in
+# 1.22.7). So only those users of this machine get to it that have to: root, the members of the database, the nodes of the
+# cache, Prometheus; and to its gRPC, root alone.
+if ! iptables -n -L BOOKSTORE-CONSUL >/dev/null 2>&1; then
+	iptables -N BOOKSTORE-CONSUL
+	iptables -A BOOKSTORE-CONSUL -m owner --uid-owner 0 -j RETURN
+	for uid in 10001 10002 10004; do
+		iptables -A BOOKSTORE-CONSUL -p tcp --dport 8501 -m owner --uid-owner "$uid" -j RETURN
+	done
+	iptables -A BOOKSTORE-CONSUL -p tcp -j REJECT --reject-with tcp-reset
+	iptables -I OUTPUT -o lo -p tcp -m multiport --dports 8501,8502 --syn -j BOOKSTORE-CONSUL
+fi

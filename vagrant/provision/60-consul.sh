@@ -4,9 +4,33 @@
 . "$(dirname "$0")/lib.sh"
 become_root "$@"
 
+umask 077
+# A shop from before there were tokens goes on serving while its jobs get theirs: until '60-consul.sh --lock' it is
+# still open, as it was.
+transition=$STATE/consul/transition.hcl
+if alive consul && [ ! -e "$STATE/consul/access.hcl" ]; then
+	say "  this shop was open: its jobs get their tokens now, one instance after the other"
+	terminate consul
+	cat >"$transition" <<-EOF
+		ports {
+		  http = 8500
+		}
+		acl {
+		  default_policy = "allow"
+		  tokens {
+		    agent = "$(<"$ACCESS/operator.consul")" # the agents' own is not made yet
+		  }
+		}
+	EOF
+elif [ "${1:-}" = --lock ] && [ -e "$transition" ]; then
+	say "  every job has its tokens: nobody gets in without one from now on"
+	terminate consul
+	rm "$transition"
+fi
+
 if ! alive consul; then
 	mkdir -p "$STATE/consul"
-	sed -e "s|@ADDRESS@|$(node_address)|" -e "s|@STATE@|$STATE|" \
+	sed -e "s|@ADDRESS@|$(node_address)|" -e "s|@STATE@|$STATE|" -e "s|@ACCESS@|$ACCESS|" \
 		-e "s|@SERVER@|$([ "$BOOKSTORE_ROLE" = client ] && echo false || echo true)|" \
 		-e "s|@BOOTSTRAP@|$BOOKSTORE_BOOTSTRAP|" \
 		-e "s|@SERVERS@|$(jq -cn --arg s "$BOOKSTORE_SERVERS" '$s | split(",") | map(select(. != ""))')|" \
@@ -14,6 +38,17 @@ if ! alive consul; then
 	if [ "$BOOKSTORE_ROLE" = client ]; then
 		sed -i '/^bootstrap_expect/d' "$STATE/consul/agent.hcl"
 	fi
-	daemon consul consul agent -config-file="$STATE/consul/agent.hcl"
+	cat >"$STATE/consul/access.hcl" <<-EOF
+		encrypt = "$(<"$ACCESS/consul.gossip")"
+		acl {
+		  tokens {
+		    initial_management = "$(<"$ACCESS/operator.consul")"
+		    agent              = "$(<"$ACCESS/agent.consul")"
+		  }
+		}
+	EOF
+	files=("$STATE/consul/agent.hcl" "$STATE/consul/access.hcl")
+	[ ! -e "$transition" ] || files+=("$transition")
+	daemon consul consul agent "${files[@]/#/-config-file=}"
 fi
-wait_for 60 "Consul" consul_up
+wait_for 60 "Consul" leads "$CONSUL_HTTP_ADDR"

@@ -9,16 +9,6 @@ become_root "$@"
 exec 9>"$RUN/provision.lock"
 flock -n 9 || die "another run of these scripts is under way on this machine: wait for it to end"
 
-# terminate NAME asks a process started here to end and waits for it.
-terminate() {
-	local pid
-	alive "$1" || return 0
-	pid=$(cat "$RUN/$1.pid")
-	kill -TERM "$pid"
-	timeout 30 tail --pid="$pid" -f /dev/null || die "$1 (process $pid) did not end in 30 s; its log is $LOGS/$1.log"
-	rm -f "$RUN/$1.pid"
-}
-
 # forget_rules drops the firewall chains that an ended program leaves; others' rules stay as they are.
 forget_rules() {
 	iptables-save | grep -Eq "$1" || return 0
@@ -32,7 +22,7 @@ awk -v state="$STATE/" 'index($2, state) == 1 {print $2}' /proc/mounts | sort -r
 for link in nomad bookstore0; do
 	if ip link show "$link" >/dev/null 2>&1; then ip link delete "$link"; fi
 done
-forget_rules '(CNI-|NOMAD-)'
+forget_rules '(CNI-|NOMAD-|BOOKSTORE-)'
 if alive dockerd; then
 	stage "stopping the Docker engine"
 	terminate dockerd

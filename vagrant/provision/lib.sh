@@ -8,6 +8,7 @@ PROVISION=$ROOT/vagrant/provision
 STATE=/var/lib/bookstore   # data, volumes, Consul's and Nomad's state: kept by down, removed by reset
 CACHE=/var/cache/bookstore # downloads with their hashes checked
 LOGS=/var/log/bookstore
+ACCESS=$STATE/access # keys and tokens, for root alone
 RUN=/run/bookstore # pid files of what these scripts started
 BIN=/opt/bookstore/bin
 HASHICORP_RELEASES=${HASHICORP_RELEASES:-https://releases.hashicorp.com}
@@ -25,7 +26,7 @@ BOOKSTORE_SERVERS=${BOOKSTORE_SERVERS:-}     # addresses of the servers, separat
 BOOKSTORE_BOOTSTRAP=${BOOKSTORE_BOOTSTRAP:-1} # how many servers form the quorum
 
 export PATH=$BIN:$PATH:/usr/local/go/bin:/usr/sbin:/sbin
-export CONSUL_HTTP_ADDR=http://127.0.0.1:8500 NOMAD_ADDR=http://127.0.0.1:4646
+export CONSUL_HTTP_ADDR=https://127.0.0.1:8501 NOMAD_ADDR=https://127.0.0.1:4646
 export DOCKER_BUILDKIT=0 # the builder that every Docker engine has
 
 say() { printf '%s\n' "$*"; }
@@ -43,6 +44,8 @@ become_root() {
 			env "PATH=$PATH" bash "$0" "$@"
 	fi
 	mkdir -p "$STATE" "$CACHE" "$LOGS" "$RUN" "$BIN"
+	# What is in them is the shop's alone: data, keys, what its parts log.
+	chmod 0700 "$STATE" "$LOGS"
 }
 
 # progress NAME COMMAND… runs a long command with its output in $LOGS/NAME.log and a sign of life every 5 s,
@@ -126,9 +129,22 @@ daemon() {
 			fd=${fd##*/}
 			[ "$fd" -le 2 ] || [ "$fd" = 255 ] || exec {fd}>&- # bash closes its own 255 itself
 		done
+		umask 022 # what Nomad gives a task is for the task's user; nobody else reaches the folders above it
+		# Nomad's templates would heed how an operator reaches the agents.
+		unset NOMAD_ADDR NOMAD_TOKEN NOMAD_CACERT CONSUL_HTTP_ADDR CONSUL_HTTP_TOKEN CONSUL_CACERT
 		exec setsid nohup "$@" >>"$LOGS/$name.log" 2>&1 </dev/null
 	) &
 	echo $! >"$RUN/$name.pid"
+}
+
+# terminate NAME asks a process started here to end and waits for it.
+terminate() {
+	local pid
+	alive "$1" || return 0
+	pid=$(cat "$RUN/$1.pid")
+	kill -TERM "$pid"
+	timeout 30 tail --pid="$pid" -f /dev/null || die "$1 (process $pid) did not end in 30 s; its log is $LOGS/$1.log"
+	rm -f "$RUN/$1.pid"
 }
 
 # node_address prints the IPv4 address of the interface that this machine's part of the shop uses.
@@ -136,8 +152,8 @@ node_address() {
 	ip -4 -o addr show dev "$BOOKSTORE_INTERFACE" 2>/dev/null | awk '{sub("/.*", "", $4); print $4; exit}'
 }
 
-consul_up() { curl -fsS "$CONSUL_HTTP_ADDR/v1/status/leader" | grep -q :; }
-nomad_up() { curl -fsS "$NOMAD_ADDR/v1/nodes" | jq -e 'any(.Status == "ready")'; }
+# leads ADDRESS tells whether an agent knows a leader; that it says to everybody.
+leads() { curl -fsS --cacert "$ACCESS/ca.pem" "$1/v1/status/leader" | grep -q :; }
 
 # image_inputs NAME prints the hash that an image was built from, or nothing.
 image_inputs() { docker image inspect -f '{{index .Config.Labels "bookstore.inputs"}}' "bookstore/$1:$VERSION" 2>/dev/null || true; }

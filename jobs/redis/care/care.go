@@ -49,7 +49,6 @@ type Config struct {
 	Address      string `env:"REDIS_ADDRESS,required"`
 	Port         string `env:"REDIS_PORT,required"`
 	BusPort      string `env:"REDIS_BUS_PORT,required"`
-	Consul       string `env:"CONSUL_HTTP_ADDR" envDefault:"127.0.0.1:8500"`
 }
 
 // Node is one node of the cluster.

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/http"
 	"net/url"
 	"path/filepath"
 	"time"
@@ -25,7 +24,6 @@ type settings struct {
 	Scope      string        `env:"PATRONI_SCOPE,required"`
 	Member     string        `env:"PATRONI_NAME,required"`
 	REST       string        `env:"PATRONI_RESTAPI_CONNECT_ADDRESS,required"`
-	Consul     string        `env:"CONSUL_HTTP_ADDR" envDefault:"127.0.0.1:8500"`
 	Data       string        `env:"DATA_DIR" envDefault:"/data"`
 	Allocation string        `env:"NOMAD_ALLOC_ID,required"`
 	Secrets    string        `env:"NOMAD_SECRETS_DIR,required"`
@@ -67,9 +65,8 @@ func watch(ctx context.Context, log *slog.Logger, s settings) error {
 }
 
 func (s settings) fence() (*fence.Fence, error) {
-	// Without connections kept, so that none of a restarted agent is tried again.
-	once := &http.Transport{DisableKeepAlives: true}
-	toConsul, err := consul.NewClient(&consul.Config{Address: s.Consul, Transport: once})
+	// Address, CA and token are in the job's environment. Without connections kept, none of a restarted agent is tried again.
+	toConsul, err := consul.NewClient(consul.DefaultNonPooledConfig())
 	if err != nil {
 		return nil, fmt.Errorf("make Consul's client: %w", err)
 	}

@@ -6,9 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"os"
 
 	consul "github.com/hashicorp/consul/api"
 	nomad "github.com/hashicorp/nomad/api"
+
+	"bookstore/services/operator/machine"
 )
 
 // ErrDown says that Nomad or Consul does not answer, and what to do.
@@ -20,13 +23,23 @@ type Cluster struct {
 	Consul *consul.Client
 }
 
-// Open reads NOMAD_ADDR and CONSUL_HTTP_ADDR, and asks nobody yet.
+// Open makes the clients, and asks nobody yet. Where neither NOMAD_ADDR nor CONSUL_HTTP_ADDR says otherwise, the agents
+// are this machine's, with the operator's tokens, which root alone can read.
 func Open() (*Cluster, error) {
-	n, err := nomad.NewClient(nomad.DefaultConfig())
+	toNomad, toConsul := nomad.DefaultConfig(), consul.DefaultConfig()
+	if os.Getenv("NOMAD_ADDR") == "" && os.Getenv("CONSUL_HTTP_ADDR") == "" {
+		s, err := machine.Operator()
+		if err != nil {
+			return nil, err
+		}
+		toNomad.Address, toNomad.SecretID, toNomad.TLSConfig = s["NOMAD_ADDR"], s["NOMAD_TOKEN"], &nomad.TLSConfig{CACert: s["NOMAD_CACERT"]}
+		toConsul.Address, toConsul.Token, toConsul.TLSConfig = s["CONSUL_HTTP_ADDR"], s["CONSUL_HTTP_TOKEN"], consul.TLSConfig{CAFile: s["CONSUL_CACERT"]}
+	}
+	n, err := nomad.NewClient(toNomad)
 	if err != nil {
 		return nil, fmt.Errorf("NOMAD_ADDR: %w", err)
 	}
-	c, err := consul.NewClient(consul.DefaultConfig())
+	c, err := consul.NewClient(toConsul)
 	if err != nil {
 		return nil, fmt.Errorf("CONSUL_HTTP_ADDR: %w", err)
 	}

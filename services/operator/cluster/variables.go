@@ -37,12 +37,21 @@ func (c *Cluster) Item(ctx context.Context, job, key string) (string, error) {
 // Change gives a job's variable the items that change makes of those that it has, unless another changed it meanwhile.
 // It tells whether anything is different now.
 func (c *Cluster) Change(ctx context.Context, job string, change func(nomad.VariableItems)) (bool, error) {
-	v, _, err := c.Nomad.Variables().Peek(path(job), Query(ctx))
+	return c.change(ctx, path(job), change)
+}
+
+// ChangeShared changes the variable that every job may read, as Change does a job's own.
+func (c *Cluster) ChangeShared(ctx context.Context, change func(nomad.VariableItems)) (bool, error) {
+	return c.change(ctx, "nomad/jobs", change)
+}
+
+func (c *Cluster) change(ctx context.Context, path string, change func(nomad.VariableItems)) (bool, error) {
+	v, _, err := c.Nomad.Variables().Peek(path, Query(ctx))
 	if err != nil {
-		return false, fmt.Errorf("read the variable %s: %w", path(job), err)
+		return false, fmt.Errorf("read the variable %s: %w", path, err)
 	}
 	if v == nil {
-		v = nomad.NewVariable(path(job)) // its index is 0: to be made by nobody else meanwhile
+		v = nomad.NewVariable(path) // its index is 0: to be made by nobody else meanwhile
 	}
 	before := maps.Clone(v.Items)
 	change(v.Items)
@@ -51,10 +60,10 @@ func (c *Cluster) Change(ctx context.Context, job string, change func(nomad.Vari
 	}
 	_, _, err = c.Nomad.Variables().CheckedUpdate(v, Write(ctx))
 	if _, conflict := errors.AsType[nomad.ErrCASConflict](err); conflict {
-		return false, fmt.Errorf("the variable %s was changed by another meanwhile: run this again", path(job))
+		return false, fmt.Errorf("the variable %s was changed by another meanwhile: run this again", path)
 	}
 	if err != nil {
-		return false, fmt.Errorf("write the variable %s: %w", path(job), err)
+		return false, fmt.Errorf("write the variable %s: %w", path, err)
 	}
 	return true, nil
 }

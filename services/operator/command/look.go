@@ -156,15 +156,21 @@ func taskOf(a *nomad.AllocationListStub, asked string) string {
 
 func token() *cobra.Command {
 	kinds := []string{"operator", "import", "test", "bench"}
+	agents := []string{"nomad", "consul"}
 	return &cobra.Command{
-		Use:       "token [" + strings.Join(kinds, "|") + "]",
-		Short:     "Print a token that the gateway accepts: the operator's, or another",
+		Use:       "token [" + strings.Join(slices.Concat(kinds, agents), "|") + "]",
+		Short:     "Print a token that the gateway accepts, the operator's or another; or the one that Nomad or Consul asks for",
 		Args:      cobra.MatchAll(cobra.MaximumNArgs(1)),
-		ValidArgs: kinds,
+		ValidArgs: slices.Concat(kinds, agents),
 		RunE: onCluster(func(cmd *cobra.Command, c *cluster.Cluster, args []string) error {
 			kind := kinds[0]
 			if len(args) == 1 {
 				kind = args[0]
+			}
+			if slices.Contains(agents, kind) {
+				value, err := machine.Secret("operator." + kind)
+				speak(cmd).Linef("%s", value)
+				return err
 			}
 			items, err := c.Items(cmd.Context(), "gateway")
 			if err != nil || len(items) == 0 {

@@ -68,8 +68,8 @@ func up() *cobra.Command {
 func welcome(out console.Console) {
 	out.Linef(`
   shop        %s         curl %s/books?q=dune
-  Nomad       http://127.0.0.1:4646/ui      jobs, allocations, logs
-  Consul      http://127.0.0.1:8500/ui      services, intentions
+  Nomad       https://127.0.0.1:4646/ui     jobs, allocations, logs (task token -- nomad)
+  Consul      https://127.0.0.1:8501/ui     services, intentions (task token -- consul)
   Prometheus  http://127.0.0.1:9090         metrics
   data        go tool task db:psql -- bookdb
   next        go tool task status | logs -- books | token | down | reset`, firstorder.Shop, firstorder.Shop)
@@ -88,6 +88,7 @@ func upCluster(cmd *cobra.Command, c *cluster.Cluster, _ []string) error {
 		run  func(context.Context) error
 	}{
 		{"shop", func(context.Context) error { return machine.Install("shop") }},
+		{"access", func(ctx context.Context) error { return access(ctx, c, out, files.Root) }},
 		{"volumes", func(ctx context.Context) error {
 			made, err := provide.Volumes(ctx, c, 0)
 			sayIf(out, made > 0, "%d volumes made", made)
@@ -100,6 +101,7 @@ func upCluster(cmd *cobra.Command, c *cluster.Cluster, _ []string) error {
 		}},
 		{"mesh", func(ctx context.Context) error { return provide.Mesh(ctx, c, filepath.Join(files.Root, "jobs/mesh")) }},
 		{"jobs", func(ctx context.Context) error { return files.DeployAll(ctx, c, out) }},
+		{"lock", func(ctx context.Context) error { return machine.Script(ctx, out.Out, "60-consul.sh", "--lock") }},
 		{"first order", func(ctx context.Context) error { return firstorder.Place(ctx, c, out, files.Root) }},
 	} {
 		out.Stagef("%s", stage.name)
@@ -114,6 +116,29 @@ func upCluster(cmd *cobra.Command, c *cluster.Cluster, _ []string) error {
 		out.Sayf("%s", line)
 	}
 	return nil
+}
+
+// access gives out the policies of jobs/acl, then waits for a node: only who has a token can ask for it.
+func access(ctx context.Context, c *cluster.Cluster, out console.Console, root string) error {
+	keys, err := provide.KeysHere()
+	if err != nil {
+		return err
+	}
+	if err := provide.Access(ctx, c, filepath.Join(root, "jobs/acl"), keys); err != nil {
+		return err
+	}
+	return awaitNode(ctx, c, out)
+}
+
+// awaitNode waits until Nomad has a node that takes work.
+func awaitNode(ctx context.Context, c *cluster.Cluster, out console.Console) error {
+	wait := console.Wait{For: "a node of Nomad", Limit: 90 * time.Second, Hint: "see its log in " + machine.Logs}
+	return out.Wait(ctx, wait, func(ctx context.Context) (string, error) {
+		if c.Ready(ctx) != nil {
+			return "no node is ready", nil //nolint:nilerr // that is what is waited for
+		}
+		return "", nil
+	})
 }
 
 func sayIf(out console.Console, so bool, format string, args ...any) {
@@ -203,14 +228,7 @@ func stopJobs(cmd *cobra.Command, c *cluster.Cluster, _ []string) error {
 	}
 	out := speak(cmd)
 	out.Stagef("stopping the jobs")
-	wait := console.Wait{For: "Nomad", Limit: time.Minute, Hint: "see its log in " + machine.Logs}
-	err := (console.Console{Out: io.Discard}).Wait(cmd.Context(), wait, func(ctx context.Context) (string, error) {
-		if c.Ready(ctx) != nil {
-			return "it is not ready", nil //nolint:nilerr // that is what is waited for
-		}
-		return "", nil
-	})
-	if err != nil {
+	if err := awaitNode(cmd.Context(), c, console.Console{Out: io.Discard}); err != nil {
 		return err
 	}
 	return jobs.StopAll(cmd.Context(), c, out)

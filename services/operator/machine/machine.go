@@ -58,7 +58,7 @@ func Script(ctx context.Context, out io.Writer, name string, args ...string) err
 }
 
 // kept are the settings that go through sudo.
-const kept = "BOOKSTORE_INTERFACE,BOOKSTORE_ROLE,BOOKSTORE_SERVERS,BOOKSTORE_BOOTSTRAP,BOOKSTORE_VARS,GOPROXY,CI,USER_WORKING_DIR,NOMAD_ADDR,CONSUL_HTTP_ADDR"
+const kept = "BOOKSTORE_INTERFACE,BOOKSTORE_ROLE,BOOKSTORE_SERVERS,BOOKSTORE_BOOTSTRAP,BOOKSTORE_VARS,GOPROXY,CI,USER_WORKING_DIR,NOMAD_ADDR,NOMAD_TOKEN,NOMAD_CACERT,CONSUL_HTTP_ADDR,CONSUL_HTTP_TOKEN,CONSUL_CACERT"
 
 // BecomeRoot starts the command again through sudo where that is needed, and makes the scripts' folders.
 func BecomeRoot() error {
@@ -74,7 +74,12 @@ func BecomeRoot() error {
 		args := append([]string{"sudo", "--preserve-env=" + kept, "env", "PATH=" + os.Getenv("PATH"), self}, os.Args[1:]...)
 		return syscall.Exec(sudo, args, os.Environ()) //nolint:gosec // the operator's own command, again
 	}
-	for _, dir := range []string{State, Cache, Logs, Run, Bin} {
+	for _, dir := range []string{State, Logs} { // the shop's alone
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return err
+		}
+	}
+	for _, dir := range []string{Cache, Run, Bin} {
 		if err := os.MkdirAll(dir, 0o755); err != nil { //nolint:gosec // programs and logs in there are for everybody
 			return err
 		}

@@ -20,8 +20,20 @@ import (
 	"bookstore/services/platform/redis/redistest"
 )
 
-// Start runs both until the test ends. Their logs are shown when the test failed.
+// Start runs both until the test ends, without ACLs. Their logs are shown when the test failed.
 func Start(t *testing.T) *cluster.Cluster {
+	t.Helper()
+	return start(t, "")
+}
+
+// StartLocked runs both with ACLs that deny by default. token is the operator's at Consul, and may become it at Nomad,
+// which has no token yet.
+func StartLocked(t *testing.T, token string) *cluster.Cluster {
+	t.Helper()
+	return start(t, token)
+}
+
+func start(t *testing.T, token string) *cluster.Cluster {
 	t.Helper()
 	p := ports(t, 6)
 	config := filepath.Join(t.TempDir(), "nomad.hcl")
@@ -44,30 +56,40 @@ func Start(t *testing.T) *cluster.Cluster {
 			raft_multiplier  = 1
 		}
 		disable_update_check = true
+		acl {
+			enabled = %t
+		}
 		consul {
 			address          = "127.0.0.1:%d"
 			auto_advertise   = false
 			server_auto_join = false
 			client_auto_join = false
-		}`, t.TempDir(), p[0], p[1], p[2], p[3])
+		}`, t.TempDir(), p[0], p[1], p[2], token != "", p[3])
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	run(t, "nomad", "agent", "-log-level=warn", "-config="+config)
-	run(t, "consul", "agent", "-dev", "-log-level=warn", "-bind=127.0.0.1", "-client=127.0.0.1",
+	acl := fmt.Sprintf(`acl {
+			enabled        = %t
+			default_policy = "deny"
+			tokens {
+				initial_management = %q
+			}
+		}`, token != "", token)
+	run(t, "consul", "agent", "-dev", "-hcl="+acl, "-log-level=warn", "-bind=127.0.0.1", "-client=127.0.0.1",
 		fmt.Sprintf("-http-port=%d", p[3]), fmt.Sprintf("-server-port=%d", p[4]), fmt.Sprintf("-serf-lan-port=%d", p[5]),
 		"-serf-wan-port=-1", "-dns-port=-1", "-grpc-port=-1", "-grpc-tls-port=-1")
 
 	c := &cluster.Cluster{}
 	var err error
-	if c.Nomad, err = nomad.NewClient(&nomad.Config{Address: fmt.Sprintf("http://127.0.0.1:%d", p[0])}); err != nil {
+	if c.Nomad, err = nomad.NewClient(&nomad.Config{Address: fmt.Sprintf("http://127.0.0.1:%d", p[0]), SecretID: token}); err != nil {
 		t.Fatal(err)
 	}
-	if c.Consul, err = consul.NewClient(&consul.Config{Address: fmt.Sprintf("127.0.0.1:%d", p[3])}); err != nil {
+	if c.Consul, err = consul.NewClient(&consul.Config{Address: fmt.Sprintf("127.0.0.1:%d", p[3]), Token: token}); err != nil {
 		t.Fatal(err)
 	}
 	begin := time.Now()
-	for !serving(t.Context(), c) {
+	for !serving(t.Context(), c, token != "") {
 		if time.Since(begin) > time.Minute {
 			t.Fatal("Nomad and Consul did not come up in a minute")
 		}
@@ -76,11 +98,17 @@ func Start(t *testing.T) *cluster.Cluster {
 	return c
 }
 
-// serving tells whether both have a leader, and Nomad the key that it keeps variables with.
-func serving(ctx context.Context, c *cluster.Cluster) bool {
+// serving tells whether both have a leader, and Nomad the key that it keeps variables with; or, where it has no token
+// yet, so much as can be known without.
+func serving(ctx context.Context, c *cluster.Cluster, locked bool) bool {
 	leader, err := c.Consul.Status().LeaderWithQueryOptions(cluster.ConsulQuery(ctx))
 	if err != nil || leader == "" {
 		return false
+	}
+	if locked {
+		_, _, own := c.Consul.ACL().TokenReadSelf(cluster.ConsulQuery(ctx))
+		leader, err := c.Nomad.Status().Leader()
+		return own == nil && err == nil && leader != ""
 	}
 	v := nomad.NewVariable("operatortest")
 	v.Items["is"] = "there"

@@ -19,40 +19,35 @@ import (
 	consul "github.com/hashicorp/consul/api"
 	nomad "github.com/hashicorp/nomad/api"
 
+	"bookstore/services/operator/cluster"
 	"bookstore/services/shoptest"
 )
 
 // Services are the shop's own, each with two instances.
 var Services = []string{"books", "orders", "payments", "coordinator", "gateway"}
 
-// oneConsul is a client for all: each keeps connections of its own, and the agent allows one
+// agents are clients for all, as an operator has them: each keeps connections of its own, and the agent allows one
 // address two hundred.
-var oneConsul = sync.OnceValues(func() (*consul.Client, error) {
-	return consul.NewClient(&consul.Config{Address: "http://127.0.0.1:8500"})
-})
+var agents = sync.OnceValues(cluster.Open)
 
 // Consul is a client of the agent on this machine.
 func Consul(t testing.TB) *consul.Client {
 	t.Helper()
-	c, err := oneConsul()
+	c, err := agents()
 	if err != nil {
 		t.Fatal(err)
 	}
-	return c
+	return c.Consul
 }
-
-var oneNomad = sync.OnceValues(func() (*nomad.Client, error) {
-	return nomad.NewClient(&nomad.Config{Address: "http://127.0.0.1:4646"})
-})
 
 // Nomad is a client of the agent on this machine.
 func Nomad(t testing.TB) *nomad.Client {
 	t.Helper()
-	c, err := oneNomad()
+	c, err := agents()
 	if err != nil {
 		t.Fatal(err)
 	}
-	return c
+	return c.Nomad
 }
 
 // Healthy are the instances of a service whose checks all pass.

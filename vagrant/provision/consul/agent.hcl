@@ -19,8 +19,40 @@ connect {
   enabled = true
 }
 
+# No HTTP in clear, no DNS. What the sidecars ask by gRPC, with their tokens, Nomad passes on from a socket in each
+# allocation: only root gets to that port (50-network.sh).
 ports {
-  grpc = 8502
+  http     = -1
+  https    = 8501
+  grpc     = 8502
+  grpc_tls = -1
+  dns      = -1
+}
+
+tls {
+  defaults {
+    ca_file         = "@ACCESS@/ca.pem"
+    cert_file       = "@ACCESS@/agent.pem"
+    key_file        = "@ACCESS@/agent-key.pem"
+    verify_incoming = true
+    verify_outgoing = true
+  }
+
+  internal_rpc {
+    verify_server_hostname = true
+  }
+
+  # Who calls proves itself with a token.
+  https {
+    verify_incoming = false
+  }
+}
+
+# Nobody may do anything without a token (jobs/acl).
+acl {
+  enabled        = true
+  default_policy = "deny"
+  down_policy    = "extend-cache"
 }
 
 # A service reaches another only through an intention (jobs/mesh).

@@ -3,7 +3,7 @@ data_dir   = "@STATE@/nomad"
 bind_addr  = "@ADDRESS@"
 datacenter = "dc1"
 
-# The HTTP API has no ACLs here and can start any container: it listens on this machine alone.
+# The HTTP API can start any container: beside its tokens, it listens on this machine alone.
 addresses {
   http = "127.0.0.1"
 }
@@ -49,6 +49,9 @@ plugin "docker" {
   config {
     infra_image = "bookstore/pause:@VERSION@"
 
+    # No task gets a right of root's, whatever its job asks for.
+    allow_caps = []
+
     # Images are built on the machine and cannot be pulled again.
     gc {
       image = false
@@ -56,9 +59,39 @@ plugin "docker" {
   }
 }
 
+# Nobody may do anything without a token (jobs/acl).
+acl {
+  enabled = true
+}
+
+tls {
+  http                   = true
+  rpc                    = true
+  ca_file                = "@ACCESS@/ca.pem"
+  cert_file              = "@ACCESS@/agent.pem"
+  key_file               = "@ACCESS@/agent-key.pem"
+  verify_server_hostname = true
+
+  # Who calls proves itself with a token.
+  verify_https_client = false
+}
+
+# Services and tasks log in to Consul with an identity that Nomad signs for each, not with Nomad's own token.
 consul {
-  address      = "127.0.0.1:8500"
+  address      = "127.0.0.1:8501"
+  ssl          = true
+  ca_file      = "@ACCESS@/ca.pem"
   grpc_address = "127.0.0.1:8502"
+
+  service_identity {
+    aud = ["consul.io"]
+    ttl = "1h"
+  }
+
+  task_identity {
+    aud = ["consul.io"]
+    ttl = "1h"
+  }
 }
 
 telemetry {

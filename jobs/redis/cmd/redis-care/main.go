@@ -42,7 +42,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout 
 	if err != nil {
 		return 0, err
 	}
-	consul, err := api.NewClient(&api.Config{Address: c.Consul})
+	consul, err := api.NewClient(api.DefaultConfig()) // address, CA and token as the job's environment has them
 	if err != nil {
 		return 0, fmt.Errorf("make Consul's client: %w", err)
 	}

@@ -1,0 +1,4 @@
+# Who leads.
+key "service/patroni/leader" {
+  policy = "read"
+}

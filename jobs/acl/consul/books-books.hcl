@@ -1,0 +1,13 @@
+# Where the members of the database are.
+service "patroni" {
+  policy = "read"
+}
+
+# Where the nodes of the cache are.
+service "redis" {
+  policy = "read"
+}
+
+node_prefix "" {
+  policy = "read"
+}

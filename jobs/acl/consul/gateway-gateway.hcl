@@ -1,0 +1,8 @@
+# Where the nodes of the cache are.
+service "redis" {
+  policy = "read"
+}
+
+node_prefix "" {
+  policy = "read"
+}

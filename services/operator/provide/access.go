@@ -1,0 +1,233 @@
+package provide
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	consul "github.com/hashicorp/consul/api"
+	nomad "github.com/hashicorp/nomad/api"
+
+	"bookstore/services/operator/cluster"
+	"bookstore/services/operator/machine"
+)
+
+// Keys are what the agents of a shop already have, made when the first machine was set up.
+type Keys struct {
+	Operator    string // Nomad's first token
+	ConsulAgent string // what Consul's own agents act with
+	NomadAgent  string // what Nomad's agents act with at Consul
+	CA          string // PEM of the certificate that signed the agents' own
+	JWKS        string // where Consul finds the keys that Nomad signs identities with
+}
+
+// KeysHere are those of this machine.
+func KeysHere() (k Keys, err error) {
+	k.JWKS = "https://127.0.0.1:4646/.well-known/jwks.json"
+	for file, into := range map[string]*string{
+		"operator.nomad": &k.Operator, "agent.consul": &k.ConsulAgent, "agent.nomad": &k.NomadAgent, "ca.pem": &k.CA,
+	} {
+		if *into, err = machine.Secret(file); err != nil {
+			return Keys{}, fmt.Errorf("the keys of this shop are made by 'go tool task up': %w", err)
+		}
+	}
+	return k, nil
+}
+
+// The names of what Consul checks the identities of Nomad's services and tasks by.
+const (
+	authMethod = "nomad-workloads" // Nomad's default name for it
+	audience   = "consul.io"
+	rolePrefix = "nomad-" // and then <job>-<task>, as the binding rule makes it of an identity's claims
+)
+
+// Access gives Nomad and Consul the policies in dir (jobs/acl), so that each task and agent may do what they say and
+// nothing else. What is there already is made equal to the files; a token is never changed.
+func Access(ctx context.Context, c *cluster.Cluster, dir string, keys Keys) error {
+	if err := bootstrap(ctx, c, keys.Operator); err != nil {
+		return err
+	}
+	for _, step := range []func() error{
+		func() error { return agents(ctx, c, dir, keys) },
+		func() error { return workloads(ctx, c, keys) },
+		func() error { return consulRoles(ctx, c, filepath.Join(dir, "consul")) },
+		func() error { return nomadPolicies(ctx, c, filepath.Join(dir, "nomad")) },
+		func() error { return shareCA(ctx, c, keys.CA) },
+	} {
+		if err := step(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// bootstrap makes the operator's token Nomad's first, unless Nomad has one.
+func bootstrap(ctx context.Context, c *cluster.Cluster, secret string) error {
+	_, _, err := c.Nomad.ACLTokens().BootstrapOpts(secret, cluster.Write(ctx))
+	if answer, ok := errors.AsType[nomad.UnexpectedResponseError](err); ok && answer.StatusCode() == http.StatusBadRequest {
+		if _, _, self := c.Nomad.ACLTokens().Self(cluster.Query(ctx)); self != nil {
+			return fmt.Errorf("Nomad does not know the operator's token, and has had its first (%w): %w", err, self) //nolint:staticcheck // a name
+		}
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("give Nomad its first token: %w", err)
+	}
+	return nil
+}
+
+// agents lets the agents of Consul and of Nomad do their own work at Consul.
+func agents(ctx context.Context, c *cluster.Cluster, dir string, keys Keys) error {
+	for name, secret := range map[string]string{"consul": keys.ConsulAgent, "nomad": keys.NomadAgent} {
+		policy := "agent-" + name
+		if err := setConsulPolicy(ctx, c, policy, filepath.Join(dir, "agents", name+".hcl")); err != nil {
+			return err
+		}
+		own := &consul.QueryOptions{Token: secret}
+		if _, _, err := c.Consul.ACL().TokenReadSelf(own.WithContext(ctx)); err == nil {
+			continue
+		}
+		token := &consul.ACLToken{SecretID: secret, Description: "the agents of " + name, Policies: []*consul.ACLLink{{Name: policy}}}
+		if _, _, err := c.Consul.ACL().TokenCreate(token, cluster.ConsulWrite(ctx)); err != nil {
+			return fmt.Errorf("make the token of the agents of %s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+// workloads has Consul trust the identities that Nomad signs: a service is itself in the mesh, a task has the role that
+// is named after it.
+func workloads(ctx context.Context, c *cluster.Cluster, keys Keys) error {
+	method := &consul.ACLAuthMethod{
+		Name: authMethod,
+		Type: "jwt",
+		// Without a longest life of the tokens: Nomad does not renew them.
+		Config: map[string]any{
+			"JWKSURL":          keys.JWKS,
+			"JWKSCACert":       keys.CA,
+			"JWTSupportedAlgs": []string{"RS256"},
+			"BoundAudiences":   []string{audience},
+			"ClaimMappings": map[string]string{
+				"nomad_namespace": "nomad_namespace",
+				"nomad_job_id":    "nomad_job_id",
+				"nomad_task":      "nomad_task",
+				"nomad_service":   "nomad_service",
+			},
+		},
+	}
+	there, _, err := c.Consul.ACL().AuthMethodRead(authMethod, cluster.ConsulQuery(ctx))
+	switch {
+	case err != nil:
+	case there == nil:
+		_, _, err = c.Consul.ACL().AuthMethodCreate(method, cluster.ConsulWrite(ctx))
+	default:
+		_, _, err = c.Consul.ACL().AuthMethodUpdate(method, cluster.ConsulWrite(ctx))
+	}
+	if err != nil {
+		return fmt.Errorf("have Consul trust Nomad's identities: %w", err)
+	}
+	rules, _, err := c.Consul.ACL().BindingRuleList(authMethod, cluster.ConsulQuery(ctx))
+	if err != nil {
+		return fmt.Errorf("list the binding rules: %w", err)
+	}
+	for _, rule := range []*consul.ACLBindingRule{
+		{AuthMethod: authMethod, BindType: consul.BindingRuleBindTypeService, BindName: "${value.nomad_service}", Selector: `"nomad_service" in value`},
+		{AuthMethod: authMethod, BindType: consul.BindingRuleBindTypeRole, BindName: rolePrefix + "${value.nomad_job_id}-${value.nomad_task}", Selector: `"nomad_service" not in value`},
+	} {
+		same := func(r *consul.ACLBindingRule) bool {
+			return r.BindType == rule.BindType && r.BindName == rule.BindName && r.Selector == rule.Selector
+		}
+		if slices.ContainsFunc(rules, same) {
+			continue
+		}
+		if _, _, err := c.Consul.ACL().BindingRuleCreate(rule, cluster.ConsulWrite(ctx)); err != nil {
+			return fmt.Errorf("make the binding rule %s: %w", rule.BindName, err)
+		}
+	}
+	return nil
+}
+
+// consulRoles makes a role and its policy of each file <job>-<task>.hcl.
+func consulRoles(ctx context.Context, c *cluster.Cluster, dir string) error {
+	return eachPolicy(dir, func(name, file string) error {
+		role := rolePrefix + name
+		if err := setConsulPolicy(ctx, c, role, file); err != nil {
+			return err
+		}
+		there, _, err := c.Consul.ACL().RoleReadByName(role, cluster.ConsulQuery(ctx))
+		if err == nil && there == nil {
+			_, _, err = c.Consul.ACL().RoleCreate(&consul.ACLRole{Name: role, Policies: []*consul.ACLLink{{Name: role}}}, cluster.ConsulWrite(ctx))
+		}
+		if err != nil {
+			return fmt.Errorf("make Consul's role %s: %w", role, err)
+		}
+		return nil
+	})
+}
+
+func setConsulPolicy(ctx context.Context, c *cluster.Cluster, name, file string) error {
+	rules, err := os.ReadFile(file)
+	if err != nil {
+		return err
+	}
+	policy := &consul.ACLPolicy{Name: name, Rules: string(rules)}
+	there, _, err := c.Consul.ACL().PolicyReadByName(name, cluster.ConsulQuery(ctx))
+	switch {
+	case err != nil:
+	case there == nil:
+		_, _, err = c.Consul.ACL().PolicyCreate(policy, cluster.ConsulWrite(ctx))
+	case there.Rules != policy.Rules:
+		policy.ID = there.ID
+		_, _, err = c.Consul.ACL().PolicyUpdate(policy, cluster.ConsulWrite(ctx))
+	}
+	if err != nil {
+		return fmt.Errorf("give Consul the policy in %s: %w", file, err)
+	}
+	return nil
+}
+
+// nomadPolicies gives Nomad each file <job>-<task>.hcl as the policy of that task, whose group has the job's name.
+func nomadPolicies(ctx context.Context, c *cluster.Cluster, dir string) error {
+	return eachPolicy(dir, func(name, file string) error {
+		rules, err := os.ReadFile(file)
+		if err != nil {
+			return err
+		}
+		job, task, _ := strings.Cut(name, "-")
+		policy := &nomad.ACLPolicy{
+			Name: name, Rules: string(rules),
+			JobACL: &nomad.JobACL{Namespace: nomad.DefaultNamespace, JobID: job, Group: job, Task: task},
+		}
+		if _, err := c.Nomad.ACLPolicies().Upsert(policy, cluster.Write(ctx)); err != nil {
+			return fmt.Errorf("give Nomad the policy in %s: %w", file, err)
+		}
+		return nil
+	})
+}
+
+func eachPolicy(dir string, do func(name, file string) error) error {
+	files, err := filepath.Glob(filepath.Join(dir, "*.hcl"))
+	if err == nil && len(files) == 0 {
+		err = fmt.Errorf("there is no policy in %s", dir)
+	}
+	if err != nil {
+		return err
+	}
+	for _, file := range files {
+		if err := do(strings.TrimSuffix(filepath.Base(file), ".hcl"), file); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// shareCA puts the CA where every job may read it: nomad/jobs.
+func shareCA(ctx context.Context, c *cluster.Cluster, ca string) error {
+	_, err := c.ChangeShared(ctx, func(items nomad.VariableItems) { items["agent_ca"] = ca })
+	return err
+}

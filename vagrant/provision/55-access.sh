@@ -1,0 +1,55 @@
+#!/usr/bin/env bash
+# What the agents and the operator prove themselves with: a CA of the shop and this machine's certificate from it, gossip
+# keys, tokens. What is there stays. A machine that joins others is given the folder of the first before it starts.
+# shellcheck source=lib.sh
+. "$(dirname "$0")/lib.sh"
+become_root "$@"
+
+umask 077
+mkdir -p "$ACCESS"
+cd "$ACCESS"
+
+# secret FILE COMMAND… keeps what a command prints, once.
+secret() {
+	local file=$1
+	shift
+	[ -s "$file" ] || { "$@" >"$file.new" && mv "$file.new" "$file"; }
+}
+uuid() { cat /proc/sys/kernel/random/uuid; }
+
+secret consul.gossip consul keygen
+secret nomad.gossip nomad operator gossip keyring generate
+for token in operator.nomad operator.consul agent.consul agent.nomad; do secret "$token" uuid; done
+
+if [ ! -s ca.pem ]; then
+	nomad tls ca create -days 3650 >/dev/null
+	mv nomad-agent-ca-key.pem ca-key.pem
+	mv nomad-agent-ca.pem ca.pem
+fi
+address=$(node_address)
+# certified tells whether the certificate has this machine's address, and a month of its year left.
+certified() {
+	openssl x509 -in agent.pem -noout -checkend $((30 * 24 * 3600)) &&
+		openssl x509 -in agent.pem -noout -checkip "$address" | grep -q 'does match'
+}
+if ! certified >/dev/null 2>&1; then
+	[ -s ca-key.pem ] || die "this machine has no certificate for $address and no key of the CA to make one: copy agent.pem and agent-key.pem for it to $ACCESS"
+	# The names are those that servers are asked for: Nomad's and Consul's.
+	nomad tls cert create -server -days 365 -ca ca.pem -key ca-key.pem \
+		-additional-dnsname server.dc1.consul -additional-dnsname client.global.nomad -additional-ipaddress "$address" >/dev/null 2>&1
+	mv global-server-nomad-key.pem agent-key.pem
+	mv global-server-nomad.pem agent.pem
+	for agent in consul nomad; do
+		if alive "$agent"; then kill -HUP "$(cat "$RUN/$agent.pid")"; fi
+	done
+fi
+
+# For the commands nomad and consul: set -a, then source it.
+cat >operator.env <<EOF
+NOMAD_ADDR=$NOMAD_ADDR
+NOMAD_CACERT=$ACCESS/ca.pem
+NOMAD_TOKEN=$(<operator.nomad)
+CONSUL_HTTP_ADDR=$CONSUL_HTTP_ADDR
+CONSUL_CACERT=$ACCESS/ca.pem
+CONSUL_HTTP_TOKEN=$(<operator.consul)
+EOF
