@@ -21,7 +21,6 @@ import (
 	consul "github.com/hashicorp/consul/api"
 	nomad "github.com/hashicorp/nomad/api"
 
-	"bookstore/services/operator/machine"
 	"bookstore/services/shoptest"
 	"bookstore/services/shoptest/cluster"
 )
@@ -358,14 +357,10 @@ func runJob(ctx context.Context, t *testing.T, file string, args ...string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	command := exec.CommandContext(ctx, "/opt/bookstore/bin/nomad", append(append([]string{"job", "run"}, args...), file)...)
+	command := exec.CommandContext(ctx, cluster.Tools+"nomad", append(append([]string{"job", "run"}, args...), file)...)
 	command.Dir = "../.."
-	settings, err := machine.Operator()
-	if err != nil {
-		t.Fatal(err)
-	}
 	command.Env = os.Environ()
-	for name, value := range settings {
+	for name, value := range cluster.Operator(t) {
 		command.Env = append(command.Env, name+"="+value)
 	}
 	if out, err := command.CombinedOutput(); err != nil {

@@ -17,7 +17,6 @@ import (
 
 	consul "github.com/hashicorp/consul/api"
 
-	"bookstore/services/operator/machine"
 	"bookstore/services/shoptest/cluster"
 )
 
@@ -210,8 +209,8 @@ func TestAnotherUserReadsNothing(t *testing.T) {
 		}
 	}
 	for _, path := range []string{
-		machine.Access + "/operator.env", machine.Access + "/ca-key.pem", machine.State + "/consul/access.hcl", machine.State + "/nomad/access.hcl",
-		machine.State + "/consul", machine.State + "/volumes", machine.State + "/nomad/alloc", machine.Logs,
+		cluster.Access + "/operator.env", cluster.Access + "/ca-key.pem", cluster.State + "/consul/access.hcl", cluster.State + "/nomad/access.hcl",
+		cluster.State + "/consul", cluster.State + "/volumes", cluster.State + "/nomad/alloc", cluster.Logs,
 	} {
 		if _, err := os.Stat(path); err != nil {
 			t.Errorf("there is no %s: %v", path, err)
@@ -228,7 +227,7 @@ func TestAnotherUserReadsNothing(t *testing.T) {
 // tokenOf is the token of Consul's that Nomad gave to a task.
 func tokenOf(t *testing.T, task, allocation string) string {
 	t.Helper()
-	text, err := os.ReadFile(fmt.Sprintf("%s/nomad/alloc/%s/%s/secrets/consul_token", machine.State, allocation, task))
+	text, err := os.ReadFile(fmt.Sprintf("%s/nomad/alloc/%s/%s/secrets/consul_token", cluster.State, allocation, task))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -16,12 +16,11 @@ sysctl -q -w net.ipv4.ip_forward=1
 # Consul's agent gives a certificate that it has made before, with the key, to whoever asks, whatever the token (seen in
 # 1.22.7). So only those users of this machine get to it that have to: root, the members of the database, the nodes of the
 # cache, Prometheus; and to its gRPC, root alone.
-if ! iptables -n -L BOOKSTORE-CONSUL >/dev/null 2>&1; then
-	iptables -N BOOKSTORE-CONSUL
-	iptables -A BOOKSTORE-CONSUL -m owner --uid-owner 0 -j RETURN
-	for uid in 10001 10002 10004; do
-		iptables -A BOOKSTORE-CONSUL -p tcp --dport 8501 -m owner --uid-owner "$uid" -j RETURN
-	done
-	iptables -A BOOKSTORE-CONSUL -p tcp -j REJECT --reject-with tcp-reset
-	iptables -I OUTPUT -o lo -p tcp -m multiport --dports 8501,8502 --syn -j BOOKSTORE-CONSUL
-fi
+iptables -N BOOKSTORE-CONSUL 2>/dev/null || iptables -F BOOKSTORE-CONSUL
+iptables -A BOOKSTORE-CONSUL -m owner --uid-owner 0 -j RETURN
+for uid in 10001 10002 10004; do
+	iptables -A BOOKSTORE-CONSUL -p tcp --dport 8501 -m owner --uid-owner "$uid" -j RETURN
+done
+iptables -A BOOKSTORE-CONSUL -p tcp -j REJECT --reject-with tcp-reset
+jump=(-o lo -p tcp --syn -m multiport --dports 8501:8503 -j BOOKSTORE-CONSUL)
+iptables -C OUTPUT "${jump[@]}" 2>/dev/null || iptables -I OUTPUT "${jump[@]}"

@@ -5,12 +5,14 @@
 become_root "$@"
 
 umask 077
+config=$STATE/consul
+mkdir -p "$config"
+
 # A shop from before there were tokens goes on serving while its jobs get theirs: until '60-consul.sh --lock' it is
 # still open, as it was.
-transition=$STATE/consul/transition.hcl
-if alive consul && [ ! -e "$STATE/consul/access.hcl" ]; then
+transition=$config/transition.hcl
+if alive consul && [ ! -e "$config/access.hcl" ]; then
 	say "  this shop was open: its jobs get their tokens now, one instance after the other"
-	terminate consul
 	cat >"$transition" <<-EOF
 		ports {
 		  http = 8500
@@ -28,17 +30,15 @@ elif [ "${1:-}" = --lock ] && [ -e "$transition" ]; then
 	rm "$transition"
 fi
 
-if ! alive consul; then
-	mkdir -p "$STATE/consul"
+agent() {
 	sed -e "s|@ADDRESS@|$(node_address)|" -e "s|@STATE@|$STATE|" -e "s|@ACCESS@|$ACCESS|" \
 		-e "s|@SERVER@|$([ "$BOOKSTORE_ROLE" = client ] && echo false || echo true)|" \
 		-e "s|@BOOTSTRAP@|$BOOKSTORE_BOOTSTRAP|" \
 		-e "s|@SERVERS@|$(jq -cn --arg s "$BOOKSTORE_SERVERS" '$s | split(",") | map(select(. != ""))')|" \
-		"$PROVISION/consul/agent.hcl" >"$STATE/consul/agent.hcl"
-	if [ "$BOOKSTORE_ROLE" = client ]; then
-		sed -i '/^bootstrap_expect/d' "$STATE/consul/agent.hcl"
-	fi
-	cat >"$STATE/consul/access.hcl" <<-EOF
+		"$PROVISION/consul/agent.hcl" | if [ "$BOOKSTORE_ROLE" = client ]; then sed '/^bootstrap_expect/d'; else cat; fi
+}
+access() {
+	cat <<-EOF
 		encrypt = "$(<"$ACCESS/consul.gossip")"
 		acl {
 		  tokens {
@@ -47,8 +47,13 @@ if ! alive consul; then
 		  }
 		}
 	EOF
-	files=("$STATE/consul/agent.hcl" "$STATE/consul/access.hcl")
-	[ ! -e "$transition" ] || files+=("$transition")
-	daemon consul consul agent "${files[@]/#/-config-file=}"
-fi
+}
+changed=
+if agent | replaced "$config/agent.hcl"; then changed=1; fi
+if access | replaced "$config/access.hcl"; then changed=1; fi
+[ -z "$changed" ] || terminate consul # the jobs run on meanwhile
+
+files=("$config/agent.hcl" "$config/access.hcl")
+[ ! -e "$transition" ] || files+=("$transition")
+daemon consul consul agent "${files[@]/#/-config-file=}"
 wait_for 60 "Consul" leads "$CONSUL_HTTP_ADDR"

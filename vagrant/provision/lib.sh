@@ -147,6 +147,16 @@ terminate() {
 	rm -f "$RUN/$1.pid"
 }
 
+# replaced FILE writes its standard input to a file, and tells whether that changed it.
+replaced() {
+	cat >"$1.new"
+	if cmp -s "$1.new" "$1"; then
+		rm "$1.new"
+		return 1
+	fi
+	mv "$1.new" "$1"
+}
+
 # node_address prints the IPv4 address of the interface that this machine's part of the shop uses.
 node_address() {
 	ip -4 -o addr show dev "$BOOKSTORE_INTERFACE" 2>/dev/null | awk '{sub("/.*", "", $4); print $4; exit}'

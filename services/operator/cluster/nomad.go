@@ -31,6 +31,22 @@ func (c *Cluster) Nodes(ctx context.Context) ([]string, error) {
 	return ready, nil
 }
 
+// Meshed tells whether every node that takes work knows its Consul agent. Nomad places no service with a sidecar on one
+// that does not, and looks for the agent every 15 s.
+func (c *Cluster) Meshed(ctx context.Context) (bool, error) {
+	nodes, err := c.Nodes(ctx)
+	for _, id := range nodes {
+		node, _, err := c.Nomad.Nodes().Info(id, Query(ctx))
+		if err != nil {
+			return false, fmt.Errorf("read the node %s: %w", id, err)
+		}
+		if port := node.Attributes["consul.grpc"]; port == "" || port == "-1" {
+			return false, nil
+		}
+	}
+	return len(nodes) > 0, err
+}
+
 // Job is a job as Nomad has it, or ErrNoJob.
 func (c *Cluster) Job(ctx context.Context, name string) (*nomad.Job, error) {
 	job, _, err := c.Nomad.Jobs().Info(name, Query(ctx))

@@ -130,12 +130,15 @@ func access(ctx context.Context, c *cluster.Cluster, out console.Console, root s
 	return awaitNode(ctx, c, out)
 }
 
-// awaitNode waits until Nomad has a node that takes work.
+// awaitNode waits until Nomad has a node that takes work with sidecars.
 func awaitNode(ctx context.Context, c *cluster.Cluster, out console.Console) error {
 	wait := console.Wait{For: "a node of Nomad", Limit: 90 * time.Second, Hint: "see its log in " + machine.Logs}
 	return out.Wait(ctx, wait, func(ctx context.Context) (string, error) {
 		if c.Ready(ctx) != nil {
 			return "no node is ready", nil //nolint:nilerr // that is what is waited for
+		}
+		if meshed, err := c.Meshed(ctx); err != nil || !meshed {
+			return "Nomad does not know Consul yet", err
 		}
 		return "", nil
 	})

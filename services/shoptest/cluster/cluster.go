@@ -12,43 +12,17 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	consul "github.com/hashicorp/consul/api"
 	nomad "github.com/hashicorp/nomad/api"
 
-	"bookstore/services/operator/cluster"
 	"bookstore/services/shoptest"
 )
 
 // Services are the shop's own, each with two instances.
 var Services = []string{"books", "orders", "payments", "coordinator", "gateway"}
-
-// agents are clients for all, as an operator has them: each keeps connections of its own, and the agent allows one
-// address two hundred.
-var agents = sync.OnceValues(cluster.Open)
-
-// Consul is a client of the agent on this machine.
-func Consul(t testing.TB) *consul.Client {
-	t.Helper()
-	c, err := agents()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return c.Consul
-}
-
-// Nomad is a client of the agent on this machine.
-func Nomad(t testing.TB) *nomad.Client {
-	t.Helper()
-	c, err := agents()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return c.Nomad
-}
 
 // Healthy are the instances of a service whose checks all pass.
 func Healthy(ctx context.Context, t testing.TB, service, tag string) ([]*consul.ServiceEntry, error) {

@@ -20,12 +20,13 @@ connect {
 }
 
 # No HTTP in clear, no DNS. What the sidecars ask by gRPC, with their tokens, Nomad passes on from a socket in each
-# allocation: only root gets to that port (50-network.sh).
+# allocation: only root gets to those ports (50-network.sh). Nobody uses the one with TLS, but without it Nomad takes the
+# agent for one that serves no sidecars.
 ports {
   http     = -1
   https    = 8501
   grpc     = 8502
-  grpc_tls = -1
+  grpc_tls = 8503
   dns      = -1
 }
 
