@@ -56,4 +56,8 @@ if access | replaced "$config/access.hcl"; then changed=1; fi
 files=("$config/agent.hcl" "$config/access.hcl")
 [ ! -e "$transition" ] || files+=("$transition")
 daemon consul consul agent "${files[@]/#/-config-file=}"
-wait_for 60 "Consul" leads "$CONSUL_HTTP_ADDR"
+# A leader that has just started knows its tokens a moment later.
+known() { (set -a && . "$ACCESS/operator.env" && consul acl token read -self); }
+wait_for 60 "Consul" known
+# Nomad looks at once what its agent of Consul offers now.
+if [ -n "$changed" ] && alive nomad; then kill -HUP "$(cat "$RUN/nomad.pid")"; fi
