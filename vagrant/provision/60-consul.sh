@@ -57,7 +57,7 @@ files=("$config/agent.hcl" "$config/access.hcl")
 [ ! -e "$transition" ] || files+=("$transition")
 daemon consul consul agent "${files[@]/#/-config-file=}"
 # A leader that has just started knows its tokens a moment later.
-known() { (set -a && . "$ACCESS/operator.env" && consul acl token read -self); }
+known() { CONSUL_CACERT=$ACCESS/ca.pem CONSUL_HTTP_TOKEN=$(<"$ACCESS/operator.consul") consul acl token read -self; }
 wait_for 60 "Consul" known
 # Nomad looks at once what its agent of Consul offers now.
 if [ -n "$changed" ] && alive nomad; then kill -HUP "$(cat "$RUN/nomad.pid")"; fi
