@@ -249,12 +249,18 @@ job "books" {
       template {
         destination = "${NOMAD_SECRETS_DIR}/redis.password"
         change_mode = "noop"
+        uid         = 65532
+        gid         = 65532
+        perms       = "0400"
         data        = "{{ with nomadVar \"nomad/jobs/books\" }}{{ .redis_password }}{{ end }}"
       }
 
       template {
         destination = "${NOMAD_SECRETS_DIR}/db.credentials"
         change_mode = "noop"
+        uid         = 65532
+        gid         = 65532
+        perms       = "0400"
         data        = "{{ with nomadVar \"nomad/jobs/books\" }}{{ .db_user }}:{{ .db_password }}{{ end }}"
       }
 

@@ -291,6 +291,9 @@ job "gateway" {
       template {
         destination = "${NOMAD_SECRETS_DIR}/redis.password"
         change_mode = "noop"
+        uid         = 65532
+        gid         = 65532
+        perms       = "0400"
         data        = "{{ with nomadVar \"nomad/jobs/gateway\" }}{{ .redis_password }}{{ end }}"
       }
 
@@ -299,6 +302,9 @@ job "gateway" {
       template {
         destination = "${NOMAD_SECRETS_DIR}/tokens"
         change_mode = "noop"
+        uid         = 65532
+        gid         = 65532
+        perms       = "0400"
         data        = <<-EOT
           {{- with nomadVar "nomad/jobs/gateway" }}
           operator operator {{ .operator_token }} rate=${5 * var.rate_limit} burst=${5 * var.rate_burst} inflight=${5 * var.max_in_flight}

@@ -114,6 +114,7 @@ func TestJobs(t *testing.T) {
 		"resources are stated":       ruleResources,
 		"images are pinned":          ruleImages,
 		"no literal secret":          ruleSecrets,
+		"secret files are its own":   ruleSecretFiles,
 		"containers are hardened":    ruleHardened,
 		"apps are behind their mesh": ruleMesh,
 		"many machines spread it":    ruleSpread,
@@ -308,7 +309,7 @@ func ruleSecrets(t *testing.T, p parsed) {
 var onHost = []string{"patroni-patroni", "patroni-fence", "redis-redis", "prometheus-prometheus"}
 
 // ruleHardened: a container has no right of root's and gets none, writes to what is mounted for it alone, and cannot
-// fill the machine with processes. Secrets are readable for the task's user alone.
+// fill the machine with processes.
 func ruleHardened(t *testing.T, p parsed) {
 	for _, g := range p.raw.TaskGroups {
 		for _, task := range g.Tasks {

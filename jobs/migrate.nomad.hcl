@@ -85,6 +85,9 @@ job "migrate" {
       template {
         destination = "${NOMAD_SECRETS_DIR}/db.credentials"
         change_mode = "noop"
+        uid         = 65532
+        gid         = 65532
+        perms       = "0600"
         data        = "{{ with nomadVar \"nomad/jobs/migrate\" }}postgres:{{ .superuser_password }}{{ end }}"
       }
 
@@ -92,6 +95,9 @@ job "migrate" {
       template {
         destination = "${NOMAD_SECRETS_DIR}/logins"
         change_mode = "noop"
+        uid         = 65532
+        gid         = 65532
+        perms       = "0600"
         data        = <<-EOT
           {{- with nomadVar "nomad/jobs/migrate" }}
           bookdb_a {{ .bookdb_a_password }}

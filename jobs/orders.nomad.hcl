@@ -229,6 +229,9 @@ job "orders" {
       template {
         destination = "${NOMAD_SECRETS_DIR}/db.credentials"
         change_mode = "noop"
+        uid         = 65532
+        gid         = 65532
+        perms       = "0400"
         data        = "{{ with nomadVar \"nomad/jobs/orders\" }}{{ .db_user }}:{{ .db_password }}{{ end }}"
       }
 

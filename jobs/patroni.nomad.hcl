@@ -218,6 +218,9 @@ job "patroni" {
       template {
         destination = "${NOMAD_SECRETS_DIR}/agents-ca.pem"
         change_mode = "noop"
+        uid         = 10001
+        gid         = 10001
+        perms       = "0400"
         data        = "{{ with nomadVar \"nomad/jobs\" }}{{ .agent_ca }}{{ end }}"
       }
 
@@ -334,6 +337,9 @@ job "patroni" {
       template {
         destination = "${NOMAD_SECRETS_DIR}/agents-ca.pem"
         change_mode = "noop"
+        uid         = 10001
+        gid         = 10001
+        perms       = "0400"
         data        = "{{ with nomadVar \"nomad/jobs\" }}{{ .agent_ca }}{{ end }}"
       }
 

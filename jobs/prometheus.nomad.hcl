@@ -128,6 +128,9 @@ job "prometheus" {
       template {
         destination = "${NOMAD_SECRETS_DIR}/agents-ca.pem"
         change_mode = "noop"
+        uid         = 10004
+        gid         = 10004
+        perms       = "0400"
         data        = "{{ with nomadVar \"nomad/jobs\" }}{{ .agent_ca }}{{ end }}"
       }
 

@@ -210,6 +210,9 @@ job "redis" {
       template {
         destination = "${NOMAD_SECRETS_DIR}/agents-ca.pem"
         change_mode = "noop"
+        uid         = 10002
+        gid         = 10002
+        perms       = "0400"
         data        = "{{ with nomadVar \"nomad/jobs\" }}{{ .agent_ca }}{{ end }}"
       }
 

@@ -17,7 +17,10 @@ restores=$backups/restores
 socket=$(mktemp -d)
 server='' log=$socket/log
 export PGPORT=5432 # of the socket; the member's own port is another
-trap 'stop || true; rm -rf "$socket"' EXIT
+trap 'ended=$?; stop || true; rm -rf "$socket"; [[ $ended != 0 ]] || forget' EXIT
+
+# forget empties the secrets that Nomad rendered for this task: Nomad keeps the folder of a finished one for hours.
+forget() { [[ -z ${NOMAD_SECRETS_DIR:-} ]] || find "$NOMAD_SECRETS_DIR" -type f -user "$(id -u)" -exec truncate --size 0 {} +; }
 
 say() { echo "restore: $*"; }
 die() {

@@ -5,8 +5,10 @@ package program
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"os"
 	"os/signal"
@@ -46,13 +48,42 @@ func Task[S Settings](name string, do func(ctx context.Context, log *slog.Logger
 	Main(name, func(ctx context.Context, env Env) error { return RunTask(ctx, name, env, do) })
 }
 
-// RunTask is Task within env.
+// RunTask is Task within env. After success it empties the secrets that Nomad rendered for it: Nomad keeps the folder of a
+// finished task for hours. After a failure they stay, because a restart does not render them anew.
 func RunTask[S Settings](ctx context.Context, name string, env Env, do func(context.Context, *slog.Logger, S) error) error {
 	settings, log, err := Prepare[S](name, env)
 	if err != nil {
 		return err
 	}
-	return do(ctx, log, settings)
+	if err := do(ctx, log, settings); err != nil {
+		return err
+	}
+	if folder := env.Getenv("NOMAD_SECRETS_DIR"); folder != "" {
+		return empty(folder)
+	}
+	return nil
+}
+
+// empty truncates the files of a folder that this process may write to. Nomad's own, which are root's, it may not; what
+// they hold is worth nothing once the task has ended.
+func empty(folder string) error {
+	root, err := os.OpenRoot(folder)
+	if err != nil {
+		return fmt.Errorf("empty the secrets: %w", err)
+	}
+	defer func() { _ = root.Close() }() // it was only read
+	return fs.WalkDir(root.FS(), ".", func(path string, entry fs.DirEntry, err error) error {
+		if err == nil && entry.Type().IsRegular() {
+			var file *os.File
+			if file, err = root.OpenFile(path, os.O_WRONLY|os.O_TRUNC, 0); err == nil {
+				err = file.Close()
+			}
+		}
+		if err != nil && !errors.Is(err, fs.ErrPermission) {
+			return fmt.Errorf("empty the secrets: %w", err)
+		}
+		return nil
+	})
 }
 
 // Prepare reads the settings from the environment and logs them once, with secrets masked. It fails when there are
