@@ -141,7 +141,8 @@ func TestAToolOnThePathIsUsed(t *testing.T) {
 	}{
 		"the first":    {"1.11.0", "1.10.0", 0},
 		"the second":   {"1.4.0", "1.11.2", 0},
-		"none of them": {"1.4.0", "2.0.0", 1},
+		"a newer one":  {"1.4.0", "2.0.4", 0},
+		"none of them": {"1.4.0", "3.0.0", 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -150,15 +151,49 @@ func TestAToolOnThePathIsUsed(t *testing.T) {
 			second.with(t, "nomad", "echo Nomad v"+c.second)
 			both := machine{first.path + ":" + second.path}
 			tr := newTree(t, "", nil)
-			status, said := tr.sh(t, both, `supported nomad '^Nomad v1\.1[01]\.' && "$BIN/nomad" version`)
+			status, said := tr.sh(t, both, `supported nomad "$NOMAD_SUPPORTED" && "$BIN/nomad" version`)
 			want := c.first
-			if c.second == "1.11.2" {
+			if c.first == "1.4.0" {
 				want = c.second
 			}
 			if status != c.status || status == 0 && !strings.Contains(said, "Nomad v"+want+"\n") {
 				t.Errorf("status %d: %s", status, said)
 			}
 		})
+	}
+}
+
+// A Nomad without known holes is taken before one with them; one with them says so, and which.
+func TestKnownHolesAreSaid(t *testing.T) {
+	t.Parallel()
+	m, tr := newMachine(t), newTree(t, "", nil)
+	for version, holes := range map[string]int{
+		"v1.11.3": 3, "v2.0.0": 3, "v2.0.1": 2, "v2.0.3": 2, "v1.11.7+ent": 2, "v1.11.8": 3,
+		"v2.0.4": 0, "v2.0.10": 0, "v2.1.0": 0, "v1.11.8+ent": 0,
+	} {
+		status, said := tr.sh(t, m, `known_holes "Nomad `+version+`"`)
+		if status != 0 || strings.Count(said, "CVE-") != holes || (holes > 0) != strings.Contains(said, "only the operator has") {
+			t.Errorf("%s, which has %d: status %d: %s", version, holes, status, said)
+		}
+	}
+	first, second := newMachine(t), newMachine(t)
+	first.with(t, "nomad", "echo Nomad v1.11.3")
+	second.with(t, "nomad", "echo Nomad v2.0.4")
+	status, said := tr.sh(t, machine{first.path + ":" + second.path}, `supported nomad "$NOMAD_MENDED" && "$BIN/nomad" version`)
+	if status != 0 || !strings.Contains(said, "Nomad v2.0.4\n") {
+		t.Errorf("status %d: %s", status, said)
+	}
+}
+
+// Consul's own next line is taken, too.
+func TestConsulsNextLineIsSupported(t *testing.T) {
+	t.Parallel()
+	m := newMachine(t)
+	for version, status := range map[string]int{"v1.22.7": 0, "v2.0.3": 0, "v2.1.0": 0, "v1.20.1": 1, "v3.0.0": 1} {
+		m.with(t, "consul", "echo Consul "+version)
+		if got, said := newTree(t, "", nil).sh(t, m, `supported consul "$CONSUL_SUPPORTED"`); got != status {
+			t.Errorf("%s: status %d: %s", version, got, said)
+		}
 	}
 }
 

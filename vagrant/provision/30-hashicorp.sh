@@ -12,5 +12,7 @@ tool() {
 	supported "$name" "$pattern" || have_tool "$name" || download_tool "$name" || build_tool "$name" "github.com/hashicorp/$name" "$@"
 }
 
-tool nomad '^Nomad v1\.1[01]\.' -tags 'ui release'
-tool consul '^Consul v1\.2[12]\.'
+# A Nomad without known holes is taken from anywhere on the PATH before one with them.
+supported nomad "$NOMAD_MENDED" || tool nomad "$NOMAD_SUPPORTED" -tags 'ui release'
+known_holes "$(nomad version 2>/dev/null | head -n 1)"
+tool consul "$CONSUL_SUPPORTED"

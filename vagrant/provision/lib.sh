@@ -16,6 +16,12 @@ HASHICORP_RELEASES=${HASHICORP_RELEASES:-https://releases.hashicorp.com}
 VERSION=0.1.0 # of the images; the jobs' default, which jobs_test.go holds equal
 ENVOY_VERSION=1.36.4
 
+# What 'version' prints of programs that the scripts and jobs are written for. Those from the PATH may be newer than the
+# pinned ones, which are the newest that can be built from Go modules.
+NOMAD_SUPPORTED='^Nomad v(1\.1[01]|2\.[0-9]+)\.'
+NOMAD_MENDED='^Nomad v(2\.(0\.([4-9]|[1-9][0-9]+)|[1-9][0-9]*\.[0-9]+)|1\.11\.([89]|[1-9][0-9]+)\+ent)'
+CONSUL_SUPPORTED='^Consul v(1\.2[12]|2\.[0-9]+)\.'
+
 # The address that databases, sidecars, Consul and Nomad use: that of BOOKSTORE_INTERFACE where
 # several machines form one system, else that of a bridge without ports which 50-network.sh makes,
 # so that one machine offers nothing of the shop to its network.
@@ -179,6 +185,16 @@ supported() {
 		return 0
 	done < <(type -aP "$1")
 	return 1
+}
+
+# known_holes VERSION says which published holes a Nomad has, and what stands before them here.
+known_holes() {
+	[[ "$1" =~ $NOMAD_MENDED ]] && return 0
+	say "  ${1%% (*} has known holes, which 2.0.4 closes. Each wants a token, and only the operator has one that may do this:"
+	say "    CVE-2026-14891, CVE-2026-14373: submit a job that reaches the host from its container"
+	[[ "$1" =~ v(1\.11\.[5-7]\+ent|2\.0\.[1-3]) ]] ||
+		say "    CVE-2026-7474: create a host volume that runs any program of the host"
+	say "  Put an official Nomad 2.0.4 or later on the PATH, and run this again."
 }
 
 # The directory NAME here is a module that pins the tool of that name; go.mod and go.sum are its inputs.
