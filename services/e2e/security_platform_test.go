@@ -49,7 +49,7 @@ func agent(t *testing.T, method, url, body string, headers map[string]string) (s
 
 // Whoever reaches the agents without a token, be it a program of another user or a web page in a browser on this
 // machine, neither reads nor changes anything.
-func TestAgentsRefuseWhoHasNoToken(t *testing.T) {
+func TestAttackAgentsWithoutToken(t *testing.T) {
 	const nomadAPI, consulAPI = "https://127.0.0.1:4646", "https://127.0.0.1:8501"
 	const job = `{"Job":{"ID":"stranger","Name":"stranger","Type":"batch","Datacenters":["dc1"],"TaskGroups":[{"Name":"stranger","Tasks":[{"Name":"stranger","Driver":"docker","Config":{"image":"bookstore/redis:1"}}]}]}}`
 	page := map[string]string{"Content-Type": "text/plain", "Origin": "http://evil.example", "Host": "evil.example"}
@@ -96,7 +96,7 @@ func TestAgentsRefuseWhoHasNoToken(t *testing.T) {
 
 // The agents' own protocols want a certificate of the shop's CA: with none, or with the one that the mesh gave to the
 // gateway, nobody gets in, and in clear neither.
-func TestAgentsRefuseWhoIsNoAgent(t *testing.T) {
+func TestAttackAgentsWithAnotherCertificate(t *testing.T) {
 	self, err := cluster.Consul(t).Agent().Self()
 	if err != nil {
 		t.Fatal(err)
@@ -158,7 +158,7 @@ func begin(t *testing.T, address string, first byte) net.Conn {
 }
 
 // A task may do at Consul what it needs, and nothing else, even with its own token.
-func TestATasksTokenReachesItsOwnThingsAlone(t *testing.T) {
+func TestAttackWithATasksToken(t *testing.T) {
 	for task, may := range map[string]struct {
 		job  string
 		sees []string
@@ -196,7 +196,7 @@ func TestATasksTokenReachesItsOwnThingsAlone(t *testing.T) {
 
 // Another user of this machine reads neither keys nor data nor logs of the shop, and does not reach Consul: its agent
 // gives a certificate that it has made before, with the key, to whoever asks.
-func TestAnotherUserReadsNothing(t *testing.T) {
+func TestAttackAsAnotherUser(t *testing.T) {
 	const couldNotConnect = "exit status 7"
 	for uid, url := range map[string]string{
 		"65534": "https://127.0.0.1:8501/v1/agent/connect/ca/leaf/gateway",

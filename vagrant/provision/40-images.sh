@@ -39,15 +39,18 @@ wheels() {
 	sha256sum <"$1" >"$2/.inputs"
 }
 
+# No program in it gives who starts it another's rights.
 base_image() {
 	local sources=() inputs
 	# A Debian machine of the same release lends its own package sources, security updates included.
 	if grep -qx 'VERSION_CODENAME=bookworm' /etc/os-release && [ -r /etc/apt/sources.list.d/debian.sources ]; then
 		sources=(/etc/apt/sources.list.d/debian.sources)
 	fi
-	inputs=$(printf '%s' "bookworm minbase 1" | sha256sum | cut -c1-12)
+	inputs=$(printf '%s' "bookworm minbase 2" | sha256sum | cut -c1-12)
 	[ "$(image_inputs base)" != "$inputs" ] || return 0
-	progress "base system" mmdebstrap --variant=minbase --include=ca-certificates bookworm "$work/base.tar" "${sources[@]}"
+	# shellcheck disable=SC2016 # the hook is run by mmdebstrap, with the new system's folder as $1
+	progress "base system" mmdebstrap --variant=minbase --include=ca-certificates \
+		--customize-hook='find "$1" -xdev -type f -perm /6000 -exec chmod a-s {} +' bookworm "$work/base.tar" "${sources[@]}"
 	docker import --change "LABEL bookstore.inputs=$inputs" "$work/base.tar" "bookstore/base:$VERSION" >/dev/null
 	docker tag "bookstore/base:$VERSION" bookstore/base:latest
 	built=$((built + 1))
