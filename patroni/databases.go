@@ -9,22 +9,28 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// Database is one service's database. Owner has all rights in it and cannot log
-// in; Logins can log in, have no rights of their own, and become Owner with
-// SET ROLE. There are two of them so that passwords can be rotated: only the
-// role that prepared a transaction may finish it, and both are Owner then.
+// Database is one service's database. Schema owns it and all that is in it: migrations
+// act as Schema, nobody else. Role may read and write rows, and neither create, alter,
+// drop nor truncate anything. Neither of the two can log in: Logins can, have no rights
+// of their own, and become Role with SET ROLE. There are two of them so that passwords
+// can be rotated: only the role that prepared a transaction may finish it, and both are
+// Role then.
 type Database struct {
 	Name   string
-	Owner  string
+	Schema string
+	Role   string
 	Logins []string
 }
 
-// Databases are all there are.
+// Databases are all there are. A Role is called <database>_owner since it once owned
+// the tables too. Instances of an older version still say SET ROLE to that name while
+// they are replaced, and transactions that they prepared have to be finished by the new
+// ones, and the other way round: so the role stayed, and the tables went to another.
 func Databases() []Database {
 	names := []string{"bookdb", "orderdb", "paymentdb", "coordinatordb"}
 	all := make([]Database, len(names))
 	for i, name := range names {
-		all[i] = Database{Name: name, Owner: name + "_owner", Logins: []string{name + "_a", name + "_b"}}
+		all[i] = Database{Name: name, Schema: name + "_schema", Role: name + "_owner", Logins: []string{name + "_a", name + "_b"}}
 	}
 	return all
 }
@@ -85,12 +91,14 @@ type declaration struct {
 }
 
 func (d *declaration) database(ctx context.Context, connect Connect, db Database, passwords map[string]string) error {
-	if err := d.role(ctx, db.Owner, owner); err != nil {
-		return err
+	for _, group := range []string{db.Schema, db.Role} {
+		if err := d.role(ctx, group, groupRole); err != nil {
+			return err
+		}
 	}
 	// Services keep statements that are meant to fail out of the server's log.
-	mayHush := fmt.Sprintf("select has_parameter_privilege(%s, 'log_min_messages', 'set')", literal(db.Owner))
-	if err := d.unless(ctx, mayHush, "grant set on parameter log_min_messages to "+ident(db.Owner)); err != nil {
+	mayHush := fmt.Sprintf("select has_parameter_privilege(%s, 'log_min_messages', 'set')", literal(db.Role))
+	if err := d.unless(ctx, mayHush, "grant set on parameter log_min_messages to "+ident(db.Role)); err != nil {
 		return err
 	}
 	for _, login := range db.Logins {
@@ -100,14 +108,18 @@ func (d *declaration) database(ctx context.Context, connect Connect, db Database
 		if err := d.password(ctx, login, passwords[login]); err != nil {
 			return err
 		}
-		member := fmt.Sprintf("select pg_has_role(%s, %s, 'member')", literal(login), literal(db.Owner))
-		if err := d.unless(ctx, member, fmt.Sprintf("grant %s to %s", ident(db.Owner), ident(login))); err != nil {
+		member := fmt.Sprintf("select pg_has_role(%s, %s, 'member')", literal(login), literal(db.Role))
+		if err := d.unless(ctx, member, fmt.Sprintf("grant %s to %s", ident(db.Role), ident(login))); err != nil {
 			return err
 		}
 	}
 	exists := "select exists (select from pg_database where datname = " + literal(db.Name) + ")"
-	create := fmt.Sprintf("create database %s owner %s", ident(db.Name), ident(db.Owner))
+	create := fmt.Sprintf("create database %s owner %s", ident(db.Name), ident(db.Schema))
 	if err := d.unless(ctx, exists, create); err != nil {
+		return err
+	}
+	owned := fmt.Sprintf("select datdba = %s::regrole from pg_database where datname = %s", literal(db.Schema), literal(db.Name))
+	if err := d.unless(ctx, owned, fmt.Sprintf("alter database %s owner to %s", ident(db.Name), ident(db.Schema))); err != nil {
 		return err
 	}
 	if err := d.access(ctx, db); err != nil {
@@ -127,6 +139,9 @@ func (d *declaration) database(ctx context.Context, connect Connect, db Database
 // inside declares what stands in the database itself.
 func (d *declaration) inside(ctx context.Context, db Database) error {
 	if err := d.public(ctx, db); err != nil {
+		return err
+	}
+	if err := d.handOver(ctx, db); err != nil {
 		return err
 	}
 	if err := d.position(ctx, db); err != nil {
@@ -157,10 +172,12 @@ func (d *declaration) access(ctx context.Context, db Database) error {
 	return nil
 }
 
-// public hands the schema public to the owner alone.
+// public gives the schema public to who owns what is in it, and lets the service find it.
 func (d *declaration) public(ctx context.Context, db Database) error {
-	owned := "select nspowner = " + literal(db.Owner) + "::regrole from pg_namespace where nspname = 'public'"
-	if err := d.unless(ctx, owned, "alter schema public owner to "+ident(db.Owner)); err != nil {
+	found := fmt.Sprintf(`select has_schema_privilege(%s, 'public', 'usage') and nspowner = %s::regrole
+		from pg_namespace where nspname = 'public'`, literal(db.Role), literal(db.Schema))
+	give := fmt.Sprintf("alter schema public owner to %s; grant usage on schema public to %s", ident(db.Schema), ident(db.Role))
+	if err := d.unless(ctx, found, give); err != nil {
 		return err
 	}
 	const closed = `select not exists (select from pg_namespace, aclexplode(coalesce(nspacl, acldefault('n', nspowner)))

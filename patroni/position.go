@@ -36,6 +36,6 @@ func (d *declaration) position(ctx context.Context, db Database) error {
 	if err := d.unless(ctx, closed, "revoke all on function public.wal_position() from public"); err != nil {
 		return err
 	}
-	allowed := fmt.Sprintf("select has_function_privilege(%s, 'public.wal_position()', 'execute')", literal(db.Owner))
-	return d.unless(ctx, allowed, "grant execute on function public.wal_position() to "+ident(db.Owner))
+	allowed := fmt.Sprintf("select has_function_privilege(%s, 'public.wal_position()', 'execute')", literal(db.Role))
+	return d.unless(ctx, allowed, "grant execute on function public.wal_position() to "+ident(db.Role))
 }

@@ -18,10 +18,10 @@ import (
 // kind is what a role is for, in the words of CREATE ROLE.
 type kind string
 
-// The kinds. A service's session has the owner's rights only once it has said
-// SET ROLE, so that what it makes belongs to the owner. A guest makes nothing.
+// The kinds. A service's session has the rights of its group only once it has said
+// SET ROLE, so that whatever it prepares is the group's.
 const (
-	owner        kind = "inherit nologin"
+	groupRole    kind = "inherit nologin"
 	serviceLogin kind = "noinherit login"
 	guestLogin   kind = "inherit login"
 )
@@ -30,7 +30,7 @@ const (
 func (d *declaration) role(ctx context.Context, name string, k kind) error {
 	wanted := fmt.Sprintf(`select exists (select from pg_roles where rolname = %s and rolcanlogin = %t and rolinherit = %t
 		and not rolsuper and not rolcreatedb and not rolcreaterole and not rolreplication and not rolbypassrls)`,
-		literal(name), k != owner, k != serviceLogin)
+		literal(name), k != groupRole, k != serviceLogin)
 	attributes := string(k) + " nosuperuser nocreatedb nocreaterole noreplication nobypassrls"
 	verb := "create"
 	var exists bool

@@ -81,8 +81,8 @@ func (s Settings) connect(ctx context.Context, database string) (*pgx.Conn, erro
 	return pgx.ConnectConfig(ctx, cfg)
 }
 
-// migrate applies a database's migrations as its owner, to whom everything that
-// they create then belongs.
+// migrate applies a database's migrations as the role to whom everything that they
+// create then belongs.
 func migrate(ctx context.Context, s Settings, database patroni.Database, migrations fs.FS) (applied int, err error) {
 	if migrations == nil {
 		return 0, fmt.Errorf("database %s has no migrations", database.Name)
@@ -92,7 +92,7 @@ func migrate(ctx context.Context, s Settings, database patroni.Database, migrati
 		return 0, err
 	}
 	cfg.Database = database.Name
-	cfg.RuntimeParams["role"] = database.Owner
+	cfg.RuntimeParams["role"] = database.Schema
 	cfg.RuntimeParams["application_name"] = "migrate"
 	// A migration that waits for a lock makes everyone after it wait too.
 	cfg.RuntimeParams["lock_timeout"] = "5s"

@@ -77,14 +77,14 @@ func TestGuestsDoTheirWorkAndNothingElse(t *testing.T) {
 				"delete from public.goose_db_version":          refused,
 				"create table mine (id int)":                   refused,
 				"select pg_promote()":                          refused,
-				"set role " + d.Owner:                          refused,
+				"set role " + d.Role:                           refused,
 			},
 			"exporter": {
 				"select wal_status from pg_replication_slots":  "",
 				"select count(query) from pg_stat_activity":    "",
 				"select count(*) from public.goose_db_version": refused,
 				"select pg_wal_replay_pause()":                 refused,
-				"set role " + d.Owner:                          refused,
+				"set role " + d.Role:                           refused,
 			},
 			d.Logins[0]: {
 				"select pg_wal_replay_pause()":                 refused,

@@ -84,11 +84,14 @@ func TestEverythingIsDeclaredOnceAndIsolated(t *testing.T) {
 			}
 		}
 		for _, login := range d.Logins {
-			worksAsOwner(t, server, login, d)
+			mayDoItsWork(t, server, login, d)
 		}
-		if _, err := dial(t, server, d.Owner, d.Name, ""); err == nil {
-			t.Errorf("%s can log in", d.Owner)
+		for _, group := range []string{d.Role, d.Schema} {
+			if _, err := dial(t, server, group, d.Name, ""); err == nil {
+				t.Errorf("%s can log in", group)
+			}
 		}
+		ownsNothing(t, server, d)
 	}
 }
 
@@ -98,44 +101,72 @@ func cannotEnter(t *testing.T, server *pgtest.Instance, login string, other patr
 	if _, err := dial(t, server, login, other.Name, ""); pg.Code(err) != "42501" {
 		t.Errorf("%s into %s: %v", login, other.Name, err)
 	}
-	if _, err := dial(t, server, login, "postgres", other.Owner); pg.Code(err) != "42501" {
-		t.Errorf("%s as %s: %v", login, other.Owner, err)
+	if _, err := dial(t, server, login, "postgres", other.Role); pg.Code(err) != "42501" {
+		t.Errorf("%s as %s: %v", login, other.Role, err)
 	}
 }
 
-// worksAsOwner checks that a login has rights as the owner only.
-func worksAsOwner(t *testing.T, server *pgtest.Instance, login string, d patroni.Database) {
+// mayDoItsWork checks that a login has the rights of its role only, and by SET ROLE only.
+func mayDoItsWork(t *testing.T, server *pgtest.Instance, login string, d patroni.Database) {
 	t.Helper()
-	ctx := context.Background()
+	const refused = "42501"
 	bare, err := dial(t, server, login, d.Name, "")
 	if err != nil {
 		t.Fatalf("%s into its own database: %v", login, err)
 	}
-	if _, err := bare.Exec(ctx, "select id from public.goose_db_version"); pg.Code(err) != "42501" {
-		t.Errorf("%s reads without SET ROLE: %v", login, err)
+	for _, sql := range []string{"select id from public.goose_db_version", "create temporary table t (id int)", "set role " + d.Schema, "set role postgres"} {
+		if _, err := bare.Exec(context.Background(), sql); pg.Code(err) != refused {
+			t.Errorf("%s as itself: %s: %v", login, sql, err)
+		}
 	}
-	if _, err := bare.Exec(ctx, "create temporary table t (id int)"); pg.Code(err) != "42501" {
-		t.Errorf("%s makes a temporary table: %v", login, err)
-	}
-	owner, err := dial(t, server, login, d.Name, d.Owner)
+	serves, err := dial(t, server, login, d.Name, d.Role)
 	if err != nil {
-		t.Fatalf("%s as owner: %v", login, err)
+		t.Fatalf("%s as %s: %v", login, d.Role, err)
 	}
-	var user string
-	var tables int
-	err = owner.QueryRow(ctx, "select current_user, count(*) from pg_tables where schemaname = 'public' and tableowner = current_user").Scan(&user, &tables)
-	if err != nil || user != d.Owner || tables < 2 {
-		t.Errorf("%s is %s and owns %d tables, %v", login, user, tables, err)
-	}
-	if _, err := owner.Exec(ctx, "set log_min_messages = 'log'"); err != nil {
-		t.Errorf("%s keeps what it expects to fail out of the log: %v", login, err)
-	}
-	if _, err := owner.Exec(ctx, "set log_statement = 'none'"); pg.Code(err) != "42501" {
-		t.Errorf("%s sets what only a superuser may: %v", login, err)
+	for sql, want := range map[string]string{
+		"select count(*) from branch_markers":                           "",
+		"set log_min_messages = 'log'":                                  "", // what is expected to fail is not logged
+		"set log_statement = 'none'":                                    refused,
+		"set role " + d.Schema:                                          refused,
+		"create table mine (id int)":                                    refused,
+		"create temporary table mine (id int)":                          refused,
+		"create schema mine":                                            refused,
+		"create extension hstore":                                       refused,
+		"create function mine() returns int language sql as 'select 1'": refused,
+		"alter table warehouse_gone add column mine int":                refused,
+		"drop table warehouse_gone":                                     refused,
+		"truncate warehouse_gone":                                       refused,
+		"drop function warehouse_changed()":                             refused,
+		"alter database " + d.Name + " set work_mem = '64kB'":           refused,
+		"copy warehouse_gone to program 'true'":                         refused,
+	} {
+		if d.Name != "bookdb" && d.Name != "orderdb" && strings.Contains(sql, "branch_markers") {
+			continue
+		}
+		if _, err := serves.Exec(context.Background(), sql); pg.Code(err) != want {
+			t.Errorf("%s: %s: %v, want %q", login, sql, err, want)
+		}
 	}
 }
 
-// Both logins are one owner, so either finishes what the other prepared.
+// ownsNothing checks that all of a database is the schema's role's, and that the service's may write each row.
+func ownsNothing(t *testing.T, server *pgtest.Instance, d patroni.Database) {
+	t.Helper()
+	conn, err := dial(t, server, "postgres", d.Name, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var left, tables, closed int
+	err = conn.QueryRow(context.Background(), `select (select count(*) from pg_shdepend where refobjid = $1::text::regrole and deptype = 'o'),
+		count(*), count(*) filter (where not has_table_privilege($1, c.oid, 'select') or not has_table_privilege($1, c.oid, 'insert')
+			or not has_table_privilege($1, c.oid, 'update') or not has_table_privilege($1, c.oid, 'delete') or has_table_privilege($1, c.oid, 'truncate'))
+		from pg_class c where relkind = 'r' and relnamespace = 'public'::regnamespace and relowner = $2::text::regrole`, d.Role, d.Schema).Scan(&left, &tables, &closed)
+	if err != nil || left != 0 || tables < 3 || closed != 0 {
+		t.Errorf("%s: %s owns %d objects and has not just the rows of %d of %d tables, %v", d.Name, d.Role, left, closed, tables, err)
+	}
+}
+
+// Both logins are one role, so either finishes what the other prepared.
 func TestOneLoginFinishesWhatTheOtherPrepared(t *testing.T) {
 	ctx := context.Background()
 	server := pgtest.Server(t)
@@ -143,8 +174,8 @@ func TestOneLoginFinishesWhatTheOtherPrepared(t *testing.T) {
 		t.Fatal(err)
 	}
 	d := patroni.Databases()[1]
-	a, errA := dial(t, server, d.Logins[0], d.Name, d.Owner)
-	b, errB := dial(t, server, d.Logins[1], d.Name, d.Owner)
+	a, errA := dial(t, server, d.Logins[0], d.Name, d.Role)
+	b, errB := dial(t, server, d.Logins[1], d.Name, d.Role)
 	if errA != nil || errB != nil {
 		t.Fatal(errA, errB)
 	}

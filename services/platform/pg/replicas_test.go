@@ -35,7 +35,7 @@ func newCluster(t *testing.T, standbys int, at func(*pgtest.Instance) string) *c
 	t.Parallel()
 	ctx := context.Background()
 	c := &cluster{T: t, leader: pgtest.Start(t, pgtest.Options{})}
-	db := patroni.Database{Name: "shopdb", Owner: "shopdb_owner"}
+	db := patroni.Database{Name: "shopdb", Schema: "shopdb_schema", Role: "shopdb_owner"}
 	connect := func(ctx context.Context, database string) (*pgx.Conn, error) {
 		return pgx.Connect(ctx, c.leader.URL(database))
 	}
