@@ -7,12 +7,14 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	nomad "github.com/hashicorp/nomad/api"
 
 	"bookstore/services/operator/cluster"
 	"bookstore/services/operator/console"
+	"bookstore/services/platform/wait"
 )
 
 // The users that own volumes, as the images that write to them have them.
@@ -119,10 +121,19 @@ func create(ctx context.Context, c *cluster.Cluster, v volume) error {
 			AttachmentMode: nomad.HostVolumeAttachmentModeFilesystem,
 		}},
 	}}
-	if _, _, err := c.Nomad.HostVolumes().Create(request, cluster.Write(ctx)); err != nil {
-		return fmt.Errorf("the volume %s could not be made: %w; 'nomad volume status -type host' shows what is there", v.name, err)
+	// Servers that have just started take a node for ready that has not called them yet.
+	connected, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	for {
+		_, _, err := c.Nomad.HostVolumes().Create(request, cluster.Write(ctx))
+		if err != nil && strings.Contains(err.Error(), "No path to node") && wait.For(connected, time.Second) {
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("the volume %s could not be made: %w; 'nomad volume status -type host' shows what is there", v.name, err)
+		}
+		return nil
 	}
-	return nil
 }
 
 // Remove removes a volume with what is in it, if it is there, as soon as nothing uses it any more.
@@ -135,8 +146,8 @@ func Remove(ctx context.Context, c *cluster.Cluster, out console.Console, name s
 		if v.Name != name {
 			continue
 		}
-		wait := console.Wait{For: "the removal of the volume " + name, Limit: time.Minute, Hint: "'nomad volume delete -type host " + v.ID + "' tries again"}
-		err := out.Wait(ctx, wait, func(ctx context.Context) (string, error) {
+		removal := console.Wait{For: "the removal of the volume " + name, Limit: time.Minute, Hint: "'nomad volume delete -type host " + v.ID + "' tries again"}
+		err := out.Wait(ctx, removal, func(ctx context.Context) (string, error) {
 			if _, _, err := c.Nomad.HostVolumes().Delete(&nomad.HostVolumeDeleteRequest{ID: v.ID}, cluster.Write(ctx)); err != nil {
 				return err.Error(), nil //nolint:nilerr // what used it is ending
 			}
