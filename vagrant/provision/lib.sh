@@ -31,6 +31,10 @@ BOOKSTORE_ROLE=${BOOKSTORE_ROLE:-both}       # server, client or both
 BOOKSTORE_SERVERS=${BOOKSTORE_SERVERS:-}     # addresses of the servers, separated by commas
 BOOKSTORE_BOOTSTRAP=${BOOKSTORE_BOOTSTRAP:-1} # how many servers form the quorum
 
+# The URL of an archive of Debian's packages of all times, up to what comes before /debian/20260131T000000Z; without one the
+# images are made of what the archive has now where it no longer has what is locked.
+BOOKSTORE_DEBIAN_SNAPSHOT=${BOOKSTORE_DEBIAN_SNAPSHOT:-}
+
 export PATH=$BIN:$PATH:/usr/local/go/bin:/usr/sbin:/sbin
 export CONSUL_HTTP_ADDR=https://127.0.0.1:8501 NOMAD_ADDR=https://127.0.0.1:4646
 export DOCKER_BUILDKIT=0 # the builder that every Docker engine has
@@ -46,7 +50,7 @@ die() {
 become_root() {
 	if [ "$(id -u)" != 0 ]; then
 		command -v sudo >/dev/null || die "this needs root: run it as root, or install sudo"
-		exec sudo --preserve-env=BOOKSTORE_INTERFACE,BOOKSTORE_ROLE,BOOKSTORE_SERVERS,BOOKSTORE_BOOTSTRAP,HASHICORP_RELEASES,GOPROXY,CI \
+		exec sudo --preserve-env=BOOKSTORE_INTERFACE,BOOKSTORE_ROLE,BOOKSTORE_SERVERS,BOOKSTORE_BOOTSTRAP,BOOKSTORE_DEBIAN_SNAPSHOT,HASHICORP_RELEASES,GOPROXY,CI \
 			env "PATH=$PATH" bash "$0" "$@"
 	fi
 	mkdir -p "$STATE" "$CACHE" "$LOGS" "$RUN" "$BIN"
@@ -171,8 +175,10 @@ node_address() {
 # leads ADDRESS tells whether an agent knows a leader; that it says to everybody.
 leads() { curl -fsS --cacert "$ACCESS/ca.pem" "$1/v1/status/leader" | grep -q :; }
 
-# image_inputs NAME prints the hash that an image was built from, or nothing.
-image_inputs() { docker image inspect -f '{{index .Config.Labels "bookstore.inputs"}}' "bookstore/$1:$VERSION" 2>/dev/null || true; }
+# image_label NAME LABEL prints a label of an image, or nothing. The label wanted has the hash of what an image was to be
+# built from, which tells whether it is to be built anew; inputs has that of what it was built from.
+image_label() { docker image inspect -f "{{index .Config.Labels \"bookstore.$2\"}}" "bookstore/$1:$VERSION" 2>/dev/null || true; }
+image_inputs() { image_label "$1" inputs; }
 
 # supported NAME PATTERN links the first program on the PATH whose version matches into $BIN.
 supported() {

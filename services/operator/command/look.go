@@ -187,7 +187,7 @@ func token() *cobra.Command {
 }
 
 func images() *cobra.Command {
-	return withJSON(&cobra.Command{
+	all := withJSON(&cobra.Command{
 		Use:   "images",
 		Short: "Print the tags of the images that are built on this machine",
 		Args:  cobra.NoArgs,
@@ -208,4 +208,13 @@ func images() *cobra.Command {
 			return nil
 		},
 	})
+	all.AddCommand(&cobra.Command{
+		Use:   "update",
+		Short: "Lock the newest Debian packages (vagrant/provision/packages.lock) and build the images of them",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return machine.Script(cmd.Context(), speak(cmd).Out, "40-images.sh", "update")
+		},
+	})
+	return all
 }
