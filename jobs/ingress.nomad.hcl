@@ -1,4 +1,55 @@
-# ingress: the Consul ingress gateway (Envoy), the one way in: 127.0.0.1:8080.
+# ingress: the one way in. Consul's ingress gateway (Envoy) with listeners of its own: https://127.0.0.1:8443, and on a
+# developer's machine http://127.0.0.1:8080.
+
+variable "envoy_version" {
+  type        = string
+  default     = "0.1.0"
+  description = "The image's tag: bookstore/envoy:<envoy_version>."
+
+  validation {
+    condition     = var.envoy_version != "" && var.envoy_version != "latest"
+    error_message = "A fixed version is needed: Nomad would try to pull 'latest'."
+  }
+}
+
+variable "root" {
+  type        = string
+  default     = "."
+  description = "The top of the checkout, where the files are that this job loads."
+
+  validation {
+    condition     = var.root != ""
+    error_message = "The path of a checkout, from where the job is submitted."
+  }
+}
+
+variable "files" {
+  type        = string
+  default     = ""
+  description = "A digest of the loaded files, for tools that notice changes by variables alone. The job does not use it."
+
+  validation {
+    condition     = strlen(var.files) <= 128
+    error_message = "A digest has at most 128 characters."
+  }
+}
+
+variable "ingress_count" {
+  type        = number
+  default     = 1
+  description = "How many instances, each on a host of its own: their ports are fixed."
+
+  validation {
+    condition     = var.ingress_count >= 1 && var.ingress_count <= 8
+    error_message = "Between 1 and 8 instances."
+  }
+}
+
+variable "plain_http" {
+  type        = bool
+  default     = true
+  description = "Whether port 8080 is offered too, without TLS: on a developer's machine."
+}
 
 variable "datacenter" {
   type        = string
@@ -14,7 +65,7 @@ variable "datacenter" {
 variable "ingress_network" {
   type        = string
   default     = "loopback"
-  description = "The host network that port 8080 is offered on: loopback on one machine, default on many."
+  description = "The host network that the doors are offered on: loopback on one machine, default on many."
 
   validation {
     condition     = var.ingress_network != ""
@@ -47,8 +98,13 @@ job "ingress" {
   }
 
   group "ingress" {
-    count          = 1
+    count          = var.ingress_count
     shutdown_delay = "1s"
+
+    constraint {
+      operator = "distinct_hosts"
+      value    = var.ingress_count > 1
+    }
 
     restart {
       attempts = 5
@@ -60,10 +116,21 @@ job "ingress" {
     network {
       mode = "bridge"
 
-      port "http" {
-        static       = 8080
-        to           = 8080
+      port "https" {
+        static       = 8443
+        to           = 8443
         host_network = var.ingress_network
+      }
+
+      dynamic "port" {
+        for_each = var.plain_http ? ["http"] : []
+        labels   = [port.value]
+
+        content {
+          static       = 8080
+          to           = 8080
+          host_network = var.ingress_network
+        }
       }
 
       port "envoy" {
@@ -74,7 +141,7 @@ job "ingress" {
 
     service {
       name = "ingress"
-      port = "http"
+      port = "https"
 
       meta {
         envoy = "${NOMAD_HOST_ADDR_envoy}"
@@ -90,6 +157,7 @@ job "ingress" {
       connect {
         gateway {
           ingress {
+            # Consul makes routes of it; the listeners that Envoy opens are those of ingress/listeners.yaml.tpl.
             listener {
               port     = 8080
               protocol = "http"
@@ -112,23 +180,56 @@ job "ingress" {
             }
           }
         }
+      }
+    }
 
-        sidecar_task {
-          kill_timeout = "20s"
+    # In place of the task that Nomad would add: that one can load no files.
+    task "connect-ingress-ingress" {
+      kind           = "connect-ingress:ingress"
+      driver         = "docker"
+      kill_timeout   = "20s"
+      shutdown_delay = "5s"
 
-          config {
-            cap_drop        = ["all"]
-            security_opt    = ["no-new-privileges"]
-            readonly_rootfs = true
-            pids_limit      = 64
-          }
+      config {
+        image = "bookstore/envoy:${var.envoy_version}"
+        args = [
+          "-c", "${NOMAD_SECRETS_DIR}/envoy_bootstrap.json",
+          "--config-yaml", file("${var.root}/jobs/ingress/bootstrap.yaml"),
+          "-l", "${meta.connect.log_level}",
+          "--concurrency", "${meta.connect.proxy_concurrency}",
+          "--disable-hot-restart",
+        ]
 
-          resources {
-            cpu = 280
-            # It holds up to a megabyte of each body until the gateway has refused it.
-            memory = 368
-          }
-        }
+        cap_drop        = ["all"]
+        security_opt    = ["no-new-privileges"]
+        readonly_rootfs = true
+        pids_limit      = 64
+      }
+
+      env {
+        PLAIN_HTTP = var.plain_http
+      }
+
+      template {
+        destination = "${NOMAD_TASK_DIR}/listeners.yaml"
+        change_mode = "noop"
+        data        = file("${var.root}/jobs/ingress/listeners.yaml.tpl")
+      }
+
+      # Envoy reads it again when it changes.
+      template {
+        destination = "${NOMAD_SECRETS_DIR}/certificate.yaml"
+        change_mode = "noop"
+        uid         = 65532
+        gid         = 65532
+        perms       = "0400"
+        data        = file("${var.root}/jobs/ingress/certificate.yaml.tpl")
+      }
+
+      resources {
+        cpu = 280
+        # Above what its overload manager lets it have (ingress/bootstrap.yaml).
+        memory = 368
       }
     }
   }

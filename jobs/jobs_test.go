@@ -200,7 +200,7 @@ func ruleUpdate(t *testing.T, p parsed) {
 func ruleDrain(t *testing.T, p parsed) {
 	for _, g := range p.raw.TaskGroups {
 		sidecar := sidecarTask(g)
-		if sidecar == nil || isGateway(g) {
+		if sidecar == nil {
 			continue
 		}
 		if g.ShutdownDelay == nil || *g.ShutdownDelay <= 0 {

@@ -185,7 +185,7 @@ func TestIntentionsAreTheUpstreams(t *testing.T) {
 // ruleMesh: nothing gets to an app but through its sidecar.
 func ruleMesh(t *testing.T, p parsed) {
 	for _, g := range p.raw.TaskGroups {
-		if sidecarTask(g) == nil {
+		if sidecarTask(g) == nil && !isGateway(g) {
 			continue
 		}
 		if len(g.Networks) != 1 || g.Networks[0].Mode != "bridge" {
@@ -246,7 +246,7 @@ func isGateway(g *api.TaskGroup) bool {
 // sidecarTask is the group's Envoy as far as the file states it; nil when there is none.
 func sidecarTask(g *api.TaskGroup) *api.SidecarTask {
 	for _, s := range g.Services {
-		if s.Connect == nil || (s.Connect.SidecarService == nil && s.Connect.Gateway == nil) {
+		if s.Connect == nil || s.Connect.SidecarService == nil { // a gateway has a task of its own
 			continue
 		}
 		if s.Connect.SidecarTask == nil {

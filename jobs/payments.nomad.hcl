@@ -12,6 +12,17 @@ variable "version" {
   }
 }
 
+variable "envoy_version" {
+  type        = string
+  default     = "0.1.0"
+  description = "The tag of the sidecar's image: bookstore/envoy:<envoy_version>."
+
+  validation {
+    condition     = var.envoy_version != "" && var.envoy_version != "latest"
+    error_message = "A fixed version is needed: Nomad would try to pull 'latest'."
+  }
+}
+
 variable "datacenter" {
   type        = string
   default     = "dc1"
@@ -158,6 +169,8 @@ job "payments" {
           kill_timeout = "20s"
 
           config {
+            image = "bookstore/envoy:${var.envoy_version}"
+
             cap_drop        = ["all"]
             security_opt    = ["no-new-privileges"]
             readonly_rootfs = true

@@ -4,3 +4,5 @@ distinct_hosts  = true
 expose_network  = "default"
 ingress_network = "default"
 ui_network      = "default"
+ingress_count   = 2
+plain_http      = false

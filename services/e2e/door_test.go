@@ -109,7 +109,7 @@ func TestUnfinishedBodiesTakeNoMemory(t *testing.T) {
 		shoptest.Eventually(t, 15*time.Second, "the ingress has closed the connections of unfinished bodies", func(ctx context.Context) error {
 			ingress, err := cluster.MeasuredAt(ctx, t, "ingress", "envoy")
 			for _, s := range ingress {
-				if open := s.Sum("envoy_http_downstream_cx_active", `envoy_http_conn_manager_prefix="ingress_upstream_8080"`); open > 32 {
+				if open := s.Sum("envoy_http_downstream_cx_active", `envoy_http_conn_manager_prefix="http"`); open > 32 {
 					err = fmt.Errorf("%.0f are open", open)
 				}
 			}

@@ -28,7 +28,7 @@ taken() {
 	alive "$owner" && return 1
 	command -v ss >/dev/null && [ -n "$(ss -Hltn "sport = :$port")" ]
 }
-for entry in 8501:consul 8502:consul 4646:nomad 8080:nomad 9090:nomad; do
+for entry in 8501:consul 8502:consul 4646:nomad 8080:nomad 8443:nomad 9090:nomad; do
 	port=${entry%:*}
 	if taken "$port" "${entry#*:}"; then
 		problem "port $port is taken by another program: 'ss -ltnp sport = :$port' shows which; stop it and run this again"

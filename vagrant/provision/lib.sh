@@ -14,7 +14,7 @@ BIN=/opt/bookstore/bin
 HASHICORP_RELEASES=${HASHICORP_RELEASES:-https://releases.hashicorp.com}
 
 VERSION=0.1.0 # of the images; the jobs' default, which jobs_test.go holds equal
-ENVOY_VERSION=1.36.4
+ENVOY_VERSION=1.39.3
 
 # What 'version' prints of programs that the scripts and jobs are written for. Those from the PATH may be newer than the
 # pinned ones, which are the newest that can be built from Go modules.

@@ -68,11 +68,12 @@ func up() *cobra.Command {
 func welcome(out console.Console) {
 	out.Linef(`
   shop        %s         curl %s/books?q=dune
+              %s        curl --cacert %s (a browser is told to trust that file)
   Nomad       https://127.0.0.1:4646/ui     jobs, allocations, logs (task token -- nomad)
   Consul      https://127.0.0.1:8501/ui     services, intentions (task token -- consul)
   Prometheus  http://127.0.0.1:9090         metrics
   data        go tool task db:psql -- bookdb
-  next        go tool task status | logs -- books | token | down | reset`, firstorder.Shop, firstorder.Shop)
+  next        go tool task status | logs -- books | token | down | reset`, firstorder.Shop, firstorder.Shop, firstorder.SecureShop, machine.CA)
 }
 
 // upCluster does on the cluster what up does: each stage does nothing where there is nothing to do.
@@ -97,6 +98,11 @@ func upCluster(cmd *cobra.Command, c *cluster.Cluster, _ []string) error {
 		{"secrets", func(ctx context.Context) error {
 			stored, err := provide.Secrets(ctx, c)
 			sayIf(out, len(stored) > 0, "stored for %s", strings.Join(stored, ", "))
+			if err != nil {
+				return err
+			}
+			renewed, err := provide.Certificate(ctx, c)
+			sayIf(out, renewed, "the door has a new certificate")
 			return err
 		}},
 		{"mesh", func(ctx context.Context) error { return provide.Mesh(ctx, c, filepath.Join(files.Root, "jobs/mesh")) }},

@@ -19,8 +19,11 @@ import (
 	"bookstore/services/platform/dial"
 )
 
-// Shop is where customers come in.
-const Shop = "http://127.0.0.1:8080"
+// Shop is where customers come in on a developer's machine, SecureShop where they do everywhere.
+const (
+	Shop       = "http://127.0.0.1:8080"
+	SecureShop = "https://127.0.0.1:8443"
+)
 
 var client = &http.Client{Transport: &http.Transport{DialContext: dial.Dialer(5 * time.Second).DialContext}}
 

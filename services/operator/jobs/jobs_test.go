@@ -29,7 +29,7 @@ func TestSubmit(t *testing.T) {
 		t.Fatal(err)
 	}
 	all := slices.Concat(jobs.Lasting, jobs.Clocked)
-	files := jobs.Files{Root: root, Vars: root + "/jobs/vars/one.hcl", Tags: map[string]string{}}
+	files := jobs.Files{Root: root, Vars: root + "/jobs/vars/one.hcl", Tags: map[string]string{"envoy": "0.1.0-of-envoy"}}
 	for _, name := range all {
 		files.Tags[name] = "0.1.0-of-" + name
 	}

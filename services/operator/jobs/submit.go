@@ -48,7 +48,8 @@ func Here(ctx context.Context) (Files, error) {
 // images are the jobs that do not run an image of their own name.
 var images = map[string]string{"restore": "patroni"}
 
-var versioned = regexp.MustCompile(`(?m)^variable "version"`)
+// versions are a job's variables of image tags: version, and <image>_version.
+var versions = regexp.MustCompile(`(?m)^variable "((?:(\w+)_)?version)"`)
 
 // Submit gives Nomad a job; one that has not changed is left as it runs. vars are its variables beyond those of all.
 func (f Files) Submit(ctx context.Context, c *cluster.Cluster, name string, vars map[string]string) error {
@@ -85,11 +86,12 @@ func (f Files) variables(name string, source []byte) (map[string]string, error) 
 		image = other
 	}
 	needs := map[string]string{}
-	if versioned.Match(source) { // the ingress alone has no image of its own: Nomad takes the mesh's Envoy
-		needs["version"] = image
-	}
-	if name == "backup" { // it proves backups in the members' image
-		needs["patroni_version"] = "patroni"
+	for _, match := range versions.FindAllSubmatch(source, -1) {
+		if variable, of := string(match[1]), string(match[2]); of != "" {
+			needs[variable] = of // an image beside the job's own
+		} else {
+			needs[variable] = image
+		}
 	}
 	for variable, image := range needs {
 		tag, ok := f.Tags[image]

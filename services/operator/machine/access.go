@@ -13,6 +13,9 @@ import (
 // Access is where the agents' keys and the operator's tokens are, for root alone (vagrant/provision/55-access.sh).
 const Access = State + "/access"
 
+// CA is the certificate of the shop's CA, for everybody to read.
+const CA = "/etc/bookstore/ca.pem"
+
 // Operator are the settings that the commands nomad and consul read from their environment: addresses, the CA that the
 // agents are verified by, the operator's tokens.
 func Operator() (map[string]string, error) {
@@ -40,4 +43,13 @@ func Operator() (map[string]string, error) {
 func Secret(name string) (string, error) {
 	text, err := os.ReadFile(filepath.Join(Access, name))
 	return strings.TrimSpace(string(text)), err
+}
+
+// KeepSecret writes one of the files in Access.
+func KeepSecret(name string, text []byte) error {
+	file := filepath.Join(Access, name)
+	if err := os.WriteFile(file+".new", text, 0o600); err != nil {
+		return err
+	}
+	return os.Rename(file+".new", file)
 }
