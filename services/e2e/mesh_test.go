@@ -34,15 +34,15 @@ func sidecar(t *testing.T, service string) string {
 	return net.JoinHostPort(cluster.Address(entries[0]), strconv.Itoa(entries[0].Service.Port))
 }
 
-// through requests a path from a sidecar, with the certificate of a service or with none.
-func through(ctx context.Context, t *testing.T, sidecar, path string, certificates ...tls.Certificate) (int, string, error) {
+// through sends a request without a body to a sidecar, with the certificate of a service or with none.
+func through(ctx context.Context, t *testing.T, sidecar, method, path string, certificates ...tls.Certificate) (int, string, error) {
 	t.Helper()
 	transport := &http.Transport{TLSClientConfig: &tls.Config{
 		InsecureSkipVerify: true, // the server's side is not what is tested here
 		MinVersion:         tls.VersionTLS12, Certificates: certificates,
 	}}
 	defer transport.CloseIdleConnections()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://"+sidecar+path, nil)
+	req, err := http.NewRequestWithContext(ctx, method, "https://"+sidecar+path, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -72,7 +72,7 @@ func certificate(t *testing.T, service string) tls.Certificate {
 // Without a certificate of the mesh nobody gets to a sidecar at all.
 func TestSidecarRefusesStrangers(t *testing.T) {
 	for _, service := range cluster.Services {
-		if status, body, err := through(t.Context(), t, sidecar(t, service), "/ready"); err == nil {
+		if status, body, err := through(t.Context(), t, sidecar(t, service), http.MethodGet, "/ready"); err == nil {
 			t.Errorf("%s answered a stranger: %d %s", service, status, body)
 		}
 	}
@@ -90,15 +90,18 @@ func TestIntentionsAreEnforced(t *testing.T) {
 				continue
 			}
 			own := certificate(t, caller)
+			may := allowed[caller]
+			call := request{http.MethodGet, "/ready"}
+			if len(may) > 0 {
+				call = may[0]
+			}
 			shoptest.Eventually(t, 30*time.Second, caller+" calls "+destination, func(ctx context.Context) error {
-				status, body, err := through(ctx, t, at, "/ready", own)
-				switch denied := status == http.StatusForbidden && strings.Contains(body, "RBAC"); {
-				case err != nil:
+				status, body, err := through(ctx, t, at, call.method, call.path, own)
+				if err != nil {
 					return err
-				case allowed[caller] && status != http.StatusOK:
-					return fmt.Errorf("refused: %d %s", status, body)
-				case !allowed[caller] && !denied:
-					return fmt.Errorf("not denied: %d %s", status, body)
+				}
+				if denied := deniedByEnvoy(status, body); denied != (len(may) == 0) {
+					return fmt.Errorf("denied: %t; %d %s", denied, status, body)
 				}
 				return nil
 			})
@@ -106,10 +109,19 @@ func TestIntentionsAreEnforced(t *testing.T) {
 	}
 }
 
-// allowedCallers reads a service's intentions, and insists on what the design rests on.
-func allowedCallers(t *testing.T, destination string) map[string]bool {
+// deniedByEnvoy tells whether an answer is a sidecar's refusal by its intentions.
+func deniedByEnvoy(status int, body string) bool {
+	return status == http.StatusForbidden && body == "RBAC: access denied"
+}
+
+// request is a call that a service may be sent.
+type request struct{ method, path string }
+
+// allowedCallers reads a service's intentions: for each caller the calls that it may make. It insists on what the design
+// rests on.
+func allowedCallers(t *testing.T, destination string) map[string][]request {
 	t.Helper()
-	allowed := map[string]bool{}
+	allowed := map[string][]request{}
 	entry, _, err := cluster.Consul(t).ConfigEntries().Get(consul.ServiceIntentions, destination, nil)
 	if none, ok := errors.AsType[consul.StatusError](err); ok && none.Code == http.StatusNotFound {
 		return allowed // nobody may
@@ -118,9 +130,17 @@ func allowedCallers(t *testing.T, destination string) map[string]bool {
 		t.Fatalf("the intentions of %s: %v", destination, err)
 	}
 	for _, source := range entry.(*consul.ServiceIntentionsConfigEntry).Sources {
-		allowed[source.Name] = source.Action == consul.IntentionActionAllow
+		if source.Action == consul.IntentionActionAllow { // everything
+			allowed[source.Name] = []request{{http.MethodGet, "/books"}}
+		}
+		for _, p := range source.Permissions {
+			path := p.HTTP.PathExact + strings.ReplaceAll(p.HTTP.PathRegex, "[^/]+", "17")
+			for _, method := range p.HTTP.Methods {
+				allowed[source.Name] = append(allowed[source.Name], request{method, path})
+			}
+		}
 	}
-	if allowed["ingress"] != (destination == "gateway") || allowed["*"] || (destination == "orders" && allowed["books"]) {
+	if (len(allowed["ingress"]) > 0) != (destination == "gateway") || len(allowed["*"]) > 0 || (destination == "orders" && len(allowed["books"]) > 0) {
 		t.Errorf("%s may be called by %v", destination, allowed)
 	}
 	return allowed
