@@ -45,7 +45,7 @@ func denials(t *testing.T, service string) (n float64) {
 
 // Who has broken into a container of books asks the coordinator, by the sidecar as books does. What books asks, it may;
 // all else is refused by the coordinator's sidecar, and counted there.
-func TestABrokenServiceMakesItsOwnCallsAlone(t *testing.T) {
+func TestAttackMeshFromABrokenService(t *testing.T) {
 	const coordinator = "http://127.0.0.1:9104"
 	cluster.WaitHealthy(t, 2, "books", "coordinator")
 	before := denials(t, "coordinator")
@@ -72,7 +72,7 @@ func TestABrokenServiceMakesItsOwnCallsAlone(t *testing.T) {
 
 // Who has the gateway's certificate and its key calls the sidecars of other services directly: it may do what the gateway
 // does, and at a service that the gateway does not call, nothing.
-func TestAStolenCertificateMakesItsOwnersCallsAlone(t *testing.T) {
+func TestAttackMeshWithAStolenCertificate(t *testing.T) {
 	cluster.WaitHealthy(t, 2, cluster.Services...)
 	stolen := certificate(t, "gateway")
 	all := []request{
