@@ -221,9 +221,10 @@ job "books" {
         # The services that it calls, each at a port of its sidecar.
         COORDINATOR_URL = "http://127.0.0.1:9104"
 
-        REDIS_MEMBERS_FILE  = "${NOMAD_TASK_DIR}/redis.members"
-        REDIS_PASSWORD_FILE = "${NOMAD_SECRETS_DIR}/redis.password"
-        REDIS_CA_FILE       = "${NOMAD_TASK_DIR}/mesh-ca.pem"
+        REDIS_MEMBERS_FILE     = "${NOMAD_TASK_DIR}/redis.members"
+        REDIS_CREDENTIALS_FILE = "${NOMAD_SECRETS_DIR}/redis.credentials"
+        REDIS_LEAF_FILE        = "${NOMAD_SECRETS_DIR}/redis.leaf.pem"
+        REDIS_CA_FILE          = "${NOMAD_TASK_DIR}/mesh-ca.pem"
       }
 
       # Where the database's members are. The service reads the file again when it changes and never restarts for it.
@@ -260,12 +261,22 @@ job "books" {
       }
 
       template {
-        destination = "${NOMAD_SECRETS_DIR}/redis.password"
+        destination = "${NOMAD_SECRETS_DIR}/redis.credentials"
         change_mode = "noop"
         uid         = 65532
         gid         = 65532
         perms       = "0400"
-        data        = "{{ with nomadVar \"nomad/jobs/books\" }}{{ .redis_password }}{{ end }}"
+        data        = "{{ with nomadVar \"nomad/jobs/books\" }}books:{{ .cache_password }}{{ end }}"
+      }
+
+      # What it shows to the cache. It is of a name that no service of the mesh lets in, unlike the sidecar's certificate.
+      template {
+        destination = "${NOMAD_SECRETS_DIR}/redis.leaf.pem"
+        change_mode = "noop"
+        uid         = 65532
+        gid         = 65532
+        perms       = "0400"
+        data        = "{{ with caLeaf \"books-cache\" }}{{ .CertPEM }}{{ .PrivateKeyPEM }}{{ end }}"
       }
 
       template {

@@ -270,9 +270,10 @@ job "gateway" {
         ORDERS_URL      = "http://127.0.0.1:9102"
         COORDINATOR_URL = "http://127.0.0.1:9104"
 
-        REDIS_MEMBERS_FILE  = "${NOMAD_TASK_DIR}/redis.members"
-        REDIS_PASSWORD_FILE = "${NOMAD_SECRETS_DIR}/redis.password"
-        REDIS_CA_FILE       = "${NOMAD_TASK_DIR}/mesh-ca.pem"
+        REDIS_MEMBERS_FILE     = "${NOMAD_TASK_DIR}/redis.members"
+        REDIS_CREDENTIALS_FILE = "${NOMAD_SECRETS_DIR}/redis.credentials"
+        REDIS_LEAF_FILE        = "${NOMAD_SECRETS_DIR}/redis.leaf.pem"
+        REDIS_CA_FILE          = "${NOMAD_TASK_DIR}/mesh-ca.pem"
 
         GOGC = "400" # memory is there for it; GOMEMLIMIT holds
 
@@ -302,12 +303,22 @@ job "gateway" {
       }
 
       template {
-        destination = "${NOMAD_SECRETS_DIR}/redis.password"
+        destination = "${NOMAD_SECRETS_DIR}/redis.credentials"
         change_mode = "noop"
         uid         = 65532
         gid         = 65532
         perms       = "0400"
-        data        = "{{ with nomadVar \"nomad/jobs/gateway\" }}{{ .redis_password }}{{ end }}"
+        data        = "{{ with nomadVar \"nomad/jobs/gateway\" }}gateway:{{ .cache_password }}{{ end }}"
+      }
+
+      # What it shows to the cache. It is of a name that no service of the mesh lets in, unlike the sidecar's certificate.
+      template {
+        destination = "${NOMAD_SECRETS_DIR}/redis.leaf.pem"
+        change_mode = "noop"
+        uid         = 65532
+        gid         = 65532
+        perms       = "0400"
+        data        = "{{ with caLeaf \"gateway-cache\" }}{{ .CertPEM }}{{ .PrivateKeyPEM }}{{ end }}"
       }
 
       # Who is who: <name> <role> <token> [limits]. Import, tests and benchmarks are to find

@@ -188,13 +188,13 @@ job "redis" {
         CONSUL_HTTP_ADDR = "https://127.0.0.1:8501"
         CONSUL_CACERT    = "${NOMAD_SECRETS_DIR}/agents-ca.pem"
 
-        REDIS_CONF          = "${NOMAD_TASK_DIR}/redis.conf"
-        REDIS_COUNT         = var.count
-        REDIS_INDEX         = "${NOMAD_ALLOC_INDEX}"
-        REDIS_ADDRESS       = "${NOMAD_IP_redis}"
-        REDIS_PORT          = "${NOMAD_PORT_redis}"
-        REDIS_BUS_PORT      = "${NOMAD_PORT_bus}"
-        REDIS_PASSWORD_FILE = "${NOMAD_SECRETS_DIR}/redis/password"
+        REDIS_CONF     = "${NOMAD_TASK_DIR}/redis.conf"
+        REDIS_SECRETS  = "${NOMAD_SECRETS_DIR}"
+        REDIS_COUNT    = var.count
+        REDIS_INDEX    = "${NOMAD_ALLOC_INDEX}"
+        REDIS_ADDRESS  = "${NOMAD_IP_redis}"
+        REDIS_PORT     = "${NOMAD_PORT_redis}"
+        REDIS_BUS_PORT = "${NOMAD_PORT_bus}"
 
         # What runs beside the server has the rest of the memory, and little to do.
         GOMAXPROCS = "1"
@@ -222,19 +222,50 @@ job "redis" {
         data        = file("${var.root}/jobs/redis/redis.conf")
       }
 
-      # A new password takes all nodes at once: half of them cannot speak to the other half.
       template {
-        destination = "${NOMAD_SECRETS_DIR}/redis/auth.conf"
-        change_mode = "restart"
+        destination = "${NOMAD_SECRETS_DIR}/redis/users.acl"
+        change_mode = "script"
+        uid         = 10002
+        gid         = 10002
+        perms       = "0600"
+        data        = file("${var.root}/jobs/redis/users.acl.tpl")
+
+        change_script {
+          command       = "/usr/local/bin/redis-care"
+          args          = ["reload"]
+          timeout       = "10s"
+          fail_on_error = false
+        }
+      }
+
+      # What the node is to others: while everybody is still the user default, replicas of nodes of before are that too, and
+      # services show no certificate yet.
+      template {
+        destination = "${NOMAD_SECRETS_DIR}/redis/peer.conf"
+        change_mode = "script"
         uid         = 10002
         gid         = 10002
         perms       = "0600"
         data        = <<-EOT
           {{ with nomadVar "nomad/jobs/redis" -}}
-          requirepass {{ .password.Value | toJSON }}
-          masterauth {{ .password.Value | toJSON }}
+          {{ if .password.Value -}}
+          masteruser default
+          masterauth {{ .password }}
+          tls-auth-clients optional
+          {{- else -}}
+          masteruser cluster
+          masterauth {{ .cluster_password }}
+          tls-auth-clients yes
+          {{- end }}
           {{- end }}
         EOT
+
+        change_script {
+          command       = "/usr/local/bin/redis-care"
+          args          = ["reload"]
+          timeout       = "10s"
+          fail_on_error = false
+        }
       }
 
       template {
@@ -243,7 +274,7 @@ job "redis" {
         uid         = 10002
         gid         = 10002
         perms       = "0600"
-        data        = "{{ with nomadVar \"nomad/jobs/redis\" }}{{ .password }}{{ end }}"
+        data        = "{{ with nomadVar \"nomad/jobs/redis\" }}{{ .cluster_password }}{{ end }}"
       }
 
       template {

@@ -110,7 +110,7 @@ func (c *cluster) grow(count int) {
 	for i := len(c.nodes); i < count; i++ {
 		n := &node{index: i, port: freePort(c.t), bus: freePort(c.t), dir: filepath.Join(c.dir, strconv.Itoa(i))}
 		n.client = goredis.NewClient(&goredis.Options{
-			Network: "unix", Addr: filepath.Join(n.dir, "redis.sock"), Password: redistest.Password,
+			Network: "unix", Addr: filepath.Join(n.dir, "redis.sock"), Username: "cluster", Password: passwords["cluster"],
 			MaxRetries: -1, DialerRetries: 1, ContextTimeoutEnabled: true,
 		})
 		c.t.Cleanup(func() {
@@ -134,8 +134,9 @@ func (c *cluster) prepare(n *node) {
 	for name, content := range map[string][]byte{
 		"secrets/tls/ca.pem":      read(c.t, c.files.CA),
 		"secrets/tls/leaf.pem":    leaf,
-		"secrets/redis/auth.conf": []byte("requirepass " + redistest.Password + "\nmasterauth " + redistest.Password + "\n"),
-		"password":                []byte(redistest.Password),
+		"secrets/redis/users.acl": users(c.t, passwords.items()),
+		"secrets/redis/peer.conf": []byte("masteruser cluster\nmasterauth " + passwords["cluster"] + "\ntls-auth-clients yes\n"),
+		"secrets/redis/password":  []byte(passwords["cluster"]),
 		"data/.lock":              nil,
 		"redis.conf": []byte(strings.NewReplacer("/secrets", n.dir+"/secrets", "/data", n.dir+"/data",
 			"/tmp/redis.sock", n.dir+"/redis.sock").Replace(string(conf))),
@@ -159,17 +160,22 @@ func (c *cluster) start(n *node) {
 		c.t.Fatal(err)
 	}
 	defer log.Close()
-	n.process = exec.CommandContext(context.WithoutCancel(c.t.Context()), program, "--maxmemory", "32mb")
-	n.process.Env = append(os.Environ(),
-		"CONSUL_HTTP_ADDR="+c.consul.URL, "REDIS_CONF="+n.dir+"/redis.conf", "REDIS_DATA="+n.dir+"/data",
-		"REDIS_SOCKET="+n.dir+"/redis.sock", "REDIS_PASSWORD_FILE="+n.dir+"/password",
-		"REDIS_TLS_DIR="+n.dir+"/secrets/tls", "REDIS_COUNT=6", "REDIS_INDEX="+strconv.Itoa(n.index),
-		"REDIS_ADDRESS=127.0.0.1", "REDIS_PORT="+strconv.Itoa(n.port), "REDIS_BUS_PORT="+strconv.Itoa(n.bus))
+	n.process = c.command(n, "--maxmemory", "32mb")
 	n.process.Stdout, n.process.Stderr = log, log
 	n.process.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := n.process.Start(); err != nil {
 		c.t.Fatal(err)
 	}
+}
+
+// command runs the program beside a node.
+func (c *cluster) command(n *node, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(context.WithoutCancel(c.t.Context()), program, args...)
+	cmd.Env = append(os.Environ(),
+		"CONSUL_HTTP_ADDR="+c.consul.URL, "REDIS_CONF="+n.dir+"/redis.conf", "REDIS_DATA="+n.dir+"/data",
+		"REDIS_SOCKET="+n.dir+"/redis.sock", "REDIS_SECRETS="+n.dir+"/secrets", "REDIS_COUNT=6", "REDIS_INDEX="+strconv.Itoa(n.index),
+		"REDIS_ADDRESS=127.0.0.1", "REDIS_PORT="+strconv.Itoa(n.port), "REDIS_BUS_PORT="+strconv.Itoa(n.bus))
+	return cmd
 }
 
 // kill ends a node and all that runs beside it.
@@ -308,8 +314,8 @@ func (c *cluster) eventually(within time.Duration, what string, check func(conte
 	}
 }
 
-// connect is a client as the services have it.
-func (c *cluster) connect() *redis.Client {
+// connect is a client as the service of this name has it.
+func (c *cluster) connect(service string) *redis.Client {
 	c.t.Helper()
 	var addrs []string
 	for _, n := range c.nodes {
@@ -317,6 +323,10 @@ func (c *cluster) connect() *redis.Client {
 	}
 	config := redistest.Config(c.t, addrs...)
 	config.CAFile, config.TLSService = c.files.CA, "redis"
+	config.LeafFile = filepath.Join(c.nodes[0].dir, "secrets/tls/leaf.pem")
+	if err := os.WriteFile(config.CredentialsFile, []byte(service+":"+passwords[service]+"\n"), 0o600); err != nil {
+		c.t.Fatal(err)
+	}
 	client, err := redis.Open(config)
 	if err != nil {
 		c.t.Fatal(err)

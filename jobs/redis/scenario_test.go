@@ -58,7 +58,7 @@ func TestTheNodesMendTheirCluster(t *testing.T) {
 		t.Errorf("node %d has come back as a master", dead)
 	}
 
-	client := c.connect()
+	client := c.connect("gateway")
 	c.keep(client, "before")
 	l := c.load(client)
 	c.want(8)
@@ -71,6 +71,7 @@ func TestTheNodesMendTheirCluster(t *testing.T) {
 	c.requireWhole(time.Minute)
 	c.require(client, "before")
 	l.stop(t)
+	c.requireNothingRefused()
 }
 
 // takenOver is nil once the replica of a dead node is a master.
@@ -116,7 +117,7 @@ const keys = 500
 func (c *cluster) keep(client *redis.Client, value string) {
 	c.t.Helper()
 	for i := range keys {
-		if err := client.Cluster().Set(c.t.Context(), fmt.Sprintf("book:{%d}", i), value, time.Hour).Err(); err != nil {
+		if err := client.Cluster().HSet(c.t.Context(), fmt.Sprintf("book:{%d}", i), "body", value).Err(); err != nil {
 			c.t.Fatal(err)
 		}
 	}
@@ -126,7 +127,7 @@ func (c *cluster) keep(client *redis.Client, value string) {
 func (c *cluster) require(client *redis.Client, value string) {
 	c.t.Helper()
 	for i := range keys {
-		got, err := client.Cluster().Get(c.t.Context(), fmt.Sprintf("book:{%d}", i)).Result()
+		got, err := client.Cluster().HGet(c.t.Context(), fmt.Sprintf("book:{%d}", i), "body").Result()
 		if err != nil || got != value {
 			c.t.Fatalf("key %d: %q, %v", i, got, err)
 		}
@@ -150,10 +151,10 @@ func (c *cluster) load(client *redis.Client) *load {
 	l.done.Go(func() {
 		defer tick.Stop()
 		for ; ctx.Err() == nil; l.sent++ {
-			key := fmt.Sprintf("load:{%d}", l.sent%keys)
-			err := client.Cluster().Set(context.WithoutCancel(ctx), key, "value", time.Hour).Err()
+			key := fmt.Sprintf("book:{load %d}", l.sent%keys)
+			err := client.Cluster().HSet(context.WithoutCancel(ctx), key, "body", "value").Err()
 			if err == nil {
-				err = client.Cluster().Get(context.WithoutCancel(ctx), key).Err()
+				err = client.Cluster().HGet(context.WithoutCancel(ctx), key, "body").Err()
 			}
 			if err != nil {
 				l.failed = append(l.failed, fmt.Errorf("%s: %w", key, err))

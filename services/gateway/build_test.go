@@ -23,7 +23,7 @@ func TestFromStartToDrain(t *testing.T) {
 	s := servicetest.Start(t, "gateway", gateway.Build, map[string]string{
 		"DRAIN_DELAY": "300ms",
 		"BOOKS_URL":   "http://127.0.0.1:1", "ORDERS_URL": "http://127.0.0.1:1", "COORDINATOR_URL": "http://127.0.0.1:1",
-		"TOKENS_FILE": tokens, "REDIS_MEMBERS_FILE": redis.MembersFile, "REDIS_PASSWORD_FILE": redis.PasswordFile,
+		"TOKENS_FILE": tokens, "REDIS_MEMBERS_FILE": redis.MembersFile, "REDIS_CREDENTIALS_FILE": redis.CredentialsFile,
 	})
 	s.Await("/ready", http.StatusOK)
 	if text := s.Await("/health", http.StatusOK); !strings.Contains(text, `"redis":"ok"`) || !strings.Contains(text, `"books":"unavailable"`) {

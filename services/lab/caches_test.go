@@ -72,13 +72,13 @@ func TestNoKillLeavesACacheBehind(t *testing.T) {
 func redisFor(t *testing.T) (redis.Config, map[string]string) {
 	t.Helper()
 	dir := t.TempDir()
-	c := redis.Config{MembersFile: filepath.Join(dir, "members"), PasswordFile: filepath.Join(dir, "password")}
-	for path, content := range map[string]string{c.MembersFile: redistest.Cluster(t), c.PasswordFile: redistest.Password} {
+	c := redis.Config{MembersFile: filepath.Join(dir, "members"), CredentialsFile: filepath.Join(dir, "credentials")}
+	for path, content := range map[string]string{c.MembersFile: redistest.Cluster(t), c.CredentialsFile: redistest.Credentials} {
 		if err := os.WriteFile(path, []byte(content+"\n"), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
-	return c, map[string]string{"REDIS_MEMBERS_FILE": c.MembersFile, "REDIS_PASSWORD_FILE": c.PasswordFile}
+	return c, map[string]string{"REDIS_MEMBERS_FILE": c.MembersFile, "REDIS_CREDENTIALS_FILE": c.CredentialsFile}
 }
 
 // readers are clients of gateways that keep what they read in the shared cache.

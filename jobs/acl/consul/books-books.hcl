@@ -8,6 +8,11 @@ service "redis" {
   policy = "read"
 }
 
+# The certificate that it shows to them.
+service "books-cache" {
+  policy = "write"
+}
+
 node_prefix "" {
   policy = "read"
 }

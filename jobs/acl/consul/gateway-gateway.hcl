@@ -3,6 +3,11 @@ service "redis" {
   policy = "read"
 }
 
+# The certificate that it shows to them.
+service "gateway-cache" {
+  policy = "write"
+}
+
 node_prefix "" {
   policy = "read"
 }

@@ -135,7 +135,8 @@ func (n *Node) redisCLI(ctx context.Context, args ...string) (said string, err e
 	if err != nil {
 		return "", err
 	}
-	command := exec.CommandContext(ctx, "redis-cli", append([]string{"--tls", "--cacert", n.caFile()}, args...)...)
+	command := exec.CommandContext(ctx, "redis-cli", slices.Concat(
+		[]string{"--tls", "--cacert", n.caFile(), "--cert", n.leafFile(), "--key", n.leafFile(), "--user", user, "--no-auth-warning"}, args)...)
 	command.Env = append(os.Environ(), "REDISCLI_AUTH="+password)
 	out, err := command.CombinedOutput()
 	return string(out), err

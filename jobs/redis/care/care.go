@@ -14,7 +14,6 @@ import (
 	"log/slog"
 	"os"
 	"os/exec"
-	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -39,16 +38,15 @@ const (
 
 // Config is the node's place, from the job's environment.
 type Config struct {
-	Conf         string `env:"REDIS_CONF,required"`
-	Data         string `env:"REDIS_DATA" envDefault:"/data"`
-	Socket       string `env:"REDIS_SOCKET" envDefault:"/tmp/redis.sock"`
-	PasswordFile string `env:"REDIS_PASSWORD_FILE,required"`
-	TLSDir       string `env:"REDIS_TLS_DIR" envDefault:"/secrets/tls"`
-	Count        int    `env:"REDIS_COUNT,required"` // how many nodes, as long as Consul has no key redis/count
-	Index        int    `env:"REDIS_INDEX"`          // of the node in its job
-	Address      string `env:"REDIS_ADDRESS,required"`
-	Port         string `env:"REDIS_PORT,required"`
-	BusPort      string `env:"REDIS_BUS_PORT,required"`
+	Conf    string `env:"REDIS_CONF,required"`
+	Data    string `env:"REDIS_DATA" envDefault:"/data"`
+	Socket  string `env:"REDIS_SOCKET" envDefault:"/tmp/redis.sock"`
+	Secrets string `env:"REDIS_SECRETS,required"` // the folder of what secrets.go names
+	Count   int    `env:"REDIS_COUNT,required"`   // how many nodes, as long as Consul has no key redis/count
+	Index   int    `env:"REDIS_INDEX"`            // of the node in its job
+	Address string `env:"REDIS_ADDRESS,required"`
+	Port    string `env:"REDIS_PORT,required"`
+	BusPort string `env:"REDIS_BUS_PORT,required"`
 }
 
 // Node is one node of the cluster.
@@ -65,6 +63,7 @@ type Node struct {
 	calmSince time.Time // zero: the cluster was not whole
 	open      string    // slots that were open, since openSince
 	openSince time.Time
+	refused   map[refusal]int64 // what the server's ACL LOG had, and how often
 }
 
 // NewNode makes a node; nothing runs yet.
@@ -72,21 +71,17 @@ func NewNode(c Config, d *Directory, log *slog.Logger) *Node {
 	return &Node{
 		Config: c, Directory: d, Log: log,
 		roundBell: make(chan struct{}, 1), masterBell: make(chan struct{}, 1),
+		refused: map[refusal]int64{},
 		redis: goredis.NewClient(&goredis.Options{
 			Network: "unix", Addr: c.Socket, PoolSize: 2, MaxRetries: -1, DialerRetries: 1, ContextTimeoutEnabled: true,
 			CredentialsProviderContext: func(context.Context) (username, password string, err error) {
 				password, err = c.password()
-				return "", password, err
+				return user, password, err
 			},
 			DisableIdentity:          true,
 			MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
 		}),
 	}
-}
-
-func (c Config) password() (string, error) {
-	content, err := os.ReadFile(c.PasswordFile)
-	return strings.TrimSpace(string(content)), err
 }
 
 // Close ends the connections to the server.
@@ -138,18 +133,6 @@ func (n *Node) Show(ctx context.Context) (string, error) {
 	return p.String(), err
 }
 
-// Reload has the server read its certificate, key and CA again; connections that are open stay
-// open. A server that has not started yet will read them anyway.
-func (n *Node) Reload(ctx context.Context) error {
-	if _, err := os.Stat(n.Socket); errors.Is(err, os.ErrNotExist) {
-		return nil
-	}
-	return n.do(ctx, "config", "set", "tls-cert-file", n.TLSDir+"/leaf.pem", "tls-key-file", n.TLSDir+"/leaf.pem",
-		"tls-ca-cert-file", n.caFile())
-}
-
-func (c Config) caFile() string { return c.TLSDir + "/ca.pem" }
-
 // awaitSocket returns once the server has opened its socket, or ctx has ended.
 func (n *Node) awaitSocket(ctx context.Context) {
 	for ctx.Err() == nil {
@@ -163,6 +146,7 @@ func (n *Node) awaitSocket(ctx context.Context) {
 // mend looks and acts until ctx ends.
 func (n *Node) mend(ctx context.Context) {
 	for ctx.Err() == nil {
+		n.reportRefused(ctx)
 		quiet := n.round(ctx)
 		sleep(ctx, restlessEvery)
 		if !quiet {

@@ -67,7 +67,7 @@ func TestAnnouncesWhatChanges(t *testing.T) {
 	redis := redistest.Config(t, redistest.Cluster(t))
 	s := servicetest.Start(t, "books", booksservice.Build, map[string]string{
 		"DRAIN_DELAY": "0s", "COORDINATOR_URL": "http://127.0.0.1:1", "DB_DSN": pgtest.DSN(t, bookspg.Migrations),
-		"REDIS_MEMBERS_FILE": redis.MembersFile, "REDIS_PASSWORD_FILE": redis.PasswordFile,
+		"REDIS_MEMBERS_FILE": redis.MembersFile, "REDIS_CREDENTIALS_FILE": redis.CredentialsFile,
 	})
 	s.Await("/ready", http.StatusOK)
 	if text := s.Await("/health", http.StatusOK); !strings.Contains(text, `"redis":"ok"`) {

@@ -14,8 +14,8 @@ import (
 func open(t testing.TB, address string) *redis.Client {
 	t.Helper()
 	dir := t.TempDir()
-	c := redis.Config{MembersFile: filepath.Join(dir, "members"), PasswordFile: filepath.Join(dir, "password")}
-	for path, content := range map[string]string{c.MembersFile: address, c.PasswordFile: redistest.Password} {
+	c := redis.Config{MembersFile: filepath.Join(dir, "members"), CredentialsFile: filepath.Join(dir, "credentials")}
+	for path, content := range map[string]string{c.MembersFile: address, c.CredentialsFile: redistest.Credentials} {
 		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
 			t.Fatal(err)
 		}

@@ -15,7 +15,7 @@ import (
 // redisCommand is all that is about Redis.
 func redisCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "redis", Short: "Look after the Redis cluster"}
-	cmd.AddCommand(redisScale())
+	cmd.AddCommand(redisScale(), redisRotate())
 	return cmd
 }
 
@@ -39,5 +39,16 @@ func redisScale() *cobra.Command {
 				return redis.Scale(cmd.Context(), c, speak(cmd), count)
 			})(cmd, args)
 		},
+	}
+}
+
+func redisRotate() *cobra.Command {
+	return &cobra.Command{
+		Use:   "rotate",
+		Short: "Give every user of Redis a new password while all of them are at work",
+		Args:  cobra.NoArgs,
+		RunE: changing(func(cmd *cobra.Command, c *cluster.Cluster, _ []string) error {
+			return redis.Rotate(cmd.Context(), c, speak(cmd))
+		}),
 	}
 }

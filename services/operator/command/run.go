@@ -18,6 +18,7 @@ import (
 	"bookstore/services/operator/jobs"
 	"bookstore/services/operator/machine"
 	"bookstore/services/operator/provide"
+	"bookstore/services/operator/redis"
 )
 
 // changing is a command that changes the machine or the cluster: as root, and no two at once.
@@ -106,7 +107,7 @@ func upCluster(cmd *cobra.Command, c *cluster.Cluster, _ []string) error {
 			return err
 		}},
 		{"mesh", func(ctx context.Context) error { return provide.Mesh(ctx, c, filepath.Join(files.Root, "jobs/mesh")) }},
-		{"jobs", func(ctx context.Context) error { return files.DeployAll(ctx, c, out) }},
+		{"jobs", func(ctx context.Context) error { return deployAll(ctx, c, out, files) }},
 		{"lock", func(ctx context.Context) error { return machine.Script(ctx, out.Out, "60-consul.sh", "--lock") }},
 		{"first order", func(ctx context.Context) error { return firstorder.Place(ctx, c, out, files.Root) }},
 	} {
@@ -122,6 +123,24 @@ func upCluster(cmd *cobra.Command, c *cluster.Cluster, _ []string) error {
 		out.Sayf("%s", line)
 	}
 	return nil
+}
+
+// deployAll deploys every job. In a shop whose Redis had one password for all, the nodes come first, and take users and that
+// password; when all services are users, they take the password no more.
+func deployAll(ctx context.Context, c *cluster.Cluster, out console.Console, files jobs.Files) error {
+	former, err := redis.Former(ctx, c)
+	if err != nil {
+		return err
+	}
+	if former {
+		if err := files.Deploy(ctx, c, out, "redis"); err != nil {
+			return err
+		}
+	}
+	if err := files.DeployAll(ctx, c, out); err != nil {
+		return err
+	}
+	return redis.Close(ctx, c, out)
 }
 
 // access gives out the policies of jobs/acl, then waits for a node: only who has a token can ask for it.

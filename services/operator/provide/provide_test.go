@@ -56,8 +56,8 @@ func secrets(t *testing.T, c *cluster.Cluster) {
 		{"migrate", "superuser_password", "patroni", "superuser_password"},
 		{"books", "db_password", "migrate", "bookdb_a_password"},
 		{"warehouse", "db_password", "migrate", "warehouse_password"},
-		{"books", "redis_password", "redis", "password"},
-		{"gateway", "redis_password", "redis", "password"},
+		{"books", "cache_password", "redis", "books_password"},
+		{"gateway", "cache_password", "redis", "gateway_password"},
 	} {
 		if get(same[0], same[1]) != get(same[2], same[3]) {
 			t.Errorf("%q are not the same", same)

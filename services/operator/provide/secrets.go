@@ -47,11 +47,11 @@ func secrets() (jobs []string, items map[string][]item) {
 	}
 	items = map[string][]item{
 		"patroni":   made("superuser_password", "replication_password", "rewind_password", "rest_password"),
-		"redis":     made("password"),
+		"redis":     made("gateway_password", "books_password", "cluster_password"),
 		"migrate":   append([]item{{key: "superuser_password", job: "patroni", other: "superuser_password"}}, logins...),
 		"warehouse": {{key: "db_password", job: "migrate", other: "warehouse_password"}},
 		"gateway": append(made("operator_token", "import_token", "test_token", "bench_token"),
-			item{key: "redis_password", job: "redis", other: "password"}),
+			item{key: "cache_password", job: "redis", other: "gateway_password"}),
 	}
 	for service, database := range Databases {
 		items[service] = []item{
@@ -59,7 +59,7 @@ func secrets() (jobs []string, items map[string][]item) {
 			{key: "db_password", job: "migrate", other: database + "_a_password"},
 		}
 	}
-	items["books"] = append(items["books"], item{key: "redis_password", job: "redis", other: "password"})
+	items["books"] = append(items["books"], item{key: "cache_password", job: "redis", other: "books_password"})
 	return slices.Concat([]string{"patroni", "redis", "migrate"}, Services, []string{"warehouse", "gateway"}), items
 }
 

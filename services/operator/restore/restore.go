@@ -263,13 +263,8 @@ func emptyCache(ctx context.Context, c *cluster.Cluster) error {
 		return err
 	}
 	for _, node := range nodes {
-		answer, err := c.Exec(ctx, node.ID, "redis",
-			"bash", "-c", `REDISCLI_AUTH=$(<"$REDIS_PASSWORD_FILE") redis-cli -s /tmp/redis.sock flushall`)
-		if err != nil {
-			return err
-		}
-		if answer = strings.TrimSpace(answer); answer != "OK" && !strings.Contains(answer, "READONLY") { // a replica's
-			return fmt.Errorf("Redis' node %s was not emptied: %s", node.Name, answer) //nolint:staticcheck // a name
+		if _, err := c.Exec(ctx, node.ID, "redis", "redis-care", "empty"); err != nil {
+			return fmt.Errorf("empty Redis' node %s: %w", node.Name, err) //nolint:staticcheck // a name
 		}
 	}
 	return nil

@@ -37,6 +37,20 @@ func Client(caFile, service string) (*tls.Config, error) {
 	}, nil
 }
 
+// Leaf reads the certificate that a client shows, with its key, from one PEM file. Like Client, it is called again for
+// every connection.
+func Leaf(file string) ([]tls.Certificate, error) {
+	pem, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("read the own certificate: %w", err)
+	}
+	leaf, err := tls.X509KeyPair(pem, pem)
+	if err != nil {
+		return nil, fmt.Errorf("read the own certificate in %s: %w", file, err)
+	}
+	return []tls.Certificate{leaf}, nil
+}
+
 func verify(chain []*x509.Certificate, roots *x509.CertPool, service string) error {
 	if len(chain) == 0 {
 		return errors.New("the server showed no certificate")

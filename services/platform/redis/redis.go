@@ -1,4 +1,4 @@
-// Package redis connects to the Redis Cluster. Members, password and mesh
+// Package redis connects to the Redis Cluster. Members, credentials, certificate and mesh
 // authority stand in files that are read again as they change, so that a node
 // that moves or a secret that rotates needs no restart.
 package redis
@@ -23,10 +23,11 @@ import (
 
 // Config names the files.
 type Config struct {
-	MembersFile  string `env:"REDIS_MEMBERS_FILE"`                   // one host:port a line
-	PasswordFile string `env:"REDIS_PASSWORD_FILE"`                  // one line; empty: none
-	CAFile       string `env:"REDIS_CA_FILE"`                        // PEM; empty: no TLS
-	TLSService   string `env:"REDIS_TLS_SERVICE" envDefault:"redis"` // the mesh service to accept
+	MembersFile     string `env:"REDIS_MEMBERS_FILE"`                   // one host:port a line
+	CredentialsFile string `env:"REDIS_CREDENTIALS_FILE"`               // user:password; empty: none
+	CAFile          string `env:"REDIS_CA_FILE"`                        // PEM; empty: no TLS
+	LeafFile        string `env:"REDIS_LEAF_FILE"`                      // PEM of the own certificate and its key; empty: none is shown
+	TLSService      string `env:"REDIS_TLS_SERVICE" envDefault:"redis"` // the mesh service to accept
 }
 
 const (
@@ -164,7 +165,7 @@ func (c Config) connect(members []string) *goredis.ClusterClient {
 	return cluster
 }
 
-// dial reads the mesh authority for every connection: it rotates.
+// dial reads the mesh authority and the own certificate for every connection: they rotate.
 func (c Config) dial(ctx context.Context, network, addr string) (net.Conn, error) {
 	plain := dial.Dialer(dialTimeout)
 	if c.CAFile == "" {
@@ -174,18 +175,27 @@ func (c Config) dial(ctx context.Context, network, addr string) (net.Conn, error
 	if err != nil {
 		return nil, err
 	}
+	if c.LeafFile != "" {
+		if trust.Certificates, err = meshtls.Leaf(c.LeafFile); err != nil {
+			return nil, err
+		}
+	}
 	return (&tls.Dialer{NetDialer: plain, Config: trust}).DialContext(ctx, network, addr)
 }
 
 func (c Config) credentials(context.Context) (username, password string, err error) {
-	if c.PasswordFile == "" {
+	if c.CredentialsFile == "" {
 		return "", "", nil
 	}
-	content, err := os.ReadFile(c.PasswordFile)
+	content, err := os.ReadFile(c.CredentialsFile)
 	if err != nil {
-		return "", "", fmt.Errorf("read redis password: %w", err)
+		return "", "", fmt.Errorf("read redis credentials: %w", err)
 	}
-	return "", strings.TrimSpace(string(content)), nil
+	username, password, ok := strings.Cut(strings.TrimSpace(string(content)), ":")
+	if !ok {
+		return "", "", fmt.Errorf("%s is not of the form user:password", c.CredentialsFile)
+	}
+	return username, password, nil
 }
 
 // watch makes the cluster client reload its slots as soon as a call fails as calls to a dead or frozen node do. By itself

@@ -3,7 +3,9 @@
 //
 //	redis-care [ARGUMENTS…]   runs redis-server with them
 //	redis-care show           prints what the node sees: index, id, role, slots and master of each
-//	redis-care reload         has the server read its certificates again
+//	redis-care reload         has the server read its certificates and users again
+//	redis-care users          prints the server's users, and whether clients need a certificate
+//	redis-care empty          drops all that the node keeps for clients
 package main
 
 import (
@@ -22,7 +24,7 @@ import (
 	"bookstore/services/platform/config"
 )
 
-// commandTimeout bounds show and reload.
+// commandTimeout bounds each command.
 const commandTimeout = 8 * time.Second
 
 func main() {
@@ -57,8 +59,12 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout 
 	within, cancel := context.WithTimeout(ctx, commandTimeout)
 	defer cancel()
 	switch command {
-	case "show":
-		text, err := node.Show(within)
+	case "show", "users":
+		read := node.Show
+		if command == "users" {
+			read = node.Users
+		}
+		text, err := read(within)
 		if err != nil {
 			return 0, err
 		}
@@ -66,6 +72,8 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout 
 		return 0, err
 	case "reload":
 		return 0, node.Reload(within)
+	case "empty":
+		return 0, node.Empty(within)
 	default:
 		return node.Run(ctx, args, stdout)
 	}

@@ -25,8 +25,11 @@ import (
 	"bookstore/services/platform/wait/waittest"
 )
 
-// Password is the servers' password.
-const Password = "redistest"
+// Password is the servers' password, and Credentials are those of the one user that they have.
+const (
+	Password    = "redistest"
+	Credentials = "default:" + Password
+)
 
 // Cluster starts a Redis Cluster of one node that serves all slots, and
 // returns its address. It is stopped when the test ends.
@@ -53,9 +56,9 @@ func ClusterTLS(t testing.TB, service string) (addr, caFile string) {
 func Config(t testing.TB, addrs ...string) redis.Config {
 	t.Helper()
 	dir := t.TempDir()
-	c := redis.Config{MembersFile: filepath.Join(dir, "members"), PasswordFile: filepath.Join(dir, "password")}
+	c := redis.Config{MembersFile: filepath.Join(dir, "members"), CredentialsFile: filepath.Join(dir, "credentials")}
 	for path, content := range map[string]string{
-		c.MembersFile: strings.Join(addrs, "\n") + "\n", c.PasswordFile: Password + "\n",
+		c.MembersFile: strings.Join(addrs, "\n") + "\n", c.CredentialsFile: Credentials + "\n",
 	} {
 		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
 			t.Fatalf("redistest: write a configuration: %v", err)
