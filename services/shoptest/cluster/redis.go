@@ -12,6 +12,7 @@ import (
 
 	goredis "github.com/redis/go-redis/v9"
 
+	consul "github.com/hashicorp/consul/api"
 	nomad "github.com/hashicorp/nomad/api"
 )
 
@@ -29,13 +30,13 @@ func redisNodes(ctx context.Context, t testing.TB) ([]node, error) {
 	if err != nil {
 		return nil, err
 	}
-	password, err := redisPassword(ctx, t)
+	login, err := RedisUser(ctx, t, "cluster")
 	if err != nil {
 		return nil, err
 	}
 	var nodes []node
 	for _, e := range entries {
-		n, err := readRedis(ctx, HostPort(e), password)
+		n, err := readRedis(ctx, HostPort(e), login)
 		if err != nil {
 			return nil, err
 		}
@@ -45,8 +46,8 @@ func redisNodes(ctx context.Context, t testing.TB) ([]node, error) {
 	return nodes, nil
 }
 
-func readRedis(ctx context.Context, at, password string) (n node, err error) {
-	client := RedisAt(at, password)
+func readRedis(ctx context.Context, at string, login RedisLogin) (n node, err error) {
+	client := RedisAt(at, login)
 	defer client.Close()
 	cluster, err := client.ClusterInfo(ctx).Result()
 	if err != nil {
@@ -113,18 +114,38 @@ func RedisMaster(t testing.TB, random *rand.Rand) string {
 	return masters[random.IntN(len(masters))]
 }
 
-func redisPassword(ctx context.Context, t testing.TB) (string, error) {
+// RedisLogin is who comes to a node: a user with its password, and what certificate is shown.
+type RedisLogin struct {
+	User, Password string
+	Shown          []tls.Certificate
+}
+
+// RedisUser is the login of a user: of a service's certificate at the cache, or of a node's.
+func RedisUser(ctx context.Context, t testing.TB, user string) (RedisLogin, error) {
 	t.Helper()
 	variable, _, err := Nomad(t).Variables().GetVariableItems("nomad/jobs/redis", (&nomad.QueryOptions{}).WithContext(ctx))
-	return variable["password"], err
+	if err != nil {
+		return RedisLogin{}, err
+	}
+	name := user + "-cache"
+	if user == "cluster" {
+		name = "redis"
+	}
+	leaf, _, err := Consul(t).Agent().ConnectCALeaf(name, (&consul.QueryOptions{}).WithContext(ctx))
+	if err != nil {
+		return RedisLogin{}, err
+	}
+	shown, err := tls.X509KeyPair([]byte(leaf.CertPEM), []byte(leaf.PrivateKeyPEM))
+	return RedisLogin{user, variable[user+"_password"], []tls.Certificate{shown}}, err
 }
 
 // RedisAt is a client of one node alone.
-func RedisAt(at, password string) *goredis.Client {
+func RedisAt(at string, login RedisLogin) *goredis.Client {
 	return goredis.NewClient(&goredis.Options{
-		Addr: at, Password: password, MaxRetries: -1, DialTimeout: 2 * time.Second, ReadTimeout: 2 * time.Second,
+		Addr: at, Username: login.User, Password: login.Password, MaxRetries: -1, DialTimeout: 2 * time.Second, ReadTimeout: 2 * time.Second,
+		DialerRetries: 1, DisableIdentity: true,
 		// As with the members of PostgreSQL: no DNS name in the certificate, and this connection only reads.
-		TLSConfig: &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS12},
+		TLSConfig: &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS12, Certificates: login.Shown},
 	})
 }
 
@@ -135,12 +156,12 @@ func EachRedis(t testing.TB, do func(at string, client *goredis.Client)) {
 	if err != nil || len(entries) == 0 {
 		t.Fatalf("no Redis in Consul: %v", err)
 	}
-	password, err := redisPassword(t.Context(), t)
+	login, err := RedisUser(t.Context(), t, "cluster")
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, e := range entries {
-		client := RedisAt(HostPort(e), password)
+		client := RedisAt(HostPort(e), login)
 		do(HostPort(e), client)
 		client.Close()
 	}
@@ -174,7 +195,7 @@ func RedisReplaced(ctx context.Context, t testing.TB, died string) error {
 	if err != nil {
 		return err
 	}
-	password, err := redisPassword(ctx, t)
+	login, err := RedisUser(ctx, t, "cluster")
 	if err != nil {
 		return err
 	}
@@ -182,7 +203,7 @@ func RedisReplaced(ctx context.Context, t testing.TB, died string) error {
 		if HostPort(e) == died {
 			continue
 		}
-		client := RedisAt(HostPort(e), password)
+		client := RedisAt(HostPort(e), login)
 		slots, err := SlotsOf(ctx, client)
 		client.Close()
 		if err != nil {
