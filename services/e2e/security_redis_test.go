@@ -33,7 +33,7 @@ func redisLogin(t *testing.T, user string) cluster.RedisLogin {
 }
 
 // Without a certificate of the mesh a node gives no answer, whatever one knows; with one, but without a user, none but that.
-func TestRedisRefusesWhoHasNoCertificateOrNoUser(t *testing.T) {
+func TestAttackRedisWithoutACertificateOrAUser(t *testing.T) {
 	gateway := redisLogin(t, "gateway")
 	noCertificate, otherUser, noUser := gateway, gateway, gateway
 	noCertificate.Shown = nil
@@ -67,7 +67,7 @@ var refusedByRedis = regexp.MustCompile(`^NOPERM|command (is )?not allowed|user 
 
 // Whoever has broken into a service, with its password and its certificate, does in Redis what the service does, and
 // every other attempt is refused and seen.
-func TestAServiceDoesInRedisWhatItMustAlone(t *testing.T) {
+func TestAttackRedisAsAService(t *testing.T) {
 	allocation := cluster.Running(t, "redis")[0].ID
 	at := cluster.RedisAddress(t, allocation)
 	for _, service := range []string{"gateway", "books"} {
@@ -117,7 +117,7 @@ func TestAServiceDoesInRedisWhatItMustAlone(t *testing.T) {
 }
 
 // What services show to Redis opens no door of the mesh.
-func TestTheCachesCertificateIsNoneOfAService(t *testing.T) {
+func TestAttackTheMeshWithTheCachesCertificate(t *testing.T) {
 	for caller, destination := range map[string]string{"gateway-cache": "books", "books-cache": "coordinator"} {
 		status, body, err := through(t.Context(), t, sidecar(t, destination), "/ready", certificate(t, caller))
 		if err != nil || status != http.StatusForbidden || !strings.Contains(body, "RBAC") {
