@@ -157,7 +157,7 @@ func (r rotation) await(ctx context.Context) error {
 		}
 		shown, err := r.ask(ctx, "users")
 		if err != nil {
-			return err.Error(), nil
+			return err.Error(), nil //nolint:nilerr // it is asked again
 		}
 		behind := 0
 		for _, text := range shown {
@@ -169,7 +169,7 @@ func (r rotation) await(ctx context.Context) error {
 			return "", nil
 		}
 		if _, err := r.ask(ctx, "reload"); err != nil {
-			return err.Error(), nil
+			return err.Error(), nil //nolint:nilerr // it is asked again
 		}
 		return fmt.Sprintf("%d of %d nodes have other users", behind, len(shown)), nil
 	})

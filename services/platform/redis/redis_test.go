@@ -46,16 +46,56 @@ func TestTheClusterIsReachedWithThePasswordOfTheFile(t *testing.T) {
 	}
 }
 
+// leaf is a certificate and its key in one file.
+func leaf(t *testing.T, files redistest.PEM) string {
+	t.Helper()
+	var text []byte
+	for _, path := range []string{files.Cert, files.Key} {
+		part, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text = append(text, part...)
+	}
+	return string(text)
+}
+
 func TestTheMeshIsTrustedAndOnlyTheNamedService(t *testing.T) {
-	addr, caFile := redistest.ClusterTLS(t, "redis")
+	addr, files := redistest.ClusterTLS(t, "redis")
 	c := redistest.Config(t, addr)
-	c.CAFile, c.TLSService = caFile, "redis"
+	c.CAFile, c.TLSService, c.LeafFile = files.CA, "redis", filepath.Join(t.TempDir(), "leaf.pem")
+	write(t, c.LeafFile, leaf(t, files))
 	if err := open(t, c).Ping(t.Context()); err != nil {
 		t.Error(err)
 	}
 	c.TLSService = "postgres"
 	if err := open(t, c).Ping(t.Context()); err == nil {
 		t.Error("another service's certificate was accepted")
+	}
+}
+
+func TestTheOwnCertificateIsReadForEachConnection(t *testing.T) {
+	addr, files := redistest.ClusterTLS(t, "redis")
+	c := redistest.Config(t, addr)
+	c.CAFile, c.TLSService = files.CA, "redis"
+	if err := open(t, c).Ping(t.Context()); err == nil {
+		t.Error("the server takes a client without a certificate")
+	}
+	c.LeafFile = filepath.Join(t.TempDir(), "leaf.pem")
+	client := open(t, c)
+	for name, content := range map[string]string{
+		"none": "", "not a certificate": "leaf", "of another authority": leaf(t, redistest.Certificates(t, "redis")),
+	} {
+		write(t, c.LeafFile, content)
+		if err := client.Ping(t.Context()); err == nil {
+			t.Errorf("served with the certificate %s", name)
+		}
+	}
+	write(t, c.LeafFile, leaf(t, files))
+	waittest.EventuallyNil(t, "the new certificate is shown", client.Ping)
+	write(t, c.LeafFile, "")
+	if err := client.Ping(t.Context()); err != nil {
+		t.Errorf("a connection ended with its certificate's file: %v", err)
 	}
 }
 

@@ -40,16 +40,20 @@ func Cluster(t testing.TB) string {
 }
 
 // ClusterTLS is Cluster as it runs in the mesh: TLS only, with a certificate
-// that names the service in its SPIFFE URI. It returns the file of the
-// authority too.
-func ClusterTLS(t testing.TB, service string) (addr, caFile string) {
+// that names the service in its SPIFFE URI, and for clients that have one. It
+// returns the files too.
+func ClusterTLS(t testing.TB, service string) (addr string, files PEM) {
 	t.Helper()
-	files := Certificates(t, service)
+	files = Certificates(t, service)
+	own, err := tls.LoadX509KeyPair(files.Cert, files.Key)
+	if err != nil {
+		t.Fatalf("redistest: read a certificate: %v", err)
+	}
 	// The node is set up without the checks that the code under test is for.
-	s := newServer(t, &tls.Config{InsecureSkipVerify: true}, //nolint:gosec // see above
-		"--tls-cluster", "yes", "--tls-auth-clients", "optional",
+	s := newServer(t, &tls.Config{InsecureSkipVerify: true, Certificates: []tls.Certificate{own}}, //nolint:gosec // see above
+		"--tls-cluster", "yes", "--tls-auth-clients", "yes",
 		"--tls-ca-cert-file", files.CA, "--tls-cert-file", files.Cert, "--tls-key-file", files.Key)
-	return s.serveAlone(t), files.CA
+	return s.serveAlone(t), files
 }
 
 // Config is how a client reaches the servers at these addresses.
