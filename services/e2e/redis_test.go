@@ -4,6 +4,8 @@ package e2e
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"net"
@@ -190,4 +192,37 @@ func scaleRedis(t *testing.T, count int) {
 		return
 	}
 	t.Logf("scaled to %d nodes in %.0f s\n%s", count, time.Since(begin).Seconds(), out)
+}
+
+// Every user of Redis gets a new password while customers read and buy: nobody notices, and no node refuses anybody.
+func TestRotatedUsersOfRedisAreNeverRefused(t *testing.T) {
+	cluster.WaitHealthy(t, 2, cluster.Services...)
+	before := map[string]cluster.RedisLogin{}
+	for _, user := range redisUsers {
+		before[user] = redisLogin(t, user)
+	}
+	l := shoptest.StartEveryday(t)
+	l.More(t, "", 100)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	defer cancel()
+	out, err := cluster.OperatorCommand(ctx, "redis", "rotate").CombinedOutput()
+	if err != nil {
+		t.Fatalf("rotate: %v\n%s", err, out)
+	}
+	t.Logf("%s", out)
+	l.More(t, "", 100)
+	l.RequireNoFailure(t)
+	requireNothingRefused(t)
+	cluster.EachRedis(t, func(at string, client *goredis.Client) {
+		// To try them would be a refusal of the shop's users in the node's log.
+		there, err := client.ACLList(t.Context()).Result()
+		if err != nil {
+			t.Fatalf("%s: %v", at, err)
+		}
+		for user, login := range before {
+			if hash := sha256.Sum256([]byte(login.Password)); strings.Contains(strings.Join(there, " "), hex.EncodeToString(hash[:])) {
+				t.Errorf("%s still takes the password that %s had", at, user)
+			}
+		}
+	})
 }
