@@ -119,7 +119,7 @@ func TestAttackRedisAsAService(t *testing.T) {
 // What services show to Redis opens no door of the mesh.
 func TestAttackTheMeshWithTheCachesCertificate(t *testing.T) {
 	for caller, destination := range map[string]string{"gateway-cache": "books", "books-cache": "coordinator"} {
-		status, body, err := through(t.Context(), t, sidecar(t, destination), "/ready", certificate(t, caller))
+		status, body, err := through(t.Context(), t, sidecar(t, destination), http.MethodGet, "/ready", certificate(t, caller))
 		if err != nil || status != http.StatusForbidden || !strings.Contains(body, "RBAC") {
 			t.Errorf("%s calls %s: %d %s, %v", caller, destination, status, body, err)
 		}
