@@ -27,11 +27,6 @@ job "migrate" {
   type        = "batch"
 
   group "migrate" {
-    # The machine's own interfaces are not for it: it reaches the members of the database.
-    network {
-      mode = "bridge"
-    }
-
     restart {
       attempts = 10
       interval = "10m"
@@ -48,10 +43,14 @@ job "migrate" {
       driver       = "docker"
       kill_timeout = "20s"
 
-      consul {}
+      # It is the superuser, who logs in at the socket in a member's container: Nomad leads there.
+      identity {
+        env = true
+      }
 
       config {
-        image = "bookstore/migrate:${var.version}"
+        image        = "bookstore/migrate:${var.version}"
+        network_mode = "none"
 
         cap_drop        = ["all"]
         security_opt    = ["no-new-privileges"]
@@ -60,35 +59,9 @@ job "migrate" {
       }
 
       env {
-        DB_DSN              = "postgres:///postgres"
-        DB_MEMBERS_FILE     = "${NOMAD_TASK_DIR}/patroni.members"
-        DB_CREDENTIALS_FILE = "${NOMAD_SECRETS_DIR}/db.credentials"
-        DB_CA_FILE          = "${NOMAD_TASK_DIR}/mesh-ca.pem"
-        LOGINS_FILE         = "${NOMAD_SECRETS_DIR}/logins"
-      }
-
-      template {
-        destination = "${NOMAD_TASK_DIR}/patroni.members"
-        change_mode = "noop"
-        data        = <<-EOT
-          {{- range service "patroni|any" }}
-          {{ .Address }}:{{ .Port }}
-          {{- end }}
-        EOT
-
-        wait {
-          min = "200ms"
-          max = "1s"
-        }
-      }
-
-      template {
-        destination = "${NOMAD_SECRETS_DIR}/db.credentials"
-        change_mode = "noop"
-        uid         = 65532
-        gid         = 65532
-        perms       = "0600"
-        data        = "{{ with nomadVar \"nomad/jobs/migrate\" }}postgres:{{ .superuser_password }}{{ end }}"
+        DB_DSN      = "postgres:///postgres"
+        NOMAD_API   = "unix://${NOMAD_SECRETS_DIR}/api.sock"
+        LOGINS_FILE = "${NOMAD_SECRETS_DIR}/logins"
       }
 
       # The login roles of each database and their passwords.
@@ -112,12 +85,6 @@ job "migrate" {
           warehouse {{ .warehouse_password }}
           {{- end }}
         EOT
-      }
-
-      template {
-        destination = "${NOMAD_TASK_DIR}/mesh-ca.pem"
-        change_mode = "noop"
-        data        = "{{ range caRoots }}{{ .RootCertPEM }}{{ end }}"
       }
 
       resources {

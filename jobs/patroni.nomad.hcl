@@ -39,6 +39,17 @@ variable "distinct_hosts" {
   description = "Whether each member needs a host of its own."
 }
 
+variable "expose_network" {
+  type        = string
+  default     = "loopback"
+  description = "The host network on which the fences tell how their members are: loopback on one machine, default on many."
+
+  validation {
+    condition     = var.expose_network != ""
+    error_message = "The name of a host network of the clients: loopback or default."
+  }
+}
+
 variable "root" {
   type        = string
   default     = "."
@@ -107,6 +118,11 @@ job "patroni" {
       port "pg" {}
 
       port "rest" {}
+
+      # What the fence tells Consul's agent and Prometheus of the member: Patroni itself answers members alone.
+      port "status" {
+        host_network = var.expose_network
+      }
     }
 
     volume "data" {
@@ -133,12 +149,13 @@ job "patroni" {
 
       meta {
         member  = "patroni-${NOMAD_ALLOC_INDEX}"
-        metrics = "${NOMAD_ADDR_rest}"
+        metrics = "${NOMAD_ADDR_status}"
       }
 
       check {
         name     = "readiness"
         type     = "http"
+        port     = "status"
         path     = "/readiness"
         interval = "5s"
         timeout  = "2s"
@@ -282,7 +299,7 @@ job "patroni" {
 
       resources {
         cpu    = 400
-        memory = 512
+        memory = 504
       }
     }
 
@@ -325,7 +342,7 @@ job "patroni" {
 
         # It should be as poor as the member where processors are short: see fence/silence.go.
         GOMAXPROCS = "1"
-        GOMEMLIMIT = "8MiB"
+        GOMEMLIMIT = "14MiB"
       }
 
       volume_mount {
@@ -343,6 +360,22 @@ job "patroni" {
         data        = "{{ with nomadVar \"nomad/jobs\" }}{{ .agent_ca }}{{ end }}"
       }
 
+      # What Patroni is asked with, read for each question.
+      template {
+        destination = "${NOMAD_SECRETS_DIR}/tls/ca.pem"
+        change_mode = "noop"
+        data        = "{{ range caRoots }}{{ .RootCertPEM }}{{ end }}"
+      }
+
+      template {
+        destination = "${NOMAD_SECRETS_DIR}/tls/leaf.pem"
+        change_mode = "noop"
+        uid         = 10001
+        gid         = 10001
+        perms       = "0600"
+        data        = "{{ with caLeaf \"postgres\" }}{{ .CertPEM }}{{ .PrivateKeyPEM }}{{ end }}"
+      }
+
       logs {
         max_files     = 2
         max_file_size = 1
@@ -350,7 +383,7 @@ job "patroni" {
 
       resources {
         cpu    = 20
-        memory = 12
+        memory = 20
       }
     }
   }

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # check.sh IMAGE: lets Patroni itself validate patroni.yml, with the environment and the
-# passwords that the job adds, in the image that will run it. There it also tries hand_over.py's
-# examples, and whether every process of PostgreSQL has the lock that its fence goes by.
+# passwords that the job adds, in the image that will run it. There it also tries the examples of
+# hand_over.py and mesh.py, and whether every process of PostgreSQL has the lock that its fence goes by.
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -14,8 +14,16 @@ install -m 644 "$here/patroni.yml" "$config/patroni.yml"
 sed -e '/^{{/d' -e 's/{{.*}}/"checked"/' "$here/passwords.yml.tpl" >"$config/passwords.yml"
 chmod 755 "$config"
 chmod 644 "$config/passwords.yml"
+# A certificate and its key, as the job has them.
+mkdir "$config/tls"
+openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 1 -subj / \
+  -keyout "$config/tls/key" -out "$config/tls/ca.pem" 2>/dev/null
+cat "$config/tls/ca.pem" "$config/tls/key" >"$config/tls/leaf.pem"
+chmod 755 "$config/tls"
+chmod 644 "$config"/tls/*
 
-docker run --rm --network none --volume "$config:/secrets/patroni:ro" \
+docker run --rm --network none --volume "$config/patroni.yml:/secrets/patroni/patroni.yml:ro" \
+  --volume "$config/passwords.yml:/secrets/patroni/passwords.yml:ro" --volume "$config/tls:/secrets/tls:ro" \
   --env PATRONI_NAME=patroni-0 \
   --env PATRONI_POSTGRESQL_LISTEN=127.0.0.1:5432 --env PATRONI_POSTGRESQL_CONNECT_ADDRESS=172.31.250.1:5432 \
   --env PATRONI_RESTAPI_LISTEN=127.0.0.1:8008 --env PATRONI_RESTAPI_CONNECT_ADDRESS=172.31.250.1:8008 \
@@ -24,16 +32,23 @@ docker run --rm --network none --volume "$config:/secrets/patroni:ro" \
     python3 -m http.server --bind 127.0.0.1 8501 >/dev/null 2>&1 &
     until (: </dev/tcp/127.0.0.1/8501) 2>/dev/null; do sleep 0.1; done
     patroni --validate-config /secrets/patroni
-    python3 -m doctest "$(type -P hand_over.py)"
+    PATRONI_RESTAPI_CONNECT_ADDRESS=127.0.0.1:8008 python3 -m doctest "$(type -P hand_over.py)"
+    python3 -m doctest "$(type -P mesh.py)"
     # What member.py changes has to be there as it was when that was written.
     python3 -c "
-import inspect, patroni.postgresql, patroni.ha
+import inspect, patroni.postgresql, patroni.ha, patroni.api, patroni.request, patroni.dcs.consul
 assert patroni.postgresql.STOP_POLLING_INTERVAL == 1
 assert \"not self.cluster or self.cluster.is_unlocked()\" in inspect.getsource(patroni.ha.Ha.watch)
 assert \"time.sleep(1)  # give replicas\" in inspect.getsource(patroni.ha.Ha.demote)
-assert \"time.sleep(2)  # Give a time to somebody\" in inspect.getsource(patroni.ha.Ha.process_unhealthy_cluster)"
-    PYTHONPATH=$(dirname "$(type -P member.py)") python3 -c "import member, patroni.ha; assert patroni.ha.Ha.watch is member.watch"'
-echo "patroni.yml: valid; hand_over.py: as its examples say; member.py: fits this Patroni"
+assert \"time.sleep(2)  # Give a time to somebody\" in inspect.getsource(patroni.ha.Ha.process_unhealthy_cluster)
+assert \"do_handshake\" in inspect.getsource(patroni.api.RestApiServer.process_request_thread)
+assert list(inspect.signature(patroni.request.HTTPSConnectionPool._validate_conn).parameters) == [\"self\", \"args\", \"kwargs\"]
+assert \"Check.http(api_parts.geturl(), self._service_check_interval,\" in inspect.getsource(patroni.dcs.consul.Consul._update_service)"
+    PYTHONPATH=$(dirname "$(type -P member.py)") python3 -c "import member, patroni.ha; assert patroni.ha.Ha.watch is member.watch
+pool = member.ConnectionPool()
+pool.conn_kwargs = {}
+assert pool.conn_kwargs[\"options\"].endswith(\"-c pgaudit.log=none\")"'
+echo "patroni.yml: valid; hand_over.py, mesh.py: as their examples say; member.py: fits this Patroni"
 
 # One session is open meanwhile: its process was forked last.
 docker run --rm --network none --env PGHOST=/tmp --entrypoint timeout "$image" 60 bash -ec '

@@ -70,6 +70,9 @@ func Declare(ctx context.Context, connect Connect, databases []Database, guests 
 		return nil, fmt.Errorf("declare databases: %w", err)
 	}
 	d := &declaration{conn: main, guests: guests}
+	if err := d.superuser(ctx); err != nil {
+		return d.changes, fmt.Errorf("declare the superuser: %w", err)
+	}
 	for _, g := range guests {
 		if err := d.guest(ctx, g, passwords[g.Login]); err != nil {
 			return d.changes, fmt.Errorf("declare %s: %w", g.Login, err)

@@ -4,8 +4,6 @@ restapi:
     password: {{ .rest_password.Value | toJSON }}
 postgresql:
   authentication:
-    superuser:
-      password: {{ .superuser_password.Value | toJSON }}
     replication:
       password: {{ .replication_password.Value | toJSON }}
     rewind:

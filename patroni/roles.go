@@ -44,6 +44,17 @@ func (d *declaration) role(ctx context.Context, name string, k kind) error {
 	return d.unless(ctx, wanted, verb+" role "+ident(name)+" "+attributes)
 }
 
+// superuser leaves the superuser no password, since there is no way in for who has one, and has all that it does logged.
+func (d *declaration) superuser(ctx context.Context) error {
+	const none = "select rolpassword is null from pg_authid where rolname = session_user"
+	if err := d.unless(ctx, none, "alter role session_user password null"); err != nil {
+		return err
+	}
+	const logged = `select exists (select from pg_db_role_setting
+		where setrole = session_user::regrole and setdatabase = 0 and 'pgaudit.log=all' = any (setconfig))`
+	return d.unless(ctx, logged, "alter role session_user set pgaudit.log = 'all'")
+}
+
 // password sets a login's password unless it is that already. What is sent is
 // the verifier, so that the password itself never stands in a server log.
 func (d *declaration) password(ctx context.Context, login, password string) error {

@@ -17,10 +17,10 @@ var (
 	// connects are the files that connect to PostgreSQL by themselves, with a
 	// configuration of platform/pg, whose tracer bounds every call.
 	connects = map[string]string{
-		"services/migrate/migrate.go":          "Config.ConnConfig",
-		"services/operator/database/leader.go": "Config.ConnConfig",
-		"warehouse/cut/open.go":                "Config.ConnConfig and Config.MemberConfig",
-		"warehouse/run/source.go":              "the configuration of the cut's connection",
+		"services/migrate/migrate.go": "Config.ConnConfig",
+		"patroni/socket/socket.go":    "connectTimeout, and the deadlines of an operator's calls",
+		"warehouse/cut/open.go":       "Config.ConnConfig and Config.MemberConfig",
+		"warehouse/run/source.go":     "the configuration of the cut's connection",
 	}
 	// raw are the files with calls of pgconn, of which no tracer hears.
 	raw = map[string]string{
@@ -32,7 +32,6 @@ var (
 	// deadline, at which its connection is closed.
 	dials = map[string]string{
 		"patroni/cmd/fence/main.go":    "patience",
-		"patroni/fence/member.go":      "patience",
 		"services/catalogue/client.go": "callTimeout",
 	}
 )

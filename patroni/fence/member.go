@@ -19,8 +19,11 @@ const (
 	Leader                // it says that it leads
 )
 
-// Member is Patroni's REST API, by its base URL.
-type Member struct{ URL string }
+// Member is Patroni's REST API, by its base URL. Client keeps no connection: that would hide that no new one is taken.
+type Member struct {
+	URL    string
+	Client *http.Client
+}
 
 // Probe puts a question that Patroni answers only after PostgreSQL has answered one: a member
 // of which either stands still is silent.
@@ -40,17 +43,19 @@ func (m Member) Probe(ctx context.Context, patience time.Duration) Answer {
 }
 
 func (m Member) get(ctx context.Context) (status int, err error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, m.URL+"/primary", nil)
-	if err != nil {
-		return 0, err
-	}
-	// A connection that is kept would hide that no new one is taken.
-	request.Close = true
-	response, err := http.DefaultClient.Do(request)
+	response, err := m.open(ctx, "/primary")
 	if err != nil {
 		return 0, err
 	}
 	defer response.Body.Close()
 	_, err = io.Copy(io.Discard, response.Body)
 	return response.StatusCode, err
+}
+
+func (m Member) open(ctx context.Context, path string) (*http.Response, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, m.URL+path, nil)
+	if err != nil {
+		return nil, err
+	}
+	return m.Client.Do(request)
 }

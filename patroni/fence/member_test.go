@@ -43,8 +43,12 @@ func answering(status int) func(*testing.T) fence.Member {
 			w.WriteHeader(status)
 		}))
 		t.Cleanup(server.Close)
-		return fence.Member{URL: server.URL}
+		return fence.Member{URL: server.URL, Client: client()}
 	}
+}
+
+func client() *http.Client {
+	return &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 }
 
 func gone(t *testing.T) fence.Member {
@@ -53,14 +57,14 @@ func gone(t *testing.T) fence.Member {
 	if err := listener.Close(); err != nil {
 		t.Fatal(err)
 	}
-	return fence.Member{URL: url}
+	return fence.Member{URL: url, Client: client()}
 }
 
 // silent is a member as a stopped process leaves it: the kernel still takes connections.
 func silent(t *testing.T) fence.Member {
 	listener := listen(t)
 	t.Cleanup(func() { listener.Close() })
-	return fence.Member{URL: "http://" + listener.Addr().String()}
+	return fence.Member{URL: "http://" + listener.Addr().String(), Client: client()}
 }
 
 func listen(t *testing.T) net.Listener {

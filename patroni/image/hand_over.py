@@ -6,14 +6,16 @@ lower number has been updated already and will not stop soon. So each update has
 or two when it begins with the leader.
 """
 import base64
+import http.client
 import json
 import os
 import sys
-import urllib.request
 
 import yaml
 
-REST = "http://" + os.environ["PATRONI_RESTAPI_CONNECT_ADDRESS"]
+import mesh
+
+REST = os.environ["PATRONI_RESTAPI_CONNECT_ADDRESS"]
 CONFIG = os.environ.get("PATRONI_CONFIG", "/secrets/patroni")
 LOOK = 2  # seconds to learn who is there
 MOST = 8  # seconds for the switchover; Nomad's kill_timeout lies above both and Patroni's own stop
@@ -52,12 +54,27 @@ def authorization() -> str:
     return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
 
 
+def call(patience: float, *request) -> bytes:
+    """Sends this member's Patroni a request and returns its answer."""
+    rest = http.client.HTTPSConnection(REST, timeout=patience, context=mesh.context())
+    try:
+        rest.connect()
+        mesh.require_member(rest.sock)
+        rest.request(*request)
+        answer = rest.getresponse()
+        text = answer.read()
+        if answer.status != 200:
+            raise ValueError(f"{answer.status} {text.decode()}")
+        return text
+    finally:
+        rest.close()
+
+
 def main() -> int:
     """Returns 0 when another member leads."""
     me = os.environ["PATRONI_NAME"]
     try:
-        with urllib.request.urlopen(REST + "/cluster", timeout=LOOK) as answer:
-            members = json.load(answer)["members"]
+        members = json.loads(call(LOOK, "GET", "/cluster"))["members"]
         if not any(m["name"] == me and m["role"] == "leader" for m in members):
             return 0
         successor = candidate(members, me)
@@ -65,10 +82,9 @@ def main() -> int:
             print("hand_over: no standby has everything", file=sys.stderr)
             return 1
         print(f"hand_over: {successor} is to lead", flush=True)
-        urllib.request.urlopen(urllib.request.Request(
-            REST + "/switchover", json.dumps({"leader": me, "candidate": successor}).encode(),
-            {"Authorization": authorization(), "Content-Type": "application/json"}), timeout=MOST).close()
-    except (OSError, KeyError, ValueError, yaml.YAMLError) as problem:
+        call(MOST, "POST", "/switchover", json.dumps({"leader": me, "candidate": successor}),
+             {"Authorization": authorization(), "Content-Type": "application/json"})
+    except (OSError, http.client.HTTPException, KeyError, ValueError, yaml.YAMLError) as problem:
         print(f"hand_over: {problem}", file=sys.stderr)
         return 1
     return 0

@@ -1,21 +1,27 @@
 #!/usr/bin/env python3
 """Runs Patroni with a heartbeat that its fence can watch, with some of its waits shortened, without a need
-of an operator where a member's data is a ruin, and with a replica that stands still while the warehouse
-reads it. None of the waits decides anything: each only puts off by a second or two that Patroni looks at
+of an operator where a member's data is a ruin, with a replica that stands still while the warehouse
+reads it, and with a REST API that only members come to (mesh.py). None of the waits decides anything: each only puts off by a second or two that Patroni looks at
 what has happened already, while writes wait."""
 import os
+import ssl
 import sys
 import threading
 import time
+from urllib.parse import urlparse
 
+import mesh
 import patroni.postgresql  # first: it and patroni.ha import each other
 import patroni.ha
 from patroni.__main__ import main
-from patroni.dcs.consul import ConsulException, HTTPError, HTTPException
+from patroni.api import RestApiServer
+from patroni.dcs.consul import Check, ConsulException, HTTPError, HTTPException
 from patroni.exceptions import DCSError, PostgresConnectionException
 from patroni.ha import Ha
 from patroni.postgresql import Postgresql
+from patroni.postgresql.connection import ConnectionPool
 from patroni.psycopg import Error
+from patroni.request import HTTPSConnectionPool
 
 LOOK = 0.1  # seconds between two looks at what may have happened
 
@@ -25,11 +31,15 @@ patroni.postgresql.STOP_POLLING_INTERVAL = 0.1
 # everything by then get it before PostgreSQL has stopped, and the key goes when that is so.
 MOMENT = 0.1
 
+HANDSHAKE = 2  # seconds for who connects to the REST API to say who it is
+
 make = Ha.__init__
 run = Ha.run_cycle
 wait = Ha.watch
 resume_replay = Postgresql.handle_parameter_change
 promote_member = Postgresql.promote
+serve = RestApiServer.process_request_thread
+connect = ConnectionPool.conn_kwargs
 
 # The backends of the warehouse's export, in whichever database.
 EXPORT = "FROM pg_catalog.pg_stat_activity WHERE usename = 'warehouse'"
@@ -154,11 +164,53 @@ def beat(path):
         time.sleep(0.5)
 
 
+def conn_kwargs(self):
+    """What Patroni's own connections are made with: the superuser's, of whom all else is logged, every other second."""
+    parameters = connect.fget(self)
+    parameters["options"] += " -c pgaudit.log=none"
+    return parameters
+
+
+def process_request_thread(self, request, client_address):
+    """Answers a member, and nobody else: Patroni would answer whoever has a certificate of the mesh CA."""
+    try:
+        request.settimeout(HANDSHAKE)
+        request.do_handshake()
+        mesh.require_member(request)
+        request.settimeout(None)
+    except OSError:
+        self.shutdown_request(request)
+        return
+    serve(self, request, client_address)
+
+
+def validate(_, connection):
+    """Connects to another member, and makes sure that it is one before anything is said."""
+    if connection.sock is None:
+        connection.connect()
+    if isinstance(connection.sock, ssl.SSLSocket):
+        try:
+            mesh.require_member(connection.sock)
+        except OSError:
+            connection.close()
+            raise
+
+
+def check(url, interval, deregister=None, **_):
+    """What Consul is to check of a member: it has no certificate to ask Patroni with, so it asks the fence (status.go)."""
+    status = "http://" + os.environ["NOMAD_ADDR_status"] + urlparse(url).path
+    return {"http": status, "interval": interval, "DeregisterCriticalServiceAfter": deregister}
+
+
 Ha.__init__ = init
 Ha.run_cycle = run_cycle
 Ha.watch = watch
 Postgresql.handle_parameter_change = handle_parameter_change
 Postgresql.promote = promote
+ConnectionPool.conn_kwargs = connect.getter(conn_kwargs)
+RestApiServer.process_request_thread = process_request_thread
+HTTPSConnectionPool._validate_conn = validate
+Check.http = check
 
 if __name__ == "__main__":
     threading.Thread(target=beat, args=("/data/.alive",), daemon=True).start()

@@ -5,6 +5,7 @@ package drills
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"fmt"
 	"net"
 	"os"
@@ -16,23 +17,27 @@ import (
 	"time"
 
 	consul "github.com/hashicorp/consul/api"
+	nomad "github.com/hashicorp/nomad/api"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"bookstore/patroni/socket"
 	"bookstore/services/platform/config"
 	"bookstore/services/platform/pg"
 	"bookstore/services/shoptest"
 	"bookstore/services/shoptest/cluster"
 )
 
-// database is what the drills write into; it is theirs alone, made and dropped by them.
+// database is what the drills write into, and the login that they write as; both are theirs alone, made and dropped by them.
 const database = "drills"
 
 // access is the way into the cluster that a service has: files with the members, the
 // credentials and the mesh's authority, the first of which changes under it.
 type access struct {
-	consul *consul.Client
-	config pg.Config
+	consul   *consul.Client
+	nomad    *nomad.Client
+	config   pg.Config
+	password string
 }
 
 func newAccess(t *testing.T, all []cluster.Member) *access {
@@ -46,7 +51,7 @@ func newAccess(t *testing.T, all []cluster.Member) *access {
 	for _, root := range roots.Roots {
 		authority.WriteString(root.RootCertPEM)
 	}
-	a := &access{consul: cluster.Consul(t), config: pg.Config{
+	a := &access{consul: cluster.Consul(t), nomad: cluster.Nomad(t), password: rand.Text(), config: pg.Config{
 		DSN:             config.Secret("postgres://localhost/" + database),
 		MembersFile:     filepath.Join(dir, "members"),
 		CredentialsFile: filepath.Join(dir, "credentials"),
@@ -59,7 +64,7 @@ func newAccess(t *testing.T, all []cluster.Member) *access {
 	}
 	for name, content := range map[string][]byte{
 		a.config.MembersFile:     members.Bytes(),
-		a.config.CredentialsFile: []byte("postgres:" + cluster.Password(t, "superuser_password") + "\n"),
+		a.config.CredentialsFile: []byte(database + ":" + a.password + "\n"),
 		a.config.CAFile:          authority.Bytes(),
 	} {
 		if err := os.WriteFile(name, content, 0o600); err != nil {
@@ -111,12 +116,7 @@ func (a *access) to(ctx context.Context, m cluster.Member) (*pgx.Conn, error) {
 
 // leader is one connection to the leader, for the superuser, to one database.
 func (a *access) leader(ctx context.Context, name string) (*pgx.Conn, error) {
-	c, err := a.config.ConnConfig()
-	if err != nil {
-		return nil, err
-	}
-	c.Database = name
-	return pgx.ConnectConfig(ctx, c)
+	return socket.Leader(ctx, a.nomad, name)
 }
 
 // number reads one from the leader.
@@ -151,10 +151,10 @@ const (
 // newWriters makes the database anew, with its one table.
 func newWriters(t *testing.T, a *access) *writers {
 	t.Helper()
-	remove := "drop database if exists " + database + " with (force)"
-	a.exec(t, "postgres", remove, "create database "+database)
-	a.exec(t, database, "create table acks (id bigint primary key, source text not null)")
-	t.Cleanup(func() { a.exec(t, "postgres", remove) })
+	remove := []string{"drop database if exists " + database + " with (force)", "drop role if exists " + database}
+	a.exec(t, "postgres", append(remove, fmt.Sprintf("create role %s login password '%s'", database, a.password), "create database "+database)...)
+	a.exec(t, database, "create table acks (id bigint primary key, source text not null)", "grant select, insert on acks to "+database)
+	t.Cleanup(func() { a.exec(t, "postgres", remove...) })
 	c := a.config
 	c.MaxConns = writerCount
 	pool, err := pg.Open(t.Context(), c, "drill", nil)

@@ -201,12 +201,14 @@ func siblings(t *testing.T, m cluster.Member) []string {
 // switchOver has Patroni hand the lead to a standby of its choice.
 func switchOver(t *testing.T, s *scene) {
 	address := strings.TrimSuffix(s.leader.APIURL, "/patroni") + "/switchover"
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, address, strings.NewReader(fmt.Sprintf(`{"leader":%q}`, s.leader.Name)))
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, address, strings.NewReader(fmt.Sprintf(`{"leader":%q}`, s.leader.Name)))
 	if err != nil {
 		t.Fatal(err)
 	}
 	req.SetBasicAuth("patroni", cluster.Password(t, "rest_password"))
-	res, err := (&http.Client{Timeout: 30 * time.Second}).Do(req)
+	res, err := cluster.Patroni(t).Do(req)
 	if err != nil {
 		t.Fatalf("switch over: %v", err)
 	}

@@ -12,19 +12,24 @@ import (
 	"strings"
 	"time"
 
+	nomad "github.com/hashicorp/nomad/api"
 	"github.com/jackc/pgx/v5"
 
 	"bookstore/patroni"
+	"bookstore/patroni/socket"
 	"bookstore/services/platform/config"
 	"bookstore/services/platform/pg"
 	"bookstore/services/platform/wait"
 )
 
-// Settings come from the environment. DB_DSN is a superuser's, of the database postgres; LOGINS_FILE has one line
-// `<login> <password>` for each login role.
+// Settings come from the environment. The superuser logs in at the socket in a member's container alone, which NOMAD_API
+// leads to; for a task it is `unix://` and the path of its own socket. Without it DB_DSN is a superuser's. LOGINS_FILE has
+// one line `<login> <password>` for each login role.
 type Settings struct {
 	config.Log
 	DB            pg.Config
+	NomadAPI      string        `env:"NOMAD_API"`
+	Token         config.Secret `env:"NOMAD_TOKEN"`
 	LoginsFile    string        `env:"LOGINS_FILE,required"`
 	LeaderTimeout time.Duration `env:"LEADER_TIMEOUT" envDefault:"120s"`
 }
@@ -70,14 +75,34 @@ func declare(ctx context.Context, s Settings, passwords map[string]string) ([]st
 	return patroni.Declare(ctx, s.connect, patroni.Databases(), patroni.Guests(), passwords)
 }
 
-// connect opens a superuser's connection to the named database on the leader.
-func (s Settings) connect(ctx context.Context, database string) (*pgx.Conn, error) {
+// config is what a superuser connects with to the named database on the leader.
+func (s Settings) config(ctx context.Context, database string) (*pgx.ConnConfig, error) {
 	cfg, err := s.DB.ConnConfig()
 	if err != nil {
 		return nil, err
 	}
 	cfg.Database = database
 	cfg.RuntimeParams["application_name"] = "migrate"
+	if s.NomadAPI == "" {
+		return cfg, nil
+	}
+	client, err := nomad.NewClient(&nomad.Config{Address: s.NomadAPI, SecretID: s.Token.Reveal()})
+	if err != nil {
+		return nil, fmt.Errorf("reach Nomad: %w", err)
+	}
+	members, err := socket.Members(ctx, client)
+	if err != nil {
+		return nil, err
+	}
+	socket.Through(cfg, client, members...)
+	return cfg, nil
+}
+
+func (s Settings) connect(ctx context.Context, database string) (*pgx.Conn, error) {
+	cfg, err := s.config(ctx, database)
+	if err != nil {
+		return nil, err
+	}
 	return pgx.ConnectConfig(ctx, cfg)
 }
 
@@ -87,13 +112,11 @@ func migrate(ctx context.Context, s Settings, database patroni.Database, migrati
 	if migrations == nil {
 		return 0, fmt.Errorf("database %s has no migrations", database.Name)
 	}
-	cfg, err := s.DB.ConnConfig()
+	cfg, err := s.config(ctx, database.Name)
 	if err != nil {
 		return 0, err
 	}
-	cfg.Database = database.Name
 	cfg.RuntimeParams["role"] = database.Schema
-	cfg.RuntimeParams["application_name"] = "migrate"
 	// A migration that waits for a lock makes everyone after it wait too.
 	cfg.RuntimeParams["lock_timeout"] = "5s"
 	applied, err = pg.Migrate(ctx, cfg, migrations)

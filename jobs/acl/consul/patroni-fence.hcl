@@ -6,3 +6,12 @@ session_prefix "" {
 key "service/patroni/leader" {
   policy = "read"
 }
+
+# The certificate that it asks the member with.
+service "postgres" {
+  policy = "write"
+}
+
+node_prefix "" {
+  policy = "read"
+}

@@ -14,6 +14,7 @@ import (
 	nomad "github.com/hashicorp/nomad/api"
 
 	"bookstore/patroni/fence"
+	"bookstore/patroni/rest"
 	"bookstore/services/platform/config"
 	"bookstore/services/platform/program"
 )
@@ -24,6 +25,7 @@ type settings struct {
 	Scope      string        `env:"PATRONI_SCOPE,required"`
 	Member     string        `env:"PATRONI_NAME,required"`
 	REST       string        `env:"PATRONI_RESTAPI_CONNECT_ADDRESS,required"`
+	Status     string        `env:"NOMAD_ADDR_status,required"`
 	Data       string        `env:"DATA_DIR" envDefault:"/data"`
 	Allocation string        `env:"NOMAD_ALLOC_ID,required"`
 	Secrets    string        `env:"NOMAD_SECRETS_DIR,required"`
@@ -39,7 +41,7 @@ const every = time.Second
 // Validate reports every problem at once.
 func (s settings) Validate() error {
 	var problems []error
-	if u, err := url.Parse("http://" + s.REST); err != nil || u.Port() == "" {
+	if u, err := url.Parse("https://" + s.REST); err != nil || u.Port() == "" {
 		problems = append(problems, fmt.Errorf("PATRONI_RESTAPI_CONNECT_ADDRESS: %q is no host:port", s.REST))
 	}
 	if s.Frozen < 2*every {
@@ -60,8 +62,17 @@ func watch(ctx context.Context, log *slog.Logger, s settings) error {
 		return err
 	}
 	f.Log = log
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	status := fence.Status{Member: f.Member, Address: s.Status}
+	failed := make(chan error, 1)
+	go func() {
+		failed <- status.Serve(ctx)
+		cancel()
+	}()
 	f.Run(ctx)
-	return nil
+	cancel()
+	return <-failed
 }
 
 func (s settings) fence() (*fence.Fence, error) {
@@ -78,8 +89,11 @@ func (s settings) fence() (*fence.Fence, error) {
 		return nil, fmt.Errorf("make Nomad's client: %w", err)
 	}
 	return &fence.Fence{
-		Lock:      fence.NewLock(s.Data),
-		Member:    fence.Member{URL: "http://" + s.REST},
+		Lock: fence.NewLock(s.Data),
+		Member: fence.Member{
+			URL:    "https://" + s.REST,
+			Client: rest.Client(rest.FromFiles(filepath.Join(s.Secrets, "tls", "leaf.pem"), filepath.Join(s.Secrets, "tls", "ca.pem"))),
+		},
 		Heartbeat: fence.HeartbeatFile(filepath.Join(s.Data, ".alive")),
 		Sessions:  fence.ConsulSessions{Client: toConsul, Scope: s.Scope, Member: s.Member},
 		Task:      fence.NomadTask{Client: toNomad, Allocation: s.Allocation, Name: "patroni"},

@@ -3,18 +3,13 @@ package database
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"net"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 
+	"bookstore/patroni/socket"
 	"bookstore/services/operator/cluster"
-	"bookstore/services/platform/config"
-	"bookstore/services/platform/pg"
 )
 
 // patience is how long an answer may take: a commit may wait for standbys that are on their way back.
@@ -24,15 +19,7 @@ const patience = 30 * time.Second
 func Do(ctx context.Context, c *cluster.Cluster, name string, do func(context.Context, *pgx.Conn) error) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	a, err := reach(ctx, c)
-	if err != nil {
-		return err
-	}
-	to, err := a.config(name).ConnConfig()
-	if err != nil {
-		return err
-	}
-	conn, err := a.connect(ctx, to)
+	conn, err := socket.Leader(ctx, c.Nomad, name)
 	if err != nil {
 		return fmt.Errorf("no member of the database takes writes: %w; 'go tool task db:status' shows them", err)
 	}
@@ -53,64 +40,20 @@ func Ask[T any](ctx context.Context, c *cluster.Cluster, name, sql string, args 
 func askEach[T any](ctx context.Context, c *cluster.Cluster, sql string, args ...any) ([]T, error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	a, err := reach(ctx, c)
+	members, err := socket.Members(ctx, c.Nomad)
 	if err != nil {
 		return nil, err
 	}
-	values := make([]T, len(a.hosts))
-	for i := range a.hosts {
-		member := net.JoinHostPort(a.hosts[i], a.ports[i])
-		to, err := a.config("postgres").MemberConfig(member)
-		if err != nil {
-			return nil, err
-		}
-		conn, err := a.connect(ctx, to)
+	values := make([]T, len(members))
+	for i, member := range members {
+		conn, err := socket.Member(ctx, c.Nomad, member)
 		if err == nil {
 			err = conn.QueryRow(ctx, sql, args...).Scan(&values[i])
 			_ = conn.Close(ctx) // nothing is left to do on it
 		}
 		if err != nil {
-			return nil, fmt.Errorf("the member at %s: %w", member, err)
+			return nil, fmt.Errorf("the member in %s: %w", member, err)
 		}
 	}
 	return values, nil
-}
-
-// access is what the superuser needs to come to the members. They are all that Consul knows, healthy or not: a check
-// hears of a new leader seconds later.
-type access struct {
-	hosts, ports []string // of the same member at the same place
-	password     string
-}
-
-func reach(ctx context.Context, c *cluster.Cluster) (access, error) {
-	members, err := c.Instances(ctx, "patroni")
-	if err != nil {
-		return access{}, fmt.Errorf("%w (%w)", cluster.ErrDown, err)
-	}
-	if len(members) == 0 {
-		return access{}, errors.New("no member of the database runs: 'go tool task up' starts them")
-	}
-	a := access{hosts: make([]string, len(members)), ports: make([]string, len(members))}
-	for i, member := range members {
-		a.hosts[i], a.ports[i] = member.Service.Address, strconv.Itoa(member.Service.Port)
-	}
-	a.password, err = c.Item(ctx, "patroni", "superuser_password")
-	return a, err
-}
-
-// dsn is a connection string of libpq's without the password. Members prove with no name who they are (patroni/README.md).
-func (a access) dsn(database string) string {
-	quoted := strings.NewReplacer(`\`, `\\`, `'`, `\'`).Replace(database)
-	return fmt.Sprintf("host=%s port=%s user=postgres dbname='%s' sslmode=require",
-		strings.Join(a.hosts, ","), strings.Join(a.ports, ","), quoted)
-}
-
-func (a access) config(database string) pg.Config {
-	return pg.Config{DSN: config.Secret(a.dsn(database))}
-}
-
-func (a access) connect(ctx context.Context, to *pgx.ConnConfig) (*pgx.Conn, error) {
-	to.Password = a.password
-	return pgx.ConnectConfig(ctx, to)
 }

@@ -16,9 +16,9 @@ import (
 	"strings"
 	"time"
 
+	"bookstore/patroni/rest"
 	"bookstore/services/operator/cluster"
 	"bookstore/services/operator/console"
-	"bookstore/services/platform/dial"
 )
 
 // Member is a member of the database as Patroni describes it.
@@ -64,9 +64,6 @@ func Show(out console.Console, members []Member) {
 	out.Table(rows...)
 }
 
-// client is how Patroni is asked; requests end with their contexts.
-var client = &http.Client{Transport: &http.Transport{DialContext: dial.Dialer(3 * time.Second).DialContext}}
-
 // Members are what the members know of each other, by name, asked of the first that answers.
 func Members(ctx context.Context, c *cluster.Cluster) ([]Member, error) {
 	instances, err := c.Instances(ctx, "patroni-rest")
@@ -75,7 +72,7 @@ func Members(ctx context.Context, c *cluster.Cluster) ([]Member, error) {
 	}
 	for _, instance := range instances {
 		address := net.JoinHostPort(instance.Service.Address, strconv.Itoa(instance.Service.Port))
-		if members, err := fetchMembers(ctx, address); err == nil {
+		if members, err := fetchMembers(ctx, c, address); err == nil {
 			return members, nil
 		}
 	}
@@ -83,10 +80,10 @@ func Members(ctx context.Context, c *cluster.Cluster) ([]Member, error) {
 }
 
 // fetchMembers asks one member, for 3 s at most.
-func fetchMembers(ctx context.Context, address string) ([]Member, error) {
+func fetchMembers(ctx context.Context, c *cluster.Cluster, address string) ([]Member, error) {
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
 	defer cancel()
-	status, text, err := call(ctx, http.MethodGet, "http://"+address+"/cluster", nil, "")
+	status, text, err := call(ctx, rest.Client(rest.FromConsul(c.Consul)), http.MethodGet, "https://"+address+"/cluster", nil, "")
 	if err != nil || status != http.StatusOK {
 		return nil, fmt.Errorf("status %d: %w", status, err)
 	}
@@ -150,7 +147,7 @@ func Switchover(ctx context.Context, c *cluster.Cluster, out console.Console, ca
 	out.Linef("from %s to %s …", leader.Name, candidate)
 	ctx, cancel := context.WithTimeout(ctx, 40*time.Second)
 	defer cancel()
-	status, text, err := call(ctx, http.MethodPost, strings.TrimSuffix(leader.api, "/patroni")+"/switchover", body, password)
+	status, text, err := call(ctx, rest.Client(rest.FromConsul(c.Consul)), http.MethodPost, strings.TrimSuffix(leader.api, "/patroni")+"/switchover", body, password)
 	if err != nil {
 		return fmt.Errorf("the leader did not answer: %w; 'go tool task db:status' shows who leads", err)
 	}
@@ -192,8 +189,8 @@ func choose(members []Member, wanted string) (leader Member, candidate string, e
 	return leader, candidate, err
 }
 
-// call calls Patroni, with a password as the user that may change the cluster.
-func call(ctx context.Context, method, url string, body []byte, password string) (status int, text []byte, err error) {
+// call sends a request, with a password as Patroni's user that may change the cluster.
+func call(ctx context.Context, client *http.Client, method, url string, body []byte, password string) (status int, text []byte, err error) {
 	request, err := http.NewRequestWithContext(ctx, method, url, bytes.NewReader(body))
 	if err != nil {
 		return 0, nil, err

@@ -1,6 +1,7 @@
 package database
 
 import (
+	"crypto/tls"
 	"encoding/json"
 	"io"
 	"net"
@@ -13,6 +14,7 @@ import (
 	consul "github.com/hashicorp/consul/api"
 	nomad "github.com/hashicorp/nomad/api"
 
+	"bookstore/patroni/rest"
 	"bookstore/services/operator/cluster"
 	"bookstore/services/operator/console"
 	"bookstore/services/operator/operatortest"
@@ -96,7 +98,7 @@ func TestSwitchover(t *testing.T) {
 	told := map[string]string{}
 	refuse := false
 	var url string
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/cluster" {
 			_, _ = io.WriteString(w, strings.ReplaceAll(answer, "URL", url))
 			return
@@ -110,9 +112,19 @@ func TestSwitchover(t *testing.T) {
 		}
 		_, _ = io.WriteString(w, "what the leader says")
 	}))
+	asMember, err := rest.FromConsul(c.Consul)(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	server.TLS = &tls.Config{Certificates: asMember.Certificates, ClientAuth: tls.RequireAnyClientCert, MinVersion: tls.VersionTLS12}
+	server.StartTLS()
 	t.Cleanup(server.Close)
 	url = server.URL
+	// The first does not listen, the second is no member.
 	announce(t, c, "patroni-rest", "dead", "127.0.0.1:1")
+	stranger := httptest.NewTLSServer(http.NotFoundHandler())
+	t.Cleanup(stranger.Close)
+	announce(t, c, "patroni-rest", "else", stranger.Listener.Addr().String())
 	announce(t, c, "patroni-rest", "lives", server.Listener.Addr().String())
 
 	if err := Switchover(t.Context(), c, out, ""); err != nil || told["leader"] != "patroni-0" || told["candidate"] != "patroni-1" {

@@ -13,6 +13,7 @@ import (
 	"bookstore/services/operator/console"
 	"bookstore/services/operator/jobs"
 	"bookstore/services/operator/provide"
+	"bookstore/services/platform/dial"
 )
 
 // Known says whether each of the services has a database.
@@ -29,7 +30,9 @@ func Known(services []string) error {
 // password and takes over, and when nobody is in with the first any more, that gets a new password too. Interrupted, it
 // is simply run again.
 func Rotate(ctx context.Context, c *cluster.Cluster, out console.Console, services []string) error {
-	r := rotation{c: c, out: out, services: services, declare: func(ctx context.Context) error { return jobs.Again(ctx, c, out, "migrate") }, grace: 15 * time.Second}
+	r := rotation{c: c, out: out, services: services, grace: 15 * time.Second}
+	r.declare = func(ctx context.Context) error { return jobs.Again(ctx, c, out, "migrate") }
+	r.connections = func(ctx context.Context, logins []string) (int64, error) { return connections(ctx, c, logins) }
 	return r.run(ctx)
 }
 
@@ -39,9 +42,11 @@ type rotation struct {
 	out      console.Console
 	services []string
 	declare  func(context.Context) error // gives every login in the database the password of migrate's variable
-	grace    time.Duration               // how long a service may still connect with what it was given before
-	used     []string                    // the login that each service uses at first
-	idle     []string                    // the other one of each
+	// connections counts those that logins have, on all members.
+	connections func(ctx context.Context, logins []string) (int64, error)
+	grace       time.Duration // how long a service may still connect with what it was given before
+	used        []string      // the login that each service uses at first
+	idle        []string      // the other one of each
 }
 
 func (r *rotation) run(ctx context.Context) error {
@@ -116,11 +121,11 @@ func (r *rotation) hand(ctx context.Context) error {
 func (r *rotation) drain(ctx context.Context) error {
 	begin := time.Now()
 	wait := console.Wait{
-		For: "the end of all connections of before", Limit: 10 * time.Minute, Every: time.Second,
+		For: "the end of all connections of before", Limit: 10 * time.Minute, Every: 2 * time.Second,
 		Hint: "both passwords hold until then: run this again when they have ended",
 	}
 	return r.out.Wait(ctx, wait, func(ctx context.Context) (string, error) {
-		left, err := connections(ctx, r.c, r.used)
+		left, err := r.connections(ctx, r.used)
 		if err == nil && left == 0 && time.Since(begin) >= r.grace {
 			return "", nil
 		}
@@ -132,14 +137,20 @@ func (r *rotation) drain(ctx context.Context) error {
 	})
 }
 
+// connectionsOf counts those that logins have on one member.
+const connectionsOf = "select count(*) from pg_stat_activity where usename = any($1::text[])"
+
 // connections counts those that logins have, on all members.
 func connections(ctx context.Context, c *cluster.Cluster, logins []string) (total int64, err error) {
-	counts, err := askEach[int64](ctx, c, "select count(*) from pg_stat_activity where usename = any($1::text[])", logins)
+	counts, err := askEach[int64](ctx, c, connectionsOf, logins)
 	for _, count := range counts {
 		total += count
 	}
 	return total, err
 }
+
+// toInstances is how instances are asked for their health; requests end with their contexts.
+var toInstances = &http.Client{Transport: &http.Transport{DialContext: dial.Dialer(3 * time.Second).DialContext}}
 
 // touch requests the health of every instance. One that does not answer is tried again at the next poll.
 func (r *rotation) touch(ctx context.Context) {
@@ -150,7 +161,7 @@ func (r *rotation) touch(ctx context.Context) {
 		}
 		for _, instance := range instances {
 			ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
-			_, _, _ = call(ctx, http.MethodGet, "http://"+instance.Service.Meta["status"]+"/health", nil, "")
+			_, _, _ = call(ctx, toInstances, http.MethodGet, "http://"+instance.Service.Meta["status"]+"/health", nil, "")
 			cancel()
 		}
 	}

@@ -27,7 +27,7 @@ func TestRotate(t *testing.T) {
 	c := operatortest.Start(t)
 	shop := newShop(t, c)
 	var said strings.Builder
-	r := rotation{c: c, out: console.Console{Out: &said}, services: []string{"books"}, declare: shop.declare, grace: time.Second}
+	r := rotation{c: c, out: console.Console{Out: &said}, services: []string{"books"}, declare: shop.declare, connections: shop.connections, grace: time.Second}
 	if err := r.run(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -48,7 +48,7 @@ func TestRotate(t *testing.T) {
 	}
 
 	shop.broken = true
-	r = rotation{c: c, out: r.out, services: r.services, declare: shop.declare, grace: time.Second}
+	r = rotation{c: c, out: r.out, services: r.services, declare: shop.declare, connections: shop.connections, grace: time.Second}
 	if err := r.run(t.Context()); err == nil || !strings.Contains(err.Error(), "run this again") {
 		t.Errorf("where logins cannot be declared: %v", err)
 	}
@@ -64,13 +64,13 @@ type shop struct {
 	declared []string // whose password was another when the job ran
 	left     int64    // connections of the login before when the job ran last
 	broken   bool
+	server   *pgtest.Instance
 }
 
 func newShop(t *testing.T, c *cluster.Cluster) *shop {
 	t.Helper()
 	s := &shop{c: c}
 	for job, items := range map[string]nomad.VariableItems{
-		"patroni": {"superuser_password": "any"},
 		"migrate": {"bookdb_a_password": "first", "bookdb_b_password": "first", "orderdb_a_password": "kept"},
 		"books":   {"db_user": "bookdb_a", "db_password": "first", "redis_password": "kept"},
 	} {
@@ -80,10 +80,8 @@ func newShop(t *testing.T, c *cluster.Cluster) *shop {
 	}
 	s.before = s.items(t, "migrate")
 
-	server := pgtest.Start(t, pgtest.Options{})
-	server.EnableTLS(t, selfSigned(t))
-	announce(t, c, "patroni", "patroni-0", server.Addr())
-	conn := connectAs(t, server.Addr(), "bookdb_a")
+	s.server = pgtest.Start(t, pgtest.Options{})
+	conn := connectAs(t, s.server.Addr(), "bookdb_a")
 	served := 0
 	books := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		if served++; r.URL.Path == "/health" && served == 2 {
@@ -119,14 +117,24 @@ func (s *shop) declare(ctx context.Context) error {
 		}
 	}
 	s.before = now
-	s.left, err = connections(ctx, s.c, []string{"bookdb_a"})
+	s.left, err = s.connections(ctx, []string{"bookdb_a"})
 	return err
+}
+
+func (s *shop) connections(ctx context.Context, logins []string) (n int64, err error) {
+	conn, err := pgx.Connect(ctx, s.server.URL("postgres"))
+	if err != nil {
+		return 0, err
+	}
+	defer func() { _ = conn.Close(ctx) }()
+	err = conn.QueryRow(ctx, connectionsOf, logins).Scan(&n)
+	return n, err
 }
 
 // connectAs makes a role and a connection of it.
 func connectAs(t *testing.T, address, role string) *pgx.Conn {
 	t.Helper()
-	admin, err := pgx.Connect(t.Context(), fmt.Sprintf("postgres://postgres@%s/postgres?sslmode=require", address))
+	admin, err := pgx.Connect(t.Context(), fmt.Sprintf("postgres://postgres@%s/postgres?sslmode=disable", address))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -134,7 +142,7 @@ func connectAs(t *testing.T, address, role string) *pgx.Conn {
 	if _, err := admin.Exec(t.Context(), "create role "+role+" login"); err != nil {
 		t.Fatal(err)
 	}
-	conn, err := pgx.Connect(t.Context(), fmt.Sprintf("postgres://%s@%s/postgres?sslmode=require", role, address))
+	conn, err := pgx.Connect(t.Context(), fmt.Sprintf("postgres://%s@%s/postgres?sslmode=disable", role, address))
 	if err != nil {
 		t.Fatal(err)
 	}

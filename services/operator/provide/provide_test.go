@@ -53,7 +53,6 @@ func secrets(t *testing.T, c *cluster.Cluster) {
 		t.Fatalf("stored for %v, %v", stored, err)
 	}
 	for _, same := range [][4]string{
-		{"migrate", "superuser_password", "patroni", "superuser_password"},
 		{"books", "db_password", "migrate", "bookdb_a_password"},
 		{"warehouse", "db_password", "migrate", "warehouse_password"},
 		{"books", "cache_password", "redis", "books_password"},

@@ -46,9 +46,9 @@ func secrets() (jobs []string, items map[string][]item) {
 		logins = append(logins, made(Databases[service]+"_a_password", Databases[service]+"_b_password")...)
 	}
 	items = map[string][]item{
-		"patroni":   made("superuser_password", "replication_password", "rewind_password", "rest_password"),
+		"patroni":   made("replication_password", "rewind_password", "rest_password"),
 		"redis":     made("gateway_password", "books_password", "cluster_password"),
-		"migrate":   append([]item{{key: "superuser_password", job: "patroni", other: "superuser_password"}}, logins...),
+		"migrate":   logins,
 		"warehouse": {{key: "db_password", job: "migrate", other: "warehouse_password"}},
 		"gateway": append(made("operator_token", "import_token", "test_token", "bench_token"),
 			item{key: "cache_password", job: "redis", other: "gateway_password"}),

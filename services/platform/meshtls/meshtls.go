@@ -22,9 +22,18 @@ func Client(caFile, service string) (*tls.Config, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the mesh authority: %w", err)
 	}
+	config, err := Trust(pem, service)
+	if err != nil {
+		return nil, fmt.Errorf("read the mesh authority: %s: %w", caFile, err)
+	}
+	return config, nil
+}
+
+// Trust is Client with the PEM roots themselves.
+func Trust(pem []byte, service string) (*tls.Config, error) {
 	roots := x509.NewCertPool()
 	if !roots.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("read the mesh authority: no certificate in %s", caFile)
+		return nil, errors.New("no certificate in what should be the mesh authority's")
 	}
 	return &tls.Config{
 		MinVersion: tls.VersionTLS12,

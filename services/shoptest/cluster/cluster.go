@@ -96,11 +96,21 @@ func allocationIndex(a *nomad.AllocationListStub) int {
 
 // get decodes what an address answers; another status than 200 is an error.
 func get(ctx context.Context, url string, into any) error {
+	return getBy(ctx, http.DefaultClient, url, into)
+}
+
+// getPatience bounds an answer.
+const getPatience = 3 * time.Second
+
+// getBy is get with a client whose requests end with their contexts.
+func getBy(ctx context.Context, client *http.Client, url string, into any) error {
+	ctx, cancel := context.WithTimeout(ctx, getPatience)
+	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return err
 	}
-	res, err := (&http.Client{Timeout: 3 * time.Second}).Do(req)
+	res, err := client.Do(req)
 	if err != nil {
 		return err
 	}

@@ -2,14 +2,17 @@ package cluster
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
+	"net/http"
 	"testing"
 	"time"
 
 	consul "github.com/hashicorp/consul/api"
 	"github.com/jackc/pgx/v5"
+
+	"bookstore/patroni/rest"
+	"bookstore/patroni/socket"
 )
 
 // postgresMembers is how many there are, one of them the leader.
@@ -31,6 +34,12 @@ func (m Member) Leads() bool { return m.Role == "leader" }
 // Container is the name of the member's own; others of its allocation stand beside it.
 func (m Member) Container() string { return Container("patroni", m.Alloc) }
 
+// Patroni is a client of the members' REST API, with a member's certificate.
+func Patroni(t testing.TB) *http.Client {
+	t.Helper()
+	return rest.Client(rest.FromConsul(Consul(t)))
+}
+
 // Members reads the list of all members from the first that answers.
 func Members(ctx context.Context, t testing.TB) ([]Member, error) {
 	t.Helper()
@@ -45,7 +54,7 @@ func Members(ctx context.Context, t testing.TB) ([]Member, error) {
 	last := errors.New("no member is in Consul")
 	for _, e := range entries {
 		var cluster struct{ Members []Member }
-		if last = get(ctx, "http://"+HostPort(e)+"/cluster", &cluster); last != nil {
+		if last = getBy(ctx, Patroni(t), "https://"+HostPort(e)+"/cluster", &cluster); last != nil {
 			continue
 		}
 		for i := range cluster.Members {
@@ -109,29 +118,9 @@ func Leader(t testing.TB, database string) *pgx.Conn {
 // Connect is Leader for those who go on where there is no leader. They close the connection.
 func Connect(ctx context.Context, t testing.TB, database string) (*pgx.Conn, error) {
 	t.Helper()
-	entries, err := Healthy(ctx, t, "patroni", "")
-	if err != nil {
-		return nil, err
-	}
-	config, err := pgx.ParseConfig("user=postgres connect_timeout=5 target_session_attrs=read-write")
-	if err != nil {
-		return nil, err
-	}
-	config.Database, config.Password = database, Password(t, "superuser_password")
-	config.Fallbacks = nil
-	// The members' certificates bear no DNS name; that they are the right ones is a test of
-	// the services' connections, this one only reads.
-	config.TLSConfig = &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS12}
-	last := errors.New("no member is in Consul")
-	for _, e := range entries {
-		config.Host, config.Port = Address(e), uint16(e.Service.Port)
-		conn, err := pgx.ConnectConfig(ctx, config)
-		if err == nil {
-			return conn, nil
-		}
-		last = err
-	}
-	return nil, fmt.Errorf("no member of patroni takes writes: %w", last)
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	return socket.Leader(ctx, Nomad(t), database)
 }
 
 // CloseConn closes a connection at the end of a test.
