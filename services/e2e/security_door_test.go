@@ -268,6 +268,14 @@ func requests(count int) []byte {
 	return together.Bytes()
 }
 
+// Envoy's own administration answers nobody outside of the ingress' network.
+func TestAttackDoorForItsAdministration(t *testing.T) {
+	t.Parallel()
+	for _, port := range []string{"19000", "19001", "19100", "8081"} {
+		requireRefused(t, net.JoinHostPort(instanceAddress(t), port))
+	}
+}
+
 // crowd opens connections from an address until the door closes as many as it keeps open, or there are enough.
 func crowd(ctx context.Context, from, to string, count int) (open []net.Conn, refused int) {
 	dialer := net.Dialer{Timeout: 2 * time.Second, LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}}
