@@ -86,7 +86,7 @@ func secrets(t *testing.T, job string) map[string]string {
 }
 
 // The superuser has no password, and no member lets it in over the network, whatever it shows.
-func TestTheSuperuserComesInAtTheSocketAlone(t *testing.T) {
+func TestAttackPostgresAsTheSuperuser(t *testing.T) {
 	all, _ := members(t)
 	gateway := certificate(t, "gateway")
 	for _, m := range all {
@@ -108,7 +108,7 @@ func TestTheSuperuserComesInAtTheSocketAlone(t *testing.T) {
 }
 
 // Whoever has a service's login reads and writes that service's rows, and no more.
-func TestAServicesLoginWritesRowsAlone(t *testing.T) {
+func TestAttackPostgresWithAServicesLogin(t *testing.T) {
 	_, leader := members(t)
 	databases := map[string]string{"books": "bookdb", "orders": "orderdb", "payments": "paymentdb", "coordinator": "coordinatordb"}
 	for service, database := range databases {
@@ -234,7 +234,7 @@ func between(victim net.Conn, stolen tls.Certificate, leader string, strip bool)
 
 // Who has stolen the certificate of another service, and stands between two members, learns nothing and changes nothing: the
 // members' logins are bound to the certificate that the server shows. Without that the attack succeeds.
-func TestAMemberIsNotTakenForAnother(t *testing.T) {
+func TestAttackPostgresBetweenMembers(t *testing.T) {
 	all, leader := members(t)
 	var replica cluster.Member
 	for _, m := range all {
@@ -265,7 +265,7 @@ func TestAMemberIsNotTakenForAnother(t *testing.T) {
 }
 
 // Patroni answers members, and neither who has no certificate nor who has another service's.
-func TestPatroniAnswersMembersAlone(t *testing.T) {
+func TestAttackPatroniWithoutAMembersCertificate(t *testing.T) {
 	all, _ := members(t)
 	for _, m := range all {
 		address := strings.TrimSuffix(m.APIURL, "/patroni")
@@ -297,7 +297,7 @@ func TestPatroniAnswersMembersAlone(t *testing.T) {
 }
 
 // What a superuser does is in the log, and what services do is not; no value of theirs and no password is.
-func TestTheLogTellsOfTheSuperuserAndOfNoSecret(t *testing.T) {
+func TestAttackPostgresUnseen(t *testing.T) {
 	_, leader := members(t)
 	read := func() string {
 		t.Helper()
