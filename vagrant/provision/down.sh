@@ -31,6 +31,6 @@ if alive dockerd; then
 fi
 if [ "${1:-}" = --reset ]; then
 	stage "removing data and state"
-	rm -rf "$STATE" "$LOGS"
+	rm -rf "$STATE" "$LOGS" /etc/bookstore
 fi
 say "  down"
