@@ -82,6 +82,13 @@ Sources = [
           Methods   = ["POST"]
         }
       },
+      {
+        Action = "allow"
+        HTTP = {
+          PathRegex = "/orders/[^/]+"
+          Methods   = ["GET"]
+        }
+      },
     ]
   },
 ]

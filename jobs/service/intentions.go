@@ -37,7 +37,8 @@ func (s Service) Sources() []Source {
 
 // CallsBy are the calls that one service makes to another. The gateway makes those of its table, and asks whether the
 // other is ready. All internal calls are made by the other callers: coordinators call participants, participants ask
-// coordinators. What shows a payment to an operator (GET) no service calls.
+// coordinators, who read an order before they cancel it or take it back. What shows a payment to an operator (GET) no
+// service calls.
 func CallsBy(caller, service string) []Call {
 	if caller == gate {
 		calls := []Call{{Method: http.MethodGet, Path: "/ready"}}
@@ -48,7 +49,11 @@ func CallsBy(caller, service string) []Call {
 		}
 		return calls
 	}
-	return slices.DeleteFunc(internalCalls(service), func(c Call) bool { return c.Method == http.MethodGet })
+	calls := slices.DeleteFunc(internalCalls(service), func(c Call) bool { return c.Method == http.MethodGet })
+	if service == "orders" {
+		calls = append(calls, Call{Method: http.MethodGet, Path: "/orders/:id"})
+	}
+	return calls
 }
 
 // permissions are one for each path, in the order of the calls.
