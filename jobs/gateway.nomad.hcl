@@ -180,7 +180,6 @@ job "gateway" {
         type     = "http"
         path     = "/ready"
         port     = "ready"
-        expose   = true
         interval = "1s"
         timeout  = "2s"
       }
@@ -193,16 +192,23 @@ job "gateway" {
           proxy {
             expose {
               path {
+                path            = "/ready"
+                protocol        = "http"
+                local_path_port = 8081
+                listener_port   = "ready"
+              }
+
+              path {
                 path            = "/metrics"
                 protocol        = "http"
-                local_path_port = 8080
+                local_path_port = 8081
                 listener_port   = "metrics"
               }
 
               path {
                 path            = "/health"
                 protocol        = "http"
-                local_path_port = 8080
+                local_path_port = 8081
                 listener_port   = "status"
               }
             }
@@ -261,6 +267,7 @@ job "gateway" {
 
       env {
         LISTEN_ADDR = "127.0.0.1:8080"
+        PROBE_ADDR  = "127.0.0.1:8081" # clients do not get there
         VERSION     = var.version
         INSTANCE    = "${NOMAD_ALLOC_ID}"
         GOMEMLIMIT  = "110MiB"
@@ -283,7 +290,8 @@ job "gateway" {
         RATE_BURST    = "${var.rate_burst}"
         MAX_IN_FLIGHT = "${var.max_in_flight}"
 
-        TOKENS_FILE = "${NOMAD_SECRETS_DIR}/tokens"
+        TOKENS_FILE           = "${NOMAD_SECRETS_DIR}/tokens"
+        CONSISTENCY_KEYS_FILE = "${NOMAD_SECRETS_DIR}/consistency.keys"
       }
 
       # Where the cache's members are. The service reads the file again when it changes and never restarts for it.
@@ -319,6 +327,25 @@ job "gateway" {
         gid         = 65532
         perms       = "0400"
         data        = "{{ with caLeaf \"gateway-cache\" }}{{ .CertPEM }}{{ .PrivateKeyPEM }}{{ end }}"
+      }
+
+      # The first one signs, both are known: a new key takes the place of the one that does not sign, and signs when every
+      # gateway knows it.
+      template {
+        destination = "${NOMAD_SECRETS_DIR}/consistency.keys"
+        change_mode = "noop"
+        uid         = 65532
+        gid         = 65532
+        perms       = "0400"
+        data        = <<-EOT
+          {{- with nomadVar "nomad/jobs/gateway" }}
+          {{- if eq .consistency_signs.Value "a" }}
+          {{ .consistency_a }} {{ .consistency_b }}
+          {{- else }}
+          {{ .consistency_b }} {{ .consistency_a }}
+          {{- end }}
+          {{- end }}
+        EOT
       }
 
       # Who is who: <name> <role> <token> [limits]. Import, tests and benchmarks are to find

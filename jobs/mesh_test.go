@@ -3,6 +3,7 @@ package jobs_test
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -201,7 +202,7 @@ func ruleMesh(t *testing.T, p parsed) {
 		}
 		for _, s := range g.Services {
 			for _, c := range s.Checks {
-				if c.Type == "http" && !c.Expose {
+				if c.Type == "http" && !c.Expose && !exposes(s, c.PortLabel) {
 					t.Errorf("service %s: check %q does not go through the sidecar", s.Name, c.Name)
 				}
 			}
@@ -210,6 +211,16 @@ func ruleMesh(t *testing.T, p parsed) {
 			}
 		}
 	}
+}
+
+// exposes tells whether the service's sidecar has a listener of this name for one path.
+func exposes(s *api.Service, listener string) bool {
+	if s.Connect == nil || s.Connect.SidecarService == nil || s.Connect.SidecarService.Proxy == nil || s.Connect.SidecarService.Proxy.Expose == nil {
+		return false
+	}
+	return slices.ContainsFunc(s.Connect.SidecarService.Proxy.Expose.Paths, func(p *api.ConsulExposePath) bool {
+		return p.ListenerPort == listener
+	})
 }
 
 // envoyMetricsPort is where sidecars show their metrics inside the namespace.

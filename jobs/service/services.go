@@ -14,6 +14,7 @@ type Service struct {
 
 	Calls     []string // services that it calls, in the order of its sidecar's upstreams
 	Database  string   // the PostgreSQL database that it owns; "" for none
+	ProbePort int      // of probes and metrics; 0: that of all else, where the mesh lets no caller have them
 	ReadConns int      // connections to replicas, DB_READ_CONNS; 0 where it reads from the leader alone
 	Redis     bool     // whether it is a client of the cache
 
@@ -47,7 +48,7 @@ func Services() []Service {
 	return []Service{
 		{
 			Name: gate, Does: "the API's front: routes, tokens, retries",
-			Calls: []string{"books", "orders", "coordinator"}, Redis: true,
+			Calls: []string{"books", "orders", "coordinator"}, Redis: true, ProbePort: 8081,
 			App: Resources{160, 128}, GoMemory: 110, Sidecar: Resources{220, 96}, Connections: 640,
 		},
 		{

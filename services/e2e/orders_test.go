@@ -203,16 +203,15 @@ func TestOperatorCallsNeedTheOperatorToken(t *testing.T) {
 	op.Want(t, http.StatusOK, shoptest.Call{Method: "GET", Path: "/transactions/" + list.Items[0].GID}, nil)
 }
 
-func TestHealthAndReady(t *testing.T) {
-	c := shoptest.NewClient(t, "")
-	c.Want(t, http.StatusOK, shoptest.Call{Method: "GET", Path: "/ready"}, nil)
+func TestGatewaysAreWell(t *testing.T) {
 	// An upstream that did not answer within half a second counts as away for that one request.
-	shoptest.Eventually(t, 10*time.Second, "the shop is well", func(context.Context) error {
-		var health struct{ Status, Service string }
-		a := c.Want(t, http.StatusOK, shoptest.Call{Method: "GET", Path: "/health"}, &health)
-		if health.Status != "ok" || health.Service != "gateway" {
-			return fmt.Errorf("%s", a.Body)
+	shoptest.Eventually(t, 10*time.Second, "the shop is well", func(ctx context.Context) error {
+		gateways, err := cluster.Healthy(ctx, t, "gateway", "")
+		for _, g := range gateways {
+			if health, err := cluster.Health(ctx, g); err != nil || health.Status != "ok" || health.Service != "gateway" {
+				return fmt.Errorf("%+v: %w", health, err)
+			}
 		}
-		return nil
+		return err
 	})
 }

@@ -7,12 +7,9 @@ import (
 	"crypto/subtle"
 	"errors"
 	"fmt"
-	"os"
 	"regexp"
 	"strconv"
 	"strings"
-	"sync"
-	"time"
 
 	"github.com/gofiber/fiber/v2"
 
@@ -81,37 +78,20 @@ func (i *Identity) Client() string { return i.client }
 //
 // Empty lines and lines that begin with # are skipped. The file is read again
 // when it changes, so that a rotation needs no restart.
-type Tokens struct {
-	path string
-
-	mu      sync.Mutex
-	stamp   fileStamp
-	checked time.Time
-	known   []knownToken
-}
+type Tokens struct{ known *watched[[]knownToken] }
 
 type knownToken struct {
 	digest   [sha256.Size]byte
 	identity Identity
 }
 
-type fileStamp struct {
-	modified time.Time
-	size     int64
-}
-
-// stampEvery is the pause between checks whether the file has changed.
-const stampEvery = time.Second
-
 // NewTokens reads the file at path; an empty path knows no tokens.
 func NewTokens(path string) (*Tokens, error) {
-	t := &Tokens{path: path}
-	if path == "" {
-		return t, nil
+	known, err := watch(path, parseTokens)
+	if err != nil {
+		return nil, fault.Wrap("read tokens", err)
 	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t, t.load()
+	return &Tokens{known}, nil
 }
 
 // Identify looks a token up.
@@ -128,55 +108,13 @@ func (t *Tokens) Identify(token string) (Identity, bool) {
 func (t *Tokens) Find(token []byte) *Identity {
 	digest := sha256.Sum256(token)
 	var found *Identity
-	known := t.current()
+	known := t.known.current()
 	for i := range known {
 		if subtle.ConstantTimeCompare(digest[:], known[i].digest[:]) == 1 {
 			found = &known[i].identity
 		}
 	}
 	return found
-}
-
-// current returns the tokens of the file as it is now; a file that cannot be
-// read leaves those known before.
-func (t *Tokens) current() []knownToken {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.path == "" || time.Since(t.checked) < stampEvery {
-		return t.known
-	}
-	t.checked = time.Now()
-	if stamp, err := stampOf(t.path); err == nil && stamp != t.stamp {
-		// A half-written file is read again a second later.
-		_ = t.load()
-	}
-	return t.known
-}
-
-// load replaces the known tokens; the caller holds mu.
-func (t *Tokens) load() error {
-	stamp, err := stampOf(t.path)
-	if err != nil {
-		return fault.Wrap("read tokens", err)
-	}
-	content, err := os.ReadFile(t.path)
-	if err != nil {
-		return fault.Wrap("read tokens", err)
-	}
-	known, err := parseTokens(content)
-	if err != nil {
-		return fault.Wrap("read tokens", err)
-	}
-	t.known, t.stamp, t.checked = known, stamp, time.Now()
-	return nil
-}
-
-func stampOf(path string) (fileStamp, error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return fileStamp{}, err
-	}
-	return fileStamp{modified: info.ModTime(), size: info.Size()}, nil
 }
 
 var tokenName = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)

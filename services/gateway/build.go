@@ -30,6 +30,7 @@ type Settings struct {
 	OrdersURL            string `env:"ORDERS_URL,required"`
 	CoordinatorURL       string `env:"COORDINATOR_URL,required"`
 	TokensFile           string `env:"TOKENS_FILE"`
+	ConsistencyKeysFile  string `env:"CONSISTENCY_KEYS_FILE"` // empty: tokens are not signed
 	OperatorForCatalogue bool   `env:"REQUIRE_OPERATOR_FOR_CATALOGUE" envDefault:"false"`
 	CacheBytes           uint64 `env:"NEAR_CACHE_BYTES" envDefault:"33554432"`
 	Limits               limit.Limits
@@ -73,7 +74,7 @@ func Build(d *service.Deps, s Settings) (service.App, error) {
 		return service.App{}, err
 	}
 	g, err := New(Options{
-		Upstreams: upstreams, Tokens: tokens, OperatorForCatalogue: s.OperatorForCatalogue,
+		Upstreams: upstreams, Tokens: tokens, ConsistencyKeys: s.ConsistencyKeysFile, OperatorForCatalogue: s.OperatorForCatalogue,
 		Redis: shared, Instance: s.Instance, CacheBytes: s.CacheBytes, Limits: s.Limits, Resilience: s.Resilience,
 		Registry: d.Registry, Log: d.Log,
 	})

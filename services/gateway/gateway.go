@@ -3,6 +3,7 @@
 package gateway
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"net/http"
@@ -30,6 +31,7 @@ type Options struct {
 	Redis                *redis.Client // nil: nothing is shared, and books are not near
 	Instance             string        // names the gateway in Redis
 	CacheBytes           uint64        // of memory for books that are near; 0 means 32 MiB
+	ConsistencyKeys      string        // the file of the keys that sign consistency tokens; "": none are signed
 	Limits               limit.Limits  // of a client whose token has none; zero: nobody is limited
 	Resilience           Resilience
 	Registry             prometheus.Registerer
@@ -44,6 +46,7 @@ type Gateway struct {
 	options   Options
 	transport *http.Transport
 	metrics   metrics
+	signer    *signer
 	limiter   *limit.Limiter
 	admission *admission
 	books     *cache.Books
@@ -59,7 +62,11 @@ func New(o Options) (*Gateway, error) {
 			return nil, fault.Newf(fault.Internal, "no address is known for %s", r.Upstream)
 		}
 	}
-	g := &Gateway{options: o, transport: transport(), metrics: newMetrics(o.Resilience, o.Registry, o.Log)}
+	signer, err := newSigner(o.ConsistencyKeys)
+	if err != nil {
+		return nil, err
+	}
+	g := &Gateway{options: o, transport: transport(), metrics: newMetrics(o.Resilience, o.Registry, o.Log), signer: signer}
 	if o.Limits != (limit.Limits{}) {
 		g.limiter = limit.New(limit.Options{Redis: o.Redis, Log: o.Log, Registry: o.Registry})
 	}
@@ -93,16 +100,13 @@ func (g *Gateway) Close() {
 func (g *Gateway) Register(app fiber.Router) {
 	for _, r := range Routes() {
 		handler := g.handler(r)
-		if r.Answer == Events {
-			app.Add(r.Method, r.Pattern, web.AcceptEvents, handler)
-			continue
-		}
-		app.Add(r.Method, r.Pattern, web.AcceptJSON, handler)
-		if r.Method == http.MethodGet {
-			app.Add(http.MethodHead, r.Pattern, web.AcceptJSON, handler)
+		app.Add(r.Method, r.Pattern, handler)
+		if r.Method == http.MethodGet && r.Answer != Events {
+			app.Add(http.MethodHead, r.Pattern, handler)
 		}
 	}
-	app.Delete("/cache", web.AcceptJSON, g.clearCache)
+	app.Delete("/cache", g.clearCache)
+	app.Use(g.admitOthers)
 }
 
 // handler serves one route.
@@ -130,6 +134,7 @@ func (g *Gateway) handler(r Route) fiber.Handler {
 		if err != nil {
 			return err
 		}
+		g.signer.sign(answer.header)
 		return respond(c, answer)
 	}
 }
@@ -145,27 +150,50 @@ func (g *Gateway) request(c *fiber.Ctx, r Route, caller *Identity) (upstreamRequ
 	if err != nil {
 		return upstreamRequest{}, err
 	}
-	return upstreamRequest{method: r.Method, url: to, header: requestHeaders(c, caller), body: body}, nil
+	header := requestHeaders(c, caller)
+	if r.lists() {
+		if err := g.signer.check(header); err != nil {
+			return upstreamRequest{}, err
+		}
+	}
+	return upstreamRequest{method: r.Method, url: to, header: header, body: body}, nil
 }
 
 // admit admits a request that may use the route, within its client's limits.
-// After a nil error the ticket's done must be called. A request that may not use
-// the route counts against the limits too, by address, so that tokens cannot be
-// guessed.
+// After a nil error the ticket's done must be called. A request that is refused
+// counts against the limits too; one whose token is unknown by address, so that
+// tokens cannot be guessed.
 func (g *Gateway) admit(c *fiber.Ctx, r Route) (*Identity, ticket, error) {
-	if err := refuseEncoded(c); err != nil {
-		return nil, ticket{}, err
-	}
 	caller, denied := g.authorise(c, r)
 	admitted, err := g.admission.admit(web.Context(c), c.Context(), caller)
-	switch {
-	case err != nil:
+	if err != nil {
 		return nil, ticket{}, err
-	case denied != nil:
+	}
+	if err := cmp.Or(denied, refuseEncoded(c), refuseForm(c, r)); err != nil {
 		admitted.done()
-		return nil, ticket{}, denied
+		return nil, ticket{}, err
 	}
 	return caller, admitted, nil
+}
+
+// admitOthers admits, within its client's limits, what is no call of the API: paths that there are not, and the API's
+// document. So nobody tries paths without end.
+func (g *Gateway) admitOthers(c *fiber.Ctx) error {
+	caller, _ := g.authorise(c, Route{Access: Anyone}) // a token that is unknown is nobody's
+	admitted, err := g.admission.admit(web.Context(c), c.Context(), caller)
+	if err != nil {
+		return err
+	}
+	defer admitted.done()
+	return c.Next()
+}
+
+// refuseForm refuses requests that want another form of answer than the route has.
+func refuseForm(c *fiber.Ctx, r Route) error {
+	if r.Answer == Events {
+		return web.RequireEvents(c)
+	}
+	return web.RequireJSON(c)
 }
 
 // clearCache empties the caches of all gateways. Later reads are answered by the

@@ -45,6 +45,7 @@ type options struct {
 	operatorForCatalogue bool
 	upstream             http.HandlerFunc
 	limits               limit.Limits
+	keys                 string // that sign consistency tokens
 }
 
 func open(t testing.TB, o options) *shop {
@@ -82,9 +83,17 @@ func (s *shop) serve(t testing.TB, upstreams map[gateway.Upstream]*url.URL, o op
 	if err != nil {
 		t.Fatal(err)
 	}
+	keys := ""
+	if o.keys != "" {
+		keys = filepath.Join(t.TempDir(), "keys")
+		if err := os.WriteFile(keys, []byte(o.keys), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
 	g, err := gateway.New(gateway.Options{
 		Upstreams: upstreams, Tokens: tokens, OperatorForCatalogue: o.operatorForCatalogue, Limits: o.limits,
-		Registry: s.registry, Log: slog.New(slog.DiscardHandler),
+		ConsistencyKeys: keys,
+		Registry:        s.registry, Log: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -39,7 +39,7 @@ func (g *Gateway) serveCached(c *fiber.Ctx, r Route, request upstreamRequest) (a
 	switch {
 	case r.Cache == NotCached || len(request.body) > 0:
 		return false, nil
-	case r.Cache == CachedList && c.Get(web.HeaderConsistency) != "":
+	case r.Cache == CachedList && request.header.Get(web.HeaderConsistency) != "":
 		return false, nil // the list must show its reader's own write
 	case r.Cache == CachedList:
 		return true, g.readList(c, r, to)

@@ -57,7 +57,7 @@ func openFront(t testing.TB) *front {
 	registry := prometheus.NewRegistry()
 	f.Gateway, err = New(Options{
 		Upstreams: map[Upstream]*url.URL{Books: address, Orders: address, Coordinator: address},
-		Tokens:    &Tokens{known: known}, Registry: registry, Log: slog.New(slog.DiscardHandler),
+		Tokens:    &Tokens{&watched[[]knownToken]{value: known}}, Registry: registry, Log: slog.New(slog.DiscardHandler),
 		Limits: limit.Limits{Rate: 1e6, Burst: 1e6, InFlight: 1000},
 	})
 	if err != nil {

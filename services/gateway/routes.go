@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"net/http"
+	"strings"
 	"time"
 )
 
@@ -42,6 +43,11 @@ type Route struct {
 	Answer   Answer
 	Cache    Cacheability
 	Body     int // bytes that a body may have
+}
+
+// lists tells whether the route's answers may lag, but not behind the client's consistency token.
+func (r Route) lists() bool {
+	return r.Method == http.MethodGet && (r.Upstream == Books || r.Upstream == Orders) && !strings.Contains(r.Pattern, ":")
 }
 
 // Repeat is when a call may be sent again although the first may have arrived.

@@ -79,14 +79,14 @@ var parameterOf = regexp.MustCompile(`:([A-Za-z]+)`)
 // template is a route's pattern as the document writes it.
 func template(pattern string) string { return parameterOf.ReplaceAllString(pattern, "{$1}") }
 
-// routed are the calls that a gateway serves: those of its table, those that
-// every service has, its document, and the one that it answers itself.
+// routed are the calls that a gateway serves to clients: those of its table, its document, and the one that it answers
+// itself.
 func routed() map[string]bool {
 	calls := map[string]bool{"DELETE /cache": true}
 	for _, r := range gateway.Routes() {
 		calls[r.Method+" "+template(r.Pattern)] = true
 	}
-	app := web.New(web.Options{Service: "gateway"})
+	app, _ := web.NewApart(web.Options{Service: "gateway"})
 	openapi.Routes(app)
 	for _, r := range app.GetRoutes(true) {
 		if r.Method != http.MethodHead {

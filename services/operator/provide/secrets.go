@@ -50,7 +50,8 @@ func secrets() (jobs []string, items map[string][]item) {
 		"redis":     made("gateway_password", "books_password", "cluster_password"),
 		"migrate":   logins,
 		"warehouse": {{key: "db_password", job: "migrate", other: "warehouse_password"}},
-		"gateway": append(made("operator_token", "import_token", "test_token", "bench_token"),
+		"gateway": append(made("operator_token", "import_token", "test_token", "bench_token", "consistency_a", "consistency_b"),
+			item{key: "consistency_signs", value: "a"}, // of the two keys, both of which gateways know
 			item{key: "cache_password", job: "redis", other: "gateway_password"}),
 	}
 	for service, database := range Databases {

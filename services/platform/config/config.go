@@ -125,7 +125,9 @@ type Service struct {
 	Log
 
 	ListenAddr string `env:"LISTEN_ADDR" envDefault:"127.0.0.1:8080"` // host:port; port 0 picks a free one
-	Version    string `env:"VERSION" envDefault:"dev"`                // the image's
+	// ProbeAddr is where /health, /ready and /metrics are answered, host:port; "": on ListenAddr, beside the rest.
+	ProbeAddr string `env:"PROBE_ADDR"`
+	Version   string `env:"VERSION" envDefault:"dev"` // the image's
 	// DrainDelay is how long requests are still served after SIGTERM, while
 	// readiness already answers 503 and others learn to go elsewhere.
 	DrainDelay time.Duration `env:"DRAIN_DELAY" envDefault:"3s"`
@@ -141,6 +143,9 @@ func (s Service) Validate() error {
 	errs := []error{s.Log.Validate()}
 	if _, _, err := net.SplitHostPort(s.ListenAddr); err != nil {
 		errs = append(errs, fmt.Errorf("LISTEN_ADDR: %w", err))
+	}
+	if _, _, err := net.SplitHostPort(s.ProbeAddr); s.ProbeAddr != "" && err != nil {
+		errs = append(errs, fmt.Errorf("PROBE_ADDR: %w", err))
 	}
 	if s.DrainDelay < 0 {
 		errs = append(errs, errors.New("DRAIN_DELAY: must not be negative"))

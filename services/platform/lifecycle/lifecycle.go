@@ -39,8 +39,11 @@ type Part struct {
 type Options struct {
 	App  *fiber.App
 	Addr string // host:port; port 0 picks a free one
-	Log  *slog.Logger
-	Gate *Gate
+	// Probes is served at ProbeAddr from before App until after it; nil: nothing is.
+	Probes    *fiber.App
+	ProbeAddr string
+	Log       *slog.Logger
+	Gate      *Gate
 	// Startup is retried with growing pauses until it returns nil, each try within 10 s. nil means that there is nothing
 	// to wait for. A dependency that is away delays readiness and never ends the process.
 	Startup         func(ctx context.Context) error
@@ -56,9 +59,14 @@ func Serve(ctx context.Context, o Options) error {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", o.Addr)
+	end, err := o.serveProbes(ctx)
 	if err != nil {
-		return fmt.Errorf("bind %s: %w", o.Addr, err)
+		return err
+	}
+	defer end()
+	listener, err := bind(ctx, o.Addr)
+	if err != nil {
+		return err
 	}
 	if o.Listening != nil {
 		o.Listening(listener.Addr())
@@ -68,11 +76,39 @@ func Serve(ctx context.Context, o Options) error {
 	served := make(chan error, 1)
 	go func() { served <- o.App.Listener(listener) }()
 
-	life, end := context.WithCancel(context.WithoutCancel(ctx))
-	defer end()
+	life, endLife := context.WithCancel(context.WithoutCancel(ctx))
+	defer endLife()
 	r := &run{Options: o, life: life, listener: listener, served: served}
 	err = r.untilDone(ctx)
 	return errors.Join(err, r.stop(ctx))
+}
+
+func bind(ctx context.Context, addr string) (net.Listener, error) {
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", addr)
+	if err != nil {
+		return nil, fmt.Errorf("bind %s: %w", addr, err)
+	}
+	return listener, nil
+}
+
+// serveProbes begins to serve the probes; end ends it.
+func (o Options) serveProbes(ctx context.Context) (end func(), err error) {
+	if o.Probes == nil {
+		return func() {}, nil
+	}
+	listener, err := bind(ctx, o.ProbeAddr)
+	if err != nil {
+		return nil, err
+	}
+	served := make(chan error, 1)
+	go func() { served <- o.Probes.Listener(listener) }()
+	return func() {
+		limit, cancel := context.WithTimeout(context.WithoutCancel(ctx), o.ShutdownTimeout)
+		defer cancel()
+		_ = o.Probes.ShutdownWithContext(limit) // the process ends
+		_ = listener.Close()
+		<-served
+	}, nil
 }
 
 // run is one run of Serve.

@@ -310,7 +310,8 @@ func (r *replica) read(ctx context.Context, after Position, fn func(context.Cont
 	return fn(ctx, conn)
 }
 
-// reach waits until the member has replayed the position, up to catchUp.
+// reach waits until the member has replayed the position, up to catchUp. What it cannot come to is not waited for: a
+// position on another timeline, which after a restore may lie beyond what the leader has.
 func (r *replica) reach(ctx context.Context, db Querier, after Position) error {
 	tick := time.NewTicker(catchUpPause)
 	defer tick.Stop()
@@ -321,7 +322,7 @@ func (r *replica) reach(ctx context.Context, db Querier, after Position) error {
 			return err
 		case at.covers(after):
 			return nil
-		case time.Since(began) > catchUp || at.System != after.System || at.Timeline < after.Timeline:
+		case time.Since(began) > catchUp || at.System != after.System || at.Timeline != after.Timeline:
 			return errBehind
 		}
 		select {

@@ -64,12 +64,17 @@ func Run[S Settings](ctx context.Context, name string, env program.Env, build Bu
 	o := built.Web
 	o.Service, o.Version, o.Instance = name, s.Version, s.Instance
 	o.Log, o.Registry, o.Ready, o.Health = log, deps.Registry, gate.Ready, deps.health
-	app := web.New(o)
-	built.Routes(app)
-	return lifecycle.Serve(ctx, lifecycle.Options{
-		App: app, Addr: s.ListenAddr, Log: log, Gate: gate, Startup: deps.startup, Parts: deps.parts,
+	serve := lifecycle.Options{
+		Addr: s.ListenAddr, ProbeAddr: s.ProbeAddr, Log: log, Gate: gate, Startup: deps.startup, Parts: deps.parts,
 		DrainDelay: s.DrainDelay, ShutdownTimeout: s.ShutdownTimeout,
-	})
+	}
+	if s.ProbeAddr == "" {
+		serve.App = web.New(o)
+	} else {
+		serve.App, serve.Probes = web.NewApart(o)
+	}
+	built.Routes(serve.App)
+	return lifecycle.Serve(ctx, serve)
 }
 
 // Deps opens what a server depends on, and runs what works beside its requests. Each method also registers what belongs

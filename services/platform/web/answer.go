@@ -142,19 +142,35 @@ func serverOf(c *fiber.Ctx) *server {
 // AcceptJSON refuses requests whose Accept header rules out JSON, before they
 // do anything. Put it before a service's routes.
 func AcceptJSON(c *fiber.Ctx) error {
+	if err := RequireJSON(c); err != nil {
+		return err
+	}
+	return c.Next()
+}
+
+// RequireJSON is AcceptJSON for a handler that has something to do before.
+func RequireJSON(c *fiber.Ctx) error {
 	if !accepts(c, JSONType, ProblemType) {
 		return fault.New(fault.NotAcceptable, "this call answers in application/json")
 	}
-	return c.Next()
+	return nil
 }
 
 // AcceptEvents refuses requests whose Accept header rules out a stream of
 // events. Put it before the route instead of AcceptJSON.
 func AcceptEvents(c *fiber.Ctx) error {
+	if err := RequireEvents(c); err != nil {
+		return err
+	}
+	return c.Next()
+}
+
+// RequireEvents is AcceptEvents for a handler that has something to do before.
+func RequireEvents(c *fiber.Ctx) error {
 	if !accepts(c, EventsType) {
 		return fault.New(fault.NotAcceptable, "this call answers in "+EventsType)
 	}
-	return c.Next()
+	return nil
 }
 
 // accepts tells whether the Accept header's lines, taken as one list, accept one of

@@ -18,14 +18,14 @@ import (
 // are up to the Express function.
 type Express func(*fasthttp.RequestCtx) (route string, err error)
 
-// takeExpress calls Express before the app's handler.
-func (s *server) takeExpress(app *fiber.App, usual fasthttp.RequestHandler) fasthttp.RequestHandler {
-	if s.Express == nil {
+// takeExpress calls express before the app's handler.
+func (s *server) takeExpress(express Express, app *fiber.App, usual fasthttp.RequestHandler) fasthttp.RequestHandler {
+	if express == nil {
 		return usual
 	}
 	return func(ctx *fasthttp.RequestCtx) {
 		start := time.Now()
-		route, err := s.tryExpress(ctx)
+		route, err := tryExpress(express, ctx)
 		switch {
 		case err != nil:
 			s.fail(app, ctx, err)
@@ -37,14 +37,14 @@ func (s *server) takeExpress(app *fiber.App, usual fasthttp.RequestHandler) fast
 	}
 }
 
-func (s *server) tryExpress(ctx *fasthttp.RequestCtx) (route string, err error) {
+func tryExpress(express Express, ctx *fasthttp.RequestCtx) (route string, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			ctx.Response.Reset()
 			route, err = unmatched, panicked(p)
 		}
 	}()
-	return s.Express(ctx)
+	return express(ctx)
 }
 
 func (s *server) finishExpress(ctx *fasthttp.RequestCtx, route string, start time.Time) {

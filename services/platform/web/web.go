@@ -73,8 +73,23 @@ type server struct {
 // New makes an app with its middleware and /health, /ready and /metrics.
 func New(o Options) *fiber.App {
 	s := newServer(o)
+	app := s.app(o.Express)
+	s.probes(app)
+	return app
+}
+
+// NewApart makes two apps for two listeners: one with its middleware alone, and one that has /health, /ready and /metrics.
+func NewApart(o Options) (app, probes *fiber.App) {
+	s := newServer(o)
+	app, probes = s.app(o.Express), s.app(nil)
+	s.probes(probes)
+	return app, probes
+}
+
+// app makes an app with its middleware.
+func (s *server) app(express Express) *fiber.App {
 	app := fiber.New(fiber.Config{
-		AppName:                      o.Service,
+		AppName:                      s.Service,
 		CaseSensitive:                true,
 		StrictRouting:                true,
 		Immutable:                    true,
@@ -88,10 +103,9 @@ func New(o Options) *fiber.App {
 		ErrorHandler:                 s.answerFailure,
 	})
 	app.Server().HeaderReceived = hideLength
-	app.Server().Handler = showLength(s.takeExpress(app, s.refuseUnknownMethods(app)))
+	app.Server().Handler = showLength(s.takeExpress(express, app, s.refuseUnknownMethods(app)))
 	app.Server().ErrorHandler = closeSilent(app.Server().ErrorHandler)
 	app.Use(s.observe, s.keepBody)
-	s.probes(app)
 	return app
 }
 

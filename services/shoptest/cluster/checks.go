@@ -39,9 +39,14 @@ func Whole(ctx context.Context, t testing.TB) error {
 		return err
 	}
 	// The mesh may eject an instance for longer than it is unhealthy: the gateway must reach them all.
-	var health struct{ Status string }
-	if err := get(ctx, shoptest.BaseURL(t)+"/health", &health); err != nil || health.Status != "ok" {
-		return fmt.Errorf("the gateway's health is %q: %w", health.Status, err)
+	entries, err := Healthy(ctx, t, "gateway", "")
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if health, err := Health(ctx, e); err != nil || health.Status != "ok" {
+			return fmt.Errorf("the gateway's health is %q: %w", health.Status, err)
+		}
 	}
 	return circuitsAreClosed(ctx, t)
 }

@@ -62,6 +62,14 @@ func HostPort(e *consul.ServiceEntry) string {
 	return net.JoinHostPort(Address(e), strconv.Itoa(e.Service.Port))
 }
 
+// HealthAnswer is what an instance says of itself.
+type HealthAnswer struct{ Status, Service string }
+
+// Health asks an instance how it is, and what it depends on.
+func Health(ctx context.Context, e *consul.ServiceEntry) (h HealthAnswer, err error) {
+	return h, get(ctx, "http://"+e.Service.Meta["status"]+"/health", &h)
+}
+
 // Allocations are those of a job that run and are to go on.
 func Allocations(ctx context.Context, t testing.TB, job string) (running []*nomad.AllocationListStub, err error) {
 	t.Helper()
