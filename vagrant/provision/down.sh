@@ -11,8 +11,11 @@ flock -n 9 || die "another run of these scripts is under way on this machine: wa
 
 # forget_rules drops the firewall chains that an ended program leaves; others' rules stay as they are.
 forget_rules() {
-	iptables-save | grep -Eq "$1" || return 0
-	iptables-save | grep -Ev "$1" | iptables-restore
+	local tables
+	for tables in iptables ip6tables; do
+		"$tables-save" | grep -Eq "$1" || continue
+		"$tables-save" | grep -Ev "$1" | "$tables-restore"
+	done
 }
 
 stage "stopping Nomad and Consul"

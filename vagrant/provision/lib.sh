@@ -30,6 +30,8 @@ BOOKSTORE_ADDRESS=172.31.250.1/24
 BOOKSTORE_ROLE=${BOOKSTORE_ROLE:-both}       # server, client or both
 BOOKSTORE_SERVERS=${BOOKSTORE_SERVERS:-}     # addresses of the servers, separated by commas
 BOOKSTORE_BOOTSTRAP=${BOOKSTORE_BOOTSTRAP:-1} # how many servers form the quorum
+# What containers may reach besides the shop: IPv4 addresses or networks, each with :port or without, separated by commas.
+BOOKSTORE_EGRESS=${BOOKSTORE_EGRESS:-}
 
 # The URL of an archive of Debian's packages of all times, up to what comes before /debian/20260131T000000Z; without one the
 # images are made of what the archive has now where it no longer has what is locked.
@@ -50,7 +52,7 @@ die() {
 become_root() {
 	if [ "$(id -u)" != 0 ]; then
 		command -v sudo >/dev/null || die "this needs root: run it as root, or install sudo"
-		exec sudo --preserve-env=BOOKSTORE_INTERFACE,BOOKSTORE_ROLE,BOOKSTORE_SERVERS,BOOKSTORE_BOOTSTRAP,BOOKSTORE_DEBIAN_SNAPSHOT,HASHICORP_RELEASES,GOPROXY,CI \
+		exec sudo --preserve-env=BOOKSTORE_INTERFACE,BOOKSTORE_ROLE,BOOKSTORE_SERVERS,BOOKSTORE_BOOTSTRAP,BOOKSTORE_EGRESS,BOOKSTORE_DEBIAN_SNAPSHOT,HASHICORP_RELEASES,GOPROXY,CI \
 			env "PATH=$PATH" bash "$0" "$@"
 	fi
 	mkdir -p "$STATE" "$CACHE" "$LOGS" "$RUN" "$BIN"

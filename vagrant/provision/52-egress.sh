@@ -1,0 +1,65 @@
+#!/usr/bin/env bash
+# The way out of the shop's containers: each reaches what it works with, and nothing else of this machine or of its
+# networks. What is refused is counted: 'iptables -nvxL BOOKSTORE-WAY-OUT'.
+# shellcheck source=lib.sh
+. "$(dirname "$0")/lib.sh"
+become_root "$@"
+
+dynamic=20000:32000 # the ports that Nomad gives out: members, nodes, sidecars
+users=10001-10004   # of the images whose tasks may be on the host's network
+peers=$(node_address)
+if [ "$BOOKSTORE_INTERFACE" != bookstore0 ]; then # several machines: their own network
+	peers=$(ip -4 -o addr show dev "$BOOKSTORE_INTERFACE" | awk '{print $4; exit}')
+fi
+
+# opened prints the rules of BOOKSTORE_EGRESS: addresses or networks with a port or none, separated by commas.
+opened() {
+	local destination port protocol
+	for destination in ${BOOKSTORE_EGRESS//,/ }; do
+		[[ "$destination" =~ ^([0-9]{1,3}(\.[0-9]{1,3}){3}(/[0-9]{1,2})?)(:([0-9]{1,5}))?$ ]] ||
+			die "BOOKSTORE_EGRESS: '$destination' is not an IPv4 address or network, with :port or without"
+		destination=${BASH_REMATCH[1]} port=${BASH_REMATCH[5]}
+		for protocol in tcp udp; do
+			echo "-A BOOKSTORE-WAY-OUT -d $destination -p $protocol ${port:+--dport $port} -j RETURN"
+		done
+	done
+}
+rules=$(opened)
+
+# Where a connection goes is what its process asked for (ctorigdst), whatever Nomad's port mapping makes of it: a sidecar is
+# reached at the machine's address, and no allocation at its own.
+iptables-restore --wait --noflush <<EOF
+*filter
+:BOOKSTORE-WAY-OUT - [0:0]
+:BOOKSTORE-HOST-JOBS - [0:0]
+-A BOOKSTORE-WAY-OUT -p tcp -m conntrack --ctorigdst $peers --ctorigdstport $dynamic -j RETURN
+$rules
+-A BOOKSTORE-WAY-OUT -p tcp -j REJECT --reject-with tcp-reset
+-A BOOKSTORE-WAY-OUT -j REJECT --reject-with icmp-admin-prohibited
+-A BOOKSTORE-HOST-JOBS -d 127.0.0.1 -p tcp --dport 8501 -j RETURN
+-A BOOKSTORE-HOST-JOBS -d 127.0.0.1 -p tcp -m multiport --dports 4646,9090 -m owner --uid-owner 10004 -j RETURN
+-A BOOKSTORE-HOST-JOBS -p tcp -m conntrack --ctorigdst 127.0.0.1 --ctorigdstport $dynamic -m owner --uid-owner 10004 -j RETURN
+-A BOOKSTORE-HOST-JOBS -g BOOKSTORE-WAY-OUT
+COMMIT
+EOF
+
+# first TABLES CHAIN RULE… has a rule at the head of a chain, which may not be there yet.
+first() {
+	local tables=$1 chain=$2
+	shift 2
+	"$tables" --wait -N "$chain" 2>/dev/null || true
+	"$tables" --wait -C "$chain" "$@" 2>/dev/null || "$tables" --wait -I "$chain" "$@"
+}
+begins=(-m conntrack ! --ctstate "ESTABLISHED,RELATED")
+first iptables INPUT -i nomad "${begins[@]}" -j BOOKSTORE-WAY-OUT
+# What is forwarded passes Nomad's chain of that name before CNI accepts it.
+first iptables NOMAD-ADMIN -i nomad "${begins[@]}" -j BOOKSTORE-WAY-OUT
+first iptables OUTPUT -m owner --uid-owner "$users" "${begins[@]}" -j BOOKSTORE-HOST-JOBS
+
+# Nothing of the shop speaks IPv6.
+if [ -e /proc/net/if_inet6 ]; then
+	first ip6tables BOOKSTORE-WAY-OUT -j REJECT
+	first ip6tables INPUT -i nomad -j BOOKSTORE-WAY-OUT
+	first ip6tables FORWARD -i nomad -j BOOKSTORE-WAY-OUT
+	first ip6tables OUTPUT -m owner --uid-owner "$users" -j BOOKSTORE-WAY-OUT
+fi
