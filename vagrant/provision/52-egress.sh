@@ -6,6 +6,7 @@
 become_root "$@"
 
 dynamic=20000:32000 # the ports that Nomad gives out: members, nodes, sidecars
+store=9440          # the shop's own store of backups
 users=10001-10004   # of the images whose tasks may be on the host's network
 peers=$(node_address)
 if [ "$BOOKSTORE_INTERFACE" != bookstore0 ]; then # several machines: their own network
@@ -33,6 +34,7 @@ iptables-restore --wait --noflush <<EOF
 :BOOKSTORE-WAY-OUT - [0:0]
 :BOOKSTORE-HOST-JOBS - [0:0]
 -A BOOKSTORE-WAY-OUT -p tcp -m conntrack --ctorigdst $peers --ctorigdstport $dynamic -j RETURN
+-A BOOKSTORE-WAY-OUT -p tcp -m conntrack --ctorigdst $peers --ctorigdstport $store -j RETURN
 $rules
 -A BOOKSTORE-WAY-OUT -p tcp -j REJECT --reject-with tcp-reset
 -A BOOKSTORE-WAY-OUT -j REJECT --reject-with icmp-admin-prohibited
