@@ -93,7 +93,7 @@ func listen(t *testing.T, address string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := &httptest.Server{Listener: listener, Config: &http.Server{Handler: http.NotFoundHandler()}} //nolint:gosec // of this test
+	server := &httptest.Server{Listener: listener, Config: &http.Server{Handler: http.NotFoundHandler()}}
 	server.Start()
 	t.Cleanup(server.Close)
 	if !(attacker{name: "root", user: "0"}).reaches(t, listener.Addr().String()) {

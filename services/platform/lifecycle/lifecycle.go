@@ -107,7 +107,7 @@ func (o Options) serveProbes(ctx context.Context) (end func(), err error) {
 		defer cancel()
 		_ = o.Probes.ShutdownWithContext(limit) // the process ends
 		_ = listener.Close()
-		<-served
+		<-served //nolint:errcheck // it ended because it was told to
 	}, nil
 }
 

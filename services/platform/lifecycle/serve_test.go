@@ -207,3 +207,33 @@ func TestEveryRepeatsPastFailuresUntilStopped(t *testing.T) {
 		}
 	}
 }
+
+func TestProbesHaveAListenerOfTheirOwn(t *testing.T) {
+	gate := &lifecycle.Gate{}
+	app, probes := web.NewApart(web.Options{Ready: gate.Ready})
+	free, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := free.Addr().String()
+	_ = free.Close()
+	s := serve(t, app, gate, lifecycle.Options{Probes: probes, ProbeAddr: at, DrainDelay: 300 * time.Millisecond})
+	apart := &service{base: "http://" + at}
+	apart.until(t, "/ready", http.StatusOK)
+	for _, path := range []string{"/ready", "/health", "/metrics"} {
+		if got := s.status(path); got != http.StatusNotFound {
+			t.Errorf("%s beside the rest: %d", path, got)
+		}
+		if got := apart.status(path); got != http.StatusOK {
+			t.Errorf("%s apart: %d", path, got)
+		}
+	}
+	s.stop()
+	apart.until(t, "/ready", http.StatusServiceUnavailable)
+	if err := <-s.done; err != nil {
+		t.Errorf("stopped with %v", err)
+	}
+	if got := apart.status("/health"); got != 0 {
+		t.Errorf("still answers after the stop: %d", got)
+	}
+}
