@@ -14,14 +14,14 @@ import (
 	"bookstore/services/shoptest/cluster"
 )
 
-// attacker is who has broken into something: where that is, an allocation's network namespace, or the machine's, as a user.
-type attacker struct {
+// intruder is who has broken into something: where that is, an allocation's network namespace, or the machine's, as a user.
+type intruder struct {
 	name, user string
 	pid        int // of a process in the namespace; 0: the machine's
 }
 
 // reaches tells whether a connection can be made from the place. What is refused is refused at once.
-func (p attacker) reaches(t *testing.T, address string) bool {
+func (p intruder) reaches(t *testing.T, address string) bool {
 	t.Helper()
 	command := []string{
 		"setpriv", "--reuid=" + p.user, "--regid=" + p.user, "--clear-groups",
@@ -65,7 +65,7 @@ func refusals(t *testing.T) (n int) {
 }
 
 // requireClosed: the place gets to none of the targets, and each try is counted.
-func (p attacker) requireClosed(t *testing.T, targets map[string]string) {
+func (p intruder) requireClosed(t *testing.T, targets map[string]string) {
 	t.Helper()
 	for what, address := range targets {
 		before := refusals(t)
@@ -77,7 +77,7 @@ func (p attacker) requireClosed(t *testing.T, targets map[string]string) {
 	}
 }
 
-func (p attacker) requireOpen(t *testing.T, targets map[string]string) {
+func (p intruder) requireOpen(t *testing.T, targets map[string]string) {
 	t.Helper()
 	for what, address := range targets {
 		if !p.reaches(t, address) {
@@ -96,7 +96,7 @@ func listen(t *testing.T, address string) string {
 	server := &httptest.Server{Listener: listener, Config: &http.Server{Handler: http.NotFoundHandler()}}
 	server.Start()
 	t.Cleanup(server.Close)
-	if !(attacker{name: "root", user: "0"}).reaches(t, listener.Addr().String()) {
+	if !(intruder{name: "root", user: "0"}).reaches(t, listener.Addr().String()) {
 		t.Fatalf("nobody reaches %s", listener.Addr())
 	}
 	return listener.Addr().String()
@@ -169,7 +169,7 @@ func TestAttackEgressFromAService(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		p := attacker{name: service, user: "65532", pid: pid}
+		p := intruder{name: service, user: "65532", pid: pid}
 		p.requireOpen(t, open)
 		p.requireClosed(t, closed)
 	}
@@ -189,12 +189,12 @@ func TestAttackEgressFromTheHostsNetwork(t *testing.T) {
 		t.Fatal(err)
 	}
 	measured := metrics[0].Service.Meta["metrics"]
-	for _, p := range []attacker{{name: "a member of PostgreSQL", user: "10001"}, {name: "a node of the cache", user: "10002"}} {
+	for _, p := range []intruder{{name: "a member of PostgreSQL", user: "10001"}, {name: "a node of the cache", user: "10002"}} {
 		p.requireOpen(t, map[string]string{"PostgreSQL": instance(t, "patroni"), "the cache": instance(t, "redis"), "Consul": consul})
 		p.requireClosed(t, closed)
 		p.requireClosed(t, map[string]string{"Nomad": nomad, "Prometheus": "127.0.0.1:9090", "metrics": measured, "the door": "127.0.0.1:8080"})
 	}
-	prometheus := attacker{name: "Prometheus", user: "10004"}
+	prometheus := intruder{name: "Prometheus", user: "10004"}
 	prometheus.requireOpen(t, map[string]string{"Consul": consul, "Nomad": nomad, "itself": "127.0.0.1:9090", "metrics": measured})
 	prometheus.requireClosed(t, closed)
 	prometheus.requireClosed(t, map[string]string{"the door": "127.0.0.1:8080"})
