@@ -156,15 +156,16 @@ func wrk(t *testing.T, ids []int64, length time.Duration, headers ...string) flo
 	lua := fmt.Sprintf("local ids = {%s}\nlocal n = 0\n"+
 		"request = function() n = n + 1; return wrk.format('GET', '/books/' .. ids[n %% #ids + 1]) end\n",
 		strings.Join(texts, ","))
+	for _, header := range headers { // not as arguments, which everybody on the machine can read
+		name, value, _ := strings.Cut(header, ": ")
+		lua += fmt.Sprintf("wrk.headers[%q] = %q\n", name, value)
+	}
 	if err := os.WriteFile(script, []byte(lua), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), length+30*time.Second)
 	defer cancel()
 	args := []string{"-t1", fmt.Sprintf("-c%d", wrkConnections), fmt.Sprintf("-d%ds", int(length.Seconds())), "-s", script}
-	for _, header := range headers {
-		args = append(args, "-H", header)
-	}
 	out, err := exec.CommandContext(ctx, "wrk", append(args, shoptest.BaseURL(t))...).CombinedOutput()
 	found := wrkRate.FindSubmatch(out)
 	if err != nil || found == nil || strings.Contains(string(out), "Non-2xx") {
