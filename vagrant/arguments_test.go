@@ -11,7 +11,7 @@ import (
 // read: by jq, curl, redis-cli, nomad, consul, psql, or docker's environment. By stdin, a file or the environment it stays
 // with its process.
 var secretArgument = regexp.MustCompile(`(?i)\bjq\b.*--(arg\w*|args)\b.*(token|password|secret|passwd)` +
-	`|\bcurl\b.*\s(-H|--header|-u|--user|--oauth2-bearer)\b|\bredis-cli\b.*\s(-a|--pass|--user)\b` +
+	`|\bcurl\b.*\s(-H|--header|-u|--user|--oauth2-bearer)\b|\bredis-cli\b.*\s(-a|--pass)\b` +
 	`|\b(nomad|consul)\b.*\s--?(token|secret|management-token)[= ]` +
 	`|\b(psql|pg_\w+|postgres)\b.*password=|[a-z]://[^/\s"]*:\$|\bopenssl\b.*-pass(in|out)? pass:|\bdocker\b.*(-e|--env)[= ]\S*(TOKEN|PASSWORD|SECRET)=`)
 

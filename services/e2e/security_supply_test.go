@@ -14,14 +14,14 @@ import (
 	"strings"
 	"testing"
 
-	"bookstore/services/operator/machine"
 	"bookstore/services/shoptest/cluster"
 )
 
 // components are the package URLs of an image's bill of materials, without their qualifiers.
 func components(t *testing.T, name, tag string) (found []string) {
 	t.Helper()
-	file := fmt.Sprintf("%s/sbom/%s-%s.cdx.json", machine.Cache, name, strings.TrimPrefix(tag, machine.Version+"-"))
+	_, inputs, _ := strings.Cut(tag, "-")
+	file := fmt.Sprintf("/var/cache/bookstore/sbom/%s-%s.cdx.json", name, inputs)
 	text, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatalf("bookstore/%s:%s has no bill of materials ('go tool task sbom'): %v", name, tag, err)
@@ -93,8 +93,12 @@ func contents(t *testing.T, name, image string) (purls []string) {
 
 // Each image has a bill of materials that names its Debian packages and the Go modules of its programs.
 func TestEachImageHasItsBillOfMaterials(t *testing.T) {
-	images, err := machine.Images(t.Context())
+	out, err := cluster.OperatorCommand(t.Context(), "images", "--json").Output()
 	if err != nil {
+		t.Fatal(err)
+	}
+	var images map[string]string
+	if err := json.Unmarshal(out, &images); err != nil {
 		t.Fatal(err)
 	}
 	named := map[string]int{}
