@@ -50,6 +50,31 @@ variable "expose_network" {
   }
 }
 
+variable "s3" {
+  type = object({
+    endpoint = string
+    port     = number
+    bucket   = string
+    region   = string
+    prefix   = string
+    ca_file  = string
+  })
+  default = {
+    endpoint = "s3.bookstore.internal"
+    port     = 9440
+    bucket   = "backups"
+    region   = "bookstore"
+    prefix   = "/shop"
+    ca_file  = "/secrets/agents-ca.pem"
+  }
+  description = "Where the second backup repository is: the job s3, or an S3 elsewhere (patroni/backup/README.md)."
+
+  validation {
+    condition     = var.s3.endpoint != "" && var.s3.port > 0 && var.s3.port < 65536 && var.s3.bucket != "" && var.s3.region != "" && substr(var.s3.prefix, 0, 1) == "/" && substr(var.s3.ca_file, 0, 1) == "/"
+    error_message = "A host, a port, a bucket, a region, a prefix like /shop, and the file of the CA in the container."
+  }
+}
+
 variable "root" {
   type        = string
   default     = "."
@@ -175,6 +200,7 @@ job "patroni" {
         image        = "bookstore/patroni:${var.version}"
         network_mode = "host"
         shm_size     = 67108864
+        extra_hosts  = ["s3.bookstore.internal:${attr.unique.network.ip-address}"]
 
         cap_drop        = ["all"]
         security_opt    = ["no-new-privileges"]
@@ -217,8 +243,16 @@ job "patroni" {
         PGHOST = "/var/run/postgresql"
         PGPORT = "${NOMAD_PORT_pg}"
 
-        PGBACKREST_CONFIG   = "${NOMAD_TASK_DIR}/pgbackrest.conf"
+        PGBACKREST_CONFIG   = "${NOMAD_SECRETS_DIR}/pgbackrest.conf"
         PGBACKREST_PG1_PORT = "${NOMAD_PORT_pg}"
+
+        BACKUP_KEYS = "nomad/jobs/patroni"
+        S3_ENDPOINT = var.s3.endpoint
+        S3_PORT     = "${var.s3.port}"
+        S3_BUCKET   = var.s3.bucket
+        S3_REGION   = var.s3.region
+        S3_PREFIX   = var.s3.prefix
+        S3_CA_FILE  = var.s3.ca_file
       }
 
       volume_mount {
@@ -231,7 +265,7 @@ job "patroni" {
         destination = "/backup"
       }
 
-      # The CA of Consul's agents.
+      # The CA of Consul's agents, and of the S3 server.
       template {
         destination = "${NOMAD_SECRETS_DIR}/agents-ca.pem"
         change_mode = "noop"
@@ -249,8 +283,11 @@ job "patroni" {
 
       # Read with each run of pgbackrest.
       template {
-        destination = "${NOMAD_TASK_DIR}/pgbackrest.conf"
+        destination = "${NOMAD_SECRETS_DIR}/pgbackrest.conf"
         change_mode = "noop"
+        uid         = 10001
+        gid         = 10001
+        perms       = "0400"
         data        = file("${var.root}/patroni/backup/pgbackrest.conf")
       }
 

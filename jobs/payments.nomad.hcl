@@ -204,7 +204,7 @@ job "payments" {
         LISTEN_ADDR = "127.0.0.1:8080"
         VERSION     = var.version
         INSTANCE    = "${NOMAD_ALLOC_ID}"
-        GOMEMLIMIT  = "80MiB"
+        GOMEMLIMIT  = "52MiB"
 
         DB_DSN              = "postgres:///paymentdb?role=paymentdb_owner"
         DB_MEMBERS_FILE     = "${NOMAD_TASK_DIR}/patroni.members"
@@ -247,7 +247,7 @@ job "payments" {
 
       resources {
         cpu    = 50
-        memory = 96
+        memory = 64
       }
     }
   }

@@ -56,6 +56,42 @@ variable "time" {
   }
 }
 
+variable "repository" {
+  type        = number
+  default     = 1
+  description = "The repository to restore from: 1 is on the volume backup, 2 in S3. The other one is not needed."
+
+  validation {
+    condition     = contains([1, 2], var.repository)
+    error_message = "One of 1 and 2."
+  }
+}
+
+variable "s3" {
+  type = object({
+    endpoint = string
+    port     = number
+    bucket   = string
+    region   = string
+    prefix   = string
+    ca_file  = string
+  })
+  default = {
+    endpoint = "s3.bookstore.internal"
+    port     = 9440
+    bucket   = "backups"
+    region   = "bookstore"
+    prefix   = "/shop"
+    ca_file  = "/secrets/agents-ca.pem"
+  }
+  description = "Where the second backup repository is: the job s3, or an S3 elsewhere (patroni/backup/README.md)."
+
+  validation {
+    condition     = var.s3.endpoint != "" && var.s3.port > 0 && var.s3.port < 65536 && var.s3.bucket != "" && var.s3.region != "" && substr(var.s3.prefix, 0, 1) == "/" && substr(var.s3.ca_file, 0, 1) == "/"
+    error_message = "A host, a port, a bucket, a region, a prefix like /shop, and the file of the CA in the container."
+  }
+}
+
 variable "root" {
   type        = string
   default     = "."
@@ -105,11 +141,21 @@ job "restore" {
       attachment_mode = "file-system"
     }
 
-    volume "backup" {
-      type            = "host"
-      source          = "backup"
-      access_mode     = "single-node-multi-writer"
-      attachment_mode = "file-system"
+    dynamic "volume" {
+      for_each = var.repository == 1 ? ["backup"] : []
+      labels   = [volume.value]
+
+      content {
+        type            = "host"
+        source          = "backup"
+        access_mode     = "single-node-multi-writer"
+        attachment_mode = "file-system"
+      }
+    }
+
+    # For S3: what is recovered also archives the beginning of its new timeline.
+    network {
+      mode = "bridge"
     }
 
     task "restore" {
@@ -117,10 +163,10 @@ job "restore" {
       kill_timeout = "30s"
 
       config {
-        image        = "bookstore/patroni:${var.version}"
-        network_mode = "none"
-        entrypoint   = ["restore.sh"]
-        args         = compact([var.step, var.time])
+        image       = "bookstore/patroni:${var.version}"
+        entrypoint  = ["restore.sh"]
+        args        = compact([var.step, var.time])
+        extra_hosts = ["s3.bookstore.internal:${attr.unique.network.ip-address}"]
 
         cap_drop        = ["all"]
         security_opt    = ["no-new-privileges"]
@@ -149,7 +195,17 @@ job "restore" {
       }
 
       env {
-        PGBACKREST_CONFIG = "${NOMAD_TASK_DIR}/pgbackrest.conf"
+        PGBACKREST_CONFIG = "${NOMAD_SECRETS_DIR}/pgbackrest.conf"
+        REPOSITORY        = "${var.repository}"
+        RESTORES          = "${NOMAD_SECRETS_DIR}/restores"
+
+        BACKUP_KEYS = "nomad/jobs/restore"
+        S3_ENDPOINT = var.s3.endpoint
+        S3_PORT     = "${var.s3.port}"
+        S3_BUCKET   = var.s3.bucket
+        S3_REGION   = var.s3.region
+        S3_PREFIX   = var.s3.prefix
+        S3_CA_FILE  = var.s3.ca_file
       }
 
       volume_mount {
@@ -157,15 +213,41 @@ job "restore" {
         destination = "/data"
       }
 
-      volume_mount {
-        volume      = "backup"
-        destination = "/backup"
+      dynamic "volume_mount" {
+        for_each = var.repository == 1 ? ["backup"] : []
+
+        content {
+          volume      = "backup"
+          destination = "/backup"
+        }
       }
 
       template {
-        destination = "${NOMAD_TASK_DIR}/pgbackrest.conf"
+        destination = "${NOMAD_SECRETS_DIR}/pgbackrest.conf"
         change_mode = "noop"
+        uid         = 10001
+        gid         = 10001
+        perms       = "0600"
         data        = file("${var.root}/patroni/backup/pgbackrest.conf")
+      }
+
+      # The restores so far, which the operator's command keeps.
+      template {
+        destination = "${NOMAD_SECRETS_DIR}/restores"
+        change_mode = "noop"
+        uid         = 10001
+        gid         = 10001
+        perms       = "0600"
+        data        = "{{ with nomadVar \"nomad/jobs/restore\" }}{{ .restores }}{{ end }}"
+      }
+
+      template {
+        destination = "${NOMAD_SECRETS_DIR}/agents-ca.pem"
+        change_mode = "noop"
+        uid         = 10001
+        gid         = 10001
+        perms       = "0600"
+        data        = "{{ with nomadVar \"nomad/jobs\" }}{{ .agent_ca }}{{ end }}"
       }
 
       resources {

@@ -68,7 +68,7 @@ func Services() []Service {
 		},
 		{
 			Name: "payments", Does: "the payment provider's side", Port: 9103, Database: "paymentdb",
-			App: Resources{50, 96}, GoMemory: 80, Sidecar: Resources{30, 64},
+			App: Resources{50, 64}, GoMemory: 52, Sidecar: Resources{30, 64},
 		},
 	}
 }

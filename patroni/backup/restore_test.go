@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"os/user"
@@ -23,10 +24,11 @@ func TestMain(m *testing.M) { pgtest.Main(m) }
 
 // site is a server that archives, its backups, and the directory that restores go to.
 type site struct {
-	dir    string
-	bin    string
-	conn   *pgx.Conn
-	server *pgtest.Instance
+	dir        string
+	bin        string
+	conn       *pgx.Conn
+	server     *pgtest.Instance
+	repository string // that restores are from
 }
 
 // TestRestoreToAPointInTime goes back twice: to before something was written, and then, undoing that, to after
@@ -36,7 +38,7 @@ func TestRestoreToAPointInTime(t *testing.T) {
 	s := newSite(t)
 	s.run(t, "pgbackrest", "--stanza=shop", "stanza-create")
 	beginning := s.now(t)
-	s.run(t, "pgbackrest", "--stanza=shop", "--type=full", "backup")
+	s.run(t, "pgbackrest", "--stanza=shop", "--repo=1", "--type=full", "backup")
 
 	s.exec(t, "create table written (what text)", "insert into written values ('before')",
 		"begin", "insert into written values ('in doubt')", "prepare transaction 'doubt'")
@@ -55,14 +57,79 @@ func TestRestoreToAPointInTime(t *testing.T) {
 	// What the first restore undid is on a timeline of its own.
 	s.restore(t, "to", later)
 	s.requireRestored(t, 0, "after,before,in doubt")
-	s.restore(t, "verify")
+	s.requireProved(t)
+}
+
+// The second repository alone leads back, twice, when the first one is lost and the server wrote on without it.
+func TestRestoreFromS3Alone(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.run(t, "pgbackrest", "--stanza=shop", "stanza-create")
+	s.run(t, "pgbackrest", "--stanza=shop", "--repo=2", "--type=full", "backup")
+	s.exec(t, "create table written (what text)", "insert into written values ('before')")
+	point := s.now(t)
+	if err := os.Rename(s.path("backup"), s.path("lost")); err != nil {
+		t.Fatal(err)
+	}
+	s.exec(t, "insert into written values ('after')")
+	later := s.now(t)
+	s.exec(t, "select txid_current()")
+	segment := s.query(t, "select pg_walfile_name(pg_switch_wal())")
+	s.eventually(t, segment+" in S3", func() bool {
+		out, err := s.command(t, "pgbackrest", "--stanza=shop", "--repo=2", "info")
+		return err == nil && strings.Contains(out, "/"+segment)
+	})
+
+	s.repository = "2"
+	s.restore(t, "to", point)
+	s.requireRestored(t, 0, "before")
+	s.restore(t, "to", later)
+	s.requireRestored(t, 0, "after,before")
+	s.requireProved(t)
+}
+
+// requireProved: a backup is verified once a day, and what an earlier key encrypted goes when it has been.
+func (s *site) requireProved(t *testing.T) {
+	t.Helper()
+	out := s.restore(t, "daily")
+	if !strings.Contains(out, "all of it can be read") {
+		t.Errorf("a backup that was never verified: %s", out)
+	}
+	older := map[string]string{"1": s.path("backup", "repo"), "2": s.path("s3", "backups", "shop", "repo")}[s.repository]
+	if _, err := os.Stat(older); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("what an earlier key encrypted: %v", err)
+	}
+	if out := s.restore(t, "daily"); !strings.Contains(out, "was verified within the last day") {
+		t.Errorf("verified again: %s", out)
+	}
+}
+
+// What is in the repositories is not to be read without the key.
+func TestRepositoriesAreEncrypted(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.run(t, "pgbackrest", "--stanza=shop", "stanza-create")
+	s.archive(t)
+	for _, file := range []string{s.path("backup", "repo-7", "archive", "shop", "archive.info"), s.path("s3", "backups", "shop", "repo-7", "archive", "shop", "archive.info")} {
+		text, err := os.ReadFile(file)
+		if err != nil || !strings.HasPrefix(string(text), "Salted__") {
+			t.Errorf("%s: %v, begins with %.20q", file, err, text)
+		}
+	}
+	for _, repository := range []string{"1", "2"} {
+		out, err := s.command(t, "PGBACKREST_REPO"+repository+"_CIPHER_PASS=other", "pgbackrest", "--stanza=shop", "--repo="+repository, "archive-get",
+			s.query(t, "select last_archived_wal from pg_stat_archiver"), s.path("volume", "got"))
+		if err == nil {
+			t.Errorf("repository %s with another key: %v %s", repository, err, out)
+		}
+	}
 }
 
 func TestRestoreSaysThatTheArchiveEndsBefore(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	s.run(t, "pgbackrest", "--stanza=shop", "stanza-create")
-	s.run(t, "pgbackrest", "--stanza=shop", "--type=full", "backup")
+	s.run(t, "pgbackrest", "--stanza=shop", "--repo=1", "--type=full", "backup")
 	s.exec(t, "create table written (what text)")
 	s.archive(t)
 	s.refuses(t, "the archive ends before that time", "to", s.now(t))
@@ -78,7 +145,7 @@ func TestArchiveGet(t *testing.T) {
 	// A second timeline, whose history is archived.
 	history := "00000002.history"
 	s.run(t, "sh", "-c", "echo 1 >"+s.path("volume", history))
-	s.run(t, "pgbackrest", "--stanza=shop", "archive-push", s.path("volume", history))
+	s.run(t, "pgbackrest", "--stanza=shop", "--no-archive-async", "archive-push", s.path("volume", history))
 
 	for _, file := range []string{segment, history} {
 		s.run(t, "archive_get.sh", file, s.path("volume", "got-"+file))
@@ -105,24 +172,71 @@ func TestArchivePush(t *testing.T) {
 	s.run(t, "pgbackrest", "--stanza=shop", "stanza-create")
 	segment := s.query(t, "select pg_walfile_name(pg_current_wal_lsn())")
 	s.archive(t)
-	mine := s.path("volume", segment)
+	mine := s.path("volume", "member", "pg_wal", segment)
+	status := s.path("volume", "member", "pg_wal", "archive_status")
+	s.run(t, "mkdir", "-p", status, s.path("volume", "member", "global"))
+	s.run(t, "cp", s.query(t, "show data_directory")+"/global/pg_control", s.path("volume", "member", "global"))
 	s.run(t, "archive_get.sh", segment, mine)
-	s.run(t, "pgbackrest_push.sh", mine)
+	push := func() (string, error) {
+		// As another member, which has not archived it.
+		s.run(t, "sh", "-c", "rm -rf "+s.path("volume", "spool")+"; touch "+status+"/"+segment+".ready")
+		return s.command(t, "PGBACKREST_PG1_PATH="+s.path("volume", "member"), "PGBACKREST_SPOOL_PATH="+s.path("volume", "spool"),
+			"PGBACKREST_LOCK_PATH="+s.path("volume", "lock"), "pgbackrest_push.sh", mine)
+	}
+	if out, err := push(); err != nil {
+		t.Errorf("the same contents: %v %s", err, out)
+	}
 	s.run(t, "sh", "-c", "printf other | dd of="+mine+" bs=1 seek=100000 conv=notrunc status=none")
-	if out, err := s.command(t, "pgbackrest_push.sh", mine); err == nil {
+	if out, err := push(); err == nil {
 		t.Errorf("other contents are taken for archived: %s", out)
 	}
-	s.run(t, "sh", "-c", "echo 1 >"+s.path("volume", "00000001.history"))
-	if out, err := s.command(t, "pgbackrest_push.sh", mine); err == nil {
+	s.run(t, "sh", "-c", "echo 1 >"+filepath.Dir(mine)+"/00000001.history")
+	if out, err := push(); err == nil {
 		t.Errorf("other contents of the same timeline are taken for archived: %s", out)
 	}
-	s.run(t, "sh", "-c", "echo 1 >"+s.path("volume", "0000000A.history"))
-	s.run(t, "pgbackrest_push.sh", mine)
+	s.run(t, "sh", "-c", "echo 1 >"+filepath.Dir(mine)+"/0000000A.history")
+	if out, err := push(); err != nil {
+		t.Errorf("other contents of a timeline that was left: %v %s", err, out)
+	}
 	s.run(t, "archive_get.sh", segment, s.path("volume", "archived"))
 	if _, err := s.command(t, "cmp", mine, s.path("volume", "archived")); err == nil {
 		t.Error("the archive has the later contents")
 	}
 }
+
+// config has what patroni/backup/pgbackrest.conf has, with other places.
+const config = `[global]
+repo1-path=DIR/backup/repo-7
+repo1-cipher-type=aes-256-cbc
+repo1-cipher-pass=key
+repo1-retention-full=7
+repo2-type=s3
+repo2-path=/shop/repo-7
+repo2-cipher-type=aes-256-cbc
+repo2-cipher-pass=key
+repo2-retention-full=7
+repo2-s3-endpoint=localhost
+repo2-s3-bucket=backups
+repo2-s3-region=here
+repo2-s3-uri-style=path
+repo2-s3-key=access
+repo2-s3-key-secret=secret
+repo2-storage-port=S3
+repo2-storage-ca-file=DIR/ca.pem
+lock-path=DIR/spool/lock
+spool-path=DIR/spool
+io-timeout=5
+log-level-file=off
+log-level-console=off
+log-level-stderr=warn
+start-fast=y
+[global:archive-push]
+archive-async=y
+[shop]
+pg1-path=DATA
+pg1-socket-path=DIR/socket
+pg1-port=PORT
+`
 
 func newSite(t *testing.T) *site {
 	t.Helper()
@@ -130,7 +244,7 @@ func newSite(t *testing.T) *site {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &site{dir: t.TempDir(), bin: bins[0]}
+	s := &site{dir: t.TempDir(), bin: bins[0], repository: "1"}
 	for dir := s.dir; dir != os.TempDir() && dir != "/"; dir = filepath.Dir(dir) {
 		if err := os.Chmod(dir, 0o755); err != nil {
 			t.Fatal(err)
@@ -140,19 +254,23 @@ func newSite(t *testing.T) *site {
 	if err := os.CopyFS(s.path("image"), os.DirFS("../image")); err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"socket", "backup", "volume"} {
+	for _, name := range []string{"socket", "backup", "volume", "spool", "s3"} {
 		s.own(t, filepath.Join(s.dir, name))
 	}
+	s.run(t, "touch", s.path("volume", "restores"))
 	command := "archive_command=pgbackrest --config=" + s.path("pgbackrest.conf") + " --stanza=shop archive-push %p"
 	settings := []string{"archive_mode=on", command, "unix_socket_directories=" + s.path("socket")}
 	s.server = pgtest.Start(t, pgtest.Options{Settings: settings})
 	s.conn = s.server.Conn(t, "postgres")
 	_, port, _ := strings.Cut(s.server.Addr(), ":")
-	config := fmt.Sprintf("[global]\nrepo1-path=%s\nlock-path=%s\nrepo1-retention-full=7\nlog-level-file=off\nlog-level-console=off\nlog-level-stderr=warn\nstart-fast=y\n[shop]\npg1-path=%s\npg1-socket-path=%s\npg1-port=%s\n",
-		s.path("backup", "repo"), s.path("backup", "lock"), s.query(t, "show data_directory"), s.path("socket"), port)
+	config := strings.NewReplacer("DIR", s.dir, "S3", s.startS3(t), "DATA", s.query(t, "show data_directory"), "PORT", port).Replace(config)
 	if err := os.WriteFile(s.path("pgbackrest.conf"), []byte(config), 0o644); err != nil {
 		t.Fatal(err)
 	}
+	s.run(t, "pgbackrest", "--repo=2", "repo-create")
+	// As an earlier key left them.
+	s.run(t, "mkdir", "-p", s.path("backup", "repo", "archive"), s.path("s3", "backups", "shop", "repo"))
+	s.run(t, "touch", s.path("s3", "backups", "shop", "repo", "of an earlier key"))
 	// Under Patroni they stand in a file, which the backup holds: a recovery needs them.
 	for _, setting := range append(settings, "max_connections=500", "max_prepared_transactions=200") {
 		name, value, _ := strings.Cut(setting, "=")
@@ -204,7 +322,7 @@ func (s *site) command(t *testing.T, name string, args ...string) (string, error
 	defer cancel()
 	environment := []string{
 		"PATH=" + path, "PGBACKREST_CONFIG=" + s.path("pgbackrest.conf"),
-		"DATA_DIR=" + s.path("volume"), "BACKUP_DIR=" + s.path("backup"), name,
+		"DATA_DIR=" + s.path("volume"), "BACKUP_DIR=" + s.path("backup"), "REPOSITORY=" + s.repository, "RESTORES=" + s.path("volume", "restores"), name,
 	}
 	cmd := exec.CommandContext(ctx, "env", append(environment, args...)...)
 	cmd.Dir, cmd.SysProcAttr = s.dir, &syscall.SysProcAttr{Credential: credential(t)}
@@ -212,18 +330,27 @@ func (s *site) command(t *testing.T, name string, args ...string) (string, error
 	return string(out), err
 }
 
-func (s *site) run(t *testing.T, name string, args ...string) {
+func (s *site) run(t *testing.T, name string, args ...string) string {
 	t.Helper()
-	if out, err := s.command(t, name, args...); err != nil {
+	out, err := s.command(t, name, args...)
+	if err != nil {
 		t.Fatalf("%s %s: %v\n%s", name, strings.Join(args, " "), err, out)
 	} else if out != "" {
 		t.Log(out)
 	}
+	return out
 }
 
-func (s *site) restore(t *testing.T, args ...string) {
+// restore does a step, and keeps the record of it as the operator's command does.
+func (s *site) restore(t *testing.T, args ...string) string {
 	t.Helper()
-	s.run(t, "restore.sh", args...)
+	out := s.run(t, "restore.sh", args...)
+	for line := range strings.Lines(out) {
+		if record, ok := strings.CutPrefix(line, "restore: record "); ok {
+			s.run(t, "sh", "-c", "printf '%s' '"+record+"' >>"+s.path("volume", "restores"))
+		}
+	}
+	return out
 }
 
 func (s *site) refuses(t *testing.T, why string, args ...string) {
@@ -261,12 +388,18 @@ func (s *site) archive(t *testing.T) {
 	t.Helper()
 	s.exec(t, "select txid_current()")
 	segment := s.query(t, "select pg_walfile_name(pg_switch_wal())")
-	deadline := time.Now().Add(time.Minute)
-	for s.query(t, "select (coalesce(last_archived_wal, '') >= '"+segment+"')::text from pg_stat_archiver") != "true" {
+	s.eventually(t, segment+" in the archive", func() bool {
+		return s.query(t, "select (coalesce(last_archived_wal, '') >= '"+segment+"')::text from pg_stat_archiver") == "true"
+	})
+}
+
+// eventually waits a minute at most.
+func (s *site) eventually(t *testing.T, what string, so func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(time.Minute); !so(); time.Sleep(50 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatalf("%s was not archived in a minute", segment)
+			t.Fatalf("not after a minute: %s", what)
 		}
-		time.Sleep(50 * time.Millisecond)
 	}
 }
 

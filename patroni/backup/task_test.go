@@ -21,10 +21,10 @@ func TestRunSaysWhatIsWrong(t *testing.T) {
 		want   []string
 	}{
 		"arguments":        {args: []string{"now"}, want: []string{"takes no arguments"}},
-		"nothing is set":   {want: []string{"NOMAD_API", "LEADER"}},
-		"what cannot be":   {values: map[string]string{"FULL_EVERY": "-1h", "TIMEOUT": "-1s"}, want: []string{"FULL_EVERY", "TIMEOUT"}},
-		"not a member":     {values: map[string]string{"NOMAD_API": nomad.URL, "LEADER": "someone"}, want: []string{`"someone"`}},
-		"no leader to ask": {values: map[string]string{"NOMAD_API": nomad.URL, "LEADER": "patroni-3"}, want: []string{"patroni.patroni[3] does not run"}},
+		"nothing is set":   {want: []string{"REPOSITORY", "NOMAD_API", "LEADER"}},
+		"what cannot be":   {values: map[string]string{"REPOSITORY": "3", "FULL_EVERY": "-1h", "TIMEOUT": "-1s"}, want: []string{"REPOSITORY is 3", "FULL_EVERY", "TIMEOUT"}},
+		"not a member":     {values: map[string]string{"REPOSITORY": "1", "NOMAD_API": nomad.URL, "LEADER": "someone"}, want: []string{`"someone"`}},
+		"no leader to ask": {values: map[string]string{"REPOSITORY": "1", "NOMAD_API": nomad.URL, "LEADER": "patroni-3"}, want: []string{"patroni.patroni[3] does not run"}},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -5,7 +5,11 @@
 #   restore.sh to TIME       recovers /data/restored up to that time, and stops there; /data/pgdata stays as it is
 #   restore.sh swap          puts /data/restored in the place of /data/pgdata, which stays as /data/pgdata.before
 #   restore.sh daily         verifies, unless that has been done within the last day
-#   restore.sh verify        recovers to the end of the archive in a scratch directory and reads all there is
+#   restore.sh verify        recovers to the end of the archive in a scratch directory and reads all there is, then removes
+#                            what the repository had under earlier keys
+#
+# REPOSITORY says which one of pgbackrest.conf it is about, 1 or 2; no other is asked for anything. RESTORES is a file with
+# the restores so far (choose_backup.py); 'to' prints the line of its own.
 #
 # TIME is 'YYYY-MM-DD HH:MM:SS', of UTC or with a zone (+02:00). No server may run on /data meanwhile: to and
 # swap take the members' lock. What was prepared but not decided at TIME is there again as prepared.
@@ -13,11 +17,12 @@ set -euo pipefail
 
 data=${DATA_DIR:-/data}
 backups=${BACKUP_DIR:-/backup}
-restores=$backups/restores
+export PGBACKREST_REPO=${REPOSITORY:-1} # for what PostgreSQL calls too
 socket=$(mktemp -d)
+scratch=${SCRATCH_DIR:-$socket}/verify
 server='' log=$socket/log
 export PGPORT=5432 # of the socket; the member's own port is another
-trap 'ended=$?; stop || true; rm -rf "$socket"; [[ $ended != 0 ]] || forget' EXIT
+trap 'ended=$?; stop || true; rm -rf "$socket" "$scratch"; [[ $ended != 0 ]] || forget' EXIT
 
 # forget empties the secrets that Nomad rendered for this task: Nomad keeps the folder of a finished one for hours.
 forget() { [[ -z ${NOMAD_SECRETS_DIR:-} ]] || find "$NOMAD_SECRETS_DIR" -type f -user "$(id -u)" -exec truncate --size 0 {} +; }
@@ -73,17 +78,23 @@ stop() {
   server=''
 }
 
+# info is what the repository knows of its backups.
+info() { pgbackrest --stanza=shop info --output=json; }
+
 # choose sets label and timeline to those that lead to the time.
 choose() {
-  local chosen
+  local chosen restores=("${RESTORES:-/dev/null}")
   if ! [[ $1 =~ ^[0-9]{4}-[0-9]{2}-[0-9]{2}[\ T][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?(Z|[+-][0-9]{2}:?[0-9]{2})?$ ]] ||
     ! at=$(date --utc --date "$1" +%s.%N 2>/dev/null); then
     die "'$1' is not a time like '2026-01-31 12:00:00'"
   fi
   ((${at%.*} <= $(date +%s))) || die "'$1' has not come yet"
-  chosen=$(pgbackrest --stanza=shop info --output=json | choose_backup.py "$at" "$restores")
+  # Those of before Nomad kept them are in a file beside the first repository.
+  [[ ! -e $backups/restores ]] || restores+=("$backups/restores")
+  sort -u "${restores[@]}" >"$socket/restores"
+  chosen=$(info | choose_backup.py "$at" "$socket/restores")
   read -r label timeline <<<"$chosen"
-  say "backup $label leads to $1"
+  say "backup $label of repository $PGBACKREST_REPO leads to $1"
 }
 
 recover_to() {
@@ -102,13 +113,13 @@ recover_to() {
   done
   stop
   pg_controldata "$data/restored" | grep -q 'cluster state: *shut down$' || die "the restored server did not shut down in order"
-  echo "$(date +%s) $at $ended" >>"$restores"
+  say "record $(date +%s) $at $ended"
   say "system $(pg_controldata "$data/restored" | sed -n 's/^Database system identifier: *//p') is ready in $data/restored"
 }
 
 # newest_timeline prints the highest one that has archived anything, which this restore ends.
 newest_timeline() {
-  pgbackrest --stanza=shop info --output=json | python3 -c '
+  info | python3 -c '
 import json, sys
 print(max(int(a["max"][:8], 16) for s in json.load(sys.stdin) for a in s["archive"] if a["max"]))'
 }
@@ -127,20 +138,44 @@ swap() {
 }
 
 verify() {
-  local scratch=$socket/data
-  pgbackrest --stanza=shop --pg1-path="$scratch" --archive-mode=off restore
+  local newest
+  newest=$(info | python3 -c '
+import json, sys
+print(max((b["timestamp"]["stop"], b["label"]) for s in json.load(sys.stdin) for b in s["backup"])[1])')
+  rm -rf "$scratch"
+  pgbackrest --stanza=shop --pg1-path="$scratch" --archive-mode=off --set="$newest" restore
   start "$scratch"
   recovered
-  say "read $(pg_dumpall --host "$socket" --username postgres --no-role-passwords | wc -c) bytes of SQL: all of it can be read"
+  say "read $(pg_dumpall --host "$socket" --username postgres --no-role-passwords | wc -c) bytes of SQL out of repository $PGBACKREST_REPO: all of it can be read"
+  stop
+  pgbackrest --stanza=shop --set="$newest" --annotation="verified=$(date +%s)" annotate
+  remove_older
 }
 
+# remove_older removes what the repository had under earlier keys, now that what it has under this one is proved. The
+# folders are repo, which had none, and repo-<number>.
+remove_older() {
+  local path key=repo$PGBACKREST_REPO-path name
+  path=$(sed -n "s/^$key=//p" "$PGBACKREST_CONFIG")
+  for name in $(pgbackrest "--$key=${path%/*}" repo-ls); do
+    if [[ $name == repo || $name =~ ^repo-[0-9]+$ ]] && ((${name//[!0-9]/} + 0 < ${path##*/repo-})); then
+      pgbackrest "--$key=${path%/*}" repo-rm --recurse "$name"
+      say "removed $name, which an earlier key encrypted, or none"
+    fi
+  done
+}
+
+# daily looks for the proof where the backups are: nothing else knows of it once this container is gone.
 daily() {
-  if [[ -n $(find "$backups" -maxdepth 1 -name verified -mmin -1380) ]]; then
-    say "verified within the last day: $(<"$backups/verified")"
+  local proved
+  proved=$(info | python3 -c '
+import json, sys
+print(max((int(b.get("annotation", {}).get("verified", 0)) for s in json.load(sys.stdin) for b in s["backup"]), default=0))')
+  if (($(date +%s) - proved < 23 * 3600)); then
+    say "repository $PGBACKREST_REPO was verified within the last day: $(date --utc --date "@$proved" '+%F %T UTC')"
     return
   fi
   verify
-  date --utc '+%F %T UTC' >"$backups/verified"
 }
 
 case ${1:-} in

@@ -6,11 +6,15 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
 	"github.com/google/uuid"
 
+	operated "bookstore/services/operator/cluster"
+	"bookstore/services/operator/provide"
 	"bookstore/services/shoptest"
 
 	"bookstore/services/shoptest/cluster"
@@ -19,7 +23,13 @@ import (
 // restore brings the shop back to a moment in the middle of its day, at which orders were
 // in doubt and a checkout waited for its approval, which it got later. What had been acknowledged
 // by then is there, what came later is not, and nothing is half.
-func restore(t *testing.T) {
+func restore(t *testing.T) { restoreFrom(t, "1", func() {}) }
+
+// restoreFromS3 does the same with the second repository alone: all that is on the volume of the first is gone before.
+func restoreFromS3(t *testing.T) { restoreFrom(t, "2", func() { loseBackups(t) }) }
+
+func restoreFrom(t *testing.T, repository string, lose func()) {
+	t.Helper()
 	shoptest.Eventually(t, 2*time.Minute, "the shop is whole", func(ctx context.Context) error { return cluster.Whole(ctx, t) })
 	operate(t, "db", "backup")
 	c, item := shoptest.Shop(t), shoptest.OrderItem{Quantity: 1}
@@ -43,8 +53,9 @@ func restore(t *testing.T) {
 	l.Finish()
 	l.RequireRight(t)
 
+	lose()
 	began := time.Now()
-	operate(t, "db", "restore", "--to", point.UTC().Format("2006-01-02 15:04:05.000000"))
+	operate(t, "db", "restore", "--repository", repository, "--to", point.UTC().Format("2006-01-02 15:04:05.000000"))
 	t.Logf("the shop was back after %s", time.Since(began).Round(time.Second))
 	shoptest.Eventually(t, 2*time.Minute, "the shop is whole again", func(ctx context.Context) error { return cluster.Whole(ctx, t) })
 	requireBackAt(t, l, point)
@@ -55,6 +66,75 @@ func restore(t *testing.T) {
 		t.Errorf("the order that was paid after the point: %v", a)
 	}
 	requireHeld(t, c, checkedOut.ID, path, item)
+}
+
+// loseBackups empties the volume of the first repository, as a new disk would be, and gives it back what it had when the
+// drill is over. The next backup there is a full one, since the timeline is another.
+func loseBackups(t *testing.T) {
+	t.Helper()
+	operator, err := operated.Open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	volume, err := provide.Folder(t.Context(), operator, "backup")
+	if err != nil {
+		t.Fatal(err)
+	}
+	away, err := os.MkdirTemp(filepath.Dir(volume), "lost-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		began, err := os.MkdirTemp(filepath.Dir(volume), "began-")
+		if err != nil {
+			t.Fatal(err)
+		}
+		moveAll(t, volume, began)
+		moveAll(t, away, volume)
+		for _, dir := range []string{away, began} {
+			if err := os.RemoveAll(dir); err != nil {
+				t.Error(err)
+			}
+		}
+		archiveMore(t)
+		operate(t, "db", "backup")
+	})
+	moveAll(t, volume, away)
+	t.Logf("what was in %s is gone", volume)
+}
+
+func moveAll(t *testing.T, from, to string) {
+	t.Helper()
+	entries, err := os.ReadDir(from)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		if err := os.Rename(filepath.Join(from, e.Name()), filepath.Join(to, e.Name())); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// archiveMore waits until WAL of the running timeline is in both repositories.
+func archiveMore(t *testing.T) {
+	t.Helper()
+	ctx := context.WithoutCancel(t.Context()) // it is a part of the cleanup
+	conn := cluster.Leader(t, "postgres")
+	var segment string
+	if err := conn.QueryRow(ctx, "select pg_walfile_name(pg_switch_wal()) from txid_current()").Scan(&segment); err != nil {
+		t.Fatal(err)
+	}
+	for deadline := time.Now().Add(3 * time.Minute); ; time.Sleep(time.Second) {
+		var archived bool
+		err := conn.QueryRow(ctx, "select coalesce(last_archived_wal >= $1, false) from pg_stat_archiver", segment).Scan(&archived)
+		if err == nil && archived {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%s was not archived: %v", segment, err)
+		}
+	}
 }
 
 // lateAfter is how long after the point no order is acknowledged that was begun before it.
@@ -134,7 +214,7 @@ func requireHeld(t *testing.T, c *shoptest.Client, id, path string, item shoptes
 // operate runs the operator's command and shows what it says.
 func operate(t *testing.T, args ...string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 15*time.Minute)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), 15*time.Minute) // in a cleanup as well
 	defer cancel()
 	out, err := cluster.OperatorCommand(ctx, args...).CombinedOutput()
 	t.Logf("%q\n%s", args, out)

@@ -119,4 +119,5 @@ var scenarios = []scenario{
 	{name: "chaos", groups: []string{always}, story: chaos},
 	{name: "warehouse-in-chaos", story: warehouseInChaos},
 	{name: "restore", story: restore},
+	{name: "restore-s3", story: restoreFromS3},
 }

@@ -134,6 +134,9 @@ progress "compile the warehouse" go -C "$ROOT" build -trimpath -buildvcs=false -
 cp "$CACHE/warehouse" "$ROOT/warehouse/image/Dockerfile" "$work/warehouse/"
 image warehouse "$work/warehouse"
 
+mkdir -p "$work/s3"
+cp "$BIN/versitygw" "$ROOT/jobs/images/s3/Dockerfile" "$work/s3/"
+image s3 "$work/s3"
 service_images
 [ "$built" = 0 ] || say "  $built images built"
 

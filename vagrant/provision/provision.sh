@@ -9,7 +9,7 @@ become_root "$@"
 exec 9>"$RUN/provision.lock"
 flock -n 9 || die "another run of these scripts is under way on this machine: wait for it to end"
 rm -f "$RUN/cold"
-stages=(00-preflight 10-packages 30-hashicorp 20-docker 40-images 50-network 52-egress 55-access 60-consul 70-nomad)
+stages=(00-preflight 10-packages 30-hashicorp 20-docker 37-versitygw 40-images 50-network 52-egress 55-access 60-consul 70-nomad)
 
 timings=()
 timing() { timings+=("$(printf '%-16s %6.1f s' "$1" "$((($(date +%s%N) - $2) / 1000000))e-3")"); }

@@ -3,11 +3,13 @@ package command
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/spf13/cobra"
 
+	"bookstore/patroni/backup"
 	"bookstore/services/operator/cluster"
 	"bookstore/services/operator/database"
 	"bookstore/services/operator/jobs"
@@ -37,30 +39,39 @@ func dbBackup() *cobra.Command {
 }
 
 func dbRestore() *cobra.Command {
-	var to string
+	var (
+		to   string
+		from int
+	)
 	cmd := &cobra.Command{
-		Use:   "restore --to TIME",
+		Use:   "restore --to TIME [--repository 2]",
 		Short: "Bring the four databases back to a point in time, and the shop up on them",
 		Long: `Bring the four databases back to a point in time, and the shop up on them.
 
 What was written since is gone from the shop; the members' data of before stays beside the new until the next restore. If
 the recovery fails, the shop comes up as it was. Sagas begun before wait until 'shop db resume' lets them call the payment
-provider again.`,
+provider again.
+
+Repository 1 is on the volume of the backups, 2 in S3; each is enough by itself.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if to == "" {
 				return errors.New("say to when: go tool task db:restore -- --to '2026-01-31 12:00:00'")
 			}
+			if from != int(backup.Volume) && from != int(backup.S3) {
+				return fmt.Errorf("there is no repository %d: %d is on the volume of the backups, %d in S3", from, backup.Volume, backup.S3)
+			}
 			return changing(func(cmd *cobra.Command, c *cluster.Cluster, _ []string) error {
-				return restoreTo(cmd, c, to)
+				return restoreTo(cmd, c, backup.Repository(from), to)
 			})(cmd, args)
 		},
 	}
+	cmd.Flags().IntVar(&from, "repository", int(backup.Volume), "the repository to restore from")
 	cmd.Flags().StringVar(&to, "to", "", "the time, 'YYYY-MM-DD HH:MM:SS', of UTC or with a zone")
 	return cmd
 }
 
-func restoreTo(cmd *cobra.Command, c *cluster.Cluster, to string) error {
+func restoreTo(cmd *cobra.Command, c *cluster.Cluster, from backup.Repository, to string) error {
 	if err := c.Ready(cmd.Context()); err != nil {
 		return err
 	}
@@ -68,7 +79,7 @@ func restoreTo(cmd *cobra.Command, c *cluster.Cluster, to string) error {
 	if err != nil {
 		return err
 	}
-	if err := restore.To(cmd.Context(), c, speak(cmd), files, to); err != nil {
+	if err := restore.To(cmd.Context(), c, speak(cmd), files, from, to); err != nil {
 		return err
 	}
 	return resume(cmd, c, false)

@@ -96,16 +96,7 @@ func upCluster(cmd *cobra.Command, c *cluster.Cluster, _ []string) error {
 			sayIf(out, made > 0, "%d volumes made", made)
 			return err
 		}},
-		{"secrets", func(ctx context.Context) error {
-			stored, err := provide.Secrets(ctx, c)
-			sayIf(out, len(stored) > 0, "stored for %s", strings.Join(stored, ", "))
-			if err != nil {
-				return err
-			}
-			renewed, err := provide.Certificate(ctx, c)
-			sayIf(out, renewed, "the door has a new certificate")
-			return err
-		}},
+		{"secrets", func(ctx context.Context) error { return secrets(ctx, c, out) }},
 		{"mesh", func(ctx context.Context) error { return provide.Mesh(ctx, c, filepath.Join(files.Root, "jobs/mesh")) }},
 		{"jobs", func(ctx context.Context) error { return deployAll(ctx, c, out, files) }},
 		{"lock", func(ctx context.Context) error { return machine.Script(ctx, out.Out, "60-consul.sh", "--lock") }},
@@ -141,6 +132,27 @@ func deployAll(ctx context.Context, c *cluster.Cluster, out console.Console, fil
 		return err
 	}
 	return redis.Close(ctx, c, out)
+}
+
+// secrets makes the secrets that are missing, and gives the S3 server and the door their certificates.
+func secrets(ctx context.Context, c *cluster.Cluster, out console.Console) error {
+	stored, err := provide.Secrets(ctx, c)
+	sayIf(out, len(stored) > 0, "stored for %s", strings.Join(stored, ", "))
+	if err != nil {
+		return err
+	}
+	keys, err := provide.KeysHere()
+	if err != nil {
+		return err
+	}
+	made, err := provide.S3Certificate(ctx, c, keys.CA, keys.CAKey)
+	sayIf(out, made, "a certificate for %s made", provide.S3Name)
+	if err != nil {
+		return err
+	}
+	renewed, err := provide.Certificate(ctx, c)
+	sayIf(out, renewed, "the door has a new certificate")
+	return err
 }
 
 // access gives out the policies of jobs/acl, then waits for a node: only who has a token can ask for it.

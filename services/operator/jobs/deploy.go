@@ -16,7 +16,7 @@ import (
 
 // Lasting are the jobs that run until they are stopped, and the one that prepares the databases, in the order in which
 // one waits for the other. All are submitted at once: each waits for itself.
-var Lasting = []string{"patroni", "redis", "migrate", "ingress", "prometheus", "books", "orders", "payments", "coordinator", "gateway"}
+var Lasting = []string{"s3", "patroni", "redis", "migrate", "ingress", "prometheus", "books", "orders", "payments", "coordinator", "gateway"}
 
 // Clocked are the jobs that run by the clock.
 var Clocked = []string{"warehouse", "backup"}
@@ -32,13 +32,18 @@ func (f Files) Deploy(ctx context.Context, c *cluster.Cluster, out console.Conso
 	return Await(ctx, c, out, lasting...)
 }
 
-// DeployAll deploys every job of the shop. A database that was never backed up does not wait for the clock.
+// DeployAll deploys every job of the shop. A database that was never backed up, or never as the job does it now, does not
+// wait for the clock.
 func (f Files) DeployAll(ctx context.Context, c *cluster.Cluster, out console.Console) error {
 	if err := f.Deploy(ctx, c, out, slices.Concat(Lasting, Clocked)...); err != nil {
 		return err
 	}
+	job, err := c.Job(ctx, "backup")
+	if err != nil {
+		return err
+	}
 	runs, err := c.Runs(ctx, "backup")
-	if err == nil && len(runs) == 0 {
+	if err == nil && (len(runs) == 0 || runs[len(runs)-1].CreateIndex < *job.JobModifyIndex) {
 		_, err = Start(ctx, c, "backup")
 	}
 	return err

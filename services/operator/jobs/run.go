@@ -3,6 +3,8 @@ package jobs
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -25,32 +27,54 @@ func Start(ctx context.Context, c *cluster.Cluster, job string) (run string, err
 	return evaluation.JobID, nil
 }
 
-// Finish waits until a run has ended, shows what these tasks of it said, and returns an error unless it ended well.
+// Finish waits until a run has ended, shows what these tasks of it said, and returns an error unless it ended well, in each
+// of its groups.
 func Finish(ctx context.Context, c *cluster.Cluster, out console.Console, run string, limit time.Duration, tasks ...string) error {
-	var last *nomad.AllocationListStub
+	var last []*nomad.AllocationListStub // of each group
 	wait := console.Wait{For: run, Limit: limit, Hint: "'nomad job status " + run + "' shows where it is", Every: time.Second}
 	err := out.Wait(ctx, wait, func(ctx context.Context) (string, error) {
+		job, err := c.Job(ctx, run)
+		if err != nil {
+			return "", err
+		}
 		all, err := c.Allocations(ctx, run)
-		if err != nil || len(all) == 0 {
+		if last = newest(all); err != nil || len(last) < len(job.TaskGroups) {
 			return nomad.AllocClientStatusPending, err
 		}
-		last = all[len(all)-1]
-		switch last.ClientStatus {
-		case nomad.AllocClientStatusComplete, nomad.AllocClientStatusFailed, nomad.AllocClientStatusLost:
-			return "", nil
+		for _, a := range last {
+			switch a.ClientStatus {
+			case nomad.AllocClientStatusComplete, nomad.AllocClientStatusFailed, nomad.AllocClientStatusLost:
+			default:
+				return a.ClientStatus, nil
+			}
 		}
-		return last.ClientStatus, nil
+		return "", nil
 	})
 	if err != nil {
 		return err
 	}
-	for _, task := range tasks {
-		Said(ctx, c, out, last.ID, task)
+	var failed []string
+	for _, a := range last {
+		for _, task := range tasks {
+			Said(ctx, c, out, a.ID, task)
+		}
+		if a.ClientStatus != nomad.AllocClientStatusComplete {
+			failed = append(failed, a.TaskGroup)
+		}
 	}
-	if last.ClientStatus != nomad.AllocClientStatusComplete {
-		return fmt.Errorf("%s failed, see above", run)
+	if len(failed) > 0 {
+		return fmt.Errorf("%s failed (%s), see above", run, strings.Join(failed, ", "))
 	}
 	return nil
+}
+
+// newest are the last allocations of each group, by the groups' names.
+func newest(all []*nomad.AllocationListStub) []*nomad.AllocationListStub {
+	of := map[string]*nomad.AllocationListStub{}
+	for _, a := range all {
+		of[a.TaskGroup] = a
+	}
+	return slices.SortedFunc(maps.Values(of), func(a, b *nomad.AllocationListStub) int { return strings.Compare(a.TaskGroup, b.TaskGroup) })
 }
 
 // Said shows and returns the last lines that a task of an allocation wrote: none if it did not start.

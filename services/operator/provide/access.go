@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -23,6 +24,7 @@ type Keys struct {
 	ConsulAgent string // what Consul's own agents act with
 	NomadAgent  string // what Nomad's agents act with at Consul
 	CA          string // PEM of the certificate that signed the agents' own
+	CAKey       string // its key; empty on a machine that only has what it was given
 	JWKS        string // where Consul finds the keys that Nomad signs identities with
 }
 
@@ -35,6 +37,9 @@ func KeysHere() (k Keys, err error) {
 		if *into, err = machine.Secret(file); err != nil {
 			return Keys{}, fmt.Errorf("the keys of this shop are made by 'go tool task up': %w", err)
 		}
+	}
+	if k.CAKey, err = machine.Secret("ca-key.pem"); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return Keys{}, err
 	}
 	return k, nil
 }
@@ -191,7 +196,8 @@ func setConsulPolicy(ctx context.Context, c *cluster.Cluster, name, file string)
 	return nil
 }
 
-// nomadPolicies gives Nomad each file <job>-<task>.hcl as the policy of that task, whose group has the job's name.
+// nomadPolicies gives Nomad each file <job>-<task>.hcl as the policy of that task, whose group has the job's name, and
+// <job>-<group>-<task>.hcl as that of one whose group has another.
 func nomadPolicies(ctx context.Context, c *cluster.Cluster, dir string) error {
 	return eachPolicy(dir, func(name, file string) error {
 		rules, err := os.ReadFile(file)
@@ -199,9 +205,13 @@ func nomadPolicies(ctx context.Context, c *cluster.Cluster, dir string) error {
 			return err
 		}
 		job, task, _ := strings.Cut(name, "-")
+		group := job
+		if other, its, ok := strings.Cut(task, "-"); ok {
+			group, task = other, its
+		}
 		policy := &nomad.ACLPolicy{
 			Name: name, Rules: string(rules),
-			JobACL: &nomad.JobACL{Namespace: nomad.DefaultNamespace, JobID: job, Group: job, Task: task},
+			JobACL: &nomad.JobACL{Namespace: nomad.DefaultNamespace, JobID: job, Group: group, Task: task},
 		}
 		if _, err := c.Nomad.ACLPolicies().Upsert(policy, cluster.Write(ctx)); err != nil {
 			return fmt.Errorf("give Nomad the policy in %s: %w", file, err)

@@ -3,7 +3,9 @@ package provide_test
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
+	"time"
 
 	consul "github.com/hashicorp/consul/api"
 	nomad "github.com/hashicorp/nomad/api"
@@ -18,6 +20,7 @@ func TestProvide(t *testing.T) {
 	t.Parallel()
 	c := operatortest.Start(t)
 	t.Run("secrets", func(t *testing.T) { t.Parallel(); secrets(t, c) })
+	t.Run("certificate", func(t *testing.T) { t.Parallel(); certificate(t, c) })
 	t.Run("mesh", func(t *testing.T) { t.Parallel(); mesh(t, c) })
 	t.Run("volumes", func(t *testing.T) {
 		t.Parallel()
@@ -49,7 +52,7 @@ func secrets(t *testing.T, c *cluster.Cluster) {
 		return value
 	}
 	stored, err := provide.Secrets(t.Context(), c)
-	if err != nil || len(stored) != 9 {
+	if err != nil || len(stored) != 12 {
 		t.Fatalf("stored for %v, %v", stored, err)
 	}
 	for _, same := range [][4]string{
@@ -57,6 +60,9 @@ func secrets(t *testing.T, c *cluster.Cluster) {
 		{"warehouse", "db_password", "migrate", "warehouse_password"},
 		{"books", "cache_password", "redis", "books_password"},
 		{"gateway", "cache_password", "redis", "gateway_password"},
+		{"patroni", "s3_secret_key", "s3", "secret_key"},
+		{"backup", "s3_secret_key", "s3", "secret_key"},
+		{"restore", "backup_key", "patroni", "backup_key"},
 	} {
 		if get(same[0], same[1]) != get(same[2], same[3]) {
 			t.Errorf("%q are not the same", same)
@@ -79,8 +85,55 @@ func secrets(t *testing.T, c *cluster.Cluster) {
 	if get("gateway", "operator_token") != token || get("gateway", "bench_token") == "" {
 		t.Error("the tokens are others")
 	}
+	// Another S3, whose keys somebody else made.
+	if _, err := c.Change(t.Context(), "s3", func(items nomad.VariableItems) { items["secret_key"] = "theirs" }); err != nil {
+		t.Fatal(err)
+	}
+	if stored, err := provide.Secrets(t.Context(), c); err != nil || len(stored) != 3 || get("restore", "s3_secret_key") != "theirs" {
+		t.Errorf("after the keys of S3 were changed, stored for %v, %v", stored, err)
+	}
 	if stored, err := provide.Secrets(t.Context(), c); err != nil || len(stored) != 0 {
 		t.Errorf("with nothing missing, stored for %v, %v", stored, err)
+	}
+}
+
+// A certificate stays until it is old, or the CA another.
+func certificate(t *testing.T, c *cluster.Cluster) {
+	t.Helper()
+	ca, key, err := provide.NewCA("the shop's", 1000*time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	made := func(ca, key string) bool {
+		t.Helper()
+		made, err := provide.S3Certificate(t.Context(), c, ca, key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return made
+	}
+	if _, err := provide.S3Certificate(t.Context(), c, ca, ""); err == nil || !strings.Contains(err.Error(), "the key of the CA is not on this machine") {
+		t.Errorf("without the CA's key: %v", err)
+	}
+	if !made(ca, key) || made(ca, key) || made(ca, "") {
+		t.Error("one certificate is made, and stays")
+	}
+	old, oldKey, err := provide.ServerCertificate(ca, key, provide.S3Name, 29*24*time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Change(t.Context(), "s3", func(items nomad.VariableItems) { items["certificate"], items["private_key"] = old, oldKey }); err != nil {
+		t.Fatal(err)
+	}
+	if !made(ca, key) {
+		t.Error("a certificate with less than a month left stays")
+	}
+	other, otherKey, err := provide.NewCA("another", 1000*time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !made(other, otherKey) {
+		t.Error("a certificate of another CA stays")
 	}
 }
 

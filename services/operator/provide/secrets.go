@@ -29,6 +29,7 @@ type item struct {
 	key        string
 	job, other string // the job, and the item of it, whose value this is
 	value      string // a value that is known
+	follows    bool   // it is changed with the other's value
 }
 
 // secrets are what each job's variable is to have: a job reads the one under its own name alone. The order is the one in
@@ -46,7 +47,11 @@ func secrets() (jobs []string, items map[string][]item) {
 		logins = append(logins, made(Databases[service]+"_a_password", Databases[service]+"_b_password")...)
 	}
 	items = map[string][]item{
-		"patroni":   made("replication_password", "rewind_password", "rest_password"),
+		"s3": made("access_key", "secret_key"),
+		"patroni": append(made("replication_password", "rewind_password", "rest_password", "backup_key"),
+			item{key: "backup_repository", value: "1"},
+			item{key: "s3_access_key", job: "s3", other: "access_key", follows: true},
+			item{key: "s3_secret_key", job: "s3", other: "secret_key", follows: true}),
 		"redis":     made("gateway_password", "books_password", "cluster_password"),
 		"migrate":   logins,
 		"warehouse": {{key: "db_password", job: "migrate", other: "warehouse_password"}},
@@ -61,15 +66,25 @@ func secrets() (jobs []string, items map[string][]item) {
 		}
 	}
 	items["books"] = append(items["books"], item{key: "cache_password", job: "redis", other: "books_password"})
-	return slices.Concat([]string{"patroni", "redis", "migrate"}, Services, []string{"warehouse", "gateway"}), items
+	for _, job := range restoring {
+		for _, key := range []string{"backup_key", "backup_repository", "s3_access_key", "s3_secret_key"} {
+			items[job] = append(items[job], item{key: key, job: "patroni", other: key, follows: true})
+		}
+	}
+	return slices.Concat([]string{"s3", "patroni"}, restoring, []string{"redis", "migrate"}, Services, []string{"warehouse", "gateway"}), items
 }
 
-// Secrets makes the passwords and tokens that are missing, and returns the jobs that got any. None is changed.
+// restoring are the jobs that read what the members back up.
+var restoring = []string{"backup", "restore"}
+
+// Secrets makes the passwords, keys and tokens that are missing, and returns the jobs that got any. None is changed but
+// what follows another.
 func Secrets(ctx context.Context, c *cluster.Cluster) (stored []string, err error) {
 	jobs, items := secrets()
 	for _, job := range jobs {
-		values := map[string]string{}
+		values, follow := map[string]string{}, map[string]bool{}
 		for _, i := range items[job] {
+			follow[i.key] = i.follows
 			switch {
 			case i.value != "":
 				values[i.key] = i.value
@@ -83,7 +98,7 @@ func Secrets(ctx context.Context, c *cluster.Cluster) (stored []string, err erro
 		}
 		changed, err := c.Change(ctx, job, func(has nomad.VariableItems) {
 			for key, value := range values {
-				if _, ok := has[key]; !ok {
+				if _, ok := has[key]; !ok || follow[key] {
 					has[key] = value
 				}
 			}

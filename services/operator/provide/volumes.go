@@ -22,6 +22,7 @@ const (
 	patroniUser   = 10001 // backups are written by the members' user
 	redisUser     = 10002
 	warehouseUser = 10003
+	s3User        = 10005
 )
 
 // Members is how many members the database has (jobs/patroni.nomad.hcl).
@@ -81,7 +82,7 @@ func volumes(nodes []string, redis int) (all []volume) {
 	for _, node := range nodes {
 		all = append(all, volume{"backup", node, patroniUser})
 	}
-	all = append(all, volume{"warehouse", nodes[0], warehouseUser})
+	all = append(all, volume{"warehouse", nodes[0], warehouseUser}, volume{"s3", nodes[0], s3User})
 	for i := range redis {
 		all = append(all, volume{PerInstance("redis", i), nodes[i%len(nodes)], redisUser})
 	}

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -15,6 +16,7 @@ import (
 	consul "github.com/hashicorp/consul/api"
 	nomad "github.com/hashicorp/nomad/api"
 
+	"bookstore/patroni/backup"
 	"bookstore/services/operator/cluster"
 	"bookstore/services/operator/console"
 	"bookstore/services/operator/database"
@@ -32,14 +34,15 @@ type restoration struct {
 	out   console.Console
 	files jobs.Files
 	to    string
+	from  backup.Repository
 }
 
 // To brings the databases back to a time, 'YYYY-MM-DD HH:MM:SS', of UTC or with a zone, and the shop up on them. What was
 // written since is gone from the shop; the members' data of before stays beside the new (pgdata.before) until the next
 // restore. If the recovery fails, the shop comes up as it was. Sagas begun before wait until Release lets them call the
-// payment provider again.
-func To(ctx context.Context, c *cluster.Cluster, out console.Console, files jobs.Files, to string) error {
-	r := restoration{c: c, out: out, files: files, to: to}
+// payment provider again. One repository is enough: from S3, the volume of the other may be empty.
+func To(ctx context.Context, c *cluster.Cluster, out console.Console, files jobs.Files, from backup.Repository, to string) error {
+	r := restoration{c: c, out: out, files: files, to: to, from: from}
 	out.Stagef("looking for a backup")
 	if err := r.check(ctx); err != nil {
 		return fmt.Errorf("%w; nothing was changed", err)
@@ -98,7 +101,8 @@ func (r restoration) stop(ctx context.Context) error {
 }
 
 // closeArchive sees to it that the archive holds a commit later than any time asked for, where there is a leader: a
-// recovery that finds none does not know that it has come to its end.
+// recovery that finds none does not know that it has come to its end. Without both repositories no WAL counts as archived:
+// then the recovery tells whether the one that it is from has enough.
 func (r restoration) closeArchive(ctx context.Context) error {
 	segment, err := r.switchSegment(ctx)
 	if err != nil {
@@ -106,7 +110,7 @@ func (r restoration) closeArchive(ctx context.Context) error {
 		return ctx.Err()
 	}
 	wait := console.Wait{For: "the archiving of " + segment, Limit: time.Minute, Hint: "'go tool task logs -- patroni' shows why"}
-	return r.out.Wait(ctx, wait, func(ctx context.Context) (string, error) {
+	err = r.out.Wait(ctx, wait, func(ctx context.Context) (string, error) {
 		archived, err := database.Ask[bool](ctx, r.c, "postgres", "select coalesce(last_archived_wal >= $1, false) from pg_stat_archiver", segment)
 		switch {
 		case err != nil:
@@ -116,6 +120,10 @@ func (r restoration) closeArchive(ctx context.Context) error {
 		}
 		return "", nil
 	})
+	if err != nil {
+		r.out.Sayf("the archive ends with what it has: %s", err)
+	}
+	return ctx.Err()
 }
 
 // switchSegment commits a transaction and has the leader begin another WAL file. It returns the name of the last one.
@@ -126,8 +134,11 @@ func (r restoration) switchSegment(ctx context.Context) (string, error) {
 	return database.Ask[string](ctx, r.c, "postgres", "select pg_walfile_name(pg_switch_wal())")
 }
 
-// ready is what the step to says last.
-var ready = regexp.MustCompile(`system (\d+) is ready`)
+// ready is what the step to says last, and recorded what it did, before that (patroni/image/choose_backup.py).
+var (
+	ready    = regexp.MustCompile(`system (\d+) is ready`)
+	recorded = regexp.MustCompile(`record (\d+ [\d.]+ \d+)`)
+)
 
 // recover makes the recovered cluster beside the first member's data, and returns its system identifier.
 func (r restoration) recover(ctx context.Context) (system string, err error) {
@@ -139,7 +150,25 @@ func (r restoration) recover(ctx context.Context) (system string, err error) {
 	if found == nil {
 		return "", errors.New("the recovered cluster did not say what system it is, see above")
 	}
-	return found[1], nil
+	record := recorded.FindStringSubmatch(said)
+	if record == nil {
+		return "", errors.New("the recovered cluster did not say which timeline has ended, see above")
+	}
+	return found[1], remember(ctx, r.c, record[1])
+}
+
+// remembered is how many restores are kept in mind: far more than anyone makes in the days that backups are kept.
+const remembered = 100
+
+// remember adds a restore to those that the job reads: which backup leads to a moment depends on them. They are kept
+// apart from the repositories, since none of those is sure to be there.
+func remember(ctx context.Context, c *cluster.Cluster, record string) error {
+	_, err := c.Change(ctx, job, func(items nomad.VariableItems) {
+		all := slices.Collect(strings.Lines(items["restores"]))
+		all = append(all[max(0, len(all)-remembered+1):], record+"\n")
+		items["restores"] = strings.Join(all, "")
+	})
+	return err
 }
 
 // replace puts what was recovered in the place of the members' data and starts the members on it, with sagas held back
@@ -169,7 +198,7 @@ func (r restoration) step(ctx context.Context, name string, members int) (string
 	if err := jobs.Purge(ctx, r.c, job); err != nil {
 		return "", err
 	}
-	vars := map[string]string{"step": name, "count": strconv.Itoa(members)}
+	vars := map[string]string{"step": name, "count": strconv.Itoa(members), "repository": strconv.Itoa(int(r.from))}
 	if name != "swap" {
 		vars["time"] = r.to
 	}

@@ -1,7 +1,9 @@
 package restore
 
 import (
+	"fmt"
 	"maps"
+	"strings"
 	"testing"
 
 	consul "github.com/hashicorp/consul/api"
@@ -66,5 +68,24 @@ func TestForgetLeader(t *testing.T) {
 	}
 	if want := map[string]string{"service/patroni/config": "settings", "service/patroni/initialize": "7261", "redis/count": "6"}; !maps.Equal(left, want) {
 		t.Errorf("Consul has %v, want %v", left, want)
+	}
+}
+
+// The job reads the last hundred restores, in their order.
+func TestRemember(t *testing.T) {
+	t.Parallel()
+	c := operatortest.Start(t)
+	for i := range remembered + 2 {
+		if err := remember(t.Context(), c, fmt.Sprintf("%d 1764410000.5 %d", i, i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	known, err := c.Item(t.Context(), job, "restores")
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(known, "\n")
+	if last := len(lines) - 2; last != remembered-1 || lines[0] != "2 1764410000.5 2" || lines[last] != "101 1764410000.5 101" {
+		t.Errorf("%d restores are known: %s", last+1, known)
 	}
 }

@@ -1,0 +1,4 @@
+# pgbackrest runs in the container of the member that leads.
+namespace "default" {
+  capabilities = ["read-job", "alloc-exec"]
+}
