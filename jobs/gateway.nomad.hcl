@@ -349,7 +349,7 @@ job "gateway" {
       }
 
       # Who is who: <name> <role> <token> [limits]. Import, tests and benchmarks are to find
-      # the system's limits and not their own.
+      # the system's limits and not their own. While tokens are rotated there are two of each.
       template {
         destination = "${NOMAD_SECRETS_DIR}/tokens"
         change_mode = "noop"
@@ -362,6 +362,18 @@ job "gateway" {
           import client {{ .import_token }} rate=100000 burst=100000 inflight=2048
           test client {{ .test_token }} rate=100000 burst=100000 inflight=2048
           bench client {{ .bench_token }} rate=100000 burst=100000 inflight=2048
+          {{- with .operator_token_other.Value }}
+          operator operator {{ . }} rate=${5 * var.rate_limit} burst=${5 * var.rate_burst} inflight=${5 * var.max_in_flight}
+          {{- end }}
+          {{- with .import_token_other.Value }}
+          import client {{ . }} rate=100000 burst=100000 inflight=2048
+          {{- end }}
+          {{- with .test_token_other.Value }}
+          test client {{ . }} rate=100000 burst=100000 inflight=2048
+          {{- end }}
+          {{- with .bench_token_other.Value }}
+          bench client {{ . }} rate=100000 burst=100000 inflight=2048
+          {{- end }}
           {{- end }}
         EOT
       }

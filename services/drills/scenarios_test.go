@@ -120,4 +120,5 @@ var scenarios = []scenario{
 	{name: "warehouse-in-chaos", story: warehouseInChaos},
 	{name: "restore", story: restore},
 	{name: "restore-s3", story: restoreFromS3},
+	{name: "rotate", story: rotateAll},
 }

@@ -336,15 +336,20 @@ const BesideOthers = 30
 func StartEveryday(t *testing.T) *Load {
 	t.Helper()
 	l := NewLoad(t, 20, 100_000)
+	l.Start(t, l.Everyday()...)
+	return l
+}
+
+// Everyday are the requests of StartEveryday.
+func (l *Load) Everyday() []Stream {
 	every := func(tenths time.Duration) time.Duration { return 10 * time.Second / (tenths * BesideOthers) }
-	l.Start(t,
+	return []Stream{
 		l.Orders(every(2), false),
 		l.Reads(every(5)),
-		Stream{Kind: Lists, Every: every(1), Want: http.StatusOK, Call: func(int) Call { return get("/books?limit=5") }},
-		Stream{Kind: Another, Every: every(1), Want: http.StatusOK, Call: func(n int) Call { return get(fmt.Sprintf("/books/%d/availability", l.book(n))) }},
-		Stream{Kind: Another, Every: every(1), Want: http.StatusOK, Call: func(int) Call { return get("/orders?customerId=" + l.Customer + "&limit=5") }},
-	)
-	return l
+		{Kind: Lists, Every: every(1), Want: http.StatusOK, Call: func(int) Call { return get("/books?limit=5") }},
+		{Kind: Another, Every: every(1), Want: http.StatusOK, Call: func(n int) Call { return get(fmt.Sprintf("/books/%d/availability", l.book(n))) }},
+		{Kind: Another, Every: every(1), Want: http.StatusOK, Call: func(int) Call { return get("/orders?customerId=" + l.Customer + "&limit=5") }},
+	}
 }
 
 // StartReads reads one path so many times a second.

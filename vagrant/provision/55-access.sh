@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # What the agents and the operator prove themselves with: a CA of the shop and this machine's certificate from it, gossip
 # keys, tokens. What is there stays. A machine that joins others is given the folder of the first before it starts.
+# With --certificate the machine's certificate is made anew, by the CA that is to come where there is one ('shop rotate').
 # shellcheck source=lib.sh
 . "$(dirname "$0")/lib.sh"
 become_root "$@"
@@ -27,15 +28,25 @@ if [ ! -s ca.pem ]; then
 	mv nomad-agent-ca.pem ca.pem
 fi
 address=$(node_address)
-# certified tells whether the certificate has this machine's address, and a month of its year left.
+# belongs KEY CERTIFICATE tells whether a key is that of a certificate.
+belongs() { cmp <(openssl pkey -in "$1" -pubout) <(openssl x509 -in "$2" -noout -pubkey); }
+ca=ca.pem key=
+[ "${1:-}" != --certificate ] || [ ! -s ca.pem.next ] || ca=ca.pem.next
+for file in ca-key.pem ca-key.pem.next; do
+	if belongs "$file" "$ca" >/dev/null 2>&1; then key=$file; fi
+done
+# certified tells whether the certificate is one of the CA and of the key, has this machine's address, and a month of its
+# year left.
 certified() {
 	openssl x509 -in agent.pem -noout -checkend $((30 * 24 * 3600)) &&
-		openssl x509 -in agent.pem -noout -checkip "$address" | grep -q 'does match'
+		openssl x509 -in agent.pem -noout -checkip "$address" | grep -q 'does match' &&
+		openssl verify -CAfile ca.pem agent.pem &&
+		belongs agent-key.pem agent.pem
 }
-if ! certified >/dev/null 2>&1; then
-	[ -s ca-key.pem ] || die "this machine has no certificate for $address and no key of the CA to make one: copy agent.pem and agent-key.pem for it to $ACCESS"
+if [ "${1:-}" = --certificate ] || ! certified >/dev/null 2>&1; then
+	[ -n "$key" ] || die "this machine has no certificate for $address and no key of the CA to make one: copy agent.pem and agent-key.pem for it to $ACCESS"
 	# The names are those that servers are asked for: Nomad's and Consul's.
-	nomad tls cert create -server -days 365 -ca ca.pem -key ca-key.pem \
+	nomad tls cert create -server -days 365 -ca "$ca" -key "$key" \
 		-additional-dnsname server.dc1.consul -additional-dnsname client.global.nomad -additional-ipaddress "$address" >/dev/null 2>&1
 	mv global-server-nomad-key.pem agent-key.pem
 	mv global-server-nomad.pem agent.pem
@@ -47,7 +58,7 @@ fi
 # The door's certificate proves a server to customers, and nothing to the agents.
 door_certificate() {
 	openssl req -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=localhost -keyout door-key.pem -out door.csr 2>/dev/null
-	openssl x509 -req -in door.csr -CA ca.pem -CAkey ca-key.pem -days 365 -out door.pem -extfile - <<-EOF 2>/dev/null
+	openssl x509 -req -in door.csr -CA "$ca" -CAkey "$key" -days 365 -out door.pem -extfile - <<-EOF 2>/dev/null
 		basicConstraints = critical, CA:FALSE
 		keyUsage = critical, digitalSignature
 		extendedKeyUsage = serverAuth
@@ -62,13 +73,15 @@ door_serves() {
 		openssl x509 -in door.pem -noout -checkend $((30 * 24 * 3600)) && openssl x509 -in door.pem -noout -checkip "$address" | grep -q 'does match'
 	}
 }
-if [ -s ca-key.pem ] && ! door_serves >/dev/null 2>&1; then door_certificate; fi
+if [ -n "$key" ] && ! door_serves >/dev/null 2>&1; then door_certificate; fi
+# A new CA makes its own certificate anew, and not another's.
+if [ "${1:-}" = --certificate ] && openssl verify -CAfile ca.pem door.pem >/dev/null 2>&1; then door_certificate; fi
 # Everybody may know whom to trust.
 install -d -m 755 /etc/bookstore
 install -m 644 ca.pem /etc/bookstore/ca.pem
 
 # For the commands nomad and consul: set -a, then source it.
-cat >operator.env <<EOF
+cat >operator.env.new <<EOF
 NOMAD_ADDR=$NOMAD_ADDR
 NOMAD_CACERT=$ACCESS/ca.pem
 NOMAD_TOKEN=$(<operator.nomad)
@@ -76,3 +89,4 @@ CONSUL_HTTP_ADDR=$CONSUL_HTTP_ADDR
 CONSUL_CACERT=$ACCESS/ca.pem
 CONSUL_HTTP_TOKEN=$(<operator.consul)
 EOF
+mv operator.env.new operator.env

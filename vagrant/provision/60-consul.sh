@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Consul: service discovery, the mesh's CA and configuration, Patroni's consensus store.
+# Consul: service discovery, the mesh's CA and configuration, Patroni's consensus store. With --settings the agent's
+# settings are written and it runs on: it was told by its API ('shop rotate').
 # shellcheck source=lib.sh
 . "$(dirname "$0")/lib.sh"
 become_root "$@"
@@ -9,7 +10,7 @@ config=$STATE/consul
 mkdir -p "$config"
 
 # A shop from before there were tokens goes on serving while its jobs get theirs: until '60-consul.sh --lock' it is
-# still open, as it was.
+# still open, as it was, and the agent acts without a token.
 transition=$config/transition.hcl
 if alive consul && [ ! -e "$config/access.hcl" ]; then
 	say "  this shop was open: its jobs get their tokens now, one instance after the other"
@@ -19,14 +20,10 @@ if alive consul && [ ! -e "$config/access.hcl" ]; then
 		}
 		acl {
 		  default_policy = "allow"
-		  tokens {
-		    agent = "$(<"$ACCESS/operator.consul")" # the agents' own is not made yet
-		  }
 		}
 	EOF
 elif [ "${1:-}" = --lock ] && [ -e "$transition" ]; then
 	say "  every job has its tokens: nobody gets in without one from now on"
-	terminate consul
 	rm "$transition"
 fi
 
@@ -40,24 +37,45 @@ agent() {
 access() {
 	cat <<-EOF
 		encrypt = "$(<"$ACCESS/consul.gossip")"
+	EOF
+	[ -e "$transition" ] || cat <<-EOF
 		acl {
 		  tokens {
-		    initial_management = "$(<"$ACCESS/operator.consul")"
-		    agent              = "$(<"$ACCESS/agent.consul")"
+		    agent = "$(<"$ACCESS/agent.consul")"
 		  }
 		}
 	EOF
 }
-changed=
-if agent | replaced "$config/agent.hcl"; then changed=1; fi
-if access | replaced "$config/access.hcl"; then changed=1; fi
-[ -z "$changed" ] || terminate consul # the jobs run on meanwhile
+agent >"$config/agent.hcl.new"
+access >"$config/access.hcl.new"
+if [ "${1:-}" = --settings ]; then
+	take "$config/agent.hcl" "$config/access.hcl"
+	exit
+fi
+ended=
+if settle consul "$config/agent.hcl" "$config/access.hcl"; then ended=1; fi
 
 files=("$config/agent.hcl" "$config/access.hcl")
 [ ! -e "$transition" ] || files+=("$transition")
 daemon consul consul agent "${files[@]/#/-config-file=}"
-# A leader that has just started knows its tokens a moment later.
-known() { CONSUL_CACERT=$ACCESS/ca.pem CONSUL_HTTP_TOKEN=$(<"$ACCESS/operator.consul") consul acl token read -self; }
-wait_for 60 "Consul" known
+
+# with TOKEN COMMAND… runs it with one of the tokens in $ACCESS.
+with() { CONSUL_CACERT=$ACCESS/ca.pem CONSUL_HTTP_TOKEN=$(<"$ACCESS/$1") "${@:2}"; }
+known() { with "$1" consul acl token read -self >/dev/null 2>&1; }
+
+# Consul takes the operator's token as its first, once. A leader that has just started knows its tokens a moment later.
+led() { known operator.consul || with operator.consul consul acl bootstrap "$ACCESS/operator.consul"; }
+wait_for 60 "Consul" led
+
+# The agents' own tokens are there before Nomad starts. The policies are those of 'go tool shop up' (jobs/acl).
+for name in consul nomad; do
+	! known "agent.$name" || continue
+	with operator.consul consul acl policy read -name "agent-$name" >/dev/null 2>&1 ||
+		with operator.consul consul acl policy create -name "agent-$name" -rules "@$ROOT/jobs/acl/agents/$name.hcl" >/dev/null
+	jq -n --rawfile secret "$ACCESS/agent.$name" --arg name "$name" \
+		'{SecretID: $secret | rtrimstr("\n"), Description: "the agents of \($name)", Policies: [{Name: "agent-\($name)"}]}' |
+		curl -fsS --cacert "$ACCESS/ca.pem" -H @<(printf 'X-Consul-Token: %s' "$(<"$ACCESS/operator.consul")") \
+			-X PUT --data-binary @- "$CONSUL_HTTP_ADDR/v1/acl/token" >/dev/null
+done
 # Nomad looks at once what its agent of Consul offers now.
-if [ -n "$changed" ] && alive nomad; then kill -HUP "$(cat "$RUN/nomad.pid")"; fi
+if [ -n "$ended" ] && alive nomad; then kill -HUP "$(cat "$RUN/nomad.pid")"; fi

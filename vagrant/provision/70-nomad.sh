@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Nomad: schedules every job of the shop.
+# Nomad: schedules every job of the shop. With --settings the agent's settings are written and it runs on, with --anew it is
+# started anew ('shop rotate').
 # shellcheck source=lib.sh
 . "$(dirname "$0")/lib.sh"
 become_root "$@"
@@ -26,10 +27,16 @@ access() {
 		}
 	EOF
 }
-changed=
-if agent | replaced "$config/agent.hcl"; then changed=1; fi
-if access | replaced "$config/access.hcl"; then changed=1; fi
-[ -z "$changed" ] || terminate nomad # the jobs run on meanwhile
+agent >"$config/agent.hcl.new"
+access >"$config/access.hcl.new"
+case "${1:-}" in
+--settings)
+	take "$config/agent.hcl" "$config/access.hcl"
+	exit
+	;;
+--anew) terminate nomad ;;
+esac
+settle nomad "$config/agent.hcl" "$config/access.hcl" || true
 
 daemon nomad nomad agent -config="$config/agent.hcl" -config="$config/access.hcl"
 wait_for 90 "Nomad" leads "$NOMAD_ADDR"

@@ -159,14 +159,19 @@ terminate() {
 	rm -f "$RUN/$1.pid"
 }
 
-# replaced FILE writes its standard input to a file, and tells whether that changed it.
-replaced() {
-	cat >"$1.new"
-	if cmp -s "$1.new" "$1"; then
-		rm "$1.new"
-		return 1
-	fi
-	mv "$1.new" "$1"
+# settle NAME FILE… has each FILE.new take the place of FILE, the settings of a daemon. Where any differs the daemon is ended
+# before, so that the next run completes one that was broken off; it tells whether that was so.
+settle() {
+	local name=$1 file same=1
+	shift
+	for file; do cmp -s "$file.new" "$file" || same=; done
+	[ -n "$same" ] || terminate "$name"
+	take "$@"
+	[ -z "$same" ]
+}
+take() {
+	local file
+	for file; do mv "$file.new" "$file"; done
 }
 
 # node_address prints the IPv4 address of the interface that this machine's part of the shop uses.

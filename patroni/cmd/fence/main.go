@@ -16,6 +16,7 @@ import (
 	"bookstore/patroni/fence"
 	"bookstore/patroni/rest"
 	"bookstore/services/platform/config"
+	"bookstore/services/platform/consultls"
 	"bookstore/services/platform/program"
 )
 
@@ -77,7 +78,11 @@ func watch(ctx context.Context, log *slog.Logger, s settings) error {
 
 func (s settings) fence() (*fence.Fence, error) {
 	// Address, CA and token are in the job's environment. Without connections kept, none of a restarted agent is tried again.
-	toConsul, err := consul.NewClient(consul.DefaultNonPooledConfig())
+	settings := consul.DefaultNonPooledConfig()
+	if err := consultls.Follow(settings); err != nil {
+		return nil, err
+	}
+	toConsul, err := consul.NewClient(settings)
 	if err != nil {
 		return nil, fmt.Errorf("make Consul's client: %w", err)
 	}

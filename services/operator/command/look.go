@@ -11,6 +11,7 @@ import (
 
 	"bookstore/services/operator/cluster"
 	"bookstore/services/operator/machine"
+	"bookstore/services/operator/provide"
 )
 
 // jobStatus is a line of the status.
@@ -155,7 +156,7 @@ func taskOf(a *nomad.AllocationListStub, asked string) string {
 }
 
 func token() *cobra.Command {
-	kinds := []string{"operator", "import", "test", "bench"}
+	kinds := provide.Tokens
 	agents := []string{"nomad", "consul"}
 	return &cobra.Command{
 		Use:       "token [" + strings.Join(slices.Concat(kinds, agents), "|") + "]",

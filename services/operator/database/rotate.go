@@ -58,6 +58,9 @@ func (r *rotation) run(ctx context.Context) error {
 		}
 		r.used, r.idle = append(r.used, login), append(r.idle, other(login, provide.Databases[service]))
 	}
+	if err := r.drain(ctx, r.idle, 0); err != nil { // of a run that was broken off: they were in use a moment ago
+		return err
+	}
 	if err := r.renew(ctx, r.idle); err != nil {
 		return err
 	}
@@ -65,7 +68,7 @@ func (r *rotation) run(ctx context.Context) error {
 	if err := r.hand(ctx); err != nil {
 		return err
 	}
-	if err := r.drain(ctx); err != nil {
+	if err := r.drain(ctx, r.used, r.grace); err != nil {
 		return err
 	}
 	if err := r.renew(ctx, r.used); err != nil {
@@ -116,24 +119,25 @@ func (r *rotation) hand(ctx context.Context) error {
 	return nil
 }
 
-// drain waits until no connection of the logins used before is left. A service heeds new credentials when it uses its
-// pool, which a request for its health makes it do; connections that nobody uses live for five minutes.
-func (r *rotation) drain(ctx context.Context) error {
+// drain waits until no connection of logins that nobody is given any more is left, for grace at least. A service heeds new
+// credentials when it uses its pool, which a request for its health makes it do; connections that nobody uses live for
+// five minutes.
+func (r *rotation) drain(ctx context.Context, logins []string, grace time.Duration) error {
 	begin := time.Now()
 	wait := console.Wait{
 		For: "the end of all connections of before", Limit: 10 * time.Minute, Every: 2 * time.Second,
 		Hint: "both passwords hold until then: run this again when they have ended",
 	}
 	return r.out.Wait(ctx, wait, func(ctx context.Context) (string, error) {
-		left, err := r.connections(ctx, r.used)
-		if err == nil && left == 0 && time.Since(begin) >= r.grace {
+		left, err := r.connections(ctx, logins)
+		if err == nil && left == 0 && time.Since(begin) >= grace {
 			return "", nil
 		}
 		r.touch(ctx)
 		if err != nil {
-			return fmt.Sprintf("an unknown number of connections of %s is left: %v", strings.Join(r.used, ", "), err), nil
+			return fmt.Sprintf("an unknown number of connections of %s is left: %v", strings.Join(logins, ", "), err), nil
 		}
-		return fmt.Sprintf("%d connections of %s are left", left, strings.Join(r.used, ", ")), nil
+		return fmt.Sprintf("%d connections of %s are left", left, strings.Join(logins, ", ")), nil
 	})
 }
 

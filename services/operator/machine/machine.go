@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 )
@@ -108,6 +109,22 @@ func Alive(name string) bool {
 	}
 	command, err := os.ReadFile(filepath.Join("/proc", strings.TrimSpace(string(pid)), "comm")) //nolint:gosec // the scripts wrote the number
 	return err == nil && strings.TrimSpace(string(command)) == name
+}
+
+// Signal sends a signal to an agent that the scripts started.
+func Signal(name string, signal syscall.Signal) error {
+	if !Alive(name) {
+		return fmt.Errorf("%s does not run: 'go tool task up' starts it", name)
+	}
+	text, err := os.ReadFile(filepath.Join(Run, name+".pid"))
+	if err != nil {
+		return err
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
+	if err != nil {
+		return fmt.Errorf("%s.pid: %w", name, err)
+	}
+	return syscall.Kill(pid, signal)
 }
 
 // Warm tells whether the scripts, when they last ran, found everything installed and built.

@@ -20,6 +20,9 @@ import (
 	"bookstore/services/platform/redis/redistest"
 )
 
+// Gossip is the key of the gossip of both.
+const Gossip = "b3BlcmF0b3J0ZXN0b3BlcmF0b3J0ZXN0b3BlcmF0b3I="
+
 // Start runs both until the test ends, without ACLs. Their logs are shown when the test failed.
 func Start(t *testing.T) *cluster.Cluster {
 	t.Helper()
@@ -54,6 +57,7 @@ func start(t *testing.T, token string) *cluster.Cluster {
 			enabled          = true
 			bootstrap_expect = 1
 			raft_multiplier  = 1
+			encrypt          = %q
 		}
 		disable_update_check = true
 		acl {
@@ -64,7 +68,7 @@ func start(t *testing.T, token string) *cluster.Cluster {
 			auto_advertise   = false
 			server_auto_join = false
 			client_auto_join = false
-		}`, t.TempDir(), p[0], p[1], p[2], token != "", p[3])
+		}`, t.TempDir(), p[0], p[1], p[2], Gossip, token != "", p[3])
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -76,7 +80,7 @@ func start(t *testing.T, token string) *cluster.Cluster {
 				initial_management = %q
 			}
 		}`, token != "", token)
-	run(t, "consul", "agent", "-dev", "-hcl="+acl, "-log-level=warn", "-bind=127.0.0.1", "-client=127.0.0.1",
+	run(t, "consul", "agent", "-dev", "-hcl="+acl, "-encrypt="+Gossip, "-log-level=warn", "-bind=127.0.0.1", "-client=127.0.0.1",
 		fmt.Sprintf("-http-port=%d", p[3]), fmt.Sprintf("-server-port=%d", p[4]), fmt.Sprintf("-serf-lan-port=%d", p[5]),
 		"-serf-wan-port=-1", "-dns-port=-1", "-grpc-port=-1", "-grpc-tls-port=-1")
 

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	consul "github.com/hashicorp/consul/api"
 	nomad "github.com/hashicorp/nomad/api"
@@ -20,20 +21,19 @@ import (
 
 // Keys are what the agents of a shop already have, made when the first machine was set up.
 type Keys struct {
-	Operator    string // Nomad's first token
-	ConsulAgent string // what Consul's own agents act with
-	NomadAgent  string // what Nomad's agents act with at Consul
-	CA          string // PEM of the certificate that signed the agents' own
-	CAKey       string // its key; empty on a machine that only has what it was given
-	JWKS        string // where Consul finds the keys that Nomad signs identities with
+	Operator string // at Nomad
+	CA       string // PEM of the certificate that signed the agents' own
+	CAKey    string // its key; empty on a machine that only has what it was given
+	JWKS     string // where Consul finds the keys that Nomad signs identities with
 }
+
+// JWKS is where Consul's agent finds Nomad's keys on its machine.
+const JWKS = "https://127.0.0.1:4646/.well-known/jwks.json"
 
 // KeysHere are those of this machine.
 func KeysHere() (k Keys, err error) {
-	k.JWKS = "https://127.0.0.1:4646/.well-known/jwks.json"
-	for file, into := range map[string]*string{
-		"operator.nomad": &k.Operator, "agent.consul": &k.ConsulAgent, "agent.nomad": &k.NomadAgent, "ca.pem": &k.CA,
-	} {
+	k.JWKS = JWKS
+	for file, into := range map[string]*string{"operator.nomad": &k.Operator, "ca.pem": &k.CA} {
 		if *into, err = machine.Secret(file); err != nil {
 			return Keys{}, fmt.Errorf("the keys of this shop are made by 'go tool task up': %w", err)
 		}
@@ -58,7 +58,7 @@ func Access(ctx context.Context, c *cluster.Cluster, dir string, keys Keys) erro
 		return err
 	}
 	for _, step := range []func() error{
-		func() error { return agents(ctx, c, dir, keys) },
+		func() error { return agents(ctx, c, dir) },
 		func() error { return workloads(ctx, c, keys) },
 		func() error { return consulRoles(ctx, c, filepath.Join(dir, "consul")) },
 		func() error { return nomadPolicies(ctx, c, filepath.Join(dir, "nomad")) },
@@ -86,20 +86,12 @@ func bootstrap(ctx context.Context, c *cluster.Cluster, secret string) error {
 	return nil
 }
 
-// agents lets the agents of Consul and of Nomad do their own work at Consul.
-func agents(ctx context.Context, c *cluster.Cluster, dir string, keys Keys) error {
-	for name, secret := range map[string]string{"consul": keys.ConsulAgent, "nomad": keys.NomadAgent} {
-		policy := "agent-" + name
-		if err := setConsulPolicy(ctx, c, policy, filepath.Join(dir, "agents", name+".hcl")); err != nil {
+// agents has the policies of the agents of Consul and of Nomad be as their files say. Their tokens are made with Consul
+// itself (60-consul.sh).
+func agents(ctx context.Context, c *cluster.Cluster, dir string) error {
+	for _, name := range []string{"consul", "nomad"} {
+		if err := setConsulPolicy(ctx, c, "agent-"+name, filepath.Join(dir, "agents", name+".hcl")); err != nil {
 			return err
-		}
-		own := &consul.QueryOptions{Token: secret}
-		if _, _, err := c.Consul.ACL().TokenReadSelf(own.WithContext(ctx)); err == nil {
-			continue
-		}
-		token := &consul.ACLToken{SecretID: secret, Description: "the agents of " + name, Policies: []*consul.ACLLink{{Name: policy}}}
-		if _, _, err := c.Consul.ACL().TokenCreate(token, cluster.ConsulWrite(ctx)); err != nil {
-			return fmt.Errorf("make the token of the agents of %s: %w", name, err)
 		}
 	}
 	return nil
@@ -108,6 +100,14 @@ func agents(ctx context.Context, c *cluster.Cluster, dir string, keys Keys) erro
 // workloads has Consul trust the identities that Nomad signs: a service is itself in the mesh, a task has the role that
 // is named after it.
 func workloads(ctx context.Context, c *cluster.Cluster, keys Keys) error {
+	if err := identities(ctx, c, keys); err != nil {
+		return err
+	}
+	return bindings(ctx, c)
+}
+
+// identities says where Consul finds the keys that identities are signed with.
+func identities(ctx context.Context, c *cluster.Cluster, keys Keys) error {
 	method := &consul.ACLAuthMethod{
 		Name: authMethod,
 		Type: "jwt",
@@ -136,6 +136,11 @@ func workloads(ctx context.Context, c *cluster.Cluster, keys Keys) error {
 	if err != nil {
 		return fmt.Errorf("have Consul trust Nomad's identities: %w", err)
 	}
+	return nil
+}
+
+// bindings say who an identity is at Consul.
+func bindings(ctx context.Context, c *cluster.Cluster) error {
 	rules, _, err := c.Consul.ACL().BindingRuleList(authMethod, cluster.ConsulQuery(ctx))
 	if err != nil {
 		return fmt.Errorf("list the binding rules: %w", err)
@@ -236,8 +241,29 @@ func eachPolicy(dir string, do func(name, file string) error) error {
 	return nil
 }
 
+// TrustCA has Consul and every job trust these certificates: Consul where it asks Nomad for the keys of identities, the jobs
+// in nomad/jobs, which every job may read.
+func TrustCA(ctx context.Context, c *cluster.Cluster, keys Keys) error {
+	if err := identities(ctx, c, keys); err != nil {
+		return err
+	}
+	return shareCA(ctx, c, keys.CA)
+}
+
+// keyed bounds how long a Nomad that has just started may be without the key that it keeps variables with.
+const keyed = 30 * time.Second
+
 // shareCA puts the CA where every job may read it: nomad/jobs.
 func shareCA(ctx context.Context, c *cluster.Cluster, ca string) error {
-	_, err := c.ChangeShared(ctx, func(items nomad.VariableItems) { items["agent_ca"] = ca })
-	return err
+	for until := time.Now().Add(keyed); ; {
+		_, err := c.ChangeShared(ctx, func(items nomad.VariableItems) { items["agent_ca"] = ca })
+		if err == nil || time.Now().After(until) || !strings.Contains(err.Error(), "keyring has not been initialized") {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
 }

@@ -27,10 +27,7 @@ func TestAccess(t *testing.T) {
 		t.Fatal(err)
 	}
 	dir := filepath.Join(root, "jobs/acl")
-	keys := provide.Keys{
-		Operator: operator, ConsulAgent: "7f1a2b3c-59a4-4a3c-9d0b-30a3a6f3f3c2", NomadAgent: "7f1a2b3c-59a4-4a3c-9d0b-30a3a6f3f3c3",
-		JWKS: c.Nomad.Address() + "/.well-known/jwks.json",
-	}
+	keys := provide.Keys{Operator: operator, JWKS: c.Nomad.Address() + "/.well-known/jwks.json"}
 	for range 2 {
 		if err := provide.Access(t.Context(), c, dir, keys); err != nil {
 			t.Fatal(err)
@@ -39,7 +36,7 @@ func TestAccess(t *testing.T) {
 
 	t.Run("every policy is as its file says", func(t *testing.T) { t.Parallel(); policies(t, c, dir) })
 	t.Run("who has no token may do nothing", func(t *testing.T) { t.Parallel(); nobody(t, c) })
-	t.Run("the agents may do their work and no more", func(t *testing.T) { t.Parallel(); agents(t, c, keys) })
+	t.Run("the agents may do their work and no more", func(t *testing.T) { t.Parallel(); agents(t, c) })
 	t.Run("an identity that Nomad did not sign is refused", func(t *testing.T) {
 		t.Parallel()
 		login := &consul.ACLLoginParams{AuthMethod: "nomad-workloads", BearerToken: "eyJhbGciOiJub25lIn0.e30."}
@@ -123,11 +120,16 @@ func nobody(t *testing.T, c *cluster.Cluster) {
 	}
 }
 
-func agents(t *testing.T, c *cluster.Cluster, keys provide.Keys) {
+func agents(t *testing.T, c *cluster.Cluster) {
 	t.Helper()
-	for name, token := range map[string]string{"Consul": keys.ConsulAgent, "Nomad": keys.NomadAgent} {
+	for name, policy := range map[string]string{"Consul": "agent-consul", "Nomad": "agent-nomad"} {
+		token := &consul.ACLToken{Policies: []*consul.ACLLink{{Name: policy}}} // as 60-consul.sh makes it
+		token, _, err := c.Consul.ACL().TokenCreate(token, cluster.ConsulWrite(t.Context()))
+		if err != nil {
+			t.Fatal(err)
+		}
 		asked := cluster.ConsulQuery(t.Context())
-		asked.Token = token
+		asked.Token = token.SecretID
 		if nodes, _, err := c.Consul.Catalog().Nodes(asked); err != nil || len(nodes) == 0 {
 			t.Errorf("the agents of %s see the nodes %v: %v", name, nodes, err)
 		}
@@ -135,7 +137,7 @@ func agents(t *testing.T, c *cluster.Cluster, keys provide.Keys) {
 			t.Errorf("the agents of %s read the keys %v", name, keys)
 		}
 		told := cluster.ConsulWrite(t.Context())
-		told.Token = token
+		told.Token = token.SecretID
 		if _, err := c.Consul.KV().Put(&consul.KVPair{Key: "service/patroni/config"}, told); err == nil {
 			t.Errorf("the agents of %s write Patroni's settings", name)
 		}

@@ -17,6 +17,9 @@ var Databases = map[string]string{"books": "bookdb", "orders": "orderdb", "payme
 // Services are those of Databases, in the order in which they are named to a reader.
 var Services = []string{"books", "orders", "payments", "coordinator"}
 
+// Tokens are those that the shop's API takes, each an item <name>_token of the gateway's variable.
+var Tokens = []string{"operator", "import", "test", "bench"}
+
 // Password is a new one, of 192 bits.
 func Password() string {
 	bits := make([]byte, 24)
@@ -41,6 +44,10 @@ func secrets() (jobs []string, items map[string][]item) {
 		}
 		return all
 	}
+	tokens := make([]string, len(Tokens))
+	for i, name := range Tokens {
+		tokens[i] = name + "_token"
+	}
 	logins := made("exporter_password", "warehouse_password")
 	for _, service := range Services {
 		// Two logins, of which one is used: db rotate goes from one to the other.
@@ -55,7 +62,7 @@ func secrets() (jobs []string, items map[string][]item) {
 		"redis":     made("gateway_password", "books_password", "cluster_password"),
 		"migrate":   logins,
 		"warehouse": {{key: "db_password", job: "migrate", other: "warehouse_password"}},
-		"gateway": append(made("operator_token", "import_token", "test_token", "bench_token", "consistency_a", "consistency_b"),
+		"gateway": append(made(append(tokens, "consistency_a", "consistency_b")...),
 			item{key: "consistency_signs", value: "a"}, // of the two keys, both of which gateways know
 			item{key: "cache_password", job: "redis", other: "gateway_password"}),
 	}

@@ -65,6 +65,13 @@ func open(t testing.TB) (*nomad.Client, *consul.Client) {
 	return agents.nomad, agents.consul
 }
 
+// Reopen has the clients act with the keys that the operator has now.
+func Reopen() {
+	agents.Lock()
+	defer agents.Unlock()
+	agents.nomad, agents.consul = nil, nil
+}
+
 // Consul is a client of the agent on this machine.
 func Consul(t testing.TB) *consul.Client {
 	t.Helper()

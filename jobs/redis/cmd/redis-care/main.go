@@ -22,6 +22,7 @@ import (
 
 	"bookstore/jobs/redis/care"
 	"bookstore/services/platform/config"
+	"bookstore/services/platform/consultls"
 )
 
 // commandTimeout bounds each command.
@@ -44,7 +45,11 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout 
 	if err != nil {
 		return 0, err
 	}
-	consul, err := api.NewClient(api.DefaultConfig()) // address, CA and token as the job's environment has them
+	settings := api.DefaultConfig() // address, CA and token as the job's environment has them
+	if err := consultls.Follow(settings); err != nil {
+		return 0, err
+	}
+	consul, err := api.NewClient(settings)
 	if err != nil {
 		return 0, fmt.Errorf("make Consul's client: %w", err)
 	}
