@@ -164,7 +164,12 @@ func TestAttackPostgresWithAServicesLogin(t *testing.T) {
 // hides that the leader could bind the login to its certificate.
 func relay(t *testing.T, leader cluster.Member, strip bool) (port int) {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	// Members reach no other ports than those that Nomad gives to each other.
+	var listener net.Listener
+	err := errors.New("no port is free")
+	for port := 20000; err != nil && port < 32000; port++ {
+		listener, err = net.Listen("tcp", net.JoinHostPort(leader.Host, strconv.Itoa(port)))
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -244,8 +249,8 @@ func TestAttackPostgresBetweenMembers(t *testing.T) {
 	}
 	password := secrets(t, "patroni")["rewind_password"]
 	through := func(strip bool, binding string) (string, error) {
-		dsn := fmt.Sprintf("host=127.0.0.1 port=%d user=rewind dbname=postgres sslmode=verify-ca sslrootcert=/secrets/tls/ca.pem channel_binding=%s",
-			relay(t, leader, strip), binding)
+		dsn := fmt.Sprintf("host=%s port=%d user=rewind dbname=postgres sslmode=verify-ca sslrootcert=/secrets/tls/ca.pem channel_binding=%s",
+			leader.Host, relay(t, leader, strip), binding)
 		return cluster.Command("docker", "exec", "--env", "PGPASSWORD="+password, replica.Container(), "psql", dsn, "-Atc", "select 'in'")
 	}
 	if said, err := through(true, "disable"); err != nil || said != "in" {
