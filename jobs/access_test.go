@@ -55,12 +55,7 @@ func TestEachTaskHasItsOwnTokenOfConsul(t *testing.T) {
 }
 
 func asksConsul(template string) bool {
-	for _, action := range regexp.MustCompile(`(?s)\{\{.*?\}\}`).FindAllString(template, -1) {
-		if fromConsul.MatchString(action) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(regexp.MustCompile(`(?s)\{\{.*?\}\}`).FindAllString(template, -1), fromConsul.MatchString)
 }
 
 func policyNames(t *testing.T, dir string) (names []string) {

@@ -80,12 +80,12 @@ func loseBackups(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	away, err := os.MkdirTemp(filepath.Dir(volume), "lost-")
+	away, err := os.MkdirTemp(filepath.Dir(volume), "lost-") //nolint:usetesting // on the volume's own file system
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		began, err := os.MkdirTemp(filepath.Dir(volume), "began-")
+		began, err := os.MkdirTemp(filepath.Dir(volume), "began-") //nolint:usetesting // as above
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -49,7 +49,7 @@ func rotateAll(t *testing.T) {
 		t.Errorf("%d requests failed, such as\n%s", len(failed), shoptest.Examples(failed))
 	}
 	l.RequireRight(t)
-	fmt.Printf("figure rotate_failed_requests %d\n", len(failed))
+	fmt.Printf("figure rotate_failed_requests %d\n", len(failed)) //nolint:forbidigo // a result, for programs that compare
 
 	current.stop()
 	cluster.Reopen()

@@ -54,7 +54,7 @@ var cis = map[string]func(c inspected) bool{
 		return len(c.HostConfig.CapAdd) == 0 && slices.ContainsFunc(c.HostConfig.CapDrop, func(s string) bool { return strings.EqualFold(s, "all") })
 	},
 	"5.4 it is not privileged":                func(c inspected) bool { return !c.HostConfig.Privileged },
-	"5.5 it mounts no folder of the system's": func(c inspected) bool { return mountsOwnAlone(c) },
+	"5.5 it mounts no folder of the system's": mountsOwnAlone,
 	"5.7 it binds no privileged port": func(c inspected) bool {
 		return everyBinding(c, func(_ string, port int) bool { return port >= 1024 })
 	},
@@ -74,7 +74,7 @@ var cis = map[string]func(c inspected) bool{
 	"5.15 it sees its own processes alone":        func(c inspected) bool { return c.HostConfig.PidMode == "" },
 	"5.16 it shares no memory with the machine":   func(c inspected) bool { return c.HostConfig.IpcMode != "host" },
 	"5.17 it has no device of the machine's":      func(c inspected) bool { return len(c.HostConfig.Devices) == 0 },
-	"5.19 no mount of its own reaches others":     func(c inspected) bool { return mountsStay(c) },
+	"5.19 no mount of its own reaches others":     mountsStay,
 	"5.20 it does not share the machine's name":   func(c inspected) bool { return c.HostConfig.UTSMode != "host" },
 	"5.21 its system calls are filtered":          func(c inspected) bool { return !slices.Contains(c.HostConfig.SecurityOpt, "seccomp=unconfined") },
 	"5.25 no program in it gains rights":          func(c inspected) bool { return slices.Contains(c.HostConfig.SecurityOpt, "no-new-privileges") },

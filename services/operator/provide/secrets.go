@@ -62,7 +62,7 @@ func secrets() (jobs []string, items map[string][]item) {
 		"redis":     made("gateway_password", "books_password", "cluster_password"),
 		"migrate":   logins,
 		"warehouse": {{key: "db_password", job: "migrate", other: "warehouse_password"}},
-		"gateway": append(made(append(tokens, "consistency_a", "consistency_b")...),
+		"gateway": append(made(slices.Concat(tokens, []string{"consistency_a", "consistency_b"})...),
 			item{key: "consistency_signs", value: "a"}, // of the two keys, both of which gateways know
 			item{key: "cache_password", job: "redis", other: "gateway_password"}),
 	}

@@ -293,7 +293,7 @@ func emptyCache(ctx context.Context, c *cluster.Cluster) error {
 	}
 	for _, node := range nodes {
 		if _, err := c.Exec(ctx, node.ID, "redis", "redis-care", "empty"); err != nil {
-			return fmt.Errorf("empty Redis' node %s: %w", node.Name, err) //nolint:staticcheck // a name
+			return fmt.Errorf("empty Redis' node %s: %w", node.Name, err)
 		}
 	}
 	return nil
