@@ -42,6 +42,9 @@ client {
 
   options {
     "fingerprint.denylist" = "env_aws,env_gce,env_azure,env_digitalocean"
+
+    # Whoever may submit jobs starts no program of this machine's.
+    "driver.allowlist" = "docker"
   }
 }
 
