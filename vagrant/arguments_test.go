@@ -10,8 +10,9 @@ import (
 // secretArgument matches a command of a script that is given a secret as an argument, which everybody on the machine can
 // read: by jq, curl, redis-cli, nomad, consul, psql, or docker's environment. By stdin, a file or the environment it stays
 // with its process.
-var secretArgument = regexp.MustCompile(`(?i)\bjq\b.*--(arg\w*|args)\b.*(token|password|secret|passwd)` +
-	`|\bcurl\b.*\s(-H|--header|-u|--user|--oauth2-bearer)\b|\bredis-cli\b.*\s(-a|--pass)\b` +
+var secretArgument = regexp.MustCompile(`(?i)\bjq\b.*--(arg|argjson)\s+(\S+\s+"?\$\{?)?\w*(token|password|secret|passwd)` +
+	`|\bjq\b.*--args\b.*\$\{?\w*(token|password|secret|passwd)` +
+	`|\bcurl\b.*\s(-H|--header|-u|--user|--oauth2-bearer)\s+[^@\s]|\bredis-cli\b.*\s(-a|--pass)\b` +
 	`|\b(nomad|consul)\b.*\s--?(token|secret|management-token)[= ]` +
 	`|\b(psql|pg_\w+|postgres)\b.*password=|[a-z]://[^/\s"]*:\$|\bopenssl\b.*-pass(in|out)? pass:|\bdocker\b.*(-e|--env)[= ]\S*(TOKEN|PASSWORD|SECRET)=`)
 
@@ -51,7 +52,8 @@ func TestSecretArgumentsAreFound(t *testing.T) {
 			t.Errorf("not found: %s", line)
 		}
 	}
-	for _, line := range []string{`jq -cn --arg s "$BOOKSTORE_SERVERS" x`, `curl -fsS --cacert "$ACCESS/ca.pem" x`, `CONSUL_HTTP_TOKEN=$(<file) consul acl token read -self`} {
+	for _, line := range []string{`jq -cn --arg s "$BOOKSTORE_SERVERS" x`, `curl -fsS --cacert "$ACCESS/ca.pem" x`, `CONSUL_HTTP_TOKEN=$(<file) consul acl token read -self`,
+		`jq -n --rawfile secret "$file" --arg name "$name" '{SecretID: $secret}'`, `curl -H @<(printf 'X-Consul-Token: %s' "$(<"$file")") x`} {
 		if secretArgument.MatchString(line) {
 			t.Errorf("found wrongly: %s", line)
 		}
