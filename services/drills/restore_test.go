@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 
@@ -26,7 +27,13 @@ import (
 func restore(t *testing.T) { restoreFrom(t, "1", func() {}) }
 
 // restoreFromS3 does the same with the second repository alone: all that is on the volume of the first is gone before.
-func restoreFromS3(t *testing.T) { restoreFrom(t, "2", func() { loseBackups(t) }) }
+func restoreFromS3(t *testing.T) {
+	var putBack func()
+	restoreFrom(t, "2", func() { putBack = loseBackups(t) })
+	putBack()
+	archiveMore(t)
+	operate(t, "db", "backup")
+}
 
 func restoreFrom(t *testing.T, repository string, lose func()) {
 	t.Helper()
@@ -68,9 +75,9 @@ func restoreFrom(t *testing.T, repository string, lose func()) {
 	requireHeld(t, c, checkedOut.ID, path, item)
 }
 
-// loseBackups empties the volume of the first repository, as a new disk would be, and gives it back what it had when the
-// drill is over. The next backup there is a full one, since the timeline is another.
-func loseBackups(t *testing.T) {
+// loseBackups empties the volume of the first repository, as a new disk would be. putBack gives it back what it had; the
+// next backup there is a full one, since the timeline is another.
+func loseBackups(t *testing.T) (putBack func()) {
 	t.Helper()
 	operator, err := operated.Open()
 	if err != nil {
@@ -84,7 +91,7 @@ func loseBackups(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
+	putBack = sync.OnceFunc(func() {
 		began, err := os.MkdirTemp(filepath.Dir(volume), "began-") //nolint:usetesting // as above
 		if err != nil {
 			t.Fatal(err)
@@ -96,11 +103,11 @@ func loseBackups(t *testing.T) {
 				t.Error(err)
 			}
 		}
-		archiveMore(t)
-		operate(t, "db", "backup")
 	})
+	t.Cleanup(putBack) // where the drill fails before
 	moveAll(t, volume, away)
 	t.Logf("what was in %s is gone", volume)
+	return putBack
 }
 
 func moveAll(t *testing.T, from, to string) {
@@ -119,22 +126,19 @@ func moveAll(t *testing.T, from, to string) {
 // archiveMore waits until WAL of the running timeline is in both repositories.
 func archiveMore(t *testing.T) {
 	t.Helper()
-	ctx := context.WithoutCancel(t.Context()) // it is a part of the cleanup
 	conn := cluster.Leader(t, "postgres")
 	var segment string
-	if err := conn.QueryRow(ctx, "select pg_walfile_name(pg_switch_wal()) from txid_current()").Scan(&segment); err != nil {
+	if err := conn.QueryRow(t.Context(), "select pg_walfile_name(pg_switch_wal()) from txid_current()").Scan(&segment); err != nil {
 		t.Fatal(err)
 	}
-	for deadline := time.Now().Add(3 * time.Minute); ; time.Sleep(time.Second) {
-		var archived bool
-		err := conn.QueryRow(ctx, "select coalesce(last_archived_wal >= $1, false) from pg_stat_archiver", segment).Scan(&archived)
-		if err == nil && archived {
-			return
+	shoptest.Eventually(t, 3*time.Minute, segment+" is archived", func(ctx context.Context) error {
+		var last string
+		err := conn.QueryRow(ctx, "select coalesce(last_archived_wal, '') from pg_stat_archiver").Scan(&last)
+		if err == nil && last < segment {
+			err = fmt.Errorf("the last one is %s", last)
 		}
-		if time.Now().After(deadline) {
-			t.Fatalf("%s was not archived: %v", segment, err)
-		}
-	}
+		return err
+	})
 }
 
 // lateAfter is how long after the point no order is acknowledged that was begun before it.
@@ -214,7 +218,7 @@ func requireHeld(t *testing.T, c *shoptest.Client, id, path string, item shoptes
 // operate runs the operator's command and shows what it says.
 func operate(t *testing.T, args ...string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), 15*time.Minute) // in a cleanup as well
+	ctx, cancel := context.WithTimeout(t.Context(), 15*time.Minute)
 	defer cancel()
 	out, err := cluster.OperatorCommand(ctx, args...).CombinedOutput()
 	t.Logf("%q\n%s", args, out)
