@@ -37,7 +37,7 @@ func rotateAll(t *testing.T) {
 	for _, after := range brokenOff {
 		runRotate(t, after)
 	}
-	if !runRotate(t, rotateWithin) {
+	if !runRotate(t, rotateWithin) || !runRotate(t, rotateWithin, "backup") {
 		t.Fatalf("the rotation did not end within %s", rotateWithin)
 	}
 	t.Logf("everything was rotated after %s", time.Since(began).Round(time.Second))
@@ -63,11 +63,11 @@ func rotateAll(t *testing.T) {
 
 // runRotate runs the command, and kills it after some time with all that it has started. It tells whether the command
 // came to its end, which has to be a good one.
-func runRotate(t *testing.T, killed time.Duration) bool {
+func runRotate(t *testing.T, killed time.Duration, what ...string) bool {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), killed)
 	defer cancel()
-	cmd := cluster.OperatorCommand(ctx, "rotate", "--grace", "20s")
+	cmd := cluster.OperatorCommand(ctx, append([]string{"rotate", "--grace", "20s"}, what...)...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	cmd.WaitDelay = 5 * time.Second // an agent that it started may hold its output

@@ -15,8 +15,8 @@ func rotateCommand() *cobra.Command {
 	var grace time.Duration
 	cmd := &cobra.Command{
 		Use:   "rotate [WHAT…]",
-		Short: "Give the shop new keys, certificates, passwords and tokens while it serves; without a name all of them",
-		Long: `Give the shop new keys, certificates, passwords and tokens while it serves; without a name all of them.
+		Short: "Give the shop new keys, certificates, passwords and tokens while it serves; without a name all but agents and backup",
+		Long: `Give the shop new keys, certificates, passwords and tokens while it serves; without a name all but agents (ca does more) and backup.
 
 ` + rotate.Help() + `
 What is new is taken beside what is old until nobody uses that any more. Interrupted, it is simply run again.`,

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"bookstore/services/operator/backups"
 	"bookstore/services/operator/cluster"
 	"bookstore/services/operator/console"
 	"bookstore/services/operator/database"
@@ -65,21 +66,22 @@ func (s *Shop) reopen() error {
 
 // step is one kind of secrets.
 type step struct {
-	name string
-	does string // for a reader of the command's help
-	run  func(*Shop, context.Context) error
-	part bool // of another step, so that it does not run where all do
+	name  string
+	does  string // for a reader of the command's help
+	run   func(*Shop, context.Context) error
+	asked bool // it runs only where it is named: another does more, or it costs something
 }
 
 // steps in the order in which they run: who talks to whom comes before what they say.
 var steps = []step{
 	{name: "gossip", does: "keys of the gossip between the agents of Consul, and of Nomad", run: (*Shop).gossip},
-	{name: "agents", does: "certificates of the agents", run: (*Shop).agents, part: true},
+	{name: "agents", does: "certificates of the agents", run: (*Shop).agents, asked: true},
 	{name: "ca", does: "the shop's own CA, and the certificates of the agents by it", run: (*Shop).ca},
 	{name: "mesh", does: "root CA of the mesh, and every certificate in it", run: (*Shop).mesh},
 	{name: "passwords", does: "passwords of the services at their databases", run: (*Shop).passwords},
 	{name: "redis", does: "passwords of the users of the cache", run: (*Shop).redis},
 	{name: "tokens", does: "tokens of the operator and the agents at Nomad and Consul, and those of the shop's API", run: (*Shop).tokens},
+	{name: "backup", does: "key of the backups, after which no moment of before can be restored", run: (*Shop).backup, asked: true},
 }
 
 // Names are the kinds of secrets, in the order in which they are rotated.
@@ -99,7 +101,7 @@ func Help() string {
 	return text.String()
 }
 
-// Run rotates the kinds of secrets that are named, or all. It ends at the first error; then it is to be run again.
+// Run rotates the kinds of secrets that are named, or all that cost nothing. It ends at the first error; then it is to be run again.
 func (s *Shop) Run(ctx context.Context, names ...string) error {
 	for _, name := range names {
 		if !slices.Contains(Names(), name) {
@@ -113,7 +115,7 @@ func (s *Shop) Run(ctx context.Context, names ...string) error {
 		return err
 	}
 	for _, one := range steps {
-		if !slices.Contains(names, one.name) && (len(names) > 0 || one.part) {
+		if !slices.Contains(names, one.name) && (len(names) > 0 || one.asked) {
 			continue
 		}
 		s.Out.Stagef("%s: %s", one.name, one.does)
@@ -123,6 +125,9 @@ func (s *Shop) Run(ctx context.Context, names ...string) error {
 	}
 	return nil
 }
+
+// backup gives the backups a new key.
+func (s *Shop) backup(ctx context.Context) error { return backups.Rotate(ctx, s.Cluster, s.Out) }
 
 // passwords gives the services new passwords at their databases.
 func (s *Shop) passwords(ctx context.Context) error {
