@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -49,8 +50,8 @@ func TestRaceForTheLastCopies(t *testing.T) {
 	cluster.RequireLedgerBalanced(t)
 }
 
-// A hundred and twenty customers at one address, no more than may be in flight,
-// want a copy at once: each is served, or refused because all are sold, at the first attempt.
+// A hundred and twenty customers at one address, no more than may be in flight, want a copy at once: each is served, or
+// refused because all are sold, and all but a few at the first attempt.
 func TestRaceFromOneAddress(t *testing.T) {
 	const buyers = 120
 	c := shoptest.Shop(t)
@@ -71,11 +72,19 @@ func TestRaceFromOneAddress(t *testing.T) {
 	} {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		won, lost := 0, 0
+		var again atomic.Int64
 		var mu sync.Mutex
 		var sold time.Time
 		var refused []time.Time
 		shoptest.Parallel(buyers, func(i int) {
-			a, err := anybody.Try(ctx, shoptest.Buy(fmt.Sprintf("buyer-%d", i), "race-"+uuid.NewString(), shoptest.OrderItem{BookID: race.book(i), Quantity: 1}))
+			order := shoptest.Buy(fmt.Sprintf("buyer-%d", i), "race-"+uuid.NewString(), shoptest.OrderItem{BookID: race.book(i), Quantity: 1})
+			a, err := anybody.Try(ctx, order)
+			// Of an address, two gateways answer 128 at once: where they are not shared out evenly, some buyers have to come again.
+			for err == nil && a.Status == http.StatusTooManyRequests && a.Problem().Code == "too_many_in_flight" {
+				again.Add(1)
+				shoptest.Rest(ctx, 100*time.Millisecond)
+				a, err = anybody.Try(ctx, order)
+			}
 			mu.Lock()
 			defer mu.Unlock()
 			switch {
@@ -92,6 +101,9 @@ func TestRaceFromOneAddress(t *testing.T) {
 		cancel()
 		if won != race.sold || lost != buyers-race.sold {
 			t.Errorf("%s: %d orders and %d refusals, want %d and %d", race.name, won, lost, race.sold, buyers-race.sold)
+		}
+		if n := again.Load(); n > buyers/10 {
+			t.Errorf("%s: %d times a buyer had to come again", race.name, n)
 		}
 		for _, at := range refused {
 			if late := at.Sub(sold); late > time.Second {
