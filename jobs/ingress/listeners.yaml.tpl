@@ -33,7 +33,7 @@ resources:
               common_http_protocol_options:
                 idle_timeout: 60s
                 max_headers_count: 100
-                headers_with_underscores_action: REJECT_REQUEST
+                headers_with_underscores_action: DROP_HEADER # servers read them in different ways
               http2_protocol_options:
                 max_concurrent_streams: 100
                 initial_stream_window_size: 65536
