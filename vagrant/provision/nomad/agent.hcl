@@ -30,6 +30,12 @@ client {
   host_volumes_dir  = "@STATE@/volumes"
   servers           = @SERVERS@
 
+  # Templates read from leaders. A server that has just started would answer them from its last snapshot: with passwords
+  # that are void since.
+  template {
+    max_stale = "0s"
+  }
+
   # On one machine only 127.0.0.1 offers the ingress, checks and metrics.
   host_network "loopback" {
     cidr = "127.0.0.1/32"
