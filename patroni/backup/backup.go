@@ -12,6 +12,8 @@ import (
 	"log/slog"
 	"strings"
 	"time"
+
+	"bookstore/services/platform/wait"
 )
 
 // Exec runs a command where the leader runs and returns what it said. exit is
@@ -120,10 +122,8 @@ func (p pgbackrest) all(ctx context.Context, args ...string) (string, error) {
 		if exit != locked {
 			return "", err
 		}
-		select {
-		case <-ctx.Done():
+		if !wait.For(ctx, lockWait) {
 			return "", errors.Join(ctx.Err(), err)
-		case <-time.After(lockWait):
 		}
 	}
 }

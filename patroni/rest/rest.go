@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"os"
 	"strings"
 	"time"
 
@@ -30,15 +29,11 @@ type Certificates func(ctx context.Context) (*tls.Config, error)
 // FromFiles reads the certificate and key in leaf, and the authority in ca: they change under a task that runs.
 func FromFiles(leaf, ca string) Certificates {
 	return func(context.Context) (*tls.Config, error) {
-		own, err := tls.LoadX509KeyPair(leaf, leaf)
-		if err != nil {
-			return nil, fmt.Errorf("read the member's certificate: %w", err)
+		config, err := meshtls.Client(ca, Service)
+		if err == nil {
+			config.Certificates, err = meshtls.Leaf(leaf)
 		}
-		authority, err := os.ReadFile(ca)
-		if err != nil {
-			return nil, fmt.Errorf("read the mesh authority: %w", err)
-		}
-		return with(own, authority)
+		return config, err
 	}
 }
 
@@ -62,17 +57,13 @@ func FromConsul(client *consul.Client) Certificates {
 		for _, root := range roots.Roots {
 			authority.WriteString(root.RootCertPEM)
 		}
-		return with(own, []byte(authority.String()))
+		config, err := meshtls.Trust([]byte(authority.String()), Service)
+		if err != nil {
+			return nil, err
+		}
+		config.Certificates = []tls.Certificate{own}
+		return config, nil
 	}
-}
-
-func with(own tls.Certificate, authority []byte) (*tls.Config, error) {
-	config, err := meshtls.Trust(authority, Service)
-	if err != nil {
-		return nil, err
-	}
-	config.Certificates = []tls.Certificate{own}
-	return config, nil
 }
 
 // Client makes a connection for each request, since a kept one would hide that a member takes no new ones. Requests end

@@ -164,22 +164,11 @@ func access(ctx context.Context, c *cluster.Cluster, out console.Console, root s
 	if err := provide.Access(ctx, c, filepath.Join(root, "jobs/acl"), keys); err != nil {
 		return err
 	}
-	return awaitNode(ctx, c, out)
+	return provide.Node(ctx, c, out, nodeWithin)
 }
 
-// awaitNode waits until Nomad has a node that takes work with sidecars.
-func awaitNode(ctx context.Context, c *cluster.Cluster, out console.Console) error {
-	wait := console.Wait{For: "a node of Nomad", Limit: 90 * time.Second, Hint: "see its log in " + machine.Logs}
-	return out.Wait(ctx, wait, func(ctx context.Context) (string, error) {
-		if c.Ready(ctx) != nil {
-			return "no node is ready", nil //nolint:nilerr // that is what is waited for
-		}
-		if meshed, err := c.Meshed(ctx); err != nil || !meshed {
-			return "Nomad does not know Consul yet", err
-		}
-		return "", nil
-	})
-}
+// nodeWithin is how long Nomad may take to have a node.
+const nodeWithin = 90 * time.Second
 
 func sayIf(out console.Console, so bool, format string, args ...any) {
 	if so {
@@ -268,7 +257,7 @@ func stopJobs(cmd *cobra.Command, c *cluster.Cluster, _ []string) error {
 	}
 	out := speak(cmd)
 	out.Stagef("stopping the jobs")
-	if err := awaitNode(cmd.Context(), c, console.Console{Out: io.Discard}); err != nil {
+	if err := provide.Node(cmd.Context(), c, console.Console{Out: io.Discard}, nodeWithin); err != nil {
 		return err
 	}
 	return jobs.StopAll(cmd.Context(), c, out)

@@ -45,11 +45,19 @@ func Secret(name string) (string, error) {
 	return strings.TrimSpace(string(text)), err
 }
 
-// KeepSecret writes one of the files in Access.
-func KeepSecret(name string, text []byte) error {
-	file := filepath.Join(Access, name)
-	if err := os.WriteFile(file+".new", text, 0o600); err != nil {
+// KeepSecret writes a file of secrets: all of it or nothing, for its owner alone, and on the disk when it returns.
+func KeepSecret(path string, text []byte) error {
+	file, err := os.OpenFile(path+".new", os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
+	if err != nil {
 		return err
 	}
-	return os.Rename(file+".new", file)
+	_, err = file.Write(text)
+	err = errors.Join(err, file.Sync(), file.Close())
+	if err == nil {
+		err = os.Rename(path+".new", path)
+	}
+	if err != nil {
+		return fmt.Errorf("keep %s: %w", path, err)
+	}
+	return nil
 }

@@ -17,6 +17,7 @@ import (
 
 	"bookstore/services/operator/cluster"
 	"bookstore/services/operator/machine"
+	"bookstore/services/platform/wait"
 )
 
 // Keys are what the agents of a shop already have, made when the first machine was set up.
@@ -260,10 +261,8 @@ func shareCA(ctx context.Context, c *cluster.Cluster, ca string) error {
 		if err == nil || time.Now().After(until) || !strings.Contains(err.Error(), "keyring has not been initialized") {
 			return err
 		}
-		select {
-		case <-ctx.Done():
+		if !wait.For(ctx, 100*time.Millisecond) {
 			return ctx.Err()
-		case <-time.After(100 * time.Millisecond):
 		}
 	}
 }

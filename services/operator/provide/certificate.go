@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"fmt"
+	"path/filepath"
 
 	nomad "github.com/hashicorp/nomad/api"
 
@@ -38,8 +39,8 @@ func ReplaceCertificate(certificate, key []byte) error {
 	if _, err := tls.X509KeyPair(certificate, key); err != nil {
 		return fmt.Errorf("this certificate and this key: %w", err)
 	}
-	if err := machine.KeepSecret(doorKeyFile, key); err != nil {
+	if err := machine.KeepSecret(filepath.Join(machine.Access, doorKeyFile), key); err != nil {
 		return err
 	}
-	return machine.KeepSecret(doorFile, certificate)
+	return machine.KeepSecret(filepath.Join(machine.Access, doorFile), certificate)
 }

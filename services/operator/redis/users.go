@@ -14,6 +14,7 @@ import (
 	"bookstore/services/operator/cluster"
 	"bookstore/services/operator/console"
 	"bookstore/services/operator/provide"
+	"bookstore/services/platform/wait"
 )
 
 // services are those that have a user of Redis, of the same name; cluster is who the nodes are to each other.
@@ -121,10 +122,8 @@ func (r rotation) finish(ctx context.Context) error {
 			return err
 		}
 	}
-	select {
-	case <-ctx.Done():
+	if !wait.For(ctx, r.grace) {
 		return ctx.Err()
-	case <-time.After(r.grace):
 	}
 	if err := r.change(ctx, func(items nomad.VariableItems, user string) { delete(items, user+"_other") }); err != nil {
 		return err
@@ -149,8 +148,8 @@ func (r rotation) change(ctx context.Context, with func(items nomad.VariableItem
 // await waits until every node has the users that its variable says. Nomad tells a node at once; one that did not listen
 // is told again.
 func (r rotation) await(ctx context.Context) error {
-	wait := console.Wait{For: "the nodes of Redis to take their users", Limit: 3 * time.Minute, Every: time.Second, Hint: "'go tool task logs -- redis' shows what keeps them; run this again then"}
-	return r.out.Wait(ctx, wait, func(ctx context.Context) (string, error) {
+	until := console.Wait{For: "the nodes of Redis to take their users", Limit: 3 * time.Minute, Every: time.Second, Hint: "'go tool task logs -- redis' shows what keeps them; run this again then"}
+	return r.out.Wait(ctx, until, func(ctx context.Context) (string, error) {
 		items, err := r.c.Items(ctx, job)
 		if err != nil {
 			return "", err

@@ -12,6 +12,7 @@ import (
 
 	"bookstore/services/operator/cluster"
 	"bookstore/services/operator/provide"
+	"bookstore/services/platform/wait"
 )
 
 // The files of the CA. While one CA follows another, caFile has the certificates of both, the old one first.
@@ -113,7 +114,10 @@ func (s *Shop) trust(ctx context.Context, certificates string) error {
 	if err := provide.TrustCA(ctx, s.Cluster, provide.Keys{CA: certificates, JWKS: provide.JWKS}); err != nil {
 		return err
 	}
-	return rest(ctx, learned)
+	if !wait.For(ctx, learned) {
+		return ctx.Err()
+	}
+	return nil
 }
 
 // successorCA is the certificate of the CA that is to come: the one that a run before this made, or a new one. Its key is
@@ -155,13 +159,4 @@ func (s *Shop) alone(ctx context.Context) error {
 		return fmt.Errorf("the shop has %d machines, and this changes the files of one: see vagrant/README.md", len(machines))
 	}
 	return nil
-}
-
-func rest(ctx context.Context, pause time.Duration) error {
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-time.After(pause):
-		return nil
-	}
 }

@@ -3,7 +3,6 @@ package rotate
 import (
 	"context"
 	"fmt"
-	"maps"
 	"time"
 
 	nomad "github.com/hashicorp/nomad/api"
@@ -103,7 +102,6 @@ func (s *Shop) removeOthers(ctx context.Context, r ring, key string) error {
 
 func (s *Shop) consulRing() ring {
 	c := s.Cluster.Consul.Operator()
-	told := func(do func(context.Context, string) error) func(context.Context, string) error { return do }
 	return ring{
 		agent: "consul",
 		list: func(ctx context.Context) (keys []held, err error) {
@@ -116,8 +114,8 @@ func (s *Shop) consulRing() ring {
 			return keys, err
 		},
 		install: func(ctx context.Context, key string) error { return c.KeyringInstall(key, cluster.ConsulWrite(ctx)) },
-		use:     told(func(ctx context.Context, key string) error { return c.KeyringUse(key, cluster.ConsulWrite(ctx)) }),
-		remove:  told(func(ctx context.Context, key string) error { return c.KeyringRemove(key, cluster.ConsulWrite(ctx)) }),
+		use:     func(ctx context.Context, key string) error { return c.KeyringUse(key, cluster.ConsulWrite(ctx)) },
+		remove:  func(ctx context.Context, key string) error { return c.KeyringRemove(key, cluster.ConsulWrite(ctx)) },
 	}
 }
 
@@ -133,7 +131,7 @@ func (s *Shop) nomadRing() ring {
 		list: func(ctx context.Context) (keys []held, err error) {
 			var pool nomad.KeyringResponse
 			_, err = s.Cluster.Nomad.Raw().Query("/v1/agent/keyring/list", &pool, cluster.Query(ctx))
-			for key, have := range maps.All(pool.Keys) {
+			for key, have := range pool.Keys {
 				keys = append(keys, held{key, have, pool.NumNodes})
 			}
 			return keys, err

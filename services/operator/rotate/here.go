@@ -19,7 +19,9 @@ import (
 	"bookstore/services/operator/console"
 	"bookstore/services/operator/firstorder"
 	"bookstore/services/operator/machine"
+	"bookstore/services/operator/provide"
 	"bookstore/services/platform/dial"
+	"bookstore/services/platform/wait"
 )
 
 // Here is this machine, as the scripts in vagrant/provision have set it up.
@@ -59,16 +61,7 @@ func (h Here) await(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	wait := console.Wait{For: "Nomad", Limit: 2 * time.Minute, Hint: "see its log in " + machine.Logs}
-	return console.Console{Out: h.Out}.Wait(ctx, wait, func(ctx context.Context) (string, error) {
-		if c.Ready(ctx) != nil {
-			return "no node is ready", nil //nolint:nilerr // that is what is waited for
-		}
-		if meshed, err := c.Meshed(ctx); err != nil || !meshed {
-			return "Nomad does not know Consul yet", err
-		}
-		return "", nil
-	})
+	return provide.Node(ctx, c, console.Console{Out: h.Out}, 2*time.Minute)
 }
 
 // Operator is one of Machine.
@@ -102,10 +95,8 @@ func (h Here) Certify(ctx context.Context) error {
 	defer cancel()
 	for _, agent := range []string{"127.0.0.1:8501", "127.0.0.1:4646"} {
 		for !shows(ctx, agent, block.Bytes) {
-			select {
-			case <-ctx.Done():
+			if !wait.For(ctx, time.Second/2) {
 				return fmt.Errorf("the agent at %s still shows its old certificate: see its log in %s", agent, machine.Logs)
-			case <-time.After(time.Second / 2):
 			}
 		}
 	}

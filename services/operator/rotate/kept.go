@@ -4,11 +4,12 @@ import (
 	"crypto/rand"
 	"encoding/base64"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
+
+	"bookstore/services/operator/machine"
 )
 
 // next ends the name of a secret that is not in use yet.
@@ -20,22 +21,9 @@ func (s *Shop) read(name string) (string, error) {
 	return strings.TrimSpace(string(text)), err
 }
 
-// keep writes a file of Dir: all of it or nothing, for root alone, and on the disk when it returns.
-func (s *Shop) keep(name, text string) (err error) {
-	path := filepath.Join(s.Dir, name)
-	file, err := os.OpenFile(path+".new", os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = file.WriteString(strings.TrimSpace(text) + "\n")
-	err = errors.Join(err, file.Sync(), file.Close())
-	if err == nil {
-		err = os.Rename(path+".new", path)
-	}
-	if err != nil {
-		return fmt.Errorf("keep %s: %w", path, err)
-	}
-	return nil
+// keep writes a file of Dir.
+func (s *Shop) keep(name, text string) error {
+	return machine.KeepSecret(filepath.Join(s.Dir, name), []byte(strings.TrimSpace(text)+"\n"))
 }
 
 // successor is the secret that is to follow the one in a file: the one that a run before this kept, or a new one.

@@ -13,6 +13,7 @@ import (
 	"bookstore/services/operator/cluster"
 	"bookstore/services/operator/console"
 	"bookstore/services/operator/provide"
+	"bookstore/services/platform/wait"
 )
 
 // tokens gives new ones to who acts at Nomad and Consul without being a task, and to who calls the shop's API. Tasks have
@@ -197,8 +198,8 @@ func (s *Shop) apiTokens(ctx context.Context) error {
 		return err
 	}
 	s.Out.Sayf("the API's tokens are new; it takes the old ones for %s more", s.Grace)
-	if err := rest(ctx, s.Grace); err != nil {
-		return err
+	if !wait.For(ctx, s.Grace) {
+		return ctx.Err()
 	}
 	_, err = s.Cluster.Change(ctx, "gateway", func(items nomad.VariableItems) {
 		for _, kind := range provide.Tokens {
@@ -219,8 +220,8 @@ func (s *Shop) apiTokens(ctx context.Context) error {
 // awaitAPI waits until every gateway takes a token, or none does: Nomad renders their file at once, they look at it every
 // second.
 func (s *Shop) awaitAPI(ctx context.Context, does, token string, taken bool) error {
-	wait := console.Wait{For: "that every gateway " + does, Limit: time.Minute, Hint: "'go tool task logs -- gateway' shows why"}
-	return s.Out.Wait(ctx, wait, func(ctx context.Context) (string, error) {
+	until := console.Wait{For: "that every gateway " + does, Limit: time.Minute, Hint: "'go tool task logs -- gateway' shows why"}
+	return s.Out.Wait(ctx, until, func(ctx context.Context) (string, error) {
 		all, some, err := s.Machine.Accepts(ctx, token)
 		if err != nil {
 			return "the shop does not answer: " + err.Error(), nil //nolint:nilerr // the next look may be answered
