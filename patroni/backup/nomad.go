@@ -1,11 +1,12 @@
 package backup
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 
 	"github.com/hashicorp/nomad/api"
+
+	"bookstore/services/platform/nomadexec"
 )
 
 // OnLeader runs commands in the container of a member of the job patroni, by
@@ -20,9 +21,8 @@ func OnLeader(client *api.Client, member string) (Exec, error) {
 		if err != nil {
 			return "", "", 0, err
 		}
-		var stdout, stderr bytes.Buffer
-		exit, err := client.Allocations().Exec(ctx, alloc, "patroni", false, command, bytes.NewReader(nil), &stdout, &stderr, nil, nil)
-		return stdout.String(), stderr.String(), exit, err
+		result, err := nomadexec.Run(ctx, client, alloc, "patroni", command...)
+		return result.Stdout, result.Stderr, result.Exit, err
 	}, nil
 }
 

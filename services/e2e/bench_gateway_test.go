@@ -116,15 +116,16 @@ func median(of []float64) float64 {
 // everyBook lists the ids of all books.
 func everyBook(t *testing.T, c *shoptest.Client) (ids []int64) {
 	t.Helper()
-	for cursor := ""; ; {
+	for path := "/books?limit=100"; ; {
 		var list shoptest.Page[shoptest.Book]
-		c.Want(t, http.StatusOK, shoptest.Call{Method: "GET", Path: "/books?limit=100&cursor=" + cursor}, &list)
+		c.Want(t, http.StatusOK, shoptest.Call{Method: "GET", Path: path}, &list)
 		for _, b := range list.Items {
 			ids = append(ids, b.ID)
 		}
-		if cursor = list.NextCursor; cursor == "" {
+		if list.NextCursor == "" {
 			return ids
 		}
+		path = "/books?limit=100&cursor=" + list.NextCursor
 	}
 }
 

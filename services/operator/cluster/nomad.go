@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	nomad "github.com/hashicorp/nomad/api"
+
+	"bookstore/services/platform/nomadexec"
 )
 
 // ErrNoJob says that Nomad has no job of that name.
@@ -98,18 +100,16 @@ func (c *Cluster) Running(ctx context.Context, job string) ([]*nomad.AllocationL
 	}), err
 }
 
-// Exec runs a command in a task and returns what it says on its standard output.
+// Exec runs a command, which may run twice (nomadexec.Run), in a task and returns what it says on its standard output.
 func (c *Cluster) Exec(ctx context.Context, allocation, task string, command ...string) (string, error) {
-	var stdout, stderr strings.Builder
-	stub := &nomad.Allocation{ID: allocation}
-	code, err := c.Nomad.Allocations().Exec(ctx, stub, task, false, command, strings.NewReader(""), &stdout, &stderr, nil, Query(ctx))
-	if err == nil && code != 0 {
-		err = fmt.Errorf("status %d: %s", code, strings.TrimSpace(stderr.String()))
+	result, err := nomadexec.Run(ctx, c.Nomad, &nomad.Allocation{ID: allocation}, task, command...)
+	if err == nil && result.Exit != 0 {
+		err = fmt.Errorf("status %d: %s", result.Exit, strings.TrimSpace(result.Stderr))
 	}
 	if err != nil {
 		return "", fmt.Errorf("run %s in %s: %w", command[0], task, err)
 	}
-	return stdout.String(), nil
+	return result.Stdout, nil
 }
 
 // Output copies the last lines of what a task has said on "stdout" or "stderr".
