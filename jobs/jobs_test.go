@@ -117,7 +117,7 @@ func TestJobs(t *testing.T) {
 		"secret files are its own":   ruleSecretFiles,
 		"containers are hardened":    ruleHardened,
 		"apps are behind their mesh": ruleMesh,
-		"many machines spread it":    ruleSpread,
+		"several machines spread it": ruleSpread,
 	}
 	for _, p := range load(t) {
 		for name, rule := range rules {
@@ -254,7 +254,7 @@ func TestGroupSizes(t *testing.T) {
 		for _, g := range p.full.TaskGroups {
 			total += *g.Count
 		}
-		if total != want && (p.vars != "many.hcl" || total < want) {
+		if total != want {
 			t.Errorf("%s: %d allocations, want %d", p.name(), total, want)
 		}
 	}
@@ -342,21 +342,28 @@ func hardened(t *testing.T, task string, config map[string]any) {
 	}
 }
 
-// ruleSpread: where there are many machines, no two instances of a group share one.
+// severalMachines are the var-files of more than one machine, and how many hosts each is for.
+var severalMachines = map[string]int{"three.hcl": 3, "many.hcl": 5}
+
+// ruleSpread: where there are several machines, no two instances of a group share one. Members are where their volumes are,
+// which services/operator/provide spreads.
 func ruleSpread(t *testing.T, p parsed) {
-	if p.vars != "many.hcl" {
-		return
-	}
+	hosts := severalMachines[p.vars]
 	for _, g := range p.full.TaskGroups {
-		if *g.Count < 2 {
-			continue
-		}
-		distinct := false
+		distinct, tied := false, false
 		for _, c := range append(p.full.Constraints, g.Constraints...) {
 			distinct = distinct || (c.Operand == api.ConstraintDistinctHosts && c.RTarget != "false")
 		}
-		if !distinct {
-			t.Errorf("group %s: no distinct_hosts with jobs/vars/many.hcl", *g.Name)
+		for _, v := range g.Volumes {
+			tied = tied || v.PerAlloc
+		}
+		switch {
+		case distinct && (tied || *g.Count > max(1, hosts)):
+			t.Errorf("group %s: its %d instances cannot be placed on %d hosts", *g.Name, *g.Count, max(1, hosts))
+		case hosts > 0 && *g.Count > 1 && !tied && !distinct:
+			t.Errorf("group %s: no distinct_hosts with jobs/vars/%s", *g.Name, p.vars)
+		case isGateway(g) && *g.Count != max(1, hosts):
+			t.Errorf("%d doors on %d hosts", *g.Count, max(1, hosts))
 		}
 	}
 }

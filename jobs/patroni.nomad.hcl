@@ -33,12 +33,6 @@ variable "count" {
   }
 }
 
-variable "distinct_hosts" {
-  type        = bool
-  default     = false
-  description = "Whether each member needs a host of its own."
-}
-
 variable "expose_network" {
   type        = string
   default     = "loopback"
@@ -113,15 +107,6 @@ job "patroni" {
 
   group "patroni" {
     count = var.count
-
-    dynamic "constraint" {
-      for_each = var.distinct_hosts ? [true] : []
-
-      content {
-        operator = "distinct_hosts"
-        value    = "true"
-      }
-    }
 
     # A member's data is where its volume is: it is started again there, without end.
     restart {

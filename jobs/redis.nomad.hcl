@@ -55,12 +55,6 @@ variable "memory" {
   }
 }
 
-variable "distinct_hosts" {
-  type        = bool
-  default     = false
-  description = "Whether each node needs a host of its own."
-}
-
 variable "root" {
   type        = string
   default     = "."
@@ -99,15 +93,6 @@ job "redis" {
 
   group "redis" {
     count = var.count
-
-    dynamic "constraint" {
-      for_each = var.distinct_hosts ? [true] : []
-
-      content {
-        operator = "distinct_hosts"
-        value    = "true"
-      }
-    }
 
     # A node's place in the cluster is in its volume: it is started again there, without end.
     restart {

@@ -52,8 +52,8 @@ func (c *Cluster) Ready(ctx context.Context) error {
 	if err != nil || leader == "" {
 		return ErrDown
 	}
-	nodes, err := c.Nodes(ctx)
-	if err != nil || len(nodes) == 0 {
+	hosts, err := c.Hosts(ctx)
+	if err != nil || len(hosts) == 0 {
 		return ErrDown
 	}
 	return nil

@@ -17,36 +17,39 @@ import (
 // ErrNoJob says that Nomad has no job of that name.
 var ErrNoJob = errors.New("there is no such job")
 
-// Nodes are the IDs of the nodes that take work, in the order of their IDs.
-func (c *Cluster) Nodes(ctx context.Context) ([]string, error) {
+// Host is a machine that takes work: a node of Nomad.
+type Host struct{ ID, Name string }
+
+// Hosts are the nodes that take work, in the order of their names: an ID is random, and another after each new installation.
+func (c *Cluster) Hosts(ctx context.Context) ([]Host, error) {
 	all, _, err := c.Nomad.Nodes().List(Query(ctx))
 	if err != nil {
 		return nil, fmt.Errorf("list the nodes: %w", err)
 	}
-	var ready []string
+	var ready []Host
 	for _, node := range all {
-		if node.Status == "ready" {
-			ready = append(ready, node.ID)
+		if node.Status == nomad.NodeStatusReady && node.SchedulingEligibility == nomad.NodeSchedulingEligible {
+			ready = append(ready, Host{ID: node.ID, Name: node.Name})
 		}
 	}
-	slices.Sort(ready)
+	slices.SortFunc(ready, func(a, b Host) int { return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID)) })
 	return ready, nil
 }
 
 // Meshed tells whether every node that takes work knows its Consul agent. Nomad places no service with a sidecar on one
 // that does not, and looks for the agent every 15 s.
 func (c *Cluster) Meshed(ctx context.Context) (bool, error) {
-	nodes, err := c.Nodes(ctx)
-	for _, id := range nodes {
-		node, _, err := c.Nomad.Nodes().Info(id, Query(ctx))
+	hosts, err := c.Hosts(ctx)
+	for _, host := range hosts {
+		node, _, err := c.Nomad.Nodes().Info(host.ID, Query(ctx))
 		if err != nil {
-			return false, fmt.Errorf("read the node %s: %w", id, err)
+			return false, fmt.Errorf("read the node %s: %w", host.Name, err)
 		}
 		if port := node.Attributes["consul.grpc"]; port == "" || port == "-1" {
 			return false, nil
 		}
 	}
-	return len(nodes) > 0, err
+	return len(hosts) > 0, err
 }
 
 // Job is a job as Nomad has it, or ErrNoJob.

@@ -155,7 +155,7 @@ func secrets(ctx context.Context, c *cluster.Cluster, out console.Console) error
 	return err
 }
 
-// access gives out the policies of jobs/acl, then waits for a node: only who has a token can ask for it.
+// access gives out the policies of jobs/acl, then waits for the nodes: only who has a token can ask for them.
 func access(ctx context.Context, c *cluster.Cluster, out console.Console, root string) error {
 	keys, err := provide.KeysHere()
 	if err != nil {
@@ -164,10 +164,14 @@ func access(ctx context.Context, c *cluster.Cluster, out console.Console, root s
 	if err := provide.Access(ctx, c, filepath.Join(root, "jobs/acl"), keys); err != nil {
 		return err
 	}
-	return provide.Node(ctx, c, out, nodeWithin)
+	nodes, err := machine.Nodes()
+	if err != nil {
+		return err
+	}
+	return provide.Nodes(ctx, c, out, nodes, nodeWithin)
 }
 
-// nodeWithin is how long Nomad may take to have a node.
+// nodeWithin is how long Nomad may take to have its nodes.
 const nodeWithin = 90 * time.Second
 
 func sayIf(out console.Console, so bool, format string, args ...any) {
@@ -257,7 +261,7 @@ func stopJobs(cmd *cobra.Command, c *cluster.Cluster, _ []string) error {
 	}
 	out := speak(cmd)
 	out.Stagef("stopping the jobs")
-	if err := provide.Node(cmd.Context(), c, console.Console{Out: io.Discard}, nodeWithin); err != nil {
+	if err := provide.Nodes(cmd.Context(), c, console.Console{Out: io.Discard}, 1, nodeWithin); err != nil {
 		return err
 	}
 	return jobs.StopAll(cmd.Context(), c, out)

@@ -59,7 +59,7 @@ func Script(ctx context.Context, out io.Writer, name string, args ...string) err
 }
 
 // kept are the settings that go through sudo.
-const kept = "BOOKSTORE_INTERFACE,BOOKSTORE_ROLE,BOOKSTORE_SERVERS,BOOKSTORE_BOOTSTRAP,BOOKSTORE_DEBIAN_SNAPSHOT,BOOKSTORE_VARS,GOPROXY,CI,USER_WORKING_DIR,NOMAD_ADDR,NOMAD_TOKEN,NOMAD_CACERT,CONSUL_HTTP_ADDR,CONSUL_HTTP_TOKEN,CONSUL_CACERT"
+const kept = "BOOKSTORE_INTERFACE,BOOKSTORE_ROLE,BOOKSTORE_SERVERS,BOOKSTORE_BOOTSTRAP,BOOKSTORE_DEBIAN_SNAPSHOT,BOOKSTORE_VARS,BOOKSTORE_NODES,GOPROXY,CI,USER_WORKING_DIR,NOMAD_ADDR,NOMAD_TOKEN,NOMAD_CACERT,CONSUL_HTTP_ADDR,CONSUL_HTTP_TOKEN,CONSUL_CACERT"
 
 // BecomeRoot starts the command again through sudo where that is needed, and makes the scripts' folders.
 func BecomeRoot() error {
@@ -99,6 +99,19 @@ func Lock() (release func(), err error) {
 		return nil, errors.New("another run that changes this machine is under way: wait for it to end")
 	}
 	return func() { _ = file.Close() }, nil
+}
+
+// Nodes is how many machines the shop is to be placed on: BOOKSTORE_NODES, 1 if that is not set.
+func Nodes() (int, error) {
+	text := os.Getenv("BOOKSTORE_NODES")
+	if text == "" {
+		return 1, nil
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 1 || n > 1000 {
+		return 0, fmt.Errorf("BOOKSTORE_NODES is %q, not a number of machines", text)
+	}
+	return n, nil
 }
 
 // Alive tells whether an agent that the scripts started still runs.

@@ -32,14 +32,14 @@ const Members = 5
 const redisNodes = 6
 
 // Volumes makes the volumes that are missing, and returns how many it made. Members of the database and nodes of Redis
-// have one each, spread over the ready nodes; the backups one on each node: with several nodes it has to be the same
-// file system on all of them (patroni/README.md). Redis has as many nodes as redis, or as it was given last if that is 0.
+// have one each, which ties them to a host; what runs on any host has one on each. Redis has as many nodes as redis, or as it
+// was given last if that is 0.
 func Volumes(ctx context.Context, c *cluster.Cluster, redis int) (made int, err error) {
-	nodes, err := c.Nodes(ctx)
+	hosts, err := c.Hosts(ctx)
 	if err != nil {
 		return 0, err
 	}
-	if len(nodes) == 0 {
+	if len(hosts) == 0 {
 		return 0, cluster.ErrDown
 	}
 	if redis == 0 {
@@ -51,42 +51,17 @@ func Volumes(ctx context.Context, c *cluster.Cluster, redis int) (made int, err 
 	if err != nil {
 		return 0, fmt.Errorf("list the volumes: %w", err)
 	}
-	there := map[volume]bool{}
+	there := make([]volume, 0, len(existing))
 	for _, v := range existing {
-		there[volume{name: v.Name, node: v.NodeID}] = true
-		there[volume{name: v.Name}] = true // on some node
+		there = append(there, volume{name: v.Name, node: v.NodeID})
 	}
-	for _, v := range volumes(nodes, redis) {
-		anywhere := volume{name: v.name}
-		if there[anywhere] && (v.name != "backup" || there[volume{name: v.name, node: v.node}]) {
-			continue
-		}
+	for _, v := range missing(hosts, there, redis) {
 		if err := create(ctx, c, v); err != nil {
 			return made, err
 		}
 		made++
 	}
 	return made, nil
-}
-
-// volume is one that is wanted: where, and whose.
-type volume struct {
-	name, node string
-	user       int
-}
-
-func volumes(nodes []string, redis int) (all []volume) {
-	for i := range Members {
-		all = append(all, volume{PerInstance("patroni", i), nodes[i%len(nodes)], patroniUser})
-	}
-	for _, node := range nodes {
-		all = append(all, volume{"backup", node, patroniUser})
-	}
-	all = append(all, volume{"warehouse", nodes[0], warehouseUser}, volume{"s3", nodes[0], s3User})
-	for i := range redis {
-		all = append(all, volume{PerInstance("redis", i), nodes[i%len(nodes)], redisUser})
-	}
-	return all
 }
 
 // Folder is where the volume of that name is on its machine.

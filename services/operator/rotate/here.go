@@ -61,7 +61,7 @@ func (h Here) await(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return provide.Node(ctx, c, console.Console{Out: h.Out}, 2*time.Minute)
+	return provide.Nodes(ctx, c, console.Console{Out: h.Out}, 1, 2*time.Minute)
 }
 
 // Operator is one of Machine.
