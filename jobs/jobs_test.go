@@ -118,6 +118,8 @@ func TestJobs(t *testing.T) {
 		"containers are hardened":    ruleHardened,
 		"apps are behind their mesh": ruleMesh,
 		"several machines spread it": ruleSpread,
+		"a drain of its host ends":   ruleDrains,
+		"a cut leaves what is bound": ruleCutOff,
 	}
 	for _, p := range load(t) {
 		for name, rule := range rules {
@@ -338,32 +340,6 @@ func hardened(t *testing.T, task string, config map[string]any) {
 	for _, never := range []string{"privileged", "cap_add", "pid_mode", "ipc_mode", "userns_mode", "devices", "volumes"} {
 		if value, ok := config[never]; ok {
 			t.Errorf("%s: %s is %v", task, never, value)
-		}
-	}
-}
-
-// severalMachines are the var-files of more than one machine, and how many hosts each is for.
-var severalMachines = map[string]int{"three.hcl": 3, "many.hcl": 5}
-
-// ruleSpread: where there are several machines, no two instances of a group share one. Members are where their volumes are,
-// which services/operator/provide spreads.
-func ruleSpread(t *testing.T, p parsed) {
-	hosts := severalMachines[p.vars]
-	for _, g := range p.full.TaskGroups {
-		distinct, tied := false, false
-		for _, c := range append(p.full.Constraints, g.Constraints...) {
-			distinct = distinct || (c.Operand == api.ConstraintDistinctHosts && c.RTarget != "false")
-		}
-		for _, v := range g.Volumes {
-			tied = tied || v.PerAlloc
-		}
-		switch {
-		case distinct && (tied || *g.Count > max(1, hosts)):
-			t.Errorf("group %s: its %d instances cannot be placed on %d hosts", *g.Name, *g.Count, max(1, hosts))
-		case hosts > 0 && *g.Count > 1 && !tied && !distinct:
-			t.Errorf("group %s: no distinct_hosts with jobs/vars/%s", *g.Name, p.vars)
-		case isGateway(g) && *g.Count != max(1, hosts):
-			t.Errorf("%d doors on %d hosts", *g.Count, max(1, hosts))
 		}
 	}
 }

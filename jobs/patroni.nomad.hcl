@@ -122,6 +122,23 @@ job "patroni" {
       unlimited      = true
     }
 
+    # A drained machine's members stop together, since their volumes allow no replacement elsewhere. Three stay: a leader and the
+    # two standbys that a commit waits for.
+    migrate {
+      max_parallel     = max(1, var.count - 3)
+      health_check     = "checks"
+      min_healthy_time = "5s"
+      healthy_deadline = "5m"
+    }
+
+    # While its machine is cut off from Nomad it is left as it runs, and goes on as it was when the machine is back: its volume is
+    # nowhere else, and what it may do alone is decided by the fence and Consul, not by Nomad.
+    disconnect {
+      lost_after = "1h"
+      replace    = false
+      reconcile  = "keep_original"
+    }
+
     network {
       mode = "host"
 

@@ -108,6 +108,23 @@ job "redis" {
       unlimited      = true
     }
 
+    # A drained machine's nodes stop together, since their volumes allow no replacement elsewhere. Half of them stay, with a copy of
+    # everything.
+    migrate {
+      max_parallel     = var.count / 2
+      health_check     = "checks"
+      min_healthy_time = "10s"
+      healthy_deadline = "2m"
+    }
+
+    # While its machine is cut off from Nomad it is left as it runs, and goes on as it was when the machine is back: its volume is
+    # nowhere else, and what it may do alone is decided by the cluster's majority, not by Nomad.
+    disconnect {
+      lost_after = "1h"
+      replace    = false
+      reconcile  = "keep_original"
+    }
+
     network {
       mode = "host"
 

@@ -30,6 +30,9 @@ BOOKSTORE_ADDRESS=172.31.250.1/24
 BOOKSTORE_ROLE=${BOOKSTORE_ROLE:-both}       # server, client or both
 BOOKSTORE_SERVERS=${BOOKSTORE_SERVERS:-}     # addresses of the servers, separated by commas
 BOOKSTORE_BOOTSTRAP=${BOOKSTORE_BOOTSTRAP:-1} # how many servers form the quorum
+# What jobs may reserve, in MB and in MHz; 0: all that the machine says it has. A container that is a machine sees its host's.
+BOOKSTORE_MEMORY=${BOOKSTORE_MEMORY:-0}
+BOOKSTORE_CPU=${BOOKSTORE_CPU:-0}
 # What containers may reach besides the shop: IPv4 addresses or networks, each with :port or without, separated by commas.
 BOOKSTORE_EGRESS=${BOOKSTORE_EGRESS:-}
 
@@ -52,7 +55,7 @@ die() {
 become_root() {
 	if [ "$(id -u)" != 0 ]; then
 		command -v sudo >/dev/null || die "this needs root: run it as root, or install sudo"
-		exec sudo --preserve-env=BOOKSTORE_INTERFACE,BOOKSTORE_ROLE,BOOKSTORE_SERVERS,BOOKSTORE_BOOTSTRAP,BOOKSTORE_EGRESS,BOOKSTORE_DEBIAN_SNAPSHOT,HASHICORP_RELEASES,GOPROXY,CI \
+		exec sudo --preserve-env=BOOKSTORE_INTERFACE,BOOKSTORE_ROLE,BOOKSTORE_SERVERS,BOOKSTORE_BOOTSTRAP,BOOKSTORE_MEMORY,BOOKSTORE_CPU,BOOKSTORE_EGRESS,BOOKSTORE_DEBIAN_SNAPSHOT,HASHICORP_RELEASES,GOPROXY,CI \
 			env "PATH=$PATH" bash "$0" "$@"
 	fi
 	mkdir -p "$STATE" "$CACHE" "$LOGS" "$RUN" "$BIN"

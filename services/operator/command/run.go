@@ -91,6 +91,7 @@ func upCluster(cmd *cobra.Command, c *cluster.Cluster, _ []string) error {
 	}{
 		{"shop", func(context.Context) error { return machine.Install("shop") }},
 		{"access", func(ctx context.Context) error { return access(ctx, c, out, files.Root) }},
+		{"scheduler", func(ctx context.Context) error { return provide.Scheduler(ctx, c) }},
 		{"volumes", func(ctx context.Context) error {
 			made, err := provide.Volumes(ctx, c, 0)
 			sayIf(out, made > 0, "%d volumes made", made)

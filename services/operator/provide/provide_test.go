@@ -22,6 +22,18 @@ func TestProvide(t *testing.T) {
 	t.Run("secrets", func(t *testing.T) { t.Parallel(); secrets(t, c) })
 	t.Run("certificate", func(t *testing.T) { t.Parallel(); certificate(t, c) })
 	t.Run("mesh", func(t *testing.T) { t.Parallel(); mesh(t, c) })
+	t.Run("scheduler", func(t *testing.T) {
+		t.Parallel()
+		for range 2 {
+			if err := provide.Scheduler(t.Context(), c); err != nil {
+				t.Fatal(err)
+			}
+			is, _, err := c.Nomad.Operator().SchedulerGetConfiguration(nil)
+			if err != nil || is.SchedulerConfig.SchedulerAlgorithm != nomad.SchedulerAlgorithmSpread || !is.SchedulerConfig.PreemptionConfig.SystemSchedulerEnabled {
+				t.Errorf("%+v, %v", is.SchedulerConfig, err)
+			}
+		}
+	})
 	t.Run("volumes", func(t *testing.T) {
 		t.Parallel()
 		if made, err := provide.Volumes(t.Context(), c, 0); err == nil || made != 0 {

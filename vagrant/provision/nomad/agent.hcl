@@ -18,6 +18,10 @@ server {
   enabled          = @SERVER@
   bootstrap_expect = @BOOTSTRAP@
 
+  # A new leader takes every node for alive for so long. Nomad's own 5 minutes are for many more nodes than a shop has; a host
+  # that died with the leader would keep its instances until then.
+  failover_heartbeat_ttl = "30s"
+
   server_join {
     retry_join = @SERVERS@
   }
@@ -29,6 +33,10 @@ client {
   cni_path          = "/usr/lib/cni:/opt/cni/bin"
   host_volumes_dir  = "@STATE@/volumes"
   servers           = @SERVERS@
+
+  # What of the machine is the shop's; 0: all that it says it has.
+  memory_total_mb   = @MEMORY@
+  cpu_total_compute = @CPU@
 
   # Templates read from leaders. A server that has just started would answer them from its last snapshot: with passwords
   # that are void since.
