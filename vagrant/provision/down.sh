@@ -13,7 +13,8 @@ flock -n 9 || die "another run of these scripts is under way on this machine: wa
 forget_rules() {
 	local tables
 	for tables in iptables ip6tables; do
-		"$tables-save" | grep -Eq "$1" || continue
+		# Not 'grep -q', which ends at the first line: the signal that iptables-save gets then would count as a failure.
+		"$tables-save" | grep -Ec "$1" >/dev/null || continue
 		"$tables-save" | grep -Ev "$1" | "$tables-restore"
 	done
 }
