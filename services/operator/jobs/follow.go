@@ -17,6 +17,7 @@ import (
 // Await waits until the latest version of every one of these jobs is healthy, or has ended well.
 func Await(ctx context.Context, c *cluster.Cluster, out console.Console, names ...string) error {
 	ready := map[string]bool{}
+	overcome := map[string]string{} // by job, a deployment that had failed before
 	wait := console.Wait{For: "the start of the jobs", Limit: 10 * time.Minute, Hint: "'go tool task status' shows where they are", Every: 300 * time.Millisecond}
 	return out.Wait(ctx, wait, func(ctx context.Context) (string, error) {
 		var left []string
@@ -24,7 +25,13 @@ func Await(ctx context.Context, c *cluster.Cluster, out console.Console, names .
 			if ready[name] {
 				continue
 			}
-			how, err := progress(ctx, c, name)
+			if _, seen := overcome[name]; !seen {
+				var err error
+				if overcome[name], err = tryAgain(ctx, c, name); err != nil {
+					return "", err
+				}
+			}
+			how, err := progress(ctx, c, name, overcome[name])
 			if errors.Is(err, errFailed) {
 				return "", fmt.Errorf("job %s failed: 'go tool task logs -- %s' shows why, 'go tool task status' the rest", name, name)
 			}
@@ -44,8 +51,25 @@ func Await(ctx context.Context, c *cluster.Cluster, out console.Console, names .
 
 var errFailed = errors.New("failed")
 
-// progress says how far a job's latest version is; nothing when it is where it should be.
-func progress(ctx context.Context, c *cluster.Cluster, name string) (string, error) {
+// tryAgain has Nomad start again what it has given up of a job's latest version, and returns the deployment that failed,
+// if one did: Nomad begins no other for a version that has not changed.
+func tryAgain(ctx context.Context, c *cluster.Cluster, name string) (failed string, err error) {
+	deployment, _, err := c.Nomad.Jobs().LatestDeployment(name, cluster.Query(ctx))
+	if err != nil {
+		return "", fmt.Errorf("read the deployment of %s: %w", name, err)
+	}
+	if deployment == nil || deployment.Status != nomad.DeploymentStatusFailed {
+		return "", nil
+	}
+	if _, _, err := c.Nomad.Jobs().EvaluateWithOpts(name, nomad.EvalOptions{ForceReschedule: true}, cluster.Write(ctx)); err != nil {
+		return "", fmt.Errorf("have %s start again: %w", name, err)
+	}
+	return deployment.ID, nil
+}
+
+// progress says how far a job's latest version is; nothing when it is where it should be. Where the deployment overcome is
+// the latest, what counts is how much of the job runs.
+func progress(ctx context.Context, c *cluster.Cluster, name, overcome string) (string, error) {
 	job, err := c.Job(ctx, name)
 	if err != nil {
 		return "", err
@@ -63,6 +87,9 @@ func progress(ctx context.Context, c *cluster.Cluster, name string) (string, err
 	case deployment == nil || deployment.JobVersion != *job.Version:
 		return "scheduling", nil
 	}
+	if deployment.ID == overcome {
+		return runningOf(ctx, c, job)
+	}
 	switch deployment.Status {
 	case nomad.DeploymentStatusSuccessful:
 		return "", nil
@@ -74,6 +101,27 @@ func progress(ctx context.Context, c *cluster.Cluster, name string) (string, err
 		groups = append(groups, fmt.Sprintf("%d/%d", group.HealthyAllocs, group.DesiredTotal))
 	}
 	return strings.Join(groups, " "), nil
+}
+
+// runningOf says how many allocations of a job's latest version run; nothing when all do.
+func runningOf(ctx context.Context, c *cluster.Cluster, job *nomad.Job) (string, error) {
+	running, err := c.Running(ctx, *job.ID)
+	if err != nil {
+		return "", err
+	}
+	want, have := 0, 0
+	for _, group := range job.TaskGroups {
+		want += *group.Count
+	}
+	for _, a := range running {
+		if a.JobVersion == *job.Version {
+			have++
+		}
+	}
+	if have >= want {
+		return "", nil
+	}
+	return fmt.Sprintf("%d/%d", have, want), nil
 }
 
 // batchProgress is that of a job that runs to its end.

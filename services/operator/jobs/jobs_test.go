@@ -147,6 +147,44 @@ func TestAgain(t *testing.T) {
 	}
 }
 
+// A deployment that failed once does not keep a job from being waited for; one that fails meanwhile is an error.
+func TestAwaitAfterAFailedDeployment(t *testing.T) {
+	t.Parallel()
+	c := operatortest.Start(t)
+	root, err := machine.Root()
+	if err != nil {
+		t.Fatal(err)
+	}
+	files := jobs.Files{Root: root, Vars: root + "/jobs/vars/one.hcl", Tags: map[string]string{"prometheus": "0.1.0-x"}}
+	if err := files.Submit(t.Context(), c, "prometheus", nil); err != nil {
+		t.Fatal(err)
+	}
+	await := func(ctx context.Context) (string, error) {
+		ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+		defer cancel()
+		var said strings.Builder
+		err := jobs.Await(ctx, c, console.Console{Out: &said}, "prometheus")
+		return said.String(), err
+	}
+	fail := func() {
+		deployment, _, err := c.Nomad.Jobs().LatestDeployment("prometheus", cluster.Query(t.Context()))
+		if err != nil || deployment == nil {
+			t.Errorf("deployment %v, %v", deployment, err)
+			return
+		}
+		if _, _, err := c.Nomad.Deployments().Fail(deployment.ID, cluster.Write(t.Context())); err != nil {
+			t.Error(err)
+		}
+	}
+	time.AfterFunc(time.Second, fail)
+	if said, err := await(t.Context()); err == nil || !strings.Contains(err.Error(), "job prometheus failed") {
+		t.Errorf("a deployment that fails meanwhile: %v, said %q", err, said)
+	}
+	if said, err := await(t.Context()); !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(said, "prometheus 0/1") {
+		t.Errorf("a deployment that had failed before: %v, said %q", err, said)
+	}
+}
+
 func imageOf(t *testing.T, c *cluster.Cluster, job, task string) string {
 	t.Helper()
 	found, err := c.Job(t.Context(), job)
