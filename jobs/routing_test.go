@@ -206,6 +206,20 @@ func TestTheMeshNoticesSlowReadsBeforeTheGateway(t *testing.T) {
 	}
 }
 
+// silent is how long an Envoy waits for a host that takes no connection, in milliseconds: half of what readers may miss when one
+// vanishes.
+const silent = 1000
+
+// The ingress has the time-outs of the resolvers.
+func TestTheIngressWaitsNotLongForASilentHost(t *testing.T) {
+	t.Parallel()
+	for name, entry := range entriesOf[*consul.ServiceResolverConfigEntry](entries(t)) {
+		if entry.ConnectTimeout.Milliseconds() != silent {
+			t.Errorf("%s: %s", name, entry.ConnectTimeout)
+		}
+	}
+}
+
 // UpstreamConfig is about the calls that a service makes.
 func TestCallersEjectAndAreBounded(t *testing.T) {
 	t.Parallel()
@@ -226,6 +240,9 @@ func TestCallersEjectAndAreBounded(t *testing.T) {
 		if eject := d.PassiveHealthCheck; eject == nil || eject.EnforcingConsecutive5xx == nil || *eject.EnforcingConsecutive5xx != 100 ||
 			eject.MaxEjectionPercent == nil || *eject.MaxEjectionPercent != 50 {
 			t.Errorf("%s ejects by %+v: one of two, when it fails", name, eject)
+		}
+		if d.ConnectTimeoutMs != silent {
+			t.Errorf("%s waits %d ms for a host that is silent, not %d", name, d.ConnectTimeoutMs, silent)
 		}
 		if limits := d.Limits; limits == nil || limits.MaxConnections == nil || limits.MaxPendingRequests == nil || limits.MaxConcurrentRequests == nil {
 			t.Errorf("%s is bounded by %+v", name, limits)

@@ -5,26 +5,45 @@ import (
 	"testing"
 )
 
-// Nomad reads the settings that its script writes: what of the machine is the shop's, and for how long a new leader trusts that a
-// node lives. The machine's own state is out of sight.
+// aside is a machine's state out of sight, with keys that are none.
+const aside = "mount -t tmpfs none /var/lib/bookstore; mkdir /var/lib/bookstore/access; cd /var/lib/bookstore/access; touch ca.pem agent.pem agent-key.pem; " +
+	"for name in nomad.gossip consul.gossip agent.nomad agent.consul; do echo bm8gc2VjcmV0IGF0IGFsbCBidXQgMzIgYnl0ZXMgISE= >$name; done; cd $OLDPWD; "
+
+// settings runs an agent's script in a machine of its own, has the agent check what was written, and returns that.
+func settings(t *testing.T, agent, script, environment string) string {
+	t.Helper()
+	said, err := alone(t, "export PATH=/opt/bookstore/bin:$PATH "+environment+"; unshare --mount bash -ec '"+aside+
+		"bash provision/"+script+" --settings; cd /var/lib/bookstore/"+agent+"; "+map[string]string{"nomad": "nomad config validate .", "consul": "consul validate ."}[agent]+" >&2; cat agent.hcl'")
+	if err != nil || !strings.Contains(said, "onfiguration is valid") {
+		t.Errorf("%s %q: %v\n%s", agent, environment, err, said)
+	}
+	return said
+}
+
+// What of the machine is the shop's, and for how long a new leader trusts that a node lives.
 func TestTheSettingsOfNomad(t *testing.T) {
 	t.Parallel()
-	const script = "mount -t tmpfs none /var/lib/bookstore; mkdir /var/lib/bookstore/access; " +
-		"for name in nomad.gossip agent.nomad; do echo bm8gc2VjcmV0IGF0IGFsbCBidXQgMzIgYnl0ZXMgISE= >/var/lib/bookstore/access/$name; done; " +
-		"bash provision/70-nomad.sh --settings; cd /var/lib/bookstore/nomad; " +
-		"for file in ca agent agent-key; do touch /var/lib/bookstore/access/$file.pem; done; nomad config validate . >&2; cat agent.hcl"
-	for settings, want := range map[string][]string{
+	for environment, want := range map[string][]string{
 		"": {"memory_total_mb   = 0\n", "cpu_total_compute = 0\n", `failover_heartbeat_ttl = "30s"`},
 		"BOOKSTORE_MEMORY=1500 BOOKSTORE_CPU=900": {"memory_total_mb   = 1500\n", "cpu_total_compute = 900\n"},
 	} {
-		said, err := alone(t, "export PATH=/opt/bookstore/bin:$PATH "+settings+"; unshare --mount bash -ec '"+script+"'")
-		if err != nil || !strings.Contains(said, "Configuration is valid") {
-			t.Errorf("%q: %v\n%s", settings, err, said)
-		}
+		written := settings(t, "nomad", "70-nomad.sh", environment)
 		for _, line := range want {
-			if !strings.Contains(said, line) {
-				t.Errorf("%q: no %q in\n%s", settings, line, said)
+			if !strings.Contains(written, line) {
+				t.Errorf("%q: no %q in\n%s", environment, line, written)
 			}
+		}
+	}
+}
+
+// A silent machine is suspected after two probes and dead after the suspicion: three seconds in all (memberlist's arithmetic for
+// few machines).
+func TestASilentMachineIsFoundSoon(t *testing.T) {
+	t.Parallel()
+	written := settings(t, "consul", "60-consul.sh", "")
+	for _, line := range []string{`probe_interval = "500ms"`, `probe_timeout  = "300ms"`, "suspicion_mult = 3"} {
+		if !strings.Contains(written, line) {
+			t.Errorf("no %q in\n%s", line, written)
 		}
 	}
 }
