@@ -30,6 +30,7 @@ import (
 type cluster struct {
 	t      *testing.T
 	dir    string
+	hosts  int // over which the nodes are spread, each an address of this machine; 0: one
 	files  redistest.PEM
 	consul *httptest.Server
 
@@ -79,7 +80,7 @@ func (c *cluster) serveConsul(w http.ResponseWriter, r *http.Request) {
 		services := []map[string]any{}
 		for _, n := range c.nodes {
 			services = append(services, map[string]any{
-				"ServiceAddress": "127.0.0.1", "ServicePort": n.port,
+				"ServiceAddress": c.host(n.index), "ServicePort": n.port,
 				"ServiceMeta": map[string]string{"bus_port": strconv.Itoa(n.bus), "index": strconv.Itoa(n.index)},
 			})
 		}
@@ -100,6 +101,9 @@ func (c *cluster) change(how func()) {
 	close(c.changed)
 	c.changed = make(chan struct{})
 }
+
+// host is the address of a node: nodes take turns over the hosts, so that i and i+3 are on the same of three.
+func (c *cluster) host(index int) string { return fmt.Sprintf("127.0.0.%d", 1+index%max(1, c.hosts)) }
 
 // want sets the key redis/count.
 func (c *cluster) want(count int) { c.change(func() { c.count = count }) }
@@ -174,7 +178,7 @@ func (c *cluster) command(n *node, args ...string) *exec.Cmd {
 	cmd.Env = append(os.Environ(),
 		"CONSUL_HTTP_ADDR="+c.consul.URL, "REDIS_CONF="+n.dir+"/redis.conf", "REDIS_DATA="+n.dir+"/data",
 		"REDIS_SOCKET="+n.dir+"/redis.sock", "REDIS_SECRETS="+n.dir+"/secrets", "REDIS_COUNT=6", "REDIS_INDEX="+strconv.Itoa(n.index),
-		"REDIS_ADDRESS=127.0.0.1", "REDIS_PORT="+strconv.Itoa(n.port), "REDIS_BUS_PORT="+strconv.Itoa(n.bus))
+		"REDIS_ADDRESS="+c.host(n.index), "REDIS_PORT="+strconv.Itoa(n.port), "REDIS_BUS_PORT="+strconv.Itoa(n.bus))
 	return cmd
 }
 
@@ -319,7 +323,7 @@ func (c *cluster) connect(service string) *redis.Client {
 	c.t.Helper()
 	var addrs []string
 	for _, n := range c.nodes {
-		addrs = append(addrs, net.JoinHostPort("127.0.0.1", strconv.Itoa(n.port)))
+		addrs = append(addrs, net.JoinHostPort(c.host(n.index), strconv.Itoa(n.port)))
 	}
 	config := redistest.Config(c.t, addrs...)
 	config.CAFile, config.TLSService = c.files.CA, "redis"

@@ -96,23 +96,23 @@ func (n *Node) act(ctx context.Context, p picture, next step) {
 		if id, ok := p.leader(n.Index); ok {
 			n.logResult(ctx, "follow", n.do(ctx, "cluster", "replicate", id), "master", id)
 		}
+	case part:
+		n.logResult(ctx, "follow a master on another host", n.do(ctx, "cluster", "replicate", p.partner()), "master", p.partner())
 	case nothing:
 	}
 }
 
-// yield has a replica that stays take this node's place.
+// yield has a replica take this node's place.
 func (n *Node) yield(ctx context.Context, p picture) {
-	for _, m := range p.members {
-		if m.isMaster() || m.master != p.self.id || m.index >= p.count || !m.well() {
-			continue
-		}
-		host, port, err := net.SplitHostPort(m.addr)
-		if err == nil {
-			_, err = n.redisCLI(ctx, "-h", host, "-p", port, "cluster", "failover")
-		}
-		n.logResult(ctx, "hand over to a replica", err, "replica", m.addr)
+	heir, ok := p.heir(p.self)
+	if !ok {
 		return
 	}
+	host, port, err := net.SplitHostPort(heir.addr)
+	if err == nil {
+		_, err = n.redisCLI(ctx, "-h", host, "-p", port, "cluster", "failover")
+	}
+	n.logResult(ctx, "hand over to a replica", err, "replica", heir.addr)
 }
 
 // manage has redis-cli move slots, with their keys and without an error to any client. What it

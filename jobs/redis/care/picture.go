@@ -3,6 +3,7 @@ package care
 import (
 	"cmp"
 	"fmt"
+	"net"
 	"slices"
 	"strconv"
 	"strings"
@@ -41,6 +42,12 @@ func (m member) has(flag string) bool { return slices.Contains(m.flags, flag) }
 // well: a node that is suspected alone ("fail?") is not.
 func (m member) well() bool {
 	return !m.has("fail") && !m.has("fail?") && !m.has("handshake") && !m.has("noaddr")
+}
+
+// host is the machine that it is on, by its address.
+func (m member) host() string {
+	host, _, _ := net.SplitHostPort(m.addr)
+	return host
 }
 
 func (m member) isMaster() bool { return m.has("master") }

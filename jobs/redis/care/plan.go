@@ -1,6 +1,7 @@
 package care
 
 import (
+	"slices"
 	"time"
 )
 
@@ -12,7 +13,8 @@ const (
 	// give away all slots: the node is to go, or there are more masters than there should be
 	// and it has the fewest.
 	give step = "give"
-	// yield to a replica: the node is to go, but its slots make a shard that stays.
+	// yield to a replica: the node is to go, but its slots make a shard that stays; or its host has more masters than the
+	// replica's.
 	yield step = "yield"
 	// take a share of the slots from all masters.
 	take step = "take"
@@ -20,6 +22,8 @@ const (
 	even step = "even"
 	// follow the master that has the fewest replicas.
 	follow step = "follow"
+	// part from the master, which is on the same host, and follow one on another.
+	part step = "part"
 )
 
 // unevenFor is how long an empty master waits for somebody to even out the shares before it
@@ -28,16 +32,16 @@ const unevenFor = 5 * time.Minute
 
 // census is the numbers that decide who has to do what.
 type census struct {
-	holders          map[string]bool // ids of masters that own slots
-	most, fewest     int             // slots of a holder
-	smallest         int             // index of the holder with the fewest, the last of several
-	going, after     int             // holders beyond the count; those of them behind this node
-	spare            int             // index of the first empty master that stays; nowhere
-	copies, lastCopy map[string]int  // replicas that stay by their master's id, and the last one's index
+	holders      map[string]bool // ids of masters that own slots
+	most, fewest int             // slots of a holder
+	smallest     int             // index of the holder with the fewest, the last of several
+	going, after int             // holders beyond the count; those of them behind this node
+	spare        int             // index of the first empty master that stays; nowhere
+	copies       map[string]int  // replicas that stay, by their master's id
 }
 
 func (p picture) census() census {
-	c := census{holders: map[string]bool{}, spare: nowhere, copies: map[string]int{}, lastCopy: map[string]int{}}
+	c := census{holders: map[string]bool{}, spare: nowhere, copies: map[string]int{}}
 	for _, m := range p.members {
 		if !m.well() {
 			continue
@@ -47,7 +51,6 @@ func (p picture) census() census {
 		case !m.isMaster():
 			if stays {
 				c.copies[m.master]++
-				c.lastCopy[m.master] = m.index
 			}
 		case owned > 0:
 			if !stays {
@@ -81,7 +84,7 @@ func (p picture) due(calm time.Duration) step {
 	c := p.census()
 	switch {
 	case p.self.isMaster() && p.self.slots() > 0:
-		return p.holderDue(c)
+		return p.holderDue(c, calm)
 	case p.self.isMaster():
 		// Who follows is no longer told about slots that move, which ends the move: so not meanwhile.
 		switch {
@@ -92,30 +95,30 @@ func (p picture) due(calm time.Duration) step {
 		case len(c.holders) < wanted && me == c.spare:
 			return take
 		}
-	case me < p.count && c.copies[p.self.master] > 1 && c.lastCopy[p.self.master] == me:
-		for id := range c.holders {
-			if c.copies[id] == 0 {
-				return follow
-			}
-		}
+	case me < p.count && p.moves():
+		return follow
+	case me < p.count && p.partner() != "":
+		return part
 	}
 	return nothing
 }
 
 // holderDue is due of a master that owns slots.
-func (p picture) holderDue(c census) step {
+func (p picture) holderDue(c census, calm time.Duration) step {
 	wanted := p.count / 2
 	switch {
 	case p.self.index >= p.count && c.after < len(c.holders)-wanted:
 		return give
 	case p.self.index >= p.count:
 		return yield
-	case c.going > 0 || c.smallest != p.self.index:
+	case c.going > 0:
 		return nothing
-	case len(c.holders) > wanted:
+	case len(c.holders) > wanted && c.smallest == p.self.index:
 		return give
-	case len(c.holders) == wanted && !c.isEven():
+	case len(c.holders) == wanted && !c.isEven() && c.smallest == p.self.index:
 		return even
+	case len(c.holders) == wanted && c.isEven() && calm > crowdedFor && p.crowded() == p.self.index:
+		return yield
 	}
 	return nothing
 }
@@ -150,8 +153,9 @@ func (p picture) claim(index int, calm time.Duration) []span {
 	return nil
 }
 
-// leader is the master that this node should follow: the one with the fewest replicas, that with
-// the lowest slots first. Nodes that choose at the same moment are spread by their index.
+// leader is the master that this node should follow: one with the fewest replicas, on another host where there is one. Of
+// several it is the one by half the nodes before this one, as they are placed (services/operator/provide), else by the lowest
+// slots; nodes that choose at the same moment are spread by their index.
 func (p picture) leader(index int) (id string, ok bool) {
 	copies := p.census().copies
 	var candidates []member
@@ -166,8 +170,16 @@ func (p picture) leader(index int) (id string, ok bool) {
 			candidates = append(candidates, m)
 		}
 	}
+	here := func(m member) bool { return m.host() == p.self.host() }
+	if !slices.ContainsFunc(candidates, func(m member) bool { return !here(m) }) {
+		here = func(member) bool { return false }
+	}
+	candidates = slices.DeleteFunc(candidates, here)
 	if len(candidates) == 0 {
 		return "", false
+	}
+	if at := slices.IndexFunc(candidates, func(m member) bool { return m.index == index-p.count/2 }); at >= 0 {
+		return candidates[at].id, true
 	}
 	sortBySlot(candidates)
 	return candidates[index%len(candidates)].id, true

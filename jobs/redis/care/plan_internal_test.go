@@ -9,7 +9,8 @@ import (
 )
 
 // table writes a table of nodes: each node as "index role slots [master's index]", where a role
-// may be "master", "slave" or another flag with it, and slots a comma's list of ranges or "-".
+// may be "master", "slave" or another flag with it, and slots a comma's list of ranges or "-". An index alone is on a host of
+// its own, "3@1" is on host 1.
 func table(t *testing.T, self, count int, nodes ...string) picture {
 	t.Helper()
 	var text strings.Builder
@@ -32,6 +33,9 @@ func table(t *testing.T, self, count int, nodes ...string) picture {
 			owned = strings.ReplaceAll(words[2], ",", " ")
 		}
 		addr := fmt.Sprintf("10.0.0.%d:6379", index)
+		if _, host, ok := strings.Cut(words[0], "@"); ok {
+			addr = fmt.Sprintf("10.0.1.%s:%d", host, 7000+index)
+		}
 		fmt.Fprintf(&text, "id%d %s@16379 %s %s 0 1 2 connected %s\n", index, addr, flags, master, owned)
 		peers = append(peers, peer{addr: addr, index: index})
 	}
@@ -118,8 +122,9 @@ func TestWhomToFollow(t *testing.T) {
 		nodes []string
 		want  string
 	}{
-		{"the first of equals by slots", 3, append(three, "3 master -"), "id1"},
-		{"the second, for the next index", 4, append(three, "4 master -"), "id2"},
+		{"of equals the one by half the nodes before it", 3, append(three, "3 master -"), "id0"},
+		{"the next, for the next index", 4, append(three, "4 master -"), "id1"},
+		{"by the index where that one has a replica", 5, append(three, "3 slave - 2", "5 master -"), "id0"},
 		{"the one with the fewest replicas", 4, append(three, "3 slave - 1", "5 slave - 2", "4 master -"), "id0"},
 		{"nobody who failed", 3, []string{"0 master 0-99", "1 master,fail? 100-199", "3 master -"}, "id0"},
 		{"nobody without slots", 3, []string{"0 master -", "3 master -"}, ""},
