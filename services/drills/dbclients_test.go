@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -17,7 +18,6 @@ import (
 	"time"
 
 	consul "github.com/hashicorp/consul/api"
-	nomad "github.com/hashicorp/nomad/api"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
@@ -34,8 +34,7 @@ const database = "drills"
 // access is the way into the cluster that a service has: files with the members, the
 // credentials and the mesh's authority, the first of which changes under it.
 type access struct {
-	consul   *consul.Client
-	nomad    *nomad.Client
+	t        *testing.T
 	config   pg.Config
 	password string
 }
@@ -51,7 +50,7 @@ func newAccess(t *testing.T, all []cluster.Member) *access {
 	for _, root := range roots.Roots {
 		authority.WriteString(root.RootCertPEM)
 	}
-	a := &access{consul: cluster.Consul(t), nomad: cluster.Nomad(t), password: rand.Text(), config: pg.Config{
+	a := &access{t: t, password: rand.Text(), config: pg.Config{
 		DSN:             config.Secret("postgres://localhost/" + database),
 		MembersFile:     filepath.Join(dir, "members"),
 		CredentialsFile: filepath.Join(dir, "credentials"),
@@ -90,7 +89,7 @@ func (a *access) follow(ctx context.Context) {
 
 // note writes the members that Consul knows of.
 func (a *access) note(ctx context.Context) {
-	entries, _, err := a.consul.Catalog().Service("patroni", "", (&consul.QueryOptions{}).WithContext(ctx))
+	entries, _, err := cluster.Consul(a.t).Catalog().Service("patroni", "", (&consul.QueryOptions{}).WithContext(ctx))
 	if err != nil || len(entries) == 0 {
 		return
 	}
@@ -116,7 +115,7 @@ func (a *access) to(ctx context.Context, m cluster.Member) (*pgx.Conn, error) {
 
 // leader is one connection to the leader, for the superuser, to one database.
 func (a *access) leader(ctx context.Context, name string) (*pgx.Conn, error) {
-	return socket.Leader(ctx, a.nomad, name)
+	return socket.Leader(ctx, cluster.Nomad(a.t), name)
 }
 
 // number reads one from the leader.
@@ -224,15 +223,15 @@ func (w *writers) highest() (id int64) {
 	return id
 }
 
-// lost counts the acknowledged rows that are not there.
-func (w *writers) lost(ctx context.Context) (count int, err error) {
+// lost counts the acknowledged rows that are not there, of these others too.
+func (w *writers) lost(ctx context.Context, others []int64) (count int, err error) {
 	conn, err := w.access.leader(ctx, database)
 	if err != nil {
 		return 0, err
 	}
 	defer conn.Close(ctx)
 	err = conn.QueryRow(ctx, `select count(*) from unnest($1::bigint[]) as acked (id)
-		where not exists (select from acks a where a.id = acked.id)`, w.acked).Scan(&count)
+		where not exists (select from acks a where a.id = acked.id)`, slices.Concat(w.acked, others)).Scan(&count)
 	return count, err
 }
 

@@ -51,7 +51,7 @@ const (
 const cachedReads = "cached book"
 
 // maxDrill bounds a load whose drill hangs, beside the time for which a host is silent.
-const maxDrill = 6 * time.Minute
+const maxDrill = 15 * time.Minute
 
 func startLoad(t *testing.T, c scenario, leader cluster.Member, all []cluster.Member) *load {
 	t.Helper()

@@ -15,6 +15,7 @@ import (
 
 	"bookstore/services/shoptest"
 	"bookstore/services/shoptest/cluster"
+	"bookstore/services/shoptest/hosts"
 )
 
 // How long the load runs before the harm and after the shop is whole again.
@@ -29,11 +30,13 @@ const mostWait = 3 * time.Minute
 // TestDrills runs the scenarios that DRILLS names, RUNS rounds of them, and prints what they cost.
 func TestDrills(t *testing.T) {
 	seed := number(t, "DRILL_SEED", defaultSeed, 0, 1<<40)
-	chosen, err := choose(os.Getenv("DRILLS"), seed)
+	table := here()
+	chosen, err := table.choose(os.Getenv("DRILLS"), seed)
 	if err != nil {
 		t.Fatal(err)
 	}
-	var r report
+	takeTokens(t)
+	r := report{table: table}
 	t.Cleanup(r.print)
 	for round := range number(t, "RUNS", 1, 1, 100) {
 		for _, c := range chosen {
@@ -58,11 +61,22 @@ func waitWhole(t *testing.T, within time.Duration, what string) {
 // defaultSeed draws a coordinator's and a replica's death.
 const defaultSeed = 48
 
-// howManyDrawn is how many of the group drawn run where none is named.
-const howManyDrawn = 2
+// table is the scenarios of one kind of shop.
+type table struct {
+	scenarios []scenario
+	drawn     int // how many of the group drawn run where none is named
+}
+
+// here are the scenarios of the shop that is in use.
+func here() table {
+	if hosts.InUse() {
+		return table{hostScenarios, 3}
+	}
+	return table{scenarios, 2}
+}
 
 // choose returns the scenarios that are wanted, each once, in the order of the table.
-func choose(wanted string, seed int) (chosen []scenario, err error) {
+func (all table) choose(wanted string, seed int) (chosen []scenario, err error) {
 	var names []string
 	for name := range strings.SplitSeq(wanted, ",") {
 		if name = strings.TrimSpace(name); name != "" {
@@ -70,25 +84,25 @@ func choose(wanted string, seed int) (chosen []scenario, err error) {
 		}
 	}
 	if len(names) == 0 {
-		names = append(draw(seed), always)
+		names = []string{drawn, always}
 	}
 	picked := map[string]bool{}
 	for _, name := range names {
 		if name == drawn {
-			names = append(names, draw(seed)...)
+			names = append(names, all.draw(seed)...)
 			continue
 		}
-		found := false
-		for _, c := range scenarios {
+		found := name == always
+		for _, c := range all.scenarios {
 			if name == c.name || name == "all" || slices.Contains(c.groups, name) {
 				picked[c.name], found = true, true
 			}
 		}
 		if !found {
-			return nil, fmt.Errorf("DRILLS: there is no drill %q: all, %s", name, known())
+			return nil, fmt.Errorf("DRILLS: there is no drill %q: all, %s", name, all.known())
 		}
 	}
-	for _, c := range scenarios {
+	for _, c := range all.scenarios {
 		if picked[c.name] || slices.Contains(names, c.name) {
 			chosen = append(chosen, c)
 		}
@@ -97,25 +111,47 @@ func choose(wanted string, seed int) (chosen []scenario, err error) {
 }
 
 // draw picks some of the group drawn.
-func draw(seed int) (names []string) {
-	var all []string
-	for _, c := range scenarios {
+func (all table) draw(seed int) (names []string) {
+	var group []string
+	for _, c := range all.scenarios {
 		if slices.Contains(c.groups, drawn) {
-			all = append(all, c.name)
+			group = append(group, c.name)
 		}
 	}
-	for _, i := range rand.New(rand.NewPCG(uint64(seed), 0)).Perm(len(all))[:howManyDrawn] {
-		names = append(names, all[i])
+	for _, i := range rand.New(rand.NewPCG(uint64(seed), 0)).Perm(len(group))[:all.drawn] {
+		names = append(names, group[i])
 	}
 	return names
 }
 
-func known() string {
-	names := []string{failover, services, always, drawn}
-	for _, c := range scenarios {
+func (all table) known() string {
+	names := []string{drawn}
+	for _, c := range all.scenarios {
+		for _, group := range c.groups {
+			if !slices.Contains(names, group) {
+				names = append(names, group)
+			}
+		}
+	}
+	for _, c := range all.scenarios {
 		names = append(names, c.name)
 	}
 	return strings.Join(names, ", ")
+}
+
+// takeTokens sets the tokens of the API where nobody did.
+func takeTokens(t *testing.T) {
+	t.Helper()
+	for variable, name := range map[string]string{"BOOKSTORE_TEST_TOKEN": "test_token", "BOOKSTORE_OPERATOR_TOKEN": "operator_token"} {
+		if os.Getenv(variable) != "" {
+			continue
+		}
+		items, _, err := cluster.Nomad(t).Variables().GetVariableItems("nomad/jobs/gateway", nil)
+		if err != nil {
+			t.Fatalf("read the tokens of the API (is the shop up?): %v", err)
+		}
+		t.Setenv(variable, items[name])
+	}
 }
 
 // number is the one of a variable of the environment.
@@ -135,9 +171,11 @@ func number(t *testing.T, variable string, otherwise, least, most int) int {
 // scene is the shop at the beginning of a drill, and its load.
 type scene struct {
 	random   *rand.Rand
+	victim   hosts.Host // of the lab: the one that has the leader
 	leader   cluster.Member
 	replicas []cluster.Member // in a random order
 	load     *load
+	watch    *watch         // of the lab's members
 	burst    func()         // has a burst of orders under way, where the scenario has one
 	killed   cluster.Killed // containers
 }
@@ -156,7 +194,14 @@ func (c scenario) run(t *testing.T, random *rand.Rand, r *report) {
 		}
 	}
 	random.Shuffle(len(s.replicas), func(i, j int) { s.replicas[i], s.replicas[j] = s.replicas[j], s.replicas[i] })
+	if hosts.InUse() {
+		s.victim = hostOf(t, s.leader)
+	}
 	s.load = startLoad(t, c, s.leader, list)
+	if hosts.InUse() {
+		s.load.shop.Shop.StartAt(s.victim)
+		s.watch = watchMembers(t)
+	}
 	if c.burst {
 		s.burst = s.load.burst
 	}
@@ -172,6 +217,7 @@ func (c scenario) run(t *testing.T, random *rand.Rand, r *report) {
 	o := outcome{scenario: c.name, whole: time.Since(healed)}
 	shoptest.Rest(t.Context(), sequel)
 	s.load.finish()
+	s.watch.finish()
 	o.measure(s.load, harmed)
 	o.judge(t, s, c.bars)
 	r.add(o)
@@ -194,7 +240,7 @@ func TestChoose(t *testing.T) {
 		"leader-killed,no-such":   "",
 		"leader-silent,replica-x": "",
 	} {
-		chosen, err := choose(wanted, defaultSeed)
+		chosen, err := table{scenarios, 2}.choose(wanted, defaultSeed)
 		var names []string
 		for _, c := range chosen {
 			names = append(names, c.name)
@@ -204,12 +250,12 @@ func TestChoose(t *testing.T) {
 		}
 	}
 	for name, n := range map[string]int{failover: 16, "all": len(scenarios)} {
-		if chosen, err := choose(name, defaultSeed); err != nil || len(chosen) != n {
+		if chosen, err := (table{scenarios, 2}).choose(name, defaultSeed); err != nil || len(chosen) != n {
 			t.Errorf("%s: %d scenarios, %v", name, len(chosen), err)
 		}
 	}
 	seen := map[string]bool{failover: true, services: true, always: true, drawn: true, "all": true}
-	for _, c := range scenarios {
+	for _, c := range append(slices.Clone(scenarios), hostScenarios...) {
 		if seen[c.name] || (c.harm == nil) == (c.story == nil) {
 			t.Errorf("scenario %q: its name is another's, or it is not one of the two kinds", c.name)
 		}

@@ -18,12 +18,36 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
+
+	"bookstore/services/shoptest/hosts"
 )
 
-// BaseURL is where the ingress is. Only this machine is ever put under load.
+// BaseURL is where the ingress is, or the first one of the lab. Only this machine is ever put under load.
 func BaseURL(t testing.TB) string {
+	t.Helper()
+	return addresses(t)[0]
+}
+
+// addresses are those of all ingresses.
+func addresses(t testing.TB) (all []string) {
+	t.Helper()
+	if !hosts.InUse() {
+		return []string{onThisMachine(t)}
+	}
+	machines, err := hosts.All(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, h := range machines {
+		all = append(all, "https://"+h.Address+":8443")
+	}
+	return all
+}
+
+func onThisMachine(t testing.TB) string {
 	t.Helper()
 	base := os.Getenv("BASE_URL")
 	if base == "" {
@@ -54,6 +78,9 @@ type Client struct {
 	Base, Token string
 	HTTP        *http.Client
 	Check       func(Call, *Answer) // called with every answer, unless nil
+
+	next []string     // other addresses of the shop, to be tried where one is silent
+	at   atomic.Int32 // which one is used: 0 for Base
 }
 
 // Shop returns a client that may do what tests do: read, order, and add and change books.
@@ -71,8 +98,12 @@ func NewClient(t testing.TB, token string) *Client {
 	t.Helper()
 	transport := &http.Transport{MaxIdleConnsPerHost: 256, DialContext: (&net.Dialer{Timeout: 5 * time.Second}).DialContext}
 	t.Cleanup(transport.CloseIdleConnections)
+	all := addresses(t)
+	if hosts.InUse() {
+		transport.TLSClientConfig = trustLab(t)
+	}
 	return &Client{
-		Base: BaseURL(t), Token: token, Check: checked(t),
+		Base: all[0], next: all[1:], Token: token, Check: checked(t),
 		HTTP: &http.Client{Transport: transport, Timeout: 20 * time.Second},
 	}
 }
@@ -113,25 +144,34 @@ func (a *Answer) Problem() (p Problem) {
 
 // Try makes a call once. An error means that there was no answer: the outcome is unknown.
 func (c *Client) Try(ctx context.Context, k Call) (*Answer, error) {
-	var body io.Reader
+	var body []byte
 	switch b := k.Body.(type) {
 	case nil:
 	case string:
-		body = strings.NewReader(b)
+		body = []byte(b)
 	case []byte:
-		body = bytes.NewReader(b)
+		body = b
 	default:
 		text, err := json.Marshal(b)
 		if err != nil {
 			return nil, err
 		}
-		body = bytes.NewReader(text)
+		body = text
 	}
-	req, err := http.NewRequestWithContext(ctx, k.Method, c.Base+k.Path, body)
+	return c.tryAddresses(ctx, k, body)
+}
+
+// send makes a call at one address.
+func (c *Client) send(ctx context.Context, base string, k Call, body []byte) (*Answer, error) {
+	var reader io.Reader
+	if k.Body != nil {
+		reader = bytes.NewReader(body)
+	}
+	req, err := http.NewRequestWithContext(ctx, k.Method, base+k.Path, reader)
 	if err != nil {
 		return nil, err
 	}
-	if body != nil {
+	if k.Body != nil {
 		req.Header.Set("Content-Type", "application/json")
 	}
 	if c.Token != "" {

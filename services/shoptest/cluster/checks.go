@@ -10,27 +10,50 @@ import (
 	"testing"
 	"time"
 
+	nomad "github.com/hashicorp/nomad/api"
+
 	"bookstore/services/shoptest"
 )
 
-// wanted is how many healthy instances of everything there are when nothing is missing.
-var wanted = map[string]int{
-	"books": 2, "orders": 2, "payments": 2, "coordinator": 2, "gateway": 2, "patroni": postgresMembers, "patroni-rest": postgresMembers,
+// members are the services whose every instance is its job's, of the job's name but for Patroni's own.
+var members = map[string]string{
+	"books": "books", "orders": "orders", "payments": "payments", "coordinator": "coordinator", "gateway": "gateway", "ingress": "ingress",
+	"patroni": "patroni", "patroni-rest": "patroni",
 }
 
-// Whole is nil when nothing is missing: two instances of every service, a leader and four
-// standbys any of which a commit may wait for, six nodes of Redis, no open circuit. What costs
+// Count is how many instances a job is to have.
+func Count(ctx context.Context, t testing.TB, job string) (count int, err error) {
+	t.Helper()
+	known, _, err := Nomad(t).Jobs().Info(job, (&nomad.QueryOptions{}).WithContext(ctx))
+	if err != nil {
+		return 0, err
+	}
+	for _, group := range known.TaskGroups {
+		count += *group.Count
+	}
+	return count, nil
+}
+
+// Whole is nil when nothing is missing: as many instances of every service as its job has, each address of the shop answers, a
+// leader and standbys any of which a commit may wait for, all nodes of Redis, no open circuit. What costs
 // least is checked first.
 func Whole(ctx context.Context, t testing.TB) error {
 	t.Helper()
-	for _, name := range slices.Sorted(maps.Keys(wanted)) {
+	for _, name := range slices.Sorted(maps.Keys(members)) {
 		entries, err := Healthy(ctx, t, name, "")
 		if err != nil {
 			return err
 		}
-		if len(entries) != wanted[name] {
-			return fmt.Errorf("%d instances of %s are healthy", len(entries), name)
+		wanted, err := Count(ctx, t, members[name])
+		if err != nil {
+			return err
 		}
+		if len(entries) != wanted {
+			return fmt.Errorf("%d instances of %s are healthy, not %d", len(entries), name, wanted)
+		}
+	}
+	if err := doorsAnswer(ctx, t); err != nil {
+		return err
 	}
 	if err := PostgresWhole(ctx, t); err != nil {
 		return err
@@ -49,6 +72,20 @@ func Whole(ctx context.Context, t testing.TB) error {
 		}
 	}
 	return circuitsAreClosed(ctx, t)
+}
+
+// doorsAnswer is nil when each address of the shop answers.
+func doorsAnswer(ctx context.Context, t testing.TB) error {
+	t.Helper()
+	for _, door := range shoptest.Operator(t).Each() {
+		bounded, cancel := context.WithTimeout(ctx, getPatience)
+		a, err := door.Try(bounded, shoptest.Call{Method: http.MethodGet, Path: throughCircuits[0]})
+		cancel()
+		if err != nil || a.Status >= http.StatusInternalServerError {
+			return fmt.Errorf("%s: %v %w", door.Base, a, err)
+		}
+	}
+	return nil
 }
 
 // throughCircuits are reads behind each of the gateway's circuits, none of which a cache answers.

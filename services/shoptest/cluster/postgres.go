@@ -15,9 +15,6 @@ import (
 	"bookstore/patroni/socket"
 )
 
-// postgresMembers is how many there are, one of them the leader.
-const postgresMembers = 5
-
 // Member is one of PostgreSQL's, as Patroni sees it.
 type Member struct {
 	Name, Role, State string
@@ -69,11 +66,15 @@ func Members(ctx context.Context, t testing.TB) ([]Member, error) {
 	return nil, last
 }
 
-// PostgresWhole is nil when there are a leader and four standbys any of which a commit may wait
+// PostgresWhole is nil when there are a leader and, as many as its job has besides, standbys any of which a commit may wait
 // for, all on one timeline.
 func PostgresWhole(ctx context.Context, t testing.TB) error {
 	t.Helper()
 	list, err := Members(ctx, t)
+	if err != nil {
+		return err
+	}
+	wanted, err := Count(ctx, t, "patroni")
 	if err != nil {
 		return err
 	}
@@ -87,7 +88,7 @@ func PostgresWhole(ctx context.Context, t testing.TB) error {
 			standbys++
 		}
 	}
-	if leaders != 1 || standbys != postgresMembers-1 {
+	if leaders != 1 || standbys != wanted-1 {
 		return fmt.Errorf("%d leaders and %d standbys: %+v", leaders, standbys, list)
 	}
 	return nil

@@ -68,7 +68,11 @@ func readRedis(ctx context.Context, at string, login RedisLogin) (n node, err er
 // RedisWhole is nil when all nodes are there, half of them masters.
 func RedisWhole(ctx context.Context, t testing.TB) error {
 	t.Helper()
-	return RedisHas(ctx, t, 6)
+	wanted, err := Count(ctx, t, "redis")
+	if err != nil {
+		return err
+	}
+	return RedisHas(ctx, t, wanted)
 }
 
 // RedisHas is nil when there are so many nodes, half of them masters, and each knows them all.
