@@ -130,7 +130,7 @@ func (h Host) mangle(ctx context.Context, rule string) (string, error) {
 }
 
 // agents are the units of systemd that the agents are.
-var agents = []string{"consul.service", "nomad.service"}
+var agents = []string{"bookstore-consul.service", "bookstore-nomad.service"}
 
 // KillAgents ends the machine's agents at once and keeps them from being started again.
 func (h Host) KillAgents(ctx context.Context) error {
