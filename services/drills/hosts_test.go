@@ -32,6 +32,8 @@ var hostScenarios = []scenario{
 		writes: 3 * time.Second, replicaReads: unnoticed, cachedReads: unnoticed, whole: hostWhole, failedOrders: anyNumber,
 	}},
 	{name: "rolling-reboot", harm: rebootAll, bars: unfailing},
+	{name: "machine-added", harm: func(t *testing.T, _ *scene) { addMachine(t) }, bars: unfailing},
+	{name: "machine-removed", before: addMachine, harm: func(t *testing.T, _ *scene) { removeLast(t) }, bars: unfailing},
 }
 
 // hostWhole is how long a machine may take to start, with all that was on it to join the others.
@@ -138,25 +140,39 @@ const drainTime = 2 * time.Minute
 // drain returns when nothing is left on the machine. Resume takes it into use again, at the latest when the test ends.
 func drain(t *testing.T, h hosts.Host) (resume func()) {
 	t.Helper()
-	id, began := nodeOf(t, h), time.Now()
-	resume = harmed(t, "drain "+h.Name, func(context.Context) error {
-		_, err := cluster.Nomad(t).Nodes().UpdateDrainOpts(id, &nomad.DrainOptions{DrainSpec: &nomad.DrainSpec{Deadline: drainTime}}, nil)
-		return err
-	}, func(ctx context.Context) error {
-		return shoptest.Poll(ctx, time.Minute, func(context.Context) error { // Nomad may be electing a leader
+	id := nodeOf(t, h)
+	resume = sync.OnceFunc(func() {
+		err := shoptest.Poll(context.WithoutCancel(t.Context()), time.Minute, func(context.Context) error { // Nomad may be electing a leader
 			_, err := cluster.Nomad(t).Nodes().ToggleEligibility(id, true, nil)
 			return err
 		})
-	})
-	shoptest.Eventually(t, drainTime+time.Minute, "the drain ends", func(ctx context.Context) error {
-		node, _, err := cluster.Nomad(t).Nodes().Info(id, (&nomad.QueryOptions{}).WithContext(ctx))
-		if err == nil && node.DrainStrategy != nil {
-			err = errors.New("it goes on")
+		if err != nil {
+			t.Errorf("take %s into use again: %v", h.Name, err)
 		}
-		return err
 	})
-	t.Logf("%s was drained after %.1f s", h.Name, time.Since(began).Seconds())
+	t.Cleanup(resume)
+	drainOut(t.Context(), t, h, id)
 	return resume
+}
+
+// drainOut has Nomad stop what is on a machine, and returns when nothing is left.
+func drainOut(ctx context.Context, t *testing.T, h hosts.Host, id string) {
+	t.Helper()
+	began := time.Now()
+	_, err := cluster.Nomad(t).Nodes().UpdateDrainOpts(id, &nomad.DrainOptions{DrainSpec: &nomad.DrainSpec{Deadline: drainTime}}, nil)
+	if err == nil {
+		err = shoptest.Poll(ctx, drainTime+time.Minute, func(ctx context.Context) error {
+			node, _, err := cluster.Nomad(t).Nodes().Info(id, (&nomad.QueryOptions{}).WithContext(ctx))
+			if err == nil && node.DrainStrategy != nil {
+				err = errors.New("it goes on")
+			}
+			return err
+		})
+	}
+	if err != nil {
+		t.Fatalf("drain %s: %v", h.Name, err)
+	}
+	t.Logf("%s was drained after %.1f s", h.Name, time.Since(began).Seconds())
 }
 
 // nodeOf is the machine's id in Nomad.

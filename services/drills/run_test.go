@@ -181,6 +181,9 @@ type scene struct {
 }
 
 func (c scenario) run(t *testing.T, random *rand.Rand, r *report) {
+	if c.before != nil {
+		c.before(t)
+	}
 	s := &scene{random: random, killed: cluster.Killed{}, burst: func() {}}
 	list, err := cluster.Members(t.Context(), t)
 	if err != nil {

@@ -17,6 +17,7 @@ type scenario struct {
 	burst  bool          // kill while a burst of orders is under way
 	reads  time.Duration // read what is bought so often too; 0: not
 	story  func(t *testing.T)
+	before func(t *testing.T) // prepares the shop; nil: there is nothing to do
 }
 
 // Groups of scenarios, which can be named like one of them.

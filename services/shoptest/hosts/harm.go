@@ -44,6 +44,12 @@ func (h Host) ShutDown(ctx context.Context) error {
 	return err
 }
 
+// Remove takes the machine away for good.
+func (h Host) Remove(ctx context.Context) error {
+	_, err := docker(ctx, "rm", "--force", "--volumes", h.Name)
+	return err
+}
+
 // Freeze stops every process of the machine where it is. Its kernel answers for it: connections are accepted, and nothing comes.
 func (h Host) Freeze(ctx context.Context) error {
 	h.note(true)
