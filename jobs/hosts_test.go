@@ -77,3 +77,21 @@ func ruleCutOff(t *testing.T, p parsed) {
 		}
 	}
 }
+
+// The warehouse runs on any machine; one is preferred, so that its versions follow each other there.
+func TestTheWarehouseIsTiedToNoHost(t *testing.T) {
+	t.Parallel()
+	for _, p := range load(t) {
+		if *p.raw.ID != "warehouse" {
+			continue
+		}
+		for _, g := range p.full.TaskGroups {
+			if len(g.Constraints)+len(p.full.Constraints) > 0 || g.Volumes["warehouse"].PerAlloc {
+				t.Errorf("%s: it cannot run anywhere", p.name())
+			}
+			if len(g.Affinities) != 1 || g.Affinities[0].LTarget != "${meta.warehouse}" || g.Affinities[0].RTarget != "home" || *g.Affinities[0].Weight <= 0 {
+				t.Errorf("%s: no machine is preferred: %+v", p.name(), g.Affinities)
+			}
+		}
+	}
+}

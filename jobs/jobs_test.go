@@ -6,6 +6,7 @@ package jobs_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -14,10 +15,13 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/hashicorp/nomad/api"
+
+	"bookstore/services/operator/machine"
 )
 
 // parsed is one job file under one set of variables.
@@ -67,29 +71,59 @@ func glob(t *testing.T, pattern string) []string {
 	return files
 }
 
+// output is what nomad makes of one job file with one set of variables.
+type output struct {
+	file, vars string
+	json       []byte
+	err        error
+	said       []byte
+}
+
+// outputs are those of all, made once for all tests: nomad is a process each time.
+var outputs = sync.OnceValue(func() (all []output) {
+	binary, err := machine.Tool("nomad")
+	if err != nil {
+		return []output{{err: err}}
+	}
+	files, _ := filepath.Glob("*.nomad.hcl") // the patterns are good
+	vars, _ := filepath.Glob("vars/*.hcl")
+	for _, file := range files {
+		for _, v := range append([]string{""}, vars...) {
+			args := []string{"job", "run", "-output", "-hcl2-strict=false"}
+			if v != "" {
+				args = append(args, "-var-file=jobs/"+v)
+			}
+			made := output{file: file}
+			if v != "" {
+				made.vars = filepath.Base(v)
+			}
+			var stderr bytes.Buffer
+			cmd := exec.CommandContext(context.Background(), binary, append(args, "jobs/"+file)...)
+			cmd.Dir, cmd.Stderr = "..", &stderr
+			made.json, made.err = cmd.Output()
+			made.said = stderr.Bytes()
+			all = append(all, made)
+		}
+	}
+	return all
+})
+
 // load parses all jobs with all sets of variables; a file that does not parse is an error
 // of its own and leaves the others to be checked.
 func load(t *testing.T) (all []parsed) {
 	t.Helper()
-	binary := nomad(t)
-	vars := append([]string{""}, glob(t, "vars/*.hcl")...)
-	for _, file := range glob(t, "*.nomad.hcl") {
-		for _, v := range vars {
-			p := parsed{file: file}
-			args := []string{"job", "run", "-output", "-hcl2-strict=false"}
-			if v != "" {
-				p.vars = filepath.Base(v)
-				args = append(args, "-var-file=jobs/"+v)
-			}
-			out, err := run(t, binary, append(args, "jobs/"+file)...)
-			if err != nil {
-				t.Errorf("%s does not parse", p.name())
-				continue
-			}
-			p.raw, p.full = decode(t, out), decode(t, out)
-			p.full.Canonicalize()
-			all = append(all, p)
+	for _, made := range outputs() {
+		p := parsed{file: made.file, vars: made.vars}
+		if made.err != nil {
+			t.Errorf("%s does not parse: %v\n%s%s", p.name(), made.err, made.json, made.said)
+			continue
 		}
+		p.raw, p.full = decode(t, made.json), decode(t, made.json)
+		p.full.Canonicalize()
+		all = append(all, p)
+	}
+	if len(all) == 0 {
+		t.Fatal("there is no job")
 	}
 	return all
 }

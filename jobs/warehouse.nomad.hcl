@@ -33,6 +33,14 @@ job "warehouse" {
   }
 
   group "warehouse" {
+    # Every machine has a volume, so that no machine's death ends the exports. One is preferred (services/operator/provide/home.go):
+    # there a version is made from what changed since the last, which keeps the history.
+    affinity {
+      attribute = "${meta.warehouse}"
+      value     = "home"
+      weight    = 100
+    }
+
     # The machine's own interfaces are not for it: it reaches the members of the database.
     network {
       mode = "bridge"

@@ -3,9 +3,12 @@ package command
 import (
 	"errors"
 	"fmt"
+	"net"
 	"slices"
+	"strconv"
 	"strings"
 
+	consul "github.com/hashicorp/consul/api"
 	nomad "github.com/hashicorp/nomad/api"
 	"github.com/spf13/cobra"
 
@@ -25,7 +28,7 @@ type jobStatus struct {
 func status() *cobra.Command {
 	return withJSON(&cobra.Command{
 		Use:   "status",
-		Short: "Show what runs, and how well: jobs, and services as Consul sees them",
+		Short: "Show what runs, and how well: jobs, services as Consul sees them, and the addresses that clients may call",
 		Args:  cobra.NoArgs,
 		RunE: onCluster(func(cmd *cobra.Command, c *cluster.Cluster, _ []string) error {
 			ctx, out := cmd.Context(), speak(cmd)
@@ -40,12 +43,17 @@ func status() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			doors, err := c.Instances(ctx, "ingress")
+			if err != nil {
+				return err
+			}
+			addresses := addressesOf(doors)
 			jobs := make([]jobStatus, 0, len(stubs))
 			for _, stub := range stubs {
 				jobs = append(jobs, statusOf(stub))
 			}
 			if wantsJSON(cmd) {
-				return out.JSON(map[string]any{"jobs": jobs, "services": healths})
+				return out.JSON(map[string]any{"jobs": jobs, "services": healths, "addresses": addresses})
 			}
 			rows := [][]any{{"JOB", "TYPE", "STATUS", "RUNNING"}}
 			for _, job := range jobs {
@@ -58,9 +66,27 @@ func status() *cobra.Command {
 				rows = append(rows, []any{h.Service, fmt.Sprintf("%d of %d", h.Passing, h.Checks)})
 			}
 			out.Table(rows...)
+			out.Linef("")
+			rows = [][]any{{"CLIENTS MAY CALL"}}
+			for _, address := range addresses {
+				rows = append(rows, []any{address})
+			}
+			out.Table(rows...)
 			return nil
 		}),
 	})
+}
+
+// addressesOf are the URLs of the ingresses that are well: a client may use each, and goes to the next where one does not answer.
+func addressesOf(doors []*consul.ServiceEntry) []string {
+	all := []string{}
+	for _, door := range doors {
+		if door.Checks.AggregatedStatus() == consul.HealthPassing {
+			all = append(all, "https://"+net.JoinHostPort(door.Service.Address, strconv.Itoa(door.Service.Port)))
+		}
+	}
+	slices.Sort(all)
+	return all
 }
 
 func statusOf(stub *nomad.JobListStub) jobStatus {

@@ -104,12 +104,12 @@ func staysBelow(args []string) error {
 // query runs the warehouse's program on the published version. What it writes, it writes where the user is; it reaches
 // nothing else, and no network.
 func query(cmd *cobra.Command, c *cluster.Cluster, where string, args []string) error {
-	data, err := provide.Folder(cmd.Context(), c, "warehouse")
+	data, host, err := provide.Warehouse(cmd.Context(), c)
 	if err != nil {
 		return err
 	}
 	if _, err := os.Stat(data); err != nil {
-		return fmt.Errorf("the warehouse is on another machine, in %s: ask there", data)
+		return fmt.Errorf("the newest version of the warehouse is on %s, in %s: ask there", host, data)
 	}
 	tags, err := machine.Images(cmd.Context())
 	if err != nil {

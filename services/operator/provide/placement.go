@@ -42,7 +42,7 @@ func missing(hosts []cluster.Host, there []volume, redis int) (wanted []volume) 
 	}
 	instances("patroni", patroniUser, Members, func(i int) int { return i })
 	each("backup", patroniUser)
-	one("warehouse", warehouseUser)
+	each("warehouse", warehouseUser)
 	one("s3", s3User)
 	instances("redis", redisUser, redis, func(i int) int { return redisHome(i, redis, len(hosts)) })
 	return wanted

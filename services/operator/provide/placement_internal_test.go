@@ -70,6 +70,21 @@ func TestMembersGoByTheNamesOfHosts(t *testing.T) {
 	}
 }
 
+// What runs on any host finds its volume there: no host's death ends the exports.
+func TestEveryHostHasWhatRunsAnywhere(t *testing.T) {
+	t.Parallel()
+	hosts := named(3)
+	there := missing(hosts[:1], nil, 6)
+	all := slices.Concat(there, missing(hosts, there, 6))
+	for _, host := range hosts {
+		for _, name := range []string{"backup", "warehouse"} {
+			if n := len(slices.DeleteFunc(slices.Clone(all), func(v volume) bool { return v.name != name || v.node != host.ID })); n != 1 {
+				t.Errorf("%s has %d volumes %s", host.Name, n, name)
+			}
+		}
+	}
+}
+
 // What is there stays, and what is new goes where the fewest are.
 func TestNewVolumesGoToTheEmptiestHost(t *testing.T) {
 	t.Parallel()

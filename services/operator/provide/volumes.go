@@ -61,7 +61,7 @@ func Volumes(ctx context.Context, c *cluster.Cluster, redis int) (made int, err 
 		}
 		made++
 	}
-	return made, nil
+	return made, WarehouseHome(ctx, c)
 }
 
 // Folder is where the volume of that name is on its machine.
