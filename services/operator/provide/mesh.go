@@ -24,7 +24,7 @@ func Mesh(ctx context.Context, c *cluster.Cluster, dir string) error {
 	for _, file := range files {
 		entry, err := Entry(file)
 		if err != nil {
-			return fmt.Errorf("%s: %w", file, err)
+			return fmt.Errorf("read a config entry: %w", err)
 		}
 		if _, _, err := c.Consul.ConfigEntries().Set(entry, cluster.ConsulWrite(ctx)); err != nil {
 			return fmt.Errorf("Consul refused %s: %w", file, err) //nolint:staticcheck // a name
@@ -35,18 +35,27 @@ func Mesh(ctx context.Context, c *cluster.Cluster, dir string) error {
 
 // Entry reads a config entry as `consul config write` does.
 func Entry(file string) (consul.ConfigEntry, error) {
+	raw, err := attributes(file)
+	if err != nil {
+		return nil, err
+	}
+	return consul.DecodeConfigEntry(raw)
+}
+
+// attributes reads a file of HCL that has attributes alone.
+func attributes(file string) (map[string]any, error) {
 	text, err := os.ReadFile(file)
 	if err != nil {
 		return nil, err
 	}
 	var raw map[string]any
 	if err := hcl.Unmarshal(text, &raw); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%s: %w", file, err)
 	}
 	for key, value := range raw {
 		raw[key] = unwrap(value)
 	}
-	return consul.DecodeConfigEntry(raw)
+	return raw, nil
 }
 
 // unwrap undoes what HCL makes of an object: a list of that one object.

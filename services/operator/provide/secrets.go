@@ -4,11 +4,17 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"path/filepath"
 	"slices"
+	"strings"
 
 	nomad "github.com/hashicorp/nomad/api"
 
 	"bookstore/services/operator/cluster"
+	"bookstore/services/operator/machine"
 )
 
 // Databases are the services that have one, and its name.
@@ -17,7 +23,7 @@ var Databases = map[string]string{"books": "bookdb", "orders": "orderdb", "payme
 // Services are those of Databases, in the order in which they are named to a reader.
 var Services = []string{"books", "orders", "payments", "coordinator"}
 
-// Tokens are those that the shop's API takes, each an item <name>_token of the gateway's variable.
+// Tokens are those that the shop's API takes, each an item <name>_token of the gateway's variable (jobs/secrets.hcl).
 var Tokens = []string{"operator", "import", "test", "bench"}
 
 // Password is a new one, of 192 bits.
@@ -27,85 +33,83 @@ func Password() string {
 	return hex.EncodeToString(bits)
 }
 
-// item is one of a job's secrets: made up, unless it is another job's.
+// item is one of a job's secrets: made up, unless it is known or another job's.
 type item struct {
-	key        string
-	job, other string // the job, and the item of it, whose value this is
-	value      string // a value that is known
-	follows    bool   // it is changed with the other's value
+	Value   string `json:"value"`   // that is known
+	From    string `json:"from"`    // "job.key", whose value this is
+	Follows bool   `json:"follows"` // it is changed with the other's value
 }
 
-// secrets are what each job's variable is to have: a job reads the one under its own name alone. The order is the one in
-// which they are stored: those of others come later.
-func secrets() (jobs []string, items map[string][]item) {
-	made := func(keys ...string) (all []item) {
-		for _, key := range keys {
-			all = append(all, item{key: key})
-		}
-		return all
-	}
-	tokens := make([]string, len(Tokens))
-	for i, name := range Tokens {
-		tokens[i] = name + "_token"
-	}
-	logins := made("exporter_password", "warehouse_password")
-	for _, service := range Services {
-		// Two logins, of which one is used: db rotate goes from one to the other.
-		logins = append(logins, made(Databases[service]+"_a_password", Databases[service]+"_b_password")...)
-	}
-	items = map[string][]item{
-		"s3": made("access_key", "secret_key"),
-		"patroni": append(made("replication_password", "rewind_password", "rest_password", "backup_key"),
-			item{key: "backup_repository", value: "1"},
-			item{key: "s3_access_key", job: "s3", other: "access_key", follows: true},
-			item{key: "s3_secret_key", job: "s3", other: "secret_key", follows: true}),
-		"redis":     made("gateway_password", "books_password", "cluster_password"),
-		"migrate":   logins,
-		"warehouse": {{key: "db_password", job: "migrate", other: "warehouse_password"}},
-		"gateway": append(made(slices.Concat(tokens, []string{"consistency_a", "consistency_b"})...),
-			item{key: "consistency_signs", value: "a"}, // of the two keys, both of which gateways know
-			item{key: "cache_password", job: "redis", other: "gateway_password"}),
-	}
-	for service, database := range Databases {
-		items[service] = []item{
-			{key: "db_user", value: database + "_a"},
-			{key: "db_password", job: "migrate", other: database + "_a_password"},
-		}
-	}
-	items["books"] = append(items["books"], item{key: "cache_password", job: "redis", other: "books_password"})
-	for _, job := range restoring {
-		for _, key := range []string{"backup_key", "backup_repository", "s3_access_key", "s3_secret_key"} {
-			items[job] = append(items[job], item{key: key, job: "patroni", other: key, follows: true})
-		}
-	}
-	return slices.Concat([]string{"s3", "patroni"}, restoring, []string{"redis", "migrate"}, Services, []string{"warehouse", "gateway"}), items
+// source are the job and the key that an item is from, or nothing.
+func (i item) source() (job, key string) {
+	job, key, _ = strings.Cut(i.From, ".")
+	return job, key
 }
 
-// restoring are the jobs that read what the members back up.
-var restoring = []string{"backup", "restore"}
-
-// Secrets makes the passwords, keys and tokens that are missing, and returns the jobs that got any. None is changed but
-// what follows another.
-func Secrets(ctx context.Context, c *cluster.Cluster) (stored []string, err error) {
-	jobs, items := secrets()
-	for _, job := range jobs {
-		values, follow := map[string]string{}, map[string]bool{}
+// readSecrets reads what each job's variable is to have (jobs/secrets.hcl); a job reads the one under its own name alone. The
+// order is the one in which they are stored: those that are from others come later.
+func readSecrets(file string) (order []string, items map[string]map[string]item, err error) {
+	raw, err := attributes(file)
+	if err != nil {
+		return nil, nil, err
+	}
+	text, err := json.Marshal(raw)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := json.Unmarshal(text, &items); err != nil {
+		return nil, nil, err
+	}
+	ready := func(job string) bool {
 		for _, i := range items[job] {
-			follow[i.key] = i.follows
-			switch {
-			case i.value != "":
-				values[i.key] = i.value
-			case i.job == "":
-				values[i.key] = Password()
+			if from, _ := i.source(); from != "" && !slices.Contains(order, from) {
+				return false
+			}
+		}
+		return true
+	}
+	for len(order) < len(items) {
+		before := len(order)
+		for _, job := range slices.Sorted(maps.Keys(items)) {
+			if !slices.Contains(order, job) && ready(job) {
+				order = append(order, job)
+			}
+		}
+		if len(order) == before {
+			return nil, nil, fmt.Errorf("%s: what is from another job is from one that has no variable, or in a circle", file)
+		}
+	}
+	return order, items, nil
+}
+
+// Secrets makes the passwords, keys and tokens of jobs/secrets.hcl that are missing, and returns the jobs that got any. None is
+// changed but what follows another.
+func Secrets(ctx context.Context, c *cluster.Cluster) (stored []string, err error) {
+	root, err := machine.Root()
+	if err != nil {
+		return nil, err
+	}
+	order, items, err := readSecrets(filepath.Join(root, "jobs/secrets.hcl"))
+	if err != nil {
+		return nil, err
+	}
+	for _, job := range order {
+		values := map[string]string{}
+		for key, i := range items[job] {
+			switch from, other := i.source(); {
+			case i.Value != "":
+				values[key] = i.Value
+			case from == "":
+				values[key] = Password()
 			default:
-				if values[i.key], err = c.Item(ctx, i.job, i.other); err != nil {
+				if values[key], err = c.Item(ctx, from, other); err != nil {
 					return stored, err
 				}
 			}
 		}
 		changed, err := c.Change(ctx, job, func(has nomad.VariableItems) {
 			for key, value := range values {
-				if _, ok := has[key]; !ok || follow[key] {
+				if _, ok := has[key]; !ok || items[job][key].Follows {
 					has[key] = value
 				}
 			}
