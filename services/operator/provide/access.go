@@ -55,7 +55,7 @@ const (
 // Access gives Nomad and Consul the policies in dir (jobs/acl), so that each task and agent may do what they say and
 // nothing else. What is there already is made equal to the files; a token is never changed.
 func Access(ctx context.Context, c *cluster.Cluster, dir string, keys Keys) error {
-	if err := bootstrap(ctx, c, keys.Operator); err != nil {
+	if err := Bootstrap(ctx, c, keys.Operator); err != nil {
 		return err
 	}
 	for _, step := range []func() error{
@@ -72,8 +72,8 @@ func Access(ctx context.Context, c *cluster.Cluster, dir string, keys Keys) erro
 	return nil
 }
 
-// bootstrap makes the operator's token Nomad's first, unless Nomad has one.
-func bootstrap(ctx context.Context, c *cluster.Cluster, secret string) error {
+// Bootstrap makes the operator's token Nomad's first, unless Nomad has one.
+func Bootstrap(ctx context.Context, c *cluster.Cluster, secret string) error {
 	_, _, err := c.Nomad.ACLTokens().BootstrapOpts(secret, cluster.Write(ctx))
 	if answer, ok := errors.AsType[nomad.UnexpectedResponseError](err); ok && answer.StatusCode() == http.StatusBadRequest {
 		if _, _, self := c.Nomad.ACLTokens().Self(cluster.Query(ctx)); self != nil {

@@ -11,11 +11,13 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
+	"path/filepath"
 	"time"
 
 	nomad "github.com/hashicorp/nomad/api"
 
 	"bookstore/services/operator/cluster"
+	"bookstore/services/operator/machine"
 )
 
 // S3Name is what the S3 server of the second backup repository is asked for and certified as (jobs/s3.nomad.hcl).
@@ -37,14 +39,41 @@ func S3Certificate(ctx context.Context, c *cluster.Cluster, ca, caKey string) (m
 	if verify(ca, items["certificate"], time.Now().Add(renewed)) == nil {
 		return false, nil
 	}
-	if caKey == "" {
-		return false, errors.New("the S3 server needs a certificate, and the key of the CA is not on this machine: run 'go tool task up' on the first one")
-	}
-	certificate, key, err := ServerCertificate(ca, caKey, S3Name, certified)
+	certificate, key, err := newS3(ca, caKey)
 	if err != nil {
 		return false, err
 	}
 	return c.Change(ctx, "s3", func(has nomad.VariableItems) { has["certificate"], has["private_key"] = certificate, key })
+}
+
+func newS3(ca, caKey string) (certificate, key string, err error) {
+	if caKey == "" {
+		return "", "", errors.New("the S3 server needs a certificate, and the key of the CA is not on this machine: run this on the first one")
+	}
+	return ServerCertificate(ca, caKey, S3Name, certified)
+}
+
+// The files of the S3 server's certificate among those of the machine's access, for a shop that is not deployed from here.
+const (
+	s3File    = "s3.pem"
+	s3KeyFile = "s3-key.pem"
+)
+
+// S3Files keeps a certificate for the S3 server in files of this machine, unless there is one with a month of its year left. It
+// tells whether it made one.
+func S3Files(keys Keys) (made bool, err error) {
+	there, err := machine.Secret(s3File)
+	if err == nil && verify(keys.CA, there, time.Now().Add(renewed)) == nil {
+		return false, nil
+	}
+	certificate, key, err := newS3(keys.CA, keys.CAKey)
+	if err != nil {
+		return false, err
+	}
+	if err := machine.KeepSecret(filepath.Join(machine.Access, s3KeyFile), []byte(key)); err != nil {
+		return false, err
+	}
+	return true, machine.KeepSecret(filepath.Join(machine.Access, s3File), []byte(certificate))
 }
 
 // verify tells whether the CA signed a certificate of S3Name that is good at a time.

@@ -63,7 +63,7 @@ resource "nomad_job" "this" {
   lifecycle {
     precondition {
       condition     = !contains(values(local.vars[each.key]), null)
-      error_message = "versions has no tag for an image of the job ${each.key}: 'go tool shop images --terraform' prints all."
+      error_message = "versions has no tag for an image of the job ${each.key}: 'go tool shop terraform versions' prints all."
     }
   }
 }

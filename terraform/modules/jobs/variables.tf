@@ -33,7 +33,7 @@ variable "settings" {
 
 variable "versions" {
   type        = map(string)
-  description = "The tag of each image, by its name: 'go tool shop images --terraform' prints them."
+  description = "The tag of each image, by its name: 'go tool shop terraform versions' prints them."
 
   validation {
     condition     = alltrue([for tag in values(var.versions) : can(regex("^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$", tag)) && tag != "latest"])
