@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # check.sh IMAGE: lets Patroni itself validate patroni.yml, with the environment and the
 # passwords that the job adds, in the image that will run it. There it also tries the examples of
-# hand_over.py and mesh.py, and whether every process of PostgreSQL has the lock that its fence goes by.
+# hand_over.py, mesh.py and followers.py, and whether every process of PostgreSQL has the lock that its fence goes by.
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -34,6 +34,7 @@ docker run --rm --network none --volume "$config/patroni.yml:/secrets/patroni/pa
     patroni --validate-config /secrets/patroni
     PATRONI_RESTAPI_CONNECT_ADDRESS=127.0.0.1:8008 python3 -m doctest "$(type -P hand_over.py)"
     python3 -m doctest "$(type -P mesh.py)"
+    python3 -m doctest "$(type -P followers.py)"
     # What member.py changes has to be there as it was when that was written.
     python3 -c "
 import inspect, patroni.postgresql, patroni.ha, patroni.api, patroni.request, patroni.dcs.consul
@@ -41,6 +42,11 @@ assert patroni.postgresql.STOP_POLLING_INTERVAL == 1
 assert \"not self.cluster or self.cluster.is_unlocked()\" in inspect.getsource(patroni.ha.Ha.watch)
 assert \"time.sleep(1)  # give replicas\" in inspect.getsource(patroni.ha.Ha.demote)
 assert \"time.sleep(2)  # Give a time to somebody\" in inspect.getsource(patroni.ha.Ha.process_unhealthy_cluster)
+assert \"all_known_members = self.old_cluster.members\" in inspect.getsource(patroni.ha.Ha.is_healthiest_node)
+assert \"self._async_response.result is False\" in inspect.getsource(patroni.ha.Ha.enforce_primary_role)
+assert \"ret = self._pre_promote()\" in inspect.getsource(patroni.postgresql.Postgresql.promote)
+assert \"for st in self.fetch_nodes_statuses(members)\" in inspect.getsource(patroni.ha.Ha._is_healthiest_node)
+assert \"node_to_follow = self._get_node_to_follow(self.cluster)\" in inspect.getsource(patroni.ha.Ha.follow)
 assert \"do_handshake\" in inspect.getsource(patroni.api.RestApiServer.process_request_thread)
 assert list(inspect.signature(patroni.request.HTTPSConnectionPool._validate_conn).parameters) == [\"self\", \"args\", \"kwargs\"]
 assert \"Check.http(api_parts.geturl(), self._service_check_interval,\" in inspect.getsource(patroni.dcs.consul.Consul._update_service)"
@@ -48,7 +54,7 @@ assert \"Check.http(api_parts.geturl(), self._service_check_interval,\" in inspe
 pool = member.ConnectionPool()
 pool.conn_kwargs = {}
 assert pool.conn_kwargs[\"options\"].endswith(\"-c pgaudit.log=none\")"'
-echo "patroni.yml: valid; hand_over.py, mesh.py: as their examples say; member.py: fits this Patroni"
+echo "patroni.yml: valid; hand_over.py, mesh.py, followers.py: as their examples say; member.py: fits this Patroni"
 
 # One session is open meanwhile: its process was forked last.
 docker run --rm --network none --env PGHOST=/tmp --entrypoint timeout "$image" 60 bash -ec '

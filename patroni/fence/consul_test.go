@@ -5,7 +5,9 @@ import (
 	"errors"
 	"net"
 	"os/exec"
+	"slices"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -94,11 +96,21 @@ func leader(t *testing.T, client *api.Client) string {
 	return string(pair.Value)
 }
 
+// word is what Release left of the sessions of a member that it ended, sorted.
+func word(t *testing.T, client *api.Client, member string) []string {
+	t.Helper()
+	pair, _, err := client.KV().Get("service/patroni/ended/"+member, nil)
+	if err != nil || pair == nil {
+		t.Fatalf("no word is left: %v", err)
+	}
+	return slices.Sorted(strings.FieldsSeq(string(pair.Value)))
+}
+
 func TestReleaseEndsTheMembersSessionsAlone(t *testing.T) {
 	t.Parallel()
 	client := startConsul(t)
-	lead(t, client, "patroni-1", session(t, client, "patroni-patroni-1"))
-	session(t, client, "patroni-patroni-1")
+	own := []string{session(t, client, "patroni-patroni-1"), session(t, client, "patroni-patroni-1")}
+	lead(t, client, "patroni-1", own[0])
 	others := []string{session(t, client, "patroni-patroni-10"), session(t, client, "other-patroni-1")}
 	sessions := fence.ConsulSessions{Client: client, Scope: "patroni", Member: "patroni-1"}
 
@@ -113,6 +125,9 @@ func TestReleaseEndsTheMembersSessionsAlone(t *testing.T) {
 	}
 	if who := leader(t, client); who != "" {
 		t.Errorf("the leader's key still says %s", who)
+	}
+	if got, want := word(t, client, "patroni-1"), slices.Sorted(slices.Values(own)); !slices.Equal(got, want) {
+		t.Errorf("word is left of the sessions %v, want %v", got, want)
 	}
 	for _, id := range others {
 		if entry, _, err := client.Session().Info(id, nil); entry == nil || err != nil {

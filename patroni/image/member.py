@@ -1,8 +1,10 @@
 #!/usr/bin/env python3
 """Runs Patroni with a heartbeat that its fence can watch, with some of its waits shortened, without a need
 of an operator where a member's data is a ruin, with a replica that stands still while the warehouse
-reads it, and with a REST API that only members come to (mesh.py). None of the waits decides anything: each only puts off by a second or two that Patroni looks at
-what has happened already, while writes wait."""
+reads it, with a REST API that only members come to (mesh.py), and with a promotion only after the leader before
+has lost its standbys (followers.py). None of the waits decides anything: each only puts off by a second or two that
+Patroni looks at what has happened already, while writes wait."""
+import concurrent.futures
 import os
 import ssl
 import sys
@@ -10,14 +12,16 @@ import threading
 import time
 from urllib.parse import urlparse
 
+import followers
 import mesh
 import patroni.postgresql  # first: it and patroni.ha import each other
 import patroni.ha
+from patroni import thread_pool
 from patroni.__main__ import main
-from patroni.api import RestApiServer
+from patroni.api import RestApiHandler, RestApiServer
 from patroni.dcs.consul import Check, ConsulException, HTTPError, HTTPException
 from patroni.exceptions import DCSError, PostgresConnectionException
-from patroni.ha import Ha
+from patroni.ha import Ha, _MemberStatus
 from patroni.postgresql import Postgresql
 from patroni.postgresql.connection import ConnectionPool
 from patroni.psycopg import Error
@@ -31,12 +35,19 @@ patroni.postgresql.STOP_POLLING_INTERVAL = 0.1
 # everything by then get it before PostgreSQL has stopped, and the key goes when that is so.
 MOMENT = 0.1
 
+# In a race for the key Patroni waits two seconds for members that do not answer. Where enough others have answered …
+SOON = 1  # second is enough: a whole host is silent then.
+
 HANDSHAKE = 2  # seconds for who connects to the REST API to say who it is
 
 make = Ha.__init__
 run = Ha.run_cycle
 wait = Ha.watch
+acquire = Ha.acquire_lock
+status_of = Ha.fetch_nodes_statuses
+find_upstream = Ha._get_node_to_follow
 resume_replay = Postgresql.handle_parameter_change
+prepare = Postgresql._pre_promote
 promote_member = Postgresql.promote
 serve = RestApiServer.process_request_thread
 connect = ConnectionPool.conn_kwargs
@@ -65,11 +76,16 @@ class Clock:
 def init(self, *args):
     make(self, *args)
     patroni.ha.time = Clock(self)
+    self.deposed = None  # who led before this member had the key, where it knows
+    self.still_leads = False  # whether a member answered in this round that it leads
+    self.state_handler.wanted = None  # the address of the server to follow
+    self.state_handler.secured = lambda: followers.secured(self)
 
 
 def run_cycle(self):
     """Does Patroni's round, and before it has a ruin cloned anew. A leader on one is stopped, and replaced as
     any that has crashed: it may go on for long with the files that it has open, and fails at all others."""
+    self.still_leads = False
     if ruined(self):
         if self.state_handler.is_running():
             self.state_handler.stop("immediate")
@@ -106,6 +122,34 @@ def watch(self, timeout):
     return False
 
 
+def acquire_lock(self):
+    self.deposed = self.old_cluster.leader
+    return acquire(self)
+
+
+def fetch_nodes_statuses(self, members):
+    """Asks all members at once how they are, as Patroni does, but waits for the silent ones only until enough have answered."""
+    if self.state_handler.is_primary():
+        return status_of(self, members)
+    asked = {thread_pool.get_executor().submit(self.fetch_node_status, m): m for m in members}
+    answered, silent = concurrent.futures.wait(asked, SOON)
+    if sum(answer.result().reachable for answer in answered) < self.cluster.sync.quorum:
+        answered, silent = concurrent.futures.wait(asked)
+    statuses = [answer.result() for answer in answered] + [_MemberStatus.unknown(asked[answer]) for answer in silent]
+    self.still_leads = any(status.in_recovery is False for status in statuses)
+    return statuses
+
+
+def get_node_to_follow(self, cluster):
+    """Whom to follow. Where the key is nobody's, but a member answers that it leads, this one stays with it: Consul's agent
+    on the leader's host is away, or was slow, and the leader takes the key again. Patroni would follow nobody, and writes wait."""
+    node, last = find_upstream(self, cluster), self.old_cluster.leader
+    if node is None and cluster.is_unlocked() and self.still_leads and last and last.name != self.state_handler.name:
+        node = last
+    self.state_handler.wanted = "{host}:{port}".format(**node.conn_kwargs()) if node and node.conn_url else None
+    return node
+
+
 def leader(consul):
     """The name of the member that holds the leader's key, "" where nobody does, None without an answer."""
     try:
@@ -128,15 +172,21 @@ def ruined(ha) -> bool:
 def handle_parameter_change(self):
     """Lets a paused replay go on, as Patroni does in each round of a replica, but not under an export of
     the warehouse (warehouse/cut), which paused it. One whose leader is gone is worth nothing any more, and
-    the next leader may need this standby: it is ended."""
+    the next leader needs this standby, which comes to it only when its replay goes on: it is ended."""
     try:
         if self.replay_paused() and self.query("SELECT 1 " + EXPORT, retry=False):
-            if self.query("SELECT 1 FROM pg_catalog.pg_stat_wal_receiver WHERE status = 'streaming'", retry=False):
+            upstream = self.query(followers.UPSTREAM + " WHERE status = 'streaming'", retry=False)
+            if upstream and self.wanted in (None, upstream[0][0]):
                 return
             end_exports(self)
     except (Error, PostgresConnectionException):
         return  # the next round asks again
     resume_replay(self)
+
+
+def pre_promote(self):
+    """What decides last whether this member, which has the key, is promoted."""
+    return prepare(self) and self.secured()
 
 
 def promote(self, *args, **kwargs):
@@ -184,6 +234,14 @@ def process_request_thread(self, request, client_address):
     serve(self, request, client_address)
 
 
+def do_GET_upstream(self):
+    """Tells a member that is to lead whom this one follows, and how far (followers.py)."""
+    try:
+        self._write_json_response(200, followers.has(self.query))
+    except (Error, PostgresConnectionException):
+        self.send_error(503)
+
+
 def validate(_, connection):
     """Connects to another member, and makes sure that it is one before anything is said."""
     if connection.sock is None:
@@ -205,10 +263,15 @@ def check(url, interval, deregister=None, **_):
 Ha.__init__ = init
 Ha.run_cycle = run_cycle
 Ha.watch = watch
+Ha.acquire_lock = acquire_lock
+Ha.fetch_nodes_statuses = fetch_nodes_statuses
+Ha._get_node_to_follow = get_node_to_follow
 Postgresql.handle_parameter_change = handle_parameter_change
+Postgresql._pre_promote = pre_promote
 Postgresql.promote = promote
 ConnectionPool.conn_kwargs = connect.getter(conn_kwargs)
 RestApiServer.process_request_thread = process_request_thread
+RestApiHandler.do_GET_upstream = do_GET_upstream
 HTTPSConnectionPool._validate_conn = validate
 Check.http = check
 

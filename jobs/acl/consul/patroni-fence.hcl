@@ -7,6 +7,11 @@ key "service/patroni/leader" {
   policy = "read"
 }
 
+# Word of the sessions that it ended.
+key_prefix "service/patroni/ended/" {
+  policy = "write"
+}
+
 # The certificate that it asks the member with.
 service "postgres" {
   policy = "write"
