@@ -1,6 +1,7 @@
 package provide
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -150,14 +151,28 @@ func bindings(ctx context.Context, c *cluster.Cluster) error {
 		{AuthMethod: authMethod, BindType: consul.BindingRuleBindTypeService, BindName: "${value.nomad_service}", Selector: `"nomad_service" in value`},
 		{AuthMethod: authMethod, BindType: consul.BindingRuleBindTypeRole, BindName: rolePrefix + "${value.nomad_job_id}-${value.nomad_task}", Selector: `"nomad_service" not in value`},
 	} {
-		same := func(r *consul.ACLBindingRule) bool {
-			return r.BindType == rule.BindType && r.BindName == rule.BindName && r.Selector == rule.Selector
+		equal := slices.DeleteFunc(slices.Clone(rules), func(r *consul.ACLBindingRule) bool {
+			return r.BindType != rule.BindType || r.BindName != rule.BindName || r.Selector != rule.Selector
+		})
+		if err := oneRule(ctx, c, rule, equal); err != nil {
+			return err
 		}
-		if slices.ContainsFunc(rules, same) {
-			continue
-		}
+	}
+	return nil
+}
+
+// oneRule has one of these equal rules be there, the newest: Terraform cannot take one over, and makes its own beside it.
+func oneRule(ctx context.Context, c *cluster.Cluster, rule *consul.ACLBindingRule, there []*consul.ACLBindingRule) error {
+	if len(there) == 0 {
 		if _, _, err := c.Consul.ACL().BindingRuleCreate(rule, cluster.ConsulWrite(ctx)); err != nil {
 			return fmt.Errorf("make the binding rule %s: %w", rule.BindName, err)
+		}
+		return nil
+	}
+	slices.SortFunc(there, func(a, b *consul.ACLBindingRule) int { return cmp.Compare(a.CreateIndex, b.CreateIndex) })
+	for _, older := range there[:len(there)-1] {
+		if _, err := c.Consul.ACL().BindingRuleDelete(older.ID, cluster.ConsulWrite(ctx)); err != nil {
+			return fmt.Errorf("remove a second binding rule %s: %w", rule.BindName, err)
 		}
 	}
 	return nil

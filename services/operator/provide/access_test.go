@@ -58,6 +58,25 @@ func TestAccess(t *testing.T) {
 		}
 		policies(t, c, dir)
 	})
+	t.Run("of two equal binding rules the newer one stays", func(t *testing.T) {
+		rules, _, err := c.Consul.ACL().BindingRuleList("nomad-workloads", cluster.ConsulQuery(t.Context()))
+		if err != nil || len(rules) != 2 {
+			t.Fatalf("%d rules, %v", len(rules), err)
+		}
+		second := *rules[0]
+		second.ID = ""
+		newer, _, err := c.Consul.ACL().BindingRuleCreate(&second, cluster.ConsulWrite(t.Context()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := provide.Access(t.Context(), c, dir, keys); err != nil {
+			t.Fatal(err)
+		}
+		there, _, err := c.Consul.ACL().BindingRuleList("nomad-workloads", cluster.ConsulQuery(t.Context()))
+		if err != nil || len(there) != 2 || there[0].ID != newer.ID && there[1].ID != newer.ID {
+			t.Errorf("%d rules, %v", len(there), err)
+		}
+	})
 	t.Run("another operator's token is refused", func(t *testing.T) {
 		other := keys
 		other.Operator = "7f1a2b3c-59a4-4a3c-9d0b-30a3a6f3f3c9"
