@@ -62,7 +62,7 @@ resource "nomad_job" "this" {
 
   lifecycle {
     precondition {
-      condition     = !contains(values(local.vars[each.key]), null)
+      condition     = alltrue([for value in values(local.vars[each.key]) : value != null])
       error_message = "versions has no tag for an image of the job ${each.key}: 'go tool shop terraform versions' prints all."
     }
   }
