@@ -72,7 +72,7 @@ func TestToolsThatAreOldAreNamed(t *testing.T) {
 	for tool, says := range map[string]string{
 		"go": "echo go version go1.21.3 linux/amd64", "git": "exit 1", "g++": "exit 1", "curl": "exit 2", "jq": "exit 3", "openssl": "exit 1", "unzip": "exit 1",
 		"shellcheck": "exit 3", "python3": "exit 1", "initdb": "echo initdb '(PostgreSQL)' 9.6.24", "redis-server": "echo Redis server v=6.0.16 sha=0",
-		"redis-cli": "echo redis-cli 6.0.16", "pgbackrest": "echo pgBackRest 2.3", "docker": "echo Docker version 18.09.1, build x", "node": "echo v12.22.9",
+		"redis-cli": "echo redis-cli 6.0.16", "pgbackrest": "echo pgBackRest 2.3", "docker": "echo Docker version 18.09.1, build x", "terraform": "echo Terraform v1.5.7", "node": "echo v12.22.9",
 	} {
 		t.Run(tool, func(t *testing.T) {
 			t.Parallel()

@@ -57,6 +57,7 @@ need initdb postgresql "the tests that start a PostgreSQL" "version 14 or newer"
 need redis-server redis-server "the tests that start a Redis" "version 7 or newer" version 7.0 redis-server --version
 need redis-cli redis-tools "the tests that start a Redis" "--cluster" version 7.0 redis-cli --version
 need pgbackrest pgbackrest "the tests of backups" "version 2.40 or newer" version 2.40 pgbackrest version
+need terraform - "test:terraform" "version 1.11 or newer" version 1.11 env TF_CLI_CONFIG_FILE=/dev/null CHECKPOINT_DISABLE=1 terraform version
 need docker docker.io "the images" "version 20.10 or newer" version 20.10 docker --version
 [ -z "$(type -P node)" ] || need node nodejs "newman, which walks the API's collection" "version 16 or newer" version 16 node --version
 

@@ -1,0 +1,10 @@
+terraform {
+  required_version = ">= 1.11, < 2.0"
+
+  required_providers {
+    libvirt = {
+      source  = "dmacvicar/libvirt"
+      version = "~> 0.9.7" # 0.8 and older have other arguments
+    }
+  }
+}
