@@ -1,4 +1,5 @@
-# prometheus: finds every service, sidecar and agent through Consul and keeps two days of their metrics.
+# prometheus: finds every service, sidecar and agent through Consul and keeps two days of their metrics. On each machine a proxy
+# lets it have those of the machine's agents, which listen on 127.0.0.1 alone.
 
 variable "version" {
   type        = string
@@ -8,6 +9,39 @@ variable "version" {
   validation {
     condition     = var.version != "" && var.version != "latest"
     error_message = "A fixed version is needed: Nomad would try to pull 'latest'."
+  }
+}
+
+variable "envoy_version" {
+  type        = string
+  default     = "0.1.0"
+  description = "The tag of the proxies' image: bookstore/envoy:<envoy_version>."
+
+  validation {
+    condition     = var.envoy_version != "" && var.envoy_version != "latest"
+    error_message = "A fixed version is needed: Nomad would try to pull 'latest'."
+  }
+}
+
+variable "ingress_count" {
+  type        = number
+  default     = 1
+  description = "How many machines there are: each has an ingress, and a proxy to its agents."
+
+  validation {
+    condition     = var.ingress_count >= 1 && var.ingress_count <= 8
+    error_message = "Between 1 and 8 machines."
+  }
+}
+
+variable "expose_network" {
+  type        = string
+  default     = "loopback"
+  description = "The host network of metrics: loopback on one machine, default on many."
+
+  validation {
+    condition     = var.expose_network != ""
+    error_message = "The name of a host network of the clients: loopback or default."
   }
 }
 
@@ -124,26 +158,6 @@ job "prometheus" {
         pids_limit      = 64
       }
 
-      # The CA of Consul's agents.
-      template {
-        destination = "${NOMAD_SECRETS_DIR}/agents-ca.pem"
-        change_mode = "noop"
-        uid         = 10004
-        gid         = 10004
-        perms       = "0400"
-        data        = "{{ with nomadVar \"nomad/jobs\" }}{{ .agent_ca }}{{ end }}"
-      }
-
-      # What Consul's agent gives its metrics for. The file that Nomad writes is root's.
-      template {
-        destination = "${NOMAD_SECRETS_DIR}/prometheus/consul.token"
-        change_mode = "noop"
-        uid         = 10004
-        gid         = 10004
-        perms       = "0600"
-        data        = "{{ env \"CONSUL_HTTP_TOKEN\" }}"
-      }
-
       template {
         destination   = "${NOMAD_TASK_DIR}/prometheus.yml"
         data          = file("${var.root}/jobs/prometheus/prometheus.yml")
@@ -229,9 +243,107 @@ job "prometheus" {
         }
       }
 
+      template {
+        destination = "${NOMAD_TASK_DIR}/targets/agents.yml"
+        data        = replace(file("${var.root}/jobs/prometheus/targets.yml.tpl"), "KIND", "agents")
+        change_mode = "noop"
+
+        wait {
+          min = "5s"
+          max = "15s"
+        }
+      }
+
       resources {
         cpu    = 80
-        memory = 320
+        memory = 288
+      }
+    }
+  }
+
+  group "agents" {
+    count = var.ingress_count
+
+    constraint {
+      operator = "distinct_hosts"
+      value    = var.ingress_count > 1
+    }
+
+    restart {
+      attempts = 5
+      interval = "2m"
+      delay    = "2s"
+      mode     = "delay"
+    }
+
+    network {
+      port "metrics" {
+        host_network = var.expose_network
+      }
+    }
+
+    service {
+      name = "agents"
+      port = "metrics"
+
+      meta {
+        agents = "${NOMAD_ADDR_metrics}"
+      }
+
+      check {
+        name     = "listening"
+        type     = "tcp"
+        interval = "10s"
+        timeout  = "1s"
+      }
+    }
+
+    task "agents" {
+      driver       = "docker"
+      kill_timeout = "5s"
+      user         = "10004" # who may reach the agents (50-network.sh, 52-egress.sh)
+
+      consul {}
+
+      config {
+        image        = "bookstore/envoy:${var.envoy_version}"
+        network_mode = "host"
+        args         = ["-c", "${NOMAD_SECRETS_DIR}/agents/envoy.yaml", "--concurrency", "1", "--disable-hot-restart", "-l", "warning"]
+
+        cap_drop        = ["all"]
+        security_opt    = ["no-new-privileges"]
+        readonly_rootfs = true
+        pids_limit      = 64
+      }
+
+      # The CA of the agents.
+      template {
+        destination = "${NOMAD_SECRETS_DIR}/agents/ca.pem"
+        change_mode = "restart"
+        uid         = 10004
+        gid         = 10004
+        perms       = "0400"
+        data        = "{{ with nomadVar \"nomad/jobs\" }}{{ .agent_ca }}{{ end }}"
+      }
+
+      # With the task's token, for which Consul's agent gives its metrics.
+      template {
+        destination = "${NOMAD_SECRETS_DIR}/agents/envoy.yaml"
+        change_mode = "restart"
+        uid         = 10004
+        gid         = 10004
+        perms       = "0400"
+        data        = file("${var.root}/jobs/prometheus/agents.yaml.tpl")
+      }
+
+      logs {
+        max_files     = 2
+        max_file_size = 1
+      }
+
+      resources {
+        cpu    = 20
+        memory = 32
       }
     }
   }

@@ -75,6 +75,35 @@ func TestEverythingIsScraped(t *testing.T) {
 	}
 }
 
+// Of each machine the agents of Nomad and Consul are measured, by a proxy that lets nothing else of them be seen.
+func TestTheAgentsAreMeasured(t *testing.T) {
+	proxies, err := cluster.Healthy(t.Context(), t, "agents", "")
+	if err != nil || len(proxies) == 0 {
+		t.Fatalf("there is no proxy to the agents: %v", err)
+	}
+	for _, agent := range []string{"nomad", "consul"} {
+		shoptest.Eventually(t, time.Minute, agent, func(ctx context.Context) error {
+			series, err := query(ctx, fmt.Sprintf(`up{job=%q} == 1`, agent))
+			if err == nil && len(series) != len(proxies) {
+				err = fmt.Errorf("%d of %d machines tell how it is", len(series), len(proxies))
+			}
+			return err
+		})
+	}
+	for _, proxy := range proxies {
+		for _, path := range []string{"/v1/jobs", "/v1/kv/?recurse", "/v1/metrics/", "/v1/agent/self", "/"} {
+			res, err := http.Get("http://" + cluster.HostPort(proxy) + path) //nolint:noctx // a test
+			if err != nil {
+				t.Fatal(err)
+			}
+			_ = res.Body.Close()
+			if res.StatusCode != http.StatusNotFound {
+				t.Errorf("%s is answered with %d", path, res.StatusCode)
+			}
+		}
+	}
+}
+
 // What the rules of jobs/prometheus/rules/database.yml speak of comes from all members.
 func TestTheDatabaseIsMeasured(t *testing.T) {
 	for _, name := range []string{

@@ -40,6 +40,7 @@ $rules
 -A BOOKSTORE-WAY-OUT -j REJECT --reject-with icmp-admin-prohibited
 -A BOOKSTORE-HOST-JOBS -d 127.0.0.1 -p tcp --dport 8501 -j RETURN
 -A BOOKSTORE-HOST-JOBS -d 127.0.0.1 -p tcp -m multiport --dports 4646,9090 -m owner --uid-owner 10004 -j RETURN
+-A BOOKSTORE-HOST-JOBS -d $(node_address) -p tcp --dport 9090 -m owner --uid-owner 10004 -j RETURN
 -A BOOKSTORE-HOST-JOBS -p tcp -m conntrack --ctorigdst 127.0.0.1 --ctorigdstport $dynamic -m owner --uid-owner 10004 -j RETURN
 -A BOOKSTORE-HOST-JOBS -g BOOKSTORE-WAY-OUT
 COMMIT

@@ -6,8 +6,3 @@ service_prefix "" {
 node_prefix "" {
   policy = "read"
 }
-
-# The agents' own metrics.
-agent_prefix "" {
-  policy = "read"
-}

@@ -1,0 +1,4 @@
+# The agents' own metrics.
+agent_prefix "" {
+  policy = "read"
+}
