@@ -153,7 +153,7 @@ func TestJobs(t *testing.T) {
 		"apps are behind their mesh": ruleMesh,
 		"several machines spread it": ruleSpread,
 		"a drain of its host ends":   ruleDrains,
-		"a cut leaves what is bound": ruleCutOff,
+		"nothing waits for a host":   ruleNotKept,
 	}
 	for _, p := range load(t) {
 		for name, rule := range rules {

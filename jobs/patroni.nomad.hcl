@@ -131,14 +131,6 @@ job "patroni" {
       healthy_deadline = "5m"
     }
 
-    # While its machine is cut off from Nomad it is left as it runs, and goes on as it was when the machine is back: its volume is
-    # nowhere else, and what it may do alone is decided by the fence and Consul, not by Nomad.
-    disconnect {
-      lost_after = "1h"
-      replace    = false
-      reconcile  = "keep_original"
-    }
-
     network {
       mode = "host"
 

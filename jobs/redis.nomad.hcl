@@ -117,14 +117,6 @@ job "redis" {
       healthy_deadline = "2m"
     }
 
-    # While its machine is cut off from Nomad it is left as it runs, and goes on as it was when the machine is back: its volume is
-    # nowhere else, and what it may do alone is decided by the cluster's majority, not by Nomad.
-    disconnect {
-      lost_after = "1h"
-      replace    = false
-      reconcile  = "keep_original"
-    }
-
     network {
       mode = "host"
 

@@ -76,13 +76,6 @@ job "s3" {
       unlimited      = true
     }
 
-    # While its machine is cut off from Nomad it is left as it runs: its volume is nowhere else.
-    disconnect {
-      lost_after = "1h"
-      replace    = false
-      reconcile  = "keep_original"
-    }
-
     network {
       mode = "bridge"
 
