@@ -17,11 +17,14 @@ case "$ID ${ID_LIKE:-}" in
 *) problem "this system is $ID; the scripts install packages with apt: use Debian 12 or newer, or Ubuntu 22.04 or newer" ;;
 esac
 [ "$(uname -m)" = x86_64 ] || problem "this machine is $(uname -m); the pinned Envoy is for x86_64"
-command -v go >/dev/null || problem "go is not on the PATH: install Go 1.26 or newer from https://go.dev/dl"
+[ -n "$BOOKSTORE_GIVEN" ] || command -v go >/dev/null || problem "go is not on the PATH: install Go 1.26 or newer from https://go.dev/dl"
+disk=6000 memory=7000 part="the shop"
+if [ -n "$BOOKSTORE_SERVERS" ]; then memory=3500 part="a machine of several"; fi # what they carry is shared
+if [ "$BOOKSTORE_ROLE" = server ]; then disk=3000 memory=900 part="a server"; fi
 free_mib=$(df --output=avail -m /var | tail -n 1)
-[ "$free_mib" -ge 6000 ] || problem "/var has $free_mib MiB free, images and builds need 6000: make room"
+[ "$free_mib" -ge "$disk" ] || problem "/var has $free_mib MiB free, images and builds need $disk: make room"
 memory_mib=$(awk '/^MemTotal/ {print int($2 / 1024)}' /proc/meminfo)
-[ "$memory_mib" -ge 7000 ] || problem "this machine has $memory_mib MiB of memory, the shop needs up to 6 GiB: take one with 8 GiB"
+[ "$memory_mib" -ge "$memory" ] || problem "this machine has $memory_mib MiB of memory, $part needs $memory: take a larger one"
 
 taken() {
 	local port=$1 owner=$2

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # What the agents and the operator prove themselves with: a CA of the shop and this machine's certificate from it, gossip
-# keys, tokens. What is there stays. A machine that joins others is given the folder of the first before it starts.
+# keys, tokens. What is there stays. The first machine makes them; one that joins others is given its own ('shop bundle').
 # With --certificate the machine's certificate is made anew, by the CA that is to come where there is one ('shop rotate').
 # shellcheck source=lib.sh
 . "$(dirname "$0")/lib.sh"
@@ -18,16 +18,24 @@ secret() {
 }
 uuid() { cat /proc/sys/kernel/random/uuid; }
 
-secret consul.gossip consul keygen
-secret nomad.gossip nomad operator gossip keyring generate
-for token in operator.nomad operator.consul agent.consul agent.nomad; do secret "$token" uuid; done
+address=$(node_address)
+if [ -s ca.pem ] && [ ! -s ca-key.pem ]; then # given by the first machine
+	for file in consul.gossip nomad.gossip agent.consul agent.nomad; do
+		[ -s "$file" ] || die "$ACCESS has no $file: give this machine its keys anew, with 'shop bundle $address' on the first"
+	done
+else
+	[ -s ca.pem ] || [ -z "$BOOKSTORE_SERVERS" ] || [ "${BOOKSTORE_SERVERS%%,*}" = "$address" ] ||
+		die "this machine joins others and has no keys: on ${BOOKSTORE_SERVERS%%,*}, 'shop bundle $address' prints them; unpack that with tar in $ACCESS"
+	secret consul.gossip consul keygen
+	secret nomad.gossip nomad operator gossip keyring generate
+	for token in operator.nomad operator.consul agent.consul agent.nomad; do secret "$token" uuid; done
+fi
 
 if [ ! -s ca.pem ]; then
 	nomad tls ca create -days 3650 >/dev/null
 	mv nomad-agent-ca-key.pem ca-key.pem
 	mv nomad-agent-ca.pem ca.pem
 fi
-address=$(node_address)
 # belongs KEY CERTIFICATE tells whether a key is that of a certificate.
 belongs() { cmp <(openssl pkey -in "$1" -pubout) <(openssl x509 -in "$2" -noout -pubkey); }
 ca=ca.pem key=
@@ -44,7 +52,7 @@ certified() {
 		belongs agent-key.pem agent.pem
 }
 if [ "${1:-}" = --certificate ] || ! certified >/dev/null 2>&1; then
-	[ -n "$key" ] || die "this machine has no certificate for $address and no key of the CA to make one: copy agent.pem and agent-key.pem for it to $ACCESS"
+	[ -n "$key" ] || die "this machine has no certificate for $address that is good for a month, and no key of the CA to make one: 'shop bundle $address' on the first machine prints one; unpack it with tar in $ACCESS"
 	# The names are those that servers are asked for: Nomad's and Consul's.
 	nomad tls cert create -server -days 365 -ca "$ca" -key "$key" \
 		-additional-dnsname server.dc1.consul -additional-dnsname client.global.nomad -additional-ipaddress "$address" >/dev/null 2>&1
@@ -80,7 +88,8 @@ if [ "${1:-}" = --certificate ] && openssl verify -CAfile ca.pem door.pem >/dev/
 install -d -m 755 /etc/bookstore
 install -m 644 ca.pem /etc/bookstore/ca.pem
 
-# For the commands nomad and consul: set -a, then source it.
+# For the commands nomad and consul: set -a, then source it. A machine that is client alone need not have the operator's tokens.
+[ -s operator.nomad ] || exit 0
 cat >operator.env.new <<EOF
 NOMAD_ADDR=$NOMAD_ADDR
 NOMAD_CACERT=$ACCESS/ca.pem

@@ -65,17 +65,22 @@ known() { with "$1" consul acl token read -self >/dev/null 2>&1; }
 
 # Consul takes the operator's token as its first, once. A leader that has just started knows its tokens a moment later.
 led() { known operator.consul || with operator.consul consul acl bootstrap "$ACCESS/operator.consul"; }
-wait_for 60 "Consul" led
-
-# The agents' own tokens are there before Nomad starts. The policies are those of 'go tool shop up' (jobs/acl).
-for name in consul nomad; do
-	! known "agent.$name" || continue
-	with operator.consul consul acl policy read -name "agent-$name" >/dev/null 2>&1 ||
-		with operator.consul consul acl policy create -name "agent-$name" -rules "@$ROOT/jobs/acl/agents/$name.hcl" >/dev/null
-	jq -n --rawfile secret "$ACCESS/agent.$name" --arg name "$name" \
-		'{SecretID: $secret | rtrimstr("\n"), Description: "the agents of \($name)", Policies: [{Name: "agent-\($name)"}]}' |
-		curl -fsS --cacert "$ACCESS/ca.pem" -H @<(printf 'X-Consul-Token: %s' "$(<"$ACCESS/operator.consul")") \
-			-X PUT --data-binary @- "$CONSUL_HTTP_ADDR/v1/acl/token" >/dev/null
-done
+# The agents' own tokens are there before Nomad starts. The policies are those of 'go tool shop up' (jobs/acl). Several
+# servers do this at once: what another has made meanwhile is known at the next look.
+agents_known() {
+	local name
+	for name in consul nomad; do
+		! known "agent.$name" || continue
+		[ -s "$ACCESS/operator.consul" ] || return 1
+		with operator.consul consul acl policy read -name "agent-$name" >/dev/null 2>&1 ||
+			with operator.consul consul acl policy create -name "agent-$name" -rules "@$ROOT/jobs/acl/agents/$name.hcl" >/dev/null || return 1
+		jq -n --rawfile secret "$ACCESS/agent.$name" --arg name "$name" \
+			'{SecretID: $secret | rtrimstr("\n"), Description: "the agents of \($name)", Policies: [{Name: "agent-\($name)"}]}' |
+			curl -fsS --cacert "$ACCESS/ca.pem" -H @<(printf 'X-Consul-Token: %s' "$(<"$ACCESS/operator.consul")") \
+				-X PUT --data-binary @- "$CONSUL_HTTP_ADDR/v1/acl/token" >/dev/null || return 1
+	done
+}
+[ ! -s "$ACCESS/operator.consul" ] || wait_for 60 "Consul" led
+wait_for 60 "the agents' tokens at Consul" agents_known
 # Nomad looks at once what its agent of Consul offers now.
 if [ -n "$ended" ] && alive nomad; then kill -HUP "$(cat "$RUN/nomad.pid")"; fi

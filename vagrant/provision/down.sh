@@ -22,6 +22,12 @@ forget_rules() {
 stage "stopping Nomad and Consul"
 terminate nomad
 terminate consul
+if [ -d /run/systemd/system ]; then # or they would be back after a boot
+	for unit in /etc/systemd/system/bookstore-*.service; do
+		[ ! -e "$unit" ] || { systemctl -q disable "$(basename "$unit")" && rm "$unit"; }
+	done
+	systemctl daemon-reload
+fi
 awk -v state="$STATE/" 'index($2, state) == 1 {print $2}' /proc/mounts | sort -r | xargs -r umount
 for link in nomad bookstore0; do
 	if ip link show "$link" >/dev/null 2>&1; then ip link delete "$link"; fi

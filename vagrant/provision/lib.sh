@@ -22,6 +22,16 @@ NOMAD_SUPPORTED='^Nomad v(1\.1[01]|2\.[0-9]+)\.'
 NOMAD_MENDED='^Nomad v(2\.(0\.([4-9]|[1-9][0-9]+)|[1-9][0-9]*\.[0-9]+)|1\.11\.([89]|[1-9][0-9]+)\+ent)'
 CONSUL_SUPPORTED='^Consul v(1\.2[12]|2\.[0-9]+)\.'
 
+# What provision.sh was told last: the other scripts go by it, and the machine when it boots. The environment comes first.
+SETTINGS=/etc/bookstore/machine.env
+settings=(BOOKSTORE_INTERFACE BOOKSTORE_ROLE BOOKSTORE_SERVERS BOOKSTORE_BOOTSTRAP BOOKSTORE_MEMORY BOOKSTORE_CPU
+	BOOKSTORE_EGRESS BOOKSTORE_GIVEN)
+if [ -r "$SETTINGS" ]; then
+	while IFS='=' read -r key value; do
+		[[ " ${settings[*]} " != *" $key "* ]] || [ -n "${!key+told}" ] || printf -v "$key" %s "$value"
+	done <"$SETTINGS"
+fi
+
 # The address that databases, sidecars, Consul and Nomad use: that of BOOKSTORE_INTERFACE where
 # several machines form one system, else that of a bridge without ports which 50-network.sh makes,
 # so that one machine offers nothing of the shop to its network.
@@ -33,6 +43,8 @@ BOOKSTORE_BOOTSTRAP=${BOOKSTORE_BOOTSTRAP:-1} # how many servers form the quorum
 # What jobs may reserve, in MB and in MHz; 0: all that the machine says it has. A container that is a machine sees its host's.
 BOOKSTORE_MEMORY=${BOOKSTORE_MEMORY:-0}
 BOOKSTORE_CPU=${BOOKSTORE_CPU:-0}
+# Whether programs and images are there already, so that none is built or installed: a machine of a lab, or of a cloud.
+BOOKSTORE_GIVEN=${BOOKSTORE_GIVEN:-}
 # What containers may reach besides the shop: IPv4 addresses or networks, each with :port or without, separated by commas.
 BOOKSTORE_EGRESS=${BOOKSTORE_EGRESS:-}
 
@@ -55,7 +67,7 @@ die() {
 become_root() {
 	if [ "$(id -u)" != 0 ]; then
 		command -v sudo >/dev/null || die "this needs root: run it as root, or install sudo"
-		exec sudo --preserve-env=BOOKSTORE_INTERFACE,BOOKSTORE_ROLE,BOOKSTORE_SERVERS,BOOKSTORE_BOOTSTRAP,BOOKSTORE_MEMORY,BOOKSTORE_CPU,BOOKSTORE_EGRESS,BOOKSTORE_DEBIAN_SNAPSHOT,HASHICORP_RELEASES,GOPROXY,CI \
+		exec sudo --preserve-env="$(IFS=,; echo "${settings[*]}")",BOOKSTORE_DEBIAN_SNAPSHOT,HASHICORP_RELEASES,GOPROXY,CI \
 			env "PATH=$PATH" bash "$0" "$@"
 	fi
 	mkdir -p "$STATE" "$CACHE" "$LOGS" "$RUN" "$BIN"
@@ -133,11 +145,17 @@ alive() {
 	[ "$(cat "/proc/$pid/comm" 2>/dev/null)" = "${2:-$1}" ]
 }
 
-# daemon NAME COMMAND… starts a command that outlives this script, once. It keeps no descriptor of the caller's:
-# a lock that the caller was started under would be held for as long as the daemon lives.
+# daemon NAME COMMAND… starts a command that outlives this script, once; systemd, where there is one, starts it after each
+# boot, too. It keeps no descriptor of the caller's: a lock that the caller was started under would be held for as long as
+# the daemon lives.
 daemon() {
 	local name=$1
 	shift
+	if [ -d /run/systemd/system ]; then
+		unit "$name" "$@"
+		alive "$name" || systemctl start "bookstore-$name"
+		return
+	fi
 	alive "$name" && return 0
 	(
 		for fd in "/proc/$BASHPID/fd"/*; do
@@ -152,9 +170,57 @@ daemon() {
 	echo $! >"$RUN/$name.pid"
 }
 
+# unit NAME COMMAND… writes a unit of systemd for a daemon. Its tasks run on while it is started anew.
+unit() {
+	local name=$1 after="docker.service bookstore-network.service" program
+	program=$(type -P "$2")
+	shift 2
+	[ "$name" = consul ] || after+=" bookstore-consul.service"
+	install_unit "bookstore-$name.service" <<-EOF
+		[Unit]
+		Description=$name of the bookstore
+		After=$after
+		StartLimitIntervalSec=0
+
+		[Service]
+		Environment=PATH=$PATH
+		ExecStart=$program $*
+		ExecStartPost=/bin/sh -c 'mkdir -p $RUN && echo \$MAINPID >$RUN/$name.pid'
+		ExecReload=/bin/kill -HUP \$MAINPID
+		StandardOutput=append:$LOGS/$name.log
+		StandardError=inherit
+		KillMode=process
+		LimitNOFILE=65536
+		Restart=on-failure
+		RestartSec=2
+
+		[Install]
+		WantedBy=multi-user.target
+	EOF
+}
+
+# install_unit NAME has systemd know a unit, read from the standard input, and start it at each boot.
+install_unit() {
+	local file=/etc/systemd/system/$1
+	cat >"$file.new"
+	if cmp -s "$file.new" "$file"; then
+		rm "$file.new"
+		return
+	fi
+	mv "$file.new" "$file"
+	chmod 644 "$file"
+	systemctl daemon-reload
+	systemctl -q enable "$1"
+}
+
 # terminate NAME asks a process started here to end and waits for it.
 terminate() {
 	local pid
+	if [ -d /run/systemd/system ] && systemctl -q is-active "bookstore-$1"; then
+		systemctl stop "bookstore-$1"
+		rm -f "$RUN/$1.pid"
+		return
+	fi
 	alive "$1" || return 0
 	pid=$(cat "$RUN/$1.pid")
 	kill -TERM "$pid"

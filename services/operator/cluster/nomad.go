@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"slices"
 	"strings"
 
@@ -34,6 +35,27 @@ func (c *Cluster) Hosts(ctx context.Context) ([]Host, error) {
 	}
 	slices.SortFunc(ready, func(a, b Host) int { return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID)) })
 	return ready, nil
+}
+
+// Addresses are those of the nodes that take work, by which others reach what runs on them.
+func (c *Cluster) Addresses(ctx context.Context) ([]net.IP, error) {
+	hosts, err := c.Hosts(ctx)
+	if err != nil {
+		return nil, err
+	}
+	addresses := make([]net.IP, 0, len(hosts))
+	for _, host := range hosts {
+		node, _, err := c.Nomad.Nodes().Info(host.ID, Query(ctx))
+		if err != nil {
+			return nil, fmt.Errorf("read the node %s: %w", host.Name, err)
+		}
+		ip := net.ParseIP(node.Attributes["unique.network.ip-address"])
+		if ip == nil {
+			return nil, fmt.Errorf("the node %s has no address", host.Name)
+		}
+		addresses = append(addresses, ip)
+	}
+	return addresses, nil
 }
 
 // Meshed tells whether every node that takes work knows its Consul agent. Nomad places no service with a sidecar on one

@@ -37,7 +37,7 @@ func changing(run func(*cobra.Command, *cluster.Cluster, []string) error) func(*
 }
 
 func up() *cobra.Command {
-	return &cobra.Command{
+	cmd := &cobra.Command{
 		Use:   "up",
 		Short: "Bring everything up on this machine: tools, images, Consul, Nomad, jobs, a first order",
 		Args:  cobra.NoArgs,
@@ -45,6 +45,9 @@ func up() *cobra.Command {
 			begin := time.Now()
 			if err := machine.BecomeRoot(); err != nil {
 				return err
+			}
+			if cluster, err := cmd.Flags().GetBool("cluster"); err == nil && cluster {
+				return changing(upCluster)(cmd, args)
 			}
 			// The scripts keep others out themselves while they run.
 			if err := machine.Script(cmd.Context(), cmd.OutOrStdout(), "provision.sh"); err != nil {
@@ -64,6 +67,8 @@ func up() *cobra.Command {
 			return nil
 		},
 	}
+	cmd.Flags().Bool("cluster", false, "bring up what is on the cluster alone: its machines have been set up, and this is one of them")
+	return cmd
 }
 
 func welcome(out console.Console) {
@@ -149,6 +154,9 @@ func secrets(ctx context.Context, c *cluster.Cluster, out console.Console) error
 	made, err := provide.S3Certificate(ctx, c, keys.CA, keys.CAKey)
 	sayIf(out, made, "a certificate for %s made", provide.S3Name)
 	if err != nil {
+		return err
+	}
+	if _, err := provide.WidenCertificate(ctx, c, keys); err != nil {
 		return err
 	}
 	renewed, err := provide.Certificate(ctx, c)

@@ -52,10 +52,15 @@ type order struct {
 // without a first order.
 func Place(ctx context.Context, c *cluster.Cluster, out console.Console, root string) error {
 	var books list[book]
+	var door Door
 	wait := console.Wait{For: "the opening of the shop", Limit: time.Minute, Hint: "see the logs in " + machine.Logs, Every: 200 * time.Millisecond}
 	err := out.Wait(ctx, wait, func(ctx context.Context) (string, error) {
-		if err := get(ctx, "/books?limit=100", &books); err != nil {
-			return "the ingress does not serve yet", nil //nolint:nilerr // that is what is waited for
+		var err error
+		if door, err = FindDoor(ctx, c); err == nil {
+			err = door.get(ctx, "/books?limit=100", &books)
+		}
+		if err != nil {
+			return errClosed.Error(), nil //nolint:nilerr // that is what is waited for
 		}
 		return "", nil
 	})
@@ -63,22 +68,22 @@ func Place(ctx context.Context, c *cluster.Cluster, out console.Console, root st
 		return err
 	}
 	if len(books.Items) == 0 {
-		if err := load(ctx, c, out.Out, root); err != nil {
+		if err := load(ctx, c, out.Out, door.URL, root); err != nil {
 			return err
 		}
-		if err := get(ctx, "/books?limit=100", &books); err != nil {
+		if err := door.get(ctx, "/books?limit=100", &books); err != nil {
 			return err
 		}
 	}
 	var orders list[order]
-	if err := get(ctx, "/orders?limit=1&customerId="+customer, &orders); err != nil {
+	if err := door.get(ctx, "/orders?limit=1&customerId="+customer, &orders); err != nil {
 		return err
 	}
 	if len(orders.Items) > 0 {
 		out.Sayf("the first order is there: %s", orders.Items[0].ID)
 		return nil
 	}
-	bought, err := buy(ctx, books.Items)
+	bought, err := door.buy(ctx, books.Items)
 	if err == nil {
 		out.Sayf("bought: %s, order %s, %d %s-cents", bought.Items[0].Title, bought.ID, bought.TotalCents, bought.Currency)
 	}
@@ -86,13 +91,13 @@ func Place(ctx context.Context, c *cluster.Cluster, out console.Console, root st
 }
 
 // load has the importer of catalogues, which was built with the services, load the repository's own.
-func load(ctx context.Context, c *cluster.Cluster, out io.Writer, root string) error {
+func load(ctx context.Context, c *cluster.Cluster, out io.Writer, base, root string) error {
 	token, err := c.Item(ctx, "gateway", "import_token")
 	if err != nil {
 		return err
 	}
-	cmd := exec.CommandContext(ctx, filepath.Join(machine.Cache, "services/catalogue"), "import", filepath.Join(root, "services/catalogue/books.csv"))
-	cmd.Env = append(os.Environ(), "BOOKSTORE_TOKEN="+token)
+	cmd := exec.CommandContext(ctx, filepath.Join(machine.Cache, "services/catalogue"), "import", "-base", base, filepath.Join(root, "services/catalogue/books.csv"))
+	cmd.Env = append(os.Environ(), "BOOKSTORE_TOKEN="+token, "SSL_CERT_FILE="+machine.CA)
 	cmd.Stdout, cmd.Stderr = out, os.Stderr
 	if err := cmd.Run(); err != nil {
 		return fmt.Errorf("load the catalogue: %w", err)
@@ -101,7 +106,7 @@ func load(ctx context.Context, c *cluster.Cluster, out io.Writer, root string) e
 }
 
 // buy buys a book that is in stock. The key makes it one order, however often it is asked.
-func buy(ctx context.Context, books []book) (*order, error) {
+func (d Door) buy(ctx context.Context, books []book) (*order, error) {
 	var chosen *book
 	for i := range books {
 		if books[i].InStock {
@@ -119,7 +124,7 @@ func buy(ctx context.Context, books []book) (*order, error) {
 	key := fmt.Sprintf("%s-%d", customer, time.Now().Unix())
 	for try := 0; ; try++ {
 		bought := &order{}
-		if err = call(ctx, http.MethodPost, "/orders", body, key, bought); err == nil {
+		if err = d.call(ctx, http.MethodPost, "/orders", body, key, bought); err == nil {
 			return bought, nil
 		}
 		if try == 5 || ctx.Err() != nil {
@@ -129,14 +134,14 @@ func buy(ctx context.Context, books []book) (*order, error) {
 	}
 }
 
-func get(ctx context.Context, path string, into any) error {
-	return call(ctx, http.MethodGet, path, nil, "", into)
+func (d Door) get(ctx context.Context, path string, into any) error {
+	return d.call(ctx, http.MethodGet, path, nil, "", into)
 }
 
-func call(ctx context.Context, method, path string, body []byte, key string, into any) error {
+func (d Door) call(ctx context.Context, method, path string, body []byte, key string, into any) error {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
-	request, err := http.NewRequestWithContext(ctx, method, Shop+path, bytes.NewReader(body))
+	request, err := http.NewRequestWithContext(ctx, method, d.URL+path, bytes.NewReader(body))
 	if err != nil {
 		return err
 	}
@@ -144,7 +149,7 @@ func call(ctx context.Context, method, path string, body []byte, key string, int
 		request.Header.Set("Content-Type", "application/json")
 		request.Header.Set("Idempotency-Key", key)
 	}
-	response, err := client.Do(request)
+	response, err := d.Client.Do(request)
 	if err != nil {
 		return err
 	}

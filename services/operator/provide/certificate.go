@@ -3,8 +3,13 @@ package provide
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
 	"fmt"
+	"net"
 	"path/filepath"
+	"slices"
 
 	nomad "github.com/hashicorp/nomad/api"
 
@@ -17,6 +22,41 @@ const (
 	doorFile    = "door.pem" // with the certificates that signed it
 	doorKeyFile = "door-key.pem"
 )
+
+// WidenCertificate has the door's certificate have the address of each machine, where the shop's own CA has made it and the
+// key of that is here. It tells whether it made another.
+func WidenCertificate(ctx context.Context, c *cluster.Cluster, keys Keys) (bool, error) {
+	addresses, err := c.Addresses(ctx)
+	if err != nil || len(addresses) < 2 || keys.CAKey == "" {
+		return false, err
+	}
+	text, err := machine.Secret(doorFile)
+	if err != nil {
+		return false, err
+	}
+	block, _ := pem.Decode([]byte(text))
+	if block == nil {
+		return false, errors.New("the door's certificate is not PEM")
+	}
+	has, err := x509.ParseCertificate(block.Bytes)
+	if err != nil {
+		return false, fmt.Errorf("read the door's certificate: %w", err)
+	}
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM([]byte(keys.CA))
+	if _, err := has.Verify(x509.VerifyOptions{Roots: roots}); err != nil {
+		return false, nil //nolint:nilerr // it is another CA's, who chose the names
+	}
+	lacks := slices.DeleteFunc(slices.Clone(addresses), func(ip net.IP) bool { return slices.ContainsFunc(has.IPAddresses, ip.Equal) })
+	if len(lacks) == 0 {
+		return false, nil
+	}
+	certificate, key, err := DoorCertificate(keys.CA, keys.CAKey, addresses, certified)
+	if err != nil {
+		return false, err
+	}
+	return true, ReplaceCertificate([]byte(certificate), []byte(key))
+}
 
 // Certificate gives the ingress the door's certificate that this machine has, and tells whether that is another than
 // before. The ingress takes it up while it serves.

@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
+	"net"
 	"path/filepath"
 	"time"
 
@@ -94,6 +95,31 @@ func verify(ca, certificate string, at time.Time) error {
 
 // ServerCertificate makes a server's certificate, signed by a CA, and its key, all in PEM.
 func ServerCertificate(ca, caKey, name string, good time.Duration) (certificate, key string, err error) {
+	template := of(name, good)
+	template.DNSNames = []string{name}
+	template.KeyUsage, template.ExtKeyUsage = x509.KeyUsageDigitalSignature, []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
+	return signedBy(ca, caKey, template)
+}
+
+// AgentCertificate makes the certificate of a machine's agents, which are servers and clients of each other.
+func AgentCertificate(ca, caKey string, address net.IP, good time.Duration) (certificate, key string, err error) {
+	template := of("server.global.nomad", good)
+	template.DNSNames, template.IPAddresses = agentNames, []net.IP{net.IPv4(127, 0, 0, 1), address}
+	template.KeyUsage = x509.KeyUsageDigitalSignature
+	template.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth}
+	return signedBy(ca, caKey, template)
+}
+
+// DoorCertificate makes a certificate of the door for these addresses and this machine's own.
+func DoorCertificate(ca, caKey string, addresses []net.IP, good time.Duration) (certificate, key string, err error) {
+	template := of("localhost", good)
+	template.DNSNames, template.IPAddresses = []string{"localhost"}, append([]net.IP{net.IPv4(127, 0, 0, 1)}, addresses...)
+	template.KeyUsage, template.ExtKeyUsage = x509.KeyUsageDigitalSignature, []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
+	return signedBy(ca, caKey, template)
+}
+
+// signedBy has a CA sign a certificate. All is PEM.
+func signedBy(ca, caKey string, template *x509.Certificate) (certificate, key string, err error) {
 	block, _ := pem.Decode([]byte(ca))
 	keyBlock, _ := pem.Decode([]byte(caKey))
 	if block == nil || keyBlock == nil {
@@ -107,9 +133,6 @@ func ServerCertificate(ca, caKey, name string, good time.Duration) (certificate,
 	if err != nil {
 		return "", "", fmt.Errorf("read the CA's key: %w", err)
 	}
-	template := of(name, good)
-	template.DNSNames = []string{name}
-	template.KeyUsage, template.ExtKeyUsage = x509.KeyUsageDigitalSignature, []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
 	return sign(template, parent, signer)
 }
 
