@@ -67,7 +67,11 @@ func terraformImports() *cobra.Command {
 			if err := c.Ready(cmd.Context()); err != nil {
 				return err
 			}
-			all, err := terraform.Imports(cmd.Context(), c, "module.shop")
+			root, err := machine.Root()
+			if err != nil {
+				return err
+			}
+			all, err := terraform.Imports(cmd.Context(), c, root, "module.shop")
 			for _, i := range all {
 				speak(cmd).Linef("%s", i)
 			}

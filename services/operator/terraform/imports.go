@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -22,11 +23,24 @@ func (i Import) String() string {
 	return fmt.Sprintf("import {\n  to = %s\n  id = %q\n}\n", i.To, i.ID)
 }
 
-// Imports are the volumes of a shop, and Consul's policies and roles of tasks: a second one of their name cannot be made, or would be
-// another. below is the module that has the shop, as module.shop.
-func Imports(ctx context.Context, c *cluster.Cluster, below string) (all []Import, err error) {
-	for _, of := range []func(context.Context, *cluster.Cluster) (map[string]string, error){volumes, policies, roles} {
-		found, err := of(ctx, c)
+// Imports are the volumes of a shop, and Consul's policies and roles of the tasks that this checkout at root knows: a second one of
+// their name cannot be made, or would be another. below is the module that has the shop, as module.shop.
+func Imports(ctx context.Context, c *cluster.Cluster, root, below string) (all []Import, err error) {
+	files, err := filepath.Glob(filepath.Join(root, "jobs/acl/consul/*.hcl"))
+	if err != nil {
+		return nil, err
+	}
+	var tasks []string // as the names of their policies and roles (provide.Access)
+	for _, file := range files {
+		tasks = append(tasks, "nomad-"+strings.TrimSuffix(filepath.Base(file), ".hcl"))
+	}
+	of := [3]func() (map[string]string, error){
+		func() (map[string]string, error) { return volumes(ctx, c) },
+		func() (map[string]string, error) { return policies(ctx, c, tasks) },
+		func() (map[string]string, error) { return roles(ctx, c, tasks) },
+	}
+	for _, list := range of {
+		found, err := list()
 		if err != nil {
 			return nil, err
 		}
@@ -66,31 +80,28 @@ func places(volumes []*nomad.HostVolumeStub, nodes []*nomad.NodeListStub) map[st
 	return found
 }
 
-// ofTasks begins the name of each policy and role of a task (provide.Access).
-const ofTasks = "nomad-"
-
-func policies(ctx context.Context, c *cluster.Cluster) (map[string]string, error) {
+func policies(ctx context.Context, c *cluster.Cluster, tasks []string) (map[string]string, error) {
 	all, _, err := c.Consul.ACL().PolicyList(cluster.ConsulQuery(ctx))
 	if err != nil {
 		return nil, fmt.Errorf("list Consul's policies: %w", err)
 	}
 	found := map[string]string{}
 	for _, p := range all {
-		if strings.HasPrefix(p.Name, ofTasks) {
+		if slices.Contains(tasks, p.Name) {
 			found[fmt.Sprintf("module.access.consul_acl_policy.task[%q]", p.Name)] = p.ID
 		}
 	}
 	return found, nil
 }
 
-func roles(ctx context.Context, c *cluster.Cluster) (map[string]string, error) {
+func roles(ctx context.Context, c *cluster.Cluster, tasks []string) (map[string]string, error) {
 	all, _, err := c.Consul.ACL().RoleList(cluster.ConsulQuery(ctx))
 	if err != nil {
 		return nil, fmt.Errorf("list Consul's roles: %w", err)
 	}
 	found := map[string]string{}
 	for _, r := range all {
-		if strings.HasPrefix(r.Name, ofTasks) {
+		if slices.Contains(tasks, r.Name) {
 			found[fmt.Sprintf("module.access.consul_acl_role.task[%q]", r.Name)] = r.ID
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	consul "github.com/hashicorp/consul/api"
 	nomad "github.com/hashicorp/nomad/api"
 
 	"bookstore/services/operator/machine"
@@ -14,7 +15,7 @@ import (
 
 const operator = "5d0f1f0e-59a4-4a3c-9d0b-30a3a6f3f3c2"
 
-// Each policy and role of a task is imported, and what is not of tasks is not.
+// Each policy and role of a task is imported, and no other.
 func TestImports(t *testing.T) {
 	t.Parallel()
 	c := operatortest.StartLocked(t, operator)
@@ -26,7 +27,12 @@ func TestImports(t *testing.T) {
 	if err := provide.Access(t.Context(), c, filepath.Join(root, "jobs/acl"), keys); err != nil {
 		t.Fatal(err)
 	}
-	all, err := Imports(t.Context(), c, "module.shop")
+	// What a task had that is no more.
+	other := &consul.ACLPolicy{Name: "nomad-gone-gone", Rules: `node_prefix "" { policy = "read" }`}
+	if _, _, err := c.Consul.ACL().PolicyCreate(other, nil); err != nil {
+		t.Fatal(err)
+	}
+	all, err := Imports(t.Context(), c, root, "module.shop")
 	if err != nil {
 		t.Fatal(err)
 	}
