@@ -1,0 +1,67 @@
+override_data {
+  target = data.nomad_nodes.all
+  values = {
+    nodes = [
+      { id = "3", name = "one", status = "ready" },
+      { id = "2", name = "two", status = "down" },
+      { id = "1", name = "three", status = "ready" },
+      { id = "0", name = "one", status = "down" },
+    ]
+  }
+}
+
+# Members are even over hosts in the order of their names, no replica of the cache begins beside its master, and a host that
+# is down keeps its volume.
+run "three_hosts" {
+  command = plan
+
+  assert {
+    condition     = [for i in range(5) : output.hosts["patroni[${i}]"]] == ["one", "three", "two", "one", "three"]
+    error_message = "Members go over the hosts in the order of their names."
+  }
+  assert {
+    condition     = alltrue([for i in range(3) : output.hosts["redis[${i}]"] != output.hosts["redis[${i + 3}]"]])
+    error_message = "No replica of the cache is on the host of its master."
+  }
+  assert {
+    condition     = nomad_dynamic_host_volume.this["backup@two"].node_id == "2" && nomad_dynamic_host_volume.this["backup@one"].node_id == "3"
+    error_message = "A host that is down keeps its volume, and of two nodes of a name the ready one is meant."
+  }
+  assert {
+    condition     = nomad_dynamic_host_volume.this["redis[0]"].parameters == tomap({ mode = "0700", uid = "10002", gid = "10002" })
+    error_message = "A volume belongs to the user of what writes to it."
+  }
+}
+
+run "named_hosts" {
+  command = plan
+  variables {
+    hosts       = ["one", "three"]
+    redis_nodes = 8
+  }
+
+  assert {
+    condition     = !contains(keys(nomad_dynamic_host_volume.this), "backup@two") && contains(keys(nomad_dynamic_host_volume.this), "redis[7]")
+    error_message = "Only the named hosts have volumes."
+  }
+  assert {
+    condition     = alltrue([for i in range(4) : output.hosts["redis[${i}]"] != output.hosts["redis[${i + 4}]"]])
+    error_message = "No replica of the cache is on the host of its master."
+  }
+}
+
+run "an_unknown_host" {
+  command = plan
+  variables {
+    hosts = ["four"]
+  }
+  expect_failures = [data.nomad_nodes.all]
+}
+
+run "an_odd_cache" {
+  command = plan
+  variables {
+    redis_nodes = 7
+  }
+  expect_failures = [var.redis_nodes]
+}
