@@ -2,11 +2,17 @@ package terraform_test
 
 import (
 	"encoding/json"
+	"fmt"
+	"net/url"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
+
+	"github.com/hashicorp/hcl/v2/hclparse"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
 )
 
 // resources are the arguments of what a state has in all its modules, by type and address.
@@ -168,8 +174,12 @@ func TestEachEnvironmentIsMadeFromNothing(t *testing.T) {
 			if code, said := b.run(t, nil, append([]string{"plan", "-detailed-exitcode", "-no-color"}, args...)...); code != 0 {
 				t.Errorf("the second plan is not empty: exit %d\n%s", code, said)
 			}
-			if len(b.state(t)) == 0 {
+			made := b.state(t)
+			if len(made) == 0 {
 				t.Error("nothing was made")
+			}
+			if !strings.HasSuffix(folder, "/machines") {
+				nothingForgotten(t, made)
 			}
 			noSecretIn(t, b)
 		})
@@ -195,7 +205,7 @@ func noSecretIn(t *testing.T, b bench) {
 	}
 }
 
-// variables are those that the stand-in has for Nomad.
+// variables are those that the stand-in has for Nomad, by their paths.
 func (b bench) variables(t *testing.T) map[string]map[string]string {
 	t.Helper()
 	files, err := filepath.Glob(filepath.Join(b.world, "nomad_variable", "*.json"))
@@ -212,7 +222,69 @@ func (b bench) variables(t *testing.T) map[string]map[string]string {
 		if err := json.Unmarshal(text, &items); err != nil {
 			t.Fatal(err)
 		}
-		found[filepath.Base(file)] = items
+		path, err := url.PathUnescape(strings.TrimSuffix(filepath.Base(file), "@default.json"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		found[path] = items
 	}
 	return found
+}
+
+// writeVariable is somebody else's change of a variable.
+func (b bench) writeVariable(t *testing.T, path string, items map[string]string) {
+	t.Helper()
+	text, err := json.Marshal(items)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(b.world, "nomad_variable", url.PathEscape(path+"@default")+".json"), text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// nothingForgotten checks that a shop has every job and every entry of the mesh that there is a file of.
+func nothingForgotten(t *testing.T, made resources) {
+	t.Helper()
+	var entries, ids []string
+	for _, of := range made["consul_config_entry"] {
+		entries = append(entries, fmt.Sprint(of["kind"], "/", of["name"]))
+	}
+	slices.Sort(entries)
+	if want := meshEntries(t); !slices.Equal(entries, want) {
+		t.Errorf("config entries %v, and not %v", entries, want)
+	}
+	for _, of := range made["nomad_job"] {
+		ids = append(ids, fmt.Sprint(of["id"]))
+	}
+	slices.Sort(ids)
+	if want := jobs(t); !slices.Equal(ids, want) {
+		t.Errorf("jobs %v, and not %v", ids, want)
+	}
+}
+
+// meshEntries are those that there are files of, as kind/name.
+func meshEntries(t *testing.T) (entries []string) {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(repository, "jobs", "mesh", "*.hcl"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range files {
+		parsed, diags := hclparse.NewParser().ParseHCLFile(file)
+		if diags.HasErrors() {
+			t.Fatal(diags)
+		}
+		body, ok := parsed.Body.(*hclsyntax.Body)
+		if !ok {
+			t.Fatalf("%s is not HCL's own syntax", file)
+		}
+		kind, name := literal(body, "Kind"), literal(body, "Name")
+		if name == "" { // a kind with one entry
+			name = kind
+		}
+		entries = append(entries, kind+"/"+name)
+	}
+	slices.Sort(entries)
+	return entries
 }

@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 )
@@ -125,4 +126,40 @@ func TestUserDataIsWhatCloudInitTakes(t *testing.T) {
 			t.Errorf("%s: what is wrong passes: %s", name, said)
 		}
 	}
+}
+
+// What a machine is told are settings that the provision scripts know, and the scripts are such that bash can read them.
+func TestMachinesAreToldWhatTheScriptsKnow(t *testing.T) {
+	t.Parallel()
+	lib, err := os.ReadFile(filepath.Join(repository, "vagrant", "provision", "lib.sh"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	environment, err := os.ReadFile("../modules/machine/provision.env.tftpl")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(environment)) {
+		name, _, _ := strings.Cut(line, "=")
+		if name != "ADDRESS" && !strings.Contains(string(lib), "\n"+name+"=${"+name+":-") {
+			t.Errorf("vagrant/provision/lib.sh has no setting %s", name)
+		}
+	}
+	for _, template := range []string{"../modules/machine/provision.sh.tftpl", "../modules/join/join.sh.tftpl"} {
+		text, err := os.ReadFile(template)
+		if err != nil {
+			t.Fatal(err)
+		}
+		cmd := exec.CommandContext(t.Context(), "bash", "-n")
+		cmd.Stdin = strings.NewReader(plain(string(text)))
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Errorf("%s: %v: %s", template, err, out)
+		}
+	}
+}
+
+// plain is a template of a script with a word for each value.
+func plain(text string) string {
+	text = regexp.MustCompile(`(?m)^%\{.*\}\n`).ReplaceAllString(text, "")
+	return regexp.MustCompile(`([^$])\$\{[^}]*\}`).ReplaceAllString(text, "${1}word")
 }
