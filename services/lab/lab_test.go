@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"sync"
 	"testing"
 	"time"
 
@@ -51,6 +52,44 @@ func TestTheShopIsWholeAfterEachKill(t *testing.T) {
 	}
 	if err := s.WaitAtRest(ctx); err != nil {
 		t.Error(err)
+	}
+}
+
+// Books and orders may be in database clusters of their own: an order is committed in both or in neither, whichever of
+// them dies, and orders go on when it is back.
+func TestOrdersOverTwoClusters(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	const books, stock = 10, 1000
+	s := lab.Start(t, lab.Options{Books: books, Stock: stock, Apart: true})
+	for _, name := range []string{lab.OrderDB, lab.BookDB} {
+		var buyers sync.WaitGroup
+		stop := make(chan struct{})
+		for buyer := range 8 {
+			buyers.Go(func() {
+				for n := 0; ; n++ {
+					select {
+					case <-stop:
+						return
+					default:
+						post(ctx, s, fmt.Sprintf("%s-%d-%d", name, buyer, n), int64(1+n%books))
+					}
+				}
+			})
+		}
+		time.Sleep(time.Second)
+		s.Server(name).Kill(t)
+		time.Sleep(time.Second)
+		s.Server(name).Restart(t)
+		time.Sleep(time.Second)
+		close(stop)
+		buyers.Wait()
+		if err := s.WaitAtRest(ctx); err != nil {
+			t.Errorf("after the cluster of %s died: %v", name, err)
+		}
+		if status := post(ctx, s, "after-"+name, 1); status != http.StatusCreated {
+			t.Errorf("an order after the cluster of %s died: %d", name, status)
+		}
 	}
 }
 
