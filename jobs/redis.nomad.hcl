@@ -121,8 +121,6 @@ job "redis" {
       mode = "host"
 
       port "redis" {}
-
-      port "bus" {}
     }
 
     volume "data" {
@@ -138,8 +136,7 @@ job "redis" {
       port = "redis"
 
       meta {
-        index    = "${NOMAD_ALLOC_INDEX}"
-        bus_port = "${NOMAD_PORT_bus}"
+        index = "${NOMAD_ALLOC_INDEX}"
       }
 
       check {
@@ -182,13 +179,12 @@ job "redis" {
         CONSUL_HTTP_ADDR = "https://127.0.0.1:8501"
         CONSUL_CACERT    = "${NOMAD_SECRETS_DIR}/agents-ca.pem"
 
-        REDIS_CONF     = "${NOMAD_TASK_DIR}/redis.conf"
-        REDIS_SECRETS  = "${NOMAD_SECRETS_DIR}"
-        REDIS_COUNT    = var.count
-        REDIS_INDEX    = "${NOMAD_ALLOC_INDEX}"
-        REDIS_ADDRESS  = "${NOMAD_IP_redis}"
-        REDIS_PORT     = "${NOMAD_PORT_redis}"
-        REDIS_BUS_PORT = "${NOMAD_PORT_bus}"
+        REDIS_CONF    = "${NOMAD_TASK_DIR}/redis.conf"
+        REDIS_SECRETS = "${NOMAD_SECRETS_DIR}"
+        REDIS_COUNT   = var.count
+        REDIS_INDEX   = "${NOMAD_ALLOC_INDEX}"
+        REDIS_ADDRESS = "${NOMAD_IP_redis}"
+        REDIS_PORT    = "${NOMAD_PORT_redis}"
 
         # What runs beside the server has the rest of the memory, and little to do.
         GOMAXPROCS = "1"

@@ -159,6 +159,7 @@ func TestAttackEgressFromAService(t *testing.T) {
 	at := bridge(t, "4")
 	closed["Docker"], closed["Nomad"], closed["Consul"], closed["Prometheus"] = at+":2375", at+":4646", at+":8501", at+":9090"
 	closed["this machine, by its bridge"], closed["the door"] = listen(t, at), node+":8080"
+	closed["the bus of the cache's nodes"] = node + ":32100"
 	closed["another allocation's Envoy"] = net.JoinHostPort(other.NetworkStatus.Address, "9110")
 	_, port, _ := net.SplitHostPort(sidecar(t, "payments"))
 	closed["another allocation's sidecar, at its own address"] = net.JoinHostPort(other.NetworkStatus.Address, port)
@@ -200,6 +201,9 @@ func TestAttackEgressFromTheHostsNetwork(t *testing.T) {
 		p.requireClosed(t, closed)
 		p.requireClosed(t, map[string]string{"Nomad": nomad, "Prometheus": "127.0.0.1:9090", "metrics": measured, "the door": "127.0.0.1:8080"})
 	}
+	bus := map[string]string{"the bus of the cache's nodes": node + ":32100"}
+	intruder{name: "a member of PostgreSQL", user: "10001"}.requireClosed(t, bus)
+	intruder{name: "a node of the cache", user: "10002"}.requireOpen(t, bus)
 	prometheus := intruder{name: "Prometheus", user: "10004"}
 	prometheus.requireOpen(t, map[string]string{"Consul": consul, "Nomad": nomad, "itself": "127.0.0.1:9090", "metrics": measured})
 	prometheus.requireClosed(t, closed)

@@ -89,8 +89,27 @@ func TestAttackAgentsWithoutToken(t *testing.T) {
 		}
 	}
 	requireRefused(t, "127.0.0.1:8500")
+	requireNoOtherPage(t, "http://127.0.0.1:9090/api/v1/labels")
 	if status, _ := agent(t, http.MethodGet, "http://127.0.0.1:4646/v1/jobs", "", nil); status != http.StatusBadRequest {
 		t.Errorf("Nomad answers plain HTTP: %d", status)
+	}
+}
+
+// requireNoOtherPage: what a page of another origin asks for, its browser does not show it.
+func requireNoOtherPage(t *testing.T, url string) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, http.NoBody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Origin", "http://evil.example")
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = res.Body.Close() // the headers say it
+	if allowed := res.Header.Get("Access-Control-Allow-Origin"); allowed != "" {
+		t.Errorf("%s may be read by pages of %s", url, allowed)
 	}
 }
 

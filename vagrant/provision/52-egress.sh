@@ -6,6 +6,7 @@
 become_root "$@"
 
 dynamic=20000:32000 # the ports that Nomad gives out: members, nodes, sidecars
+bus=32100:32199     # of the nodes of the cache, who ask nobody there for more than a certificate of the mesh
 store=9440          # the shop's own store of backups
 users=10001-10004   # of the images whose tasks may be on the host's network
 peers=$(node_address)
@@ -42,6 +43,7 @@ $rules
 -A BOOKSTORE-HOST-JOBS -d 127.0.0.1 -p tcp -m multiport --dports 4646,9090 -m owner --uid-owner 10004 -j RETURN
 -A BOOKSTORE-HOST-JOBS -d $(node_address) -p tcp --dport 9090 -m owner --uid-owner 10004 -j RETURN
 -A BOOKSTORE-HOST-JOBS -p tcp -m conntrack --ctorigdst 127.0.0.1 --ctorigdstport $dynamic -m owner --uid-owner 10004 -j RETURN
+-A BOOKSTORE-HOST-JOBS -p tcp -m conntrack --ctorigdst $peers --ctorigdstport $bus -m owner --uid-owner 10002 -j RETURN
 -A BOOKSTORE-HOST-JOBS -g BOOKSTORE-WAY-OUT
 COMMIT
 EOF

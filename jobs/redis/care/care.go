@@ -46,7 +46,7 @@ type Config struct {
 	Index   int    `env:"REDIS_INDEX"`            // of the node in its job
 	Address string `env:"REDIS_ADDRESS,required"`
 	Port    string `env:"REDIS_PORT,required"`
-	BusPort string `env:"REDIS_BUS_PORT,required"`
+	BusPort int    `env:"REDIS_BUS_PORT"` // 0: that of its index
 }
 
 // Node is one node of the cluster.
@@ -66,8 +66,16 @@ type Node struct {
 	refused   map[refusal]int64 // what the server's ACL LOG had, and how often
 }
 
+// firstBusPort is the port of node 0 on the cluster's own bus, each node has the one of its index. Redis accepts there
+// whoever has a certificate of the mesh, and asks for no user: these ports are none that Nomad gives out, so that the
+// firewall lets nodes alone connect to them (vagrant/provision/52-egress.sh).
+const firstBusPort = 32100
+
 // NewNode makes a node; nothing runs yet.
 func NewNode(c Config, d *Directory, log *slog.Logger) *Node {
+	if c.BusPort == 0 {
+		c.BusPort = firstBusPort + c.Index
+	}
 	return &Node{
 		Config: c, Directory: d, Log: log,
 		roundBell: make(chan struct{}, 1), masterBell: make(chan struct{}, 1),

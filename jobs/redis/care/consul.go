@@ -2,7 +2,6 @@ package care
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -100,9 +99,12 @@ func (d *Directory) readPeers(options *api.QueryOptions) (uint64, error) {
 	}
 	var peers []peer
 	for _, s := range services {
-		bus, err := strconv.Atoi(s.ServiceMeta["bus_port"])
-		index, err2 := strconv.Atoi(s.ServiceMeta["index"])
-		if err := errors.Join(err, err2); err != nil {
+		index, err := strconv.Atoi(s.ServiceMeta["index"])
+		bus := firstBusPort + index
+		if own, ok := s.ServiceMeta["bus_port"]; ok && err == nil {
+			bus, err = strconv.Atoi(own)
+		}
+		if err != nil {
 			return 0, fmt.Errorf("meta of %s: %w", s.ServiceID, err)
 		}
 		peers = append(peers, peer{

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"strconv"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -46,12 +47,13 @@ func (n *Node) startServer(ctx context.Context, args []string, lock *os.File, lo
 	if err != nil {
 		return nil, nil, err
 	}
+	bus := strconv.Itoa(n.BusPort)
 	// Without the context's end: the server is asked to end, and ends in its own time.
 	server := exec.CommandContext(context.WithoutCancel(ctx), "redis-server", append([]string{
 		n.Conf,
-		"--bind", n.Address, "--tls-port", n.Port, "--cluster-port", n.BusPort,
+		"--bind", n.Address, "--tls-port", n.Port, "--cluster-port", bus,
 		"--cluster-announce-ip", n.Address,
-		"--cluster-announce-tls-port", n.Port, "--cluster-announce-bus-port", n.BusPort,
+		"--cluster-announce-tls-port", n.Port, "--cluster-announce-bus-port", bus,
 	}, args...)...)
 	server.Stdout, server.Stderr, server.ExtraFiles = in, in, []*os.File{lock}
 	err = server.Start()

@@ -10,6 +10,7 @@ import (
 	"net"
 	"path/filepath"
 	"slices"
+	"time"
 
 	nomad "github.com/hashicorp/nomad/api"
 
@@ -76,7 +77,11 @@ func Certificate(ctx context.Context, c *cluster.Cluster) (bool, error) {
 
 // ReplaceCertificate keeps another certificate (PEM, followed by those that signed it) and key for the door.
 func ReplaceCertificate(certificate, key []byte) error {
-	if _, err := tls.X509KeyPair(certificate, key); err != nil {
+	pair, err := tls.X509KeyPair(certificate, key)
+	if err == nil {
+		err = usable(pair, time.Now())
+	}
+	if err != nil {
 		return fmt.Errorf("this certificate and this key: %w", err)
 	}
 	if err := machine.KeepSecret(filepath.Join(machine.Access, doorKeyFile), key); err != nil {
