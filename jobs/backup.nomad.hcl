@@ -200,7 +200,7 @@ job "backup" {
           network_mode = group.value == 1 ? "none" : null
           entrypoint   = ["restore.sh"]
           args         = ["daily"]
-          extra_hosts  = group.value == 1 ? [] : ["s3.bookstore.internal:${attr.unique.network.ip-address}"]
+          extra_hosts  = group.value == 1 ? [] : ["s3.bookstore.internal:${meta.s3_address}"]
 
           cap_drop        = ["all"]
           security_opt    = ["no-new-privileges"]

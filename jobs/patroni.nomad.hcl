@@ -194,7 +194,7 @@ job "patroni" {
         image        = "bookstore/patroni:${var.version}"
         network_mode = "host"
         shm_size     = 67108864
-        extra_hosts  = ["s3.bookstore.internal:${attr.unique.network.ip-address}"]
+        extra_hosts  = ["s3.bookstore.internal:${meta.s3_address}"]
 
         cap_drop        = ["all"]
         security_opt    = ["no-new-privileges"]

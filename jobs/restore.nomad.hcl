@@ -166,7 +166,7 @@ job "restore" {
         image       = "bookstore/patroni:${var.version}"
         entrypoint  = ["restore.sh"]
         args        = compact([var.step, var.time])
-        extra_hosts = ["s3.bookstore.internal:${attr.unique.network.ip-address}"]
+        extra_hosts = ["s3.bookstore.internal:${meta.s3_address}"]
 
         cap_drop        = ["all"]
         security_opt    = ["no-new-privileges"]

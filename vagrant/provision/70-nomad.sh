@@ -13,7 +13,7 @@ enabled() { if [ "$BOOKSTORE_ROLE" = "$1" ] || [ "$BOOKSTORE_ROLE" = both ]; the
 agent() {
 	sed -e "s|@ADDRESS@|$(node_address)|" -e "s|@INTERFACE@|$BOOKSTORE_INTERFACE|" -e "s|@STATE@|$STATE|" -e "s|@ACCESS@|$ACCESS|" \
 		-e "s|@SERVER@|$(enabled server)|" -e "s|@CLIENT@|$(enabled client)|" \
-		-e "s|@MEMORY@|$BOOKSTORE_MEMORY|" -e "s|@CPU@|$BOOKSTORE_CPU|" \
+		-e "s|@S3@|${BOOKSTORE_S3:-$(node_address)}|" -e "s|@MEMORY@|$BOOKSTORE_MEMORY|" -e "s|@CPU@|$BOOKSTORE_CPU|" \
 		-e "s|@BOOTSTRAP@|$BOOKSTORE_BOOTSTRAP|" -e "s|@ENVOY@|$ENVOY_VERSION|" -e "s|@VERSION@|$VERSION|" \
 		-e "s|@SERVERS@|$(jq -cn --arg s "$BOOKSTORE_SERVERS" '$s | split(",") | map(select(. != ""))')|" \
 		"$PROVISION/nomad/agent.hcl"

@@ -25,7 +25,7 @@ CONSUL_SUPPORTED='^Consul v(1\.2[12]|2\.[0-9]+)\.'
 # What provision.sh was told last: the other scripts go by it, and the machine when it boots. The environment comes first.
 SETTINGS=/etc/bookstore/machine.env
 settings=(BOOKSTORE_INTERFACE BOOKSTORE_ROLE BOOKSTORE_SERVERS BOOKSTORE_BOOTSTRAP BOOKSTORE_MEMORY BOOKSTORE_CPU
-	BOOKSTORE_EGRESS BOOKSTORE_GIVEN)
+	BOOKSTORE_S3 BOOKSTORE_EGRESS BOOKSTORE_GIVEN)
 if [ -r "$SETTINGS" ]; then
 	while IFS='=' read -r key value; do
 		[[ " ${settings[*]} " != *" $key "* ]] || [ -n "${!key+told}" ] || printf -v "$key" %s "$value"
@@ -43,6 +43,7 @@ BOOKSTORE_BOOTSTRAP=${BOOKSTORE_BOOTSTRAP:-1} # how many servers form the quorum
 # What jobs may reserve, in MB and in MHz; 0: all that the machine says it has. A container that is a machine sees its host's.
 BOOKSTORE_MEMORY=${BOOKSTORE_MEMORY:-0}
 BOOKSTORE_CPU=${BOOKSTORE_CPU:-0}
+BOOKSTORE_S3=${BOOKSTORE_S3:-} # the address of the machine that has the job s3: of several the first by name; else its own
 # Whether programs and images are there already, so that none is built or installed: a machine of a lab, or of a cloud.
 BOOKSTORE_GIVEN=${BOOKSTORE_GIVEN:-}
 # What containers may reach besides the shop: IPv4 addresses or networks, each with :port or without, separated by commas.

@@ -45,7 +45,7 @@ for name in "${stages[@]}"; do
 	timing "$name" "$began"
 done
 
-# Rules of the network and addresses of bridges do not outlast a boot.
+# Rules of the network and addresses of bridges do not outlast a boot, nor does what allocations had in memory.
 if [ -d /run/systemd/system ]; then
 	install_unit bookstore-network.service <<-EOF
 		[Unit]
@@ -58,6 +58,7 @@ if [ -d /run/systemd/system ]; then
 		RemainAfterExit=yes
 		ExecStart=/bin/bash $PROVISION/50-network.sh
 		ExecStart=/bin/bash $PROVISION/52-egress.sh
+		ExecStart=-$BIN/shop booted
 
 		[Install]
 		WantedBy=multi-user.target

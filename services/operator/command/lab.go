@@ -41,6 +41,16 @@ func bundleCommand() *cobra.Command {
 	return cmd
 }
 
+func booted() *cobra.Command {
+	return &cobra.Command{
+		Use:    "booted",
+		Short:  "Have Nomad begin its allocations anew: systemd runs this at each boot, before Nomad",
+		Hidden: true,
+		Args:   cobra.NoArgs,
+		RunE:   func(cmd *cobra.Command, _ []string) error { return machine.Booted(cmd.Context()) },
+	}
+}
+
 func labCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "lab", Short: "A lab of several machines in containers, beside what runs on this machine"}
 	cmd.AddCommand(labUp(), labDown(), labStatus(), labShop())

@@ -32,6 +32,9 @@ const (
 	cache = machine.Cache + "/lab"
 )
 
+// archive is where machines have the folder that they share, for backups and WAL.
+const archive = "/var/lib/bookstore-archive"
+
 // A lab has at least as many machines as are servers, too, the first ones.
 const servers, most = 3, 9
 
@@ -53,7 +56,7 @@ func (n node) settings() []string {
 		role = "client"
 	}
 	return []string{
-		"BOOKSTORE_GIVEN=1", "BOOKSTORE_INTERFACE=eth0", "BOOKSTORE_ROLE=" + role, "BOOKSTORE_MEMORY=4096",
+		"BOOKSTORE_GIVEN=1", "BOOKSTORE_INTERFACE=eth0", "BOOKSTORE_ROLE=" + role, "BOOKSTORE_MEMORY=4096", "BOOKSTORE_S3=" + node(1).address(),
 		"BOOKSTORE_SERVERS=" + strings.Join(addresses, ","), fmt.Sprintf("BOOKSTORE_BOOTSTRAP=%d", servers),
 	}
 }
@@ -125,7 +128,8 @@ func Shop(ctx context.Context, terminal bool, args ...string) (*exec.Cmd, error)
 	if at < 0 {
 		return nil, ErrNone
 	}
-	flags := []string{"exec", "-i", "-w", checkout, "-e", "BOOKSTORE_VARS=" + vars(len(all)), "-e", fmt.Sprintf("BOOKSTORE_NODES=%d", len(all))}
+	flags := []string{"exec", "-i", "-w", checkout, "-e", "BOOKSTORE_ARCHIVE=" + archive}
+	flags = append(flags, "-e", "BOOKSTORE_VARS="+vars(len(all)), "-e", fmt.Sprintf("BOOKSTORE_NODES=%d", len(all)))
 	if terminal {
 		flags = append(flags, "-t")
 	}

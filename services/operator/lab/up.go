@@ -136,7 +136,7 @@ func (Lab) create(ctx context.Context, n node, root string) error {
 	}
 	mounts := []string{
 		n.data() + "/docker:/var/lib/docker", n.data() + "/bookstore:" + machine.State, n.data() + "/log:" + machine.Logs,
-		cache + "/bin:" + machine.Bin + ":ro", cache + "/services:" + machine.Cache + "/services:ro", root + ":" + checkout + ":ro",
+		data + "/archive:" + archive, cache + "/bin:" + machine.Bin + ":ro", cache + "/services:" + machine.Cache + "/services:ro", root + ":" + checkout + ":ro",
 	}
 	args := slices.Concat([]string{
 		"run", "-d", "--name", n.name(), "--hostname", n.name(), "--label", label + "=machine",

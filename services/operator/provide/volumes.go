@@ -4,7 +4,9 @@ package provide
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -55,8 +57,15 @@ func Volumes(ctx context.Context, c *cluster.Cluster, redis int) (made int, err 
 	for _, v := range existing {
 		there = append(there, volume{name: v.Name, node: v.NodeID})
 	}
+	archive := os.Getenv("BOOKSTORE_ARCHIVE")
 	for _, v := range missing(hosts, there, redis) {
-		if err := create(ctx, c, v); err != nil {
+		add := create
+		if v.name == "backup" && archive != "" {
+			add = register(archive)
+		} else if v.name == "backup" && len(hosts) > 1 {
+			return made, errors.New("BOOKSTORE_ARCHIVE is to name a folder that all machines share, for backups and WAL: with one on each a failover would tear the archive apart (vagrant/README.md)")
+		}
+		if err := add(ctx, c, v); err != nil {
 			return made, err
 		}
 		made++
@@ -84,18 +93,39 @@ func Folder(ctx context.Context, c *cluster.Cluster, name string) (string, error
 // PerInstance is the name of the volume of a job's instance i.
 func PerInstance(job string, i int) string { return fmt.Sprintf("%s[%d]", job, i) }
 
+// capabilities are not "single-writer": with a volume for each instance, Nomad would place once and refuse every later plan.
+var capabilities = []*nomad.HostVolumeCapability{{
+	AccessMode:     nomad.HostVolumeAccessModeSingleNodeMultiWriter,
+	AttachmentMode: nomad.HostVolumeAttachmentModeFilesystem,
+}}
+
+// register has Nomad know a folder of the machines', which is there, as a volume of one of them.
+func register(folder string) func(context.Context, *cluster.Cluster, volume) error {
+	return func(ctx context.Context, c *cluster.Cluster, v volume) error {
+		if err := os.Chown(folder, v.user, v.user); err != nil { //nolint:gosec // the operator names it
+			return fmt.Errorf("BOOKSTORE_ARCHIVE: %w", err)
+		}
+		if err := os.Chmod(folder, 0o700); err != nil { //nolint:gosec // a folder
+			return fmt.Errorf("BOOKSTORE_ARCHIVE: %w", err)
+		}
+		_, _, err := c.Nomad.HostVolumes().Register(&nomad.HostVolumeRegisterRequest{Volume: &nomad.HostVolume{
+			Name: v.name, NodeID: v.node, HostPath: folder, RequestedCapabilities: capabilities,
+		}}, cluster.Write(ctx))
+		if err != nil {
+			return fmt.Errorf("the volume %s could not be registered: %w", v.name, err)
+		}
+		return nil
+	}
+}
+
 func create(ctx context.Context, c *cluster.Cluster, v volume) error {
 	user := strconv.Itoa(v.user)
 	request := &nomad.HostVolumeCreateRequest{Volume: &nomad.HostVolume{
-		Name:       v.name,
-		PluginID:   "mkdir",
-		NodeID:     v.node,
-		Parameters: map[string]string{"mode": "0700", "uid": user, "gid": user},
-		// Not "single-writer": with a volume for each instance, Nomad would place once and refuse every later plan.
-		RequestedCapabilities: []*nomad.HostVolumeCapability{{
-			AccessMode:     nomad.HostVolumeAccessModeSingleNodeMultiWriter,
-			AttachmentMode: nomad.HostVolumeAttachmentModeFilesystem,
-		}},
+		Name:                  v.name,
+		PluginID:              "mkdir",
+		NodeID:                v.node,
+		Parameters:            map[string]string{"mode": "0700", "uid": user, "gid": user},
+		RequestedCapabilities: capabilities,
 	}}
 	// Servers that have just started take a node for ready that has not called them yet.
 	connected, cancel := context.WithTimeout(ctx, 30*time.Second)

@@ -52,6 +52,7 @@ client {
   meta {
     "connect.sidecar_image" = "bookstore/envoy:@ENVOY@"
     "connect.gateway_image" = "bookstore/envoy:@ENVOY@"
+    "s3_address"            = "@S3@"
   }
 
   options {
