@@ -1,3 +1,6 @@
+mock_provider "nomad" {}
+mock_provider "consul" {}
+
 variables {
   agent_ca = "-----BEGIN CERTIFICATE-----\nMA==\n-----END CERTIFICATE-----"
 }

@@ -1,3 +1,5 @@
+mock_provider "nomad" {}
+
 variables {
   versions = {
     backup  = "0.1.0-a", books = "0.1.0-b", coordinator = "0.1.0-c", envoy = "0.1.0-d", gateway = "0.1.0-e", migrate = "0.1.0-f", orders = "0.1.0-g",

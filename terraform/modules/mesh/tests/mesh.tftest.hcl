@@ -1,3 +1,5 @@
+mock_provider "consul" {}
+
 # Every file of jobs/mesh is an entry, in a tier that it can be made in.
 run "entries" {
   command = apply

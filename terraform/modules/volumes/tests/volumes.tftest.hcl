@@ -2,10 +2,10 @@ override_data {
   target = data.nomad_nodes.all
   values = {
     nodes = [
-      { id = "3", name = "one", status = "ready" },
-      { id = "2", name = "two", status = "down" },
-      { id = "1", name = "three", status = "ready" },
-      { id = "0", name = "one", status = "down" },
+      { id = "33333333-3333-4333-8333-333333333333", name = "one", status = "ready" },
+      { id = "22222222-2222-4222-8222-222222222222", name = "two", status = "down" },
+      { id = "11111111-1111-4111-8111-111111111111", name = "three", status = "ready" },
+      { id = "00000000-0000-4000-8000-000000000000", name = "one", status = "down" },
     ]
   }
 }
@@ -24,7 +24,7 @@ run "three_hosts" {
     error_message = "No replica of the cache is on the host of its master."
   }
   assert {
-    condition     = nomad_dynamic_host_volume.this["backup@two"].node_id == "2" && nomad_dynamic_host_volume.this["backup@one"].node_id == "3"
+    condition     = nomad_dynamic_host_volume.this["backup@two"].node_id == "22222222-2222-4222-8222-222222222222" && nomad_dynamic_host_volume.this["backup@one"].node_id == "33333333-3333-4333-8333-333333333333"
     error_message = "A host that is down keeps its volume, and of two nodes of a name the ready one is meant."
   }
   assert {
