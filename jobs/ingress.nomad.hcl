@@ -1,5 +1,5 @@
 # ingress: the one way in. Consul's ingress gateway (Envoy) with listeners of its own: https://127.0.0.1:8443, and on a
-# developer's machine http://127.0.0.1:8080.
+# developer's machine http://127.0.0.1:8080; where an ACME directory certifies it, what that asks on 8081.
 
 variable "envoy_version" {
   type        = string
@@ -49,6 +49,27 @@ variable "plain_http" {
   type        = bool
   default     = true
   description = "Whether port 8080 is offered too, without TLS: on a developer's machine."
+}
+
+variable "acme" {
+  type = object({
+    domains   = list(string)
+    email     = string
+    directory = string
+    ca        = string
+  })
+  default = {
+    domains   = []
+    email     = ""
+    directory = "https://acme-v02.api.letsencrypt.org/directory"
+    ca        = ""
+  }
+  description = "The names whose certificate an ACME directory gives, and how (jobs/acme.nomad.hcl). Where there are any, 8081 answers its challenges."
+
+  validation {
+    condition     = length(var.acme.domains) <= 100
+    error_message = "100 names at most."
+  }
 }
 
 variable "datacenter" {
@@ -133,6 +154,18 @@ job "ingress" {
         }
       }
 
+      # Challenges of the directory and redirections to https, nothing else.
+      dynamic "port" {
+        for_each = length(var.acme.domains) > 0 ? ["redirect"] : []
+        labels   = [port.value]
+
+        content {
+          static       = 8081
+          to           = 8081
+          host_network = var.ingress_network
+        }
+      }
+
       port "envoy" {
         to           = 9110
         host_network = var.expose_network
@@ -208,6 +241,7 @@ job "ingress" {
 
       env {
         PLAIN_HTTP = var.plain_http
+        REDIRECT   = length(var.acme.domains) > 0
       }
 
       template {
@@ -224,6 +258,20 @@ job "ingress" {
         gid         = 65532
         perms       = "0400"
         data        = file("${var.root}/jobs/ingress/certificate.yaml.tpl")
+      }
+
+      # So are the routes of 8081.
+      dynamic "template" {
+        for_each = length(var.acme.domains) > 0 ? ["redirect"] : []
+
+        content {
+          destination = "${NOMAD_SECRETS_DIR}/redirect.yaml"
+          change_mode = "noop"
+          uid         = 65532
+          gid         = 65532
+          perms       = "0400"
+          data        = file("${var.root}/jobs/ingress/redirect.yaml.tpl")
+        }
       }
 
       resources {

@@ -51,7 +51,31 @@ func TestPlainHTTPStaysOnTheMachine(t *testing.T) {
 		if _, ok := ports[8443]; !ok {
 			t.Errorf("%s: 8443 is not offered", p.name())
 		}
+		if _, ok := ports[8081]; ok || task.Env["REDIRECT"] != "false" || len(task.Templates) != 2 {
+			t.Errorf("%s: what ACME needs is there without a domain", p.name())
+		}
 	})
+}
+
+// Where domains are certified by ACME, 8081 is offered where the directory gets to, with routes of its own.
+func TestACMEHasAPortOfItsOwn(t *testing.T) {
+	t.Parallel()
+	out, err := run(t, nomad(t), "job", "run", "-output", "-hcl2-strict=false", "-var-file=jobs/vars/many.hcl",
+		`-var=acme={domains=["shop.example.com"],email="",directory="https://acme.example.com/directory",ca=""}`, "jobs/ingress.nomad.hcl")
+	if err != nil {
+		t.Fatal("the ingress does not parse")
+	}
+	group := decode(t, out).TaskGroups[0]
+	offered := ""
+	for _, port := range group.Networks[0].ReservedPorts {
+		if port.Value == 8081 {
+			offered = port.HostNetwork
+		}
+	}
+	task := group.Tasks[0]
+	if last := task.Templates[len(task.Templates)-1]; offered != "default" || task.Env["REDIRECT"] != "true" || *last.DestPath != "${NOMAD_SECRETS_DIR}/redirect.yaml" {
+		t.Errorf("8081 is on the network %q, REDIRECT is %s, the last template %s", offered, task.Env["REDIRECT"], *last.DestPath)
+	}
 }
 
 func eachIngress(t *testing.T, check func(parsed, *api.Task, *api.NetworkResource)) {

@@ -1,12 +1,14 @@
-# The doors of the shop: https on 8443, and http on 8080 where PLAIN_HTTP is true. Nomad fills this in.
+# The doors of the shop: https on 8443, http on 8080 where PLAIN_HTTP is true, and on 8081, where REDIRECT is true, what ACME
+# asks and the way to https. Nomad fills this in.
 {{- $doors := "https" }}
 {{- if eq (env "PLAIN_HTTP") "true" }}{{ $doors = "https http" }}{{ end }}
+{{- if eq (env "REDIRECT") "true" }}{{ $doors = printf "%s redirect" $doors }}{{ end }}
 resources:
 {{- range $door := $doors | split " " }}
   - "@type": type.googleapis.com/envoy.config.listener.v3.Listener
     name: {{ $door }}
     address:
-      socket_address: {address: 0.0.0.0, port_value: {{ if eq $door "https" }}8443{{ else }}8080{{ end }}}
+      socket_address: {address: 0.0.0.0, port_value: {{ if eq $door "https" }}8443{{ else if eq $door "http" }}8080{{ else }}8081{{ end }}}
     per_connection_buffer_limit_bytes: 32768
     filter_chains:
       - filters:
@@ -15,10 +17,15 @@ resources:
               "@type": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
               stat_prefix: {{ $door }}
               codec_type: {{ if eq $door "https" }}AUTO{{ else }}HTTP1{{ end }}
-              # The routes are those that Consul makes of the ingress' listener and of service-router-gateway.hcl.
               rds:
+{{- if eq $door "redirect" }}
+                route_config_name: redirect
+                config_source: {path_config_source: {path: /secrets/redirect.yaml}, resource_api_version: V3}
+{{- else }}
+                # The routes are those that Consul makes of the ingress' listener and of service-router-gateway.hcl.
                 route_config_name: "8080"
                 config_source: {ads: {}, resource_api_version: V3}
+{{- end }}
               use_remote_address: true
               preserve_external_request_id: true
               # Paths stay as they were written: the gateway refuses all but the plain form (mesh.hcl).

@@ -44,7 +44,7 @@ func components(t *testing.T, name, tag string) (found []string) {
 }
 
 // programs are where images have a Go program; a service's is /service.
-var programs = map[string]string{"warehouse": "/warehouse", "patroni": "/usr/local/bin/fence", "redis": "/usr/local/bin/redis-care"}
+var programs = map[string]string{"warehouse": "/warehouse", "patroni": "/usr/local/bin/fence", "redis": "/usr/local/bin/redis-care", "acme": "/usr/local/bin/acme"}
 
 // copied is a file of an image, or "" where it has none.
 func copied(t *testing.T, image, path string) string {
@@ -111,7 +111,7 @@ func TestEachImageHasItsBillOfMaterials(t *testing.T) {
 			}
 		}
 	}
-	for _, name := range []string{"base", "envoy", "patroni", "prometheus", "redis", "books", "gateway", "migrate", "warehouse"} {
+	for _, name := range []string{"base", "acme", "envoy", "patroni", "prometheus", "redis", "books", "gateway", "migrate", "warehouse"} {
 		if named[name] < 10 {
 			t.Errorf("%s has %d packages and modules", name, named[name])
 		}

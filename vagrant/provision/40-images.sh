@@ -82,6 +82,11 @@ packaged_images() {
 	cp "$ROOT/jobs/images/redis/Dockerfile" "$work/redis/"
 	CGO_ENABLED=0 go -C "$ROOT" build -trimpath -buildvcs=false -ldflags '-s -w' -o "$work/redis/redis-care" ./jobs/redis/cmd/redis-care
 	image redis "$work/redis" base
+
+	mkdir -p "$work/acme"
+	cp "$ROOT/jobs/images/acme/Dockerfile" "$work/acme/"
+	CGO_ENABLED=0 go -C "$ROOT" build -trimpath -buildvcs=false -ldflags '-s -w' -o "$work/acme/acme" ./jobs/acme/cmd/acme
+	image acme "$work/acme" base
 	image prometheus "$ROOT/jobs/images/prometheus" base
 }
 

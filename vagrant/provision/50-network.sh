@@ -16,12 +16,12 @@ sysctl -q -w net.ipv4.ip_forward=1
 # The door bounds its connections in all. How many of them come from one address is bounded here, so that one address
 # cannot take them all; on 8080, where a developer's tests come from 127.0.0.1, there may be more.
 iptables -N BOOKSTORE-DOOR 2>/dev/null || iptables -F BOOKSTORE-DOOR
-for door in 8443:256 8080:4096; do
+for door in 8443:256 8080:4096 8081:64; do
 	iptables -A BOOKSTORE-DOOR -p tcp --syn -m conntrack --ctorigdstport "${door%:*}" -m connlimit --connlimit-above "${door#*:}" \
 		-j REJECT --reject-with tcp-reset
 done
 for chain in OUTPUT FORWARD; do # what comes from this machine, and from others
-	jump=(-p tcp --syn -m multiport --dports "8080,8443" -j BOOKSTORE-DOOR)
+	jump=(-p tcp --syn -m multiport --dports "8080:8081,8443" -j BOOKSTORE-DOOR)
 	iptables -C "$chain" "${jump[@]}" 2>/dev/null || iptables -I "$chain" "${jump[@]}"
 done
 

@@ -8,25 +8,28 @@ become_root "$@"
 dynamic=20000:32000 # the ports that Nomad gives out: members, nodes, sidecars
 bus=32100:32199     # of the nodes of the cache, who ask nobody there for more than a certificate of the mesh
 store=9440          # the shop's own store of backups
-users=10001-10004   # of the images whose tasks may be on the host's network
+users=10001-10006   # of the images whose tasks may be on the host's network
+acme=10006          # of the ACME client, which also asks the ingresses on 8081
 peers=$(node_address)
 if [ "$BOOKSTORE_INTERFACE" != bookstore0 ]; then # several machines: their own network
 	peers=$(ip -4 -o addr show dev "$BOOKSTORE_INTERFACE" | awk '{print $4; exit}')
 fi
 
-# opened prints the rules of BOOKSTORE_EGRESS: addresses or networks with a port or none, separated by commas.
+# opened VARIABLE CHAIN MATCH… prints the rules of a variable: addresses or networks with a port or none, separated by commas.
 opened() {
-	local destination port protocol
-	for destination in ${BOOKSTORE_EGRESS//,/ }; do
+	local name=$1 chain=$2 destination port protocol
+	shift 2
+	for destination in ${!name//,/ }; do
 		[[ "$destination" =~ ^([0-9]{1,3}(\.[0-9]{1,3}){3}(/[0-9]{1,2})?)(:([0-9]{1,5}))?$ ]] ||
-			die "BOOKSTORE_EGRESS: '$destination' is not an IPv4 address or network, with :port or without"
+			die "$name: '$destination' is not an IPv4 address or network, with :port or without"
 		destination=${BASH_REMATCH[1]} port=${BASH_REMATCH[5]}
 		for protocol in tcp udp; do
-			echo "-A BOOKSTORE-WAY-OUT -d $destination -p $protocol ${port:+--dport $port} -j RETURN"
+			echo "-A $chain -d $destination -p $protocol ${port:+--dport $port} $* -j RETURN"
 		done
 	done
 }
-rules=$(opened)
+rules=$(opened BOOKSTORE_EGRESS BOOKSTORE-WAY-OUT)
+acme_rules=$(opened BOOKSTORE_ACME_EGRESS BOOKSTORE-HOST-JOBS -m owner --uid-owner "$acme")
 
 # Where a connection goes is what its process asked for (ctorigdst), whatever Nomad's port mapping makes of it: a sidecar is
 # reached at the machine's address, and no allocation at its own.
@@ -44,6 +47,9 @@ $rules
 -A BOOKSTORE-HOST-JOBS -d $(node_address) -p tcp --dport 9090 -m owner --uid-owner 10004 -j RETURN
 -A BOOKSTORE-HOST-JOBS -p tcp -m conntrack --ctorigdst 127.0.0.1 --ctorigdstport $dynamic -m owner --uid-owner 10004 -j RETURN
 -A BOOKSTORE-HOST-JOBS -p tcp -m conntrack --ctorigdst $peers --ctorigdstport $bus -m owner --uid-owner 10002 -j RETURN
+-A BOOKSTORE-HOST-JOBS -p tcp -m conntrack --ctorigdst 127.0.0.1 --ctorigdstport 8081 -m owner --uid-owner $acme -j RETURN
+-A BOOKSTORE-HOST-JOBS -p tcp -m conntrack --ctorigdst $peers --ctorigdstport 8081 -m owner --uid-owner $acme -j RETURN
+$acme_rules
 -A BOOKSTORE-HOST-JOBS -g BOOKSTORE-WAY-OUT
 COMMIT
 EOF

@@ -16,6 +16,13 @@ func certificate() *cobra.Command {
 		Short: "Give the door another certificate, in place of the shop's own CA's: PEM files, the first with those that signed it",
 		Args:  cobra.ExactArgs(2),
 		RunE: changing(func(cmd *cobra.Command, c *cluster.Cluster, args []string) error {
+			from, err := provide.Certifier(cmd.Context(), c)
+			if err == nil && from != "" {
+				err = fmt.Errorf("the door's certificate is from %s: run 'go tool task up' without domains in the variable acme first", from)
+			}
+			if err != nil {
+				return err
+			}
 			var files [2][]byte
 			for i, name := range args {
 				text, err := os.ReadFile(name)

@@ -102,7 +102,7 @@ func upCluster(cmd *cobra.Command, c *cluster.Cluster, _ []string) error {
 			sayIf(out, made > 0, "%d volumes made", made)
 			return err
 		}},
-		{"secrets", func(ctx context.Context) error { return secrets(ctx, c, out) }},
+		{"secrets", func(ctx context.Context) error { return secrets(ctx, c, out, files) }},
 		{"mesh", func(ctx context.Context) error { return provide.Mesh(ctx, c, filepath.Join(files.Root, "jobs/mesh")) }},
 		{"jobs", func(ctx context.Context) error { return deployAll(ctx, c, out, files) }},
 		{"lock", func(ctx context.Context) error { return machine.Script(ctx, out.Out, "60-consul.sh", "--lock") }},
@@ -141,7 +141,7 @@ func deployAll(ctx context.Context, c *cluster.Cluster, out console.Console, fil
 }
 
 // secrets makes the secrets that are missing, and gives the S3 server and the door their certificates.
-func secrets(ctx context.Context, c *cluster.Cluster, out console.Console) error {
+func secrets(ctx context.Context, c *cluster.Cluster, out console.Console, files jobs.Files) error {
 	stored, err := provide.Secrets(ctx, c)
 	sayIf(out, len(stored) > 0, "stored for %s", strings.Join(stored, ", "))
 	if err != nil {
@@ -157,6 +157,13 @@ func secrets(ctx context.Context, c *cluster.Cluster, out console.Console) error
 		return err
 	}
 	if _, err := provide.WidenCertificate(ctx, c, keys); err != nil {
+		return err
+	}
+	certified, err := files.Certified()
+	if err == nil && !certified {
+		err = provide.LeaveCertifier(ctx, c)
+	}
+	if err != nil {
 		return err
 	}
 	renewed, err := provide.Certificate(ctx, c)

@@ -33,18 +33,26 @@ func (f Files) Deploy(ctx context.Context, c *cluster.Cluster, out console.Conso
 }
 
 // DeployAll deploys every job of the shop. A database that was never backed up, or never as the job does it now, does not
-// wait for the clock.
+// wait for the clock; nor does a certificate.
 func (f Files) DeployAll(ctx context.Context, c *cluster.Cluster, out console.Console) error {
 	if err := f.Deploy(ctx, c, out, slices.Concat(Lasting, Clocked)...); err != nil {
 		return err
 	}
-	job, err := c.Job(ctx, "backup")
+	if err := f.deployACME(ctx, c); err != nil {
+		return err
+	}
+	return firstRun(ctx, c, "backup")
+}
+
+// firstRun starts a job that runs by the clock, unless it has run as it is now.
+func firstRun(ctx context.Context, c *cluster.Cluster, name string) error {
+	job, err := c.Job(ctx, name)
 	if err != nil {
 		return err
 	}
-	runs, err := c.Runs(ctx, "backup")
+	runs, err := c.Runs(ctx, name)
 	if err == nil && (len(runs) == 0 || runs[len(runs)-1].CreateIndex < *job.JobModifyIndex) {
-		_, err = Start(ctx, c, "backup")
+		_, err = Start(ctx, c, name)
 	}
 	return err
 }

@@ -59,9 +59,27 @@ func WidenCertificate(ctx context.Context, c *cluster.Cluster, keys Keys) (bool,
 	return true, ReplaceCertificate([]byte(certificate), []byte(key))
 }
 
-// Certificate gives the ingress the door's certificate that this machine has, and tells whether that is another than
-// before. The ingress takes it up while it serves.
+// directory is the item of the job acme's variable that says which ACME directory the ingress' certificate is from.
+const directory = "directory"
+
+// Certifier is the URL of the ACME directory that the ingress' certificate is from; empty where it is from none.
+func Certifier(ctx context.Context, c *cluster.Cluster) (string, error) {
+	items, err := c.Items(ctx, "acme")
+	return items[directory], err
+}
+
+// LeaveCertifier has the ingress' certificate be no longer that of an ACME directory: Certificate replaces it then.
+func LeaveCertifier(ctx context.Context, c *cluster.Cluster) error {
+	_, err := c.Change(ctx, "acme", func(has nomad.VariableItems) { delete(has, directory) })
+	return err
+}
+
+// Certificate gives the ingress the door's certificate that this machine has, unless it has one of an ACME directory, and
+// tells whether that is another than before. The ingress takes it up while it serves.
 func Certificate(ctx context.Context, c *cluster.Cluster) (bool, error) {
+	if from, err := Certifier(ctx, c); err != nil || from != "" {
+		return false, err
+	}
 	certificate, err := machine.Secret(doorFile)
 	if err != nil {
 		return false, fmt.Errorf("the door's certificate is made by 'go tool task up', or given by 'go tool shop certificate': %w", err)

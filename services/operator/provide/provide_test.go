@@ -22,6 +22,7 @@ func TestProvide(t *testing.T) {
 	t.Run("secrets", func(t *testing.T) { t.Parallel(); secrets(t, c) })
 	t.Run("certificate", func(t *testing.T) { t.Parallel(); certificate(t, c) })
 	t.Run("mesh", func(t *testing.T) { t.Parallel(); mesh(t, c) })
+	t.Run("a directory's certificate", func(t *testing.T) { t.Parallel(); certified(t, c) })
 	t.Run("scheduler", func(t *testing.T) {
 		t.Parallel()
 		for range 2 {
@@ -50,6 +51,29 @@ func TestProvide(t *testing.T) {
 			t.Errorf("%d nodes of Redis after it was given 8, %v", n, err)
 		}
 	})
+}
+
+// A certificate of an ACME directory stays until the shop has left the directory.
+func certified(t *testing.T, c *cluster.Cluster) {
+	t.Helper()
+	const directory = "https://acme.example.com/directory"
+	if _, err := c.Change(t.Context(), "acme", func(has nomad.VariableItems) { has["directory"], has["account_key"] = directory, "key" }); err != nil {
+		t.Fatal(err)
+	}
+	if from, err := provide.Certifier(t.Context(), c); err != nil || from != directory {
+		t.Errorf("the certificate is from %q, %v", from, err)
+	}
+	if changed, err := provide.Certificate(t.Context(), c); err != nil || changed {
+		t.Errorf("a directory's certificate was changed: %t, %v", changed, err)
+	}
+	for range 2 {
+		if err := provide.LeaveCertifier(t.Context(), c); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if items, err := c.Items(t.Context(), "acme"); err != nil || items["directory"] != "" || items["account_key"] != "key" {
+		t.Errorf("after it was left: %v, %v", items, err)
+	}
 }
 
 // What a job needs of another's secrets it has; what is missing is made, and nothing that is there is changed.

@@ -2,8 +2,11 @@
 locals {
   root = coalesce(var.root, "${path.module}/../../..")
 
+  # Where no domain is to be certified by an ACME directory, its job has nothing to do.
+  certified = length(try(local.common.acme.domains, jsondecode(var.settings.acme.acme).domains, [])) > 0
+
   # A restore is an operation ('go tool shop db restore'), not a state.
-  names = setsubtract([for file in fileset("${local.root}/jobs", "*.nomad.hcl") : trimsuffix(file, ".nomad.hcl")], setunion(["restore"], var.exclude))
+  names = setsubtract([for file in fileset("${local.root}/jobs", "*.nomad.hcl") : trimsuffix(file, ".nomad.hcl")], setunion(["restore"], local.certified ? [] : ["acme"], var.exclude))
   text  = { for job in local.names : job => file("${local.root}/jobs/${job}.nomad.hcl") }
 
   # The provider refuses a variable that a job does not declare.
