@@ -16,7 +16,8 @@
 // those of every test of the system run (go tool task test:e2e): each scenario of the group
 // always, and two of the group drawn, which DRILL_SEED draws. RUNS is the number of rounds (1
 // without it). CHAOS_TIME, CHAOS_SEED and SILENT_FOR are described at their scenarios.
-// BOOKSTORE_TEST_TOKEN and BOOKSTORE_OPERATOR_TOKEN are tokens of the API.
+// BOOKSTORE_TEST_TOKEN and BOOKSTORE_OPERATOR_TOKEN are tokens of the API; without them they are read from Nomad.
+// With BOOKSTORE_LAB the shop is the lab's (go tool task lab:up), and the scenarios are those of whole machines (hosts_test.go).
 //
 // It needs root and the whole shop on this machine (go tool task up): processes are stopped
 // by their ids, packets dropped by rules of its own, Consul ended and started. A drill
