@@ -92,7 +92,7 @@ func TestTheAgentsAreMeasured(t *testing.T) {
 	}
 	for _, proxy := range proxies {
 		for _, path := range []string{"/v1/jobs", "/v1/kv/?recurse", "/v1/metrics/", "/v1/agent/self", "/"} {
-			res, err := http.Get("http://" + cluster.HostPort(proxy) + path) //nolint:noctx // a test
+			res, err := http.Get("http://" + cluster.HostPort(proxy) + path)
 			if err != nil {
 				t.Fatal(err)
 			}
