@@ -155,19 +155,19 @@ func TestAwaitAfterAFailedDeployment(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	files := jobs.Files{Root: root, Vars: root + "/jobs/vars/one.hcl", Tags: map[string]string{"prometheus": "0.1.0-x"}}
-	if err := files.Submit(t.Context(), c, "prometheus", nil); err != nil {
+	files := jobs.Files{Root: root, Vars: root + "/jobs/vars/one.hcl", Tags: map[string]string{"s3": "0.1.0-x"}}
+	if err := files.Submit(t.Context(), c, "s3", nil); err != nil {
 		t.Fatal(err)
 	}
 	await := func(ctx context.Context) (string, error) {
 		ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 		defer cancel()
 		var said strings.Builder
-		err := jobs.Await(ctx, c, console.Console{Out: &said}, "prometheus")
+		err := jobs.Await(ctx, c, console.Console{Out: &said}, "s3")
 		return said.String(), err
 	}
 	fail := func() {
-		deployment, _, err := c.Nomad.Jobs().LatestDeployment("prometheus", cluster.Query(t.Context()))
+		deployment, _, err := c.Nomad.Jobs().LatestDeployment("s3", cluster.Query(t.Context()))
 		if err != nil || deployment == nil {
 			t.Errorf("deployment %v, %v", deployment, err)
 			return
@@ -177,10 +177,10 @@ func TestAwaitAfterAFailedDeployment(t *testing.T) {
 		}
 	}
 	time.AfterFunc(time.Second, fail)
-	if said, err := await(t.Context()); err == nil || !strings.Contains(err.Error(), "job prometheus failed") {
+	if said, err := await(t.Context()); err == nil || !strings.Contains(err.Error(), "job s3 failed") {
 		t.Errorf("a deployment that fails meanwhile: %v, said %q", err, said)
 	}
-	if said, err := await(t.Context()); !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(said, "prometheus 0/1") {
+	if said, err := await(t.Context()); !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(said, "s3 0/1") {
 		t.Errorf("a deployment that had failed before: %v, said %q", err, said)
 	}
 }
