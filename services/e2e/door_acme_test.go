@@ -215,11 +215,21 @@ func withACME(t *testing.T, ca []byte, domains ...string) *nomad.AllocationListS
 		}
 		// The next tests come through the door.
 		err = shoptest.Poll(context.WithoutCancel(t.Context()), 2*time.Minute, func(ctx context.Context) error {
-			d, _, err := client.Jobs().LatestDeployment("ingress", (&nomad.QueryOptions{}).WithContext(ctx))
-			if err == nil && d.Status != nomad.DeploymentStatusSuccessful {
-				err = errors.New(d.StatusDescription)
+			options := (&nomad.QueryOptions{}).WithContext(ctx)
+			job, _, err := client.Jobs().Info("ingress", options)
+			if err != nil {
+				return err
 			}
-			return err
+			d, _, err := client.Jobs().LatestDeployment("ingress", options)
+			switch {
+			case err != nil:
+				return err
+			case d == nil || d.JobVersion != *job.Version:
+				return errors.New("its deployment has not begun")
+			case d.Status != nomad.DeploymentStatusSuccessful:
+				return errors.New(d.StatusDescription)
+			}
+			return nil
 		})
 		if err != nil {
 			t.Errorf("the ingress as it was: %v", err)
