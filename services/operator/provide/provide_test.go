@@ -19,10 +19,13 @@ import (
 func TestProvide(t *testing.T) {
 	t.Parallel()
 	c := operatortest.Start(t)
-	t.Run("secrets", func(t *testing.T) { t.Parallel(); secrets(t, c) })
-	t.Run("certificate", func(t *testing.T) { t.Parallel(); certificate(t, c) })
+	t.Run("variables", func(t *testing.T) { // one after the other: some write the same
+		t.Parallel()
+		t.Run("secrets", func(t *testing.T) { secrets(t, c) })
+		t.Run("certificate", func(t *testing.T) { certificate(t, c) })
+		t.Run("a directory's certificate", func(t *testing.T) { certified(t, c) })
+	})
 	t.Run("mesh", func(t *testing.T) { t.Parallel(); mesh(t, c) })
-	t.Run("a directory's certificate", func(t *testing.T) { t.Parallel(); certified(t, c) })
 	t.Run("scheduler", func(t *testing.T) {
 		t.Parallel()
 		for range 2 {
