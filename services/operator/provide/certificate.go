@@ -4,8 +4,6 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/pem"
-	"errors"
 	"fmt"
 	"net"
 	"path/filepath"
@@ -35,17 +33,11 @@ func WidenCertificate(ctx context.Context, c *cluster.Cluster, keys Keys) (bool,
 	if err != nil {
 		return false, err
 	}
-	block, _ := pem.Decode([]byte(text))
-	if block == nil {
-		return false, errors.New("the door's certificate is not PEM")
-	}
-	has, err := x509.ParseCertificate(block.Bytes)
+	has, err := parse(text)
 	if err != nil {
 		return false, fmt.Errorf("read the door's certificate: %w", err)
 	}
-	roots := x509.NewCertPool()
-	roots.AppendCertsFromPEM([]byte(keys.CA))
-	if _, err := has.Verify(x509.VerifyOptions{Roots: roots}); err != nil {
+	if err := signed(keys.CA, has, x509.VerifyOptions{}); err != nil {
 		return false, nil //nolint:nilerr // it is another CA's, who chose the names
 	}
 	lacks := slices.DeleteFunc(slices.Clone(addresses), func(ip net.IP) bool { return slices.ContainsFunc(has.IPAddresses, ip.Equal) })

@@ -79,17 +79,27 @@ func S3Files(keys Keys) (made bool, err error) {
 
 // verify tells whether the CA signed a certificate of S3Name that is good at a time.
 func verify(ca, certificate string, at time.Time) error {
-	block, _ := pem.Decode([]byte(certificate))
-	if block == nil {
-		return errors.New("there is no certificate")
-	}
-	its, err := x509.ParseCertificate(block.Bytes)
+	its, err := parse(certificate)
 	if err != nil {
 		return err
 	}
-	roots := x509.NewCertPool()
-	roots.AppendCertsFromPEM([]byte(ca))
-	_, err = its.Verify(x509.VerifyOptions{DNSName: S3Name, Roots: roots, CurrentTime: at})
+	return signed(ca, its, x509.VerifyOptions{DNSName: S3Name, CurrentTime: at})
+}
+
+// parse reads the first certificate of a PEM text.
+func parse(text string) (*x509.Certificate, error) {
+	block, _ := pem.Decode([]byte(text))
+	if block == nil {
+		return nil, errors.New("there is no certificate in PEM")
+	}
+	return x509.ParseCertificate(block.Bytes)
+}
+
+// signed tells whether this CA and no other signed a certificate, and whether it is good for what else is asked.
+func signed(ca string, its *x509.Certificate, also x509.VerifyOptions) error {
+	also.Roots = x509.NewCertPool()
+	also.Roots.AppendCertsFromPEM([]byte(ca))
+	_, err := its.Verify(also)
 	return err
 }
 
