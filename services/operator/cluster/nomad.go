@@ -140,21 +140,46 @@ func (c *Cluster) Exec(ctx context.Context, allocation, task string, command ...
 // Output copies the last lines of what a task has said on "stdout" or "stderr".
 func (c *Cluster) Output(ctx context.Context, into io.Writer, allocation, task, stream string, lines int) error {
 	const lineLength = 200 // on average, and generously: what is too much is cut off
-	options := Query(ctx)
-	frames, errs := c.Nomad.AllocFS().Logs(&nomad.Allocation{ID: allocation}, false, task, stream, nomad.OriginEnd, int64(lines*lineLength), ctx.Done(), options)
-	var text strings.Builder
+	text, err := c.End(ctx, allocation, task, stream, lines*lineLength)
+	if err != nil {
+		return err
+	}
+	all := strings.SplitAfter(string(text), "\n")
+	_, err = io.WriteString(into, strings.Join(all[max(0, len(all)-1-lines):], ""))
+	return err
+}
+
+// End is the last bytes of what a task has said on "stdout" or "stderr", at most as many as most.
+func (c *Cluster) End(ctx context.Context, allocation, task, stream string, most int) ([]byte, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel() // ends the stream
+	frames, errs := c.Nomad.AllocFS().Logs(&nomad.Allocation{ID: allocation}, false, task, stream, nomad.OriginEnd, int64(most), ctx.Done(), Query(ctx))
+	var text []byte
 	for {
 		select {
 		case err := <-errs:
-			return err
+			return text, err
+		case <-ctx.Done():
+			return text, ctx.Err()
 		case frame, more := <-frames:
-			if more {
-				text.Write(frame.Data)
-				continue
+			if !more {
+				return text, nil
 			}
-			all := strings.SplitAfter(text.String(), "\n")
-			_, err := io.WriteString(into, strings.Join(all[max(0, len(all)-1-lines):], ""))
-			return err
+			text = append(text, frame.Data...)
 		}
 	}
+}
+
+// Signal sends a signal to a task of a job, in all allocations that run, and returns how many there are.
+func (c *Cluster) Signal(ctx context.Context, job, task, signal string) (int, error) {
+	running, err := c.Running(ctx, job)
+	if err != nil {
+		return 0, err
+	}
+	for i, a := range running {
+		if err := c.Nomad.Allocations().Signal(&nomad.Allocation{ID: a.ID}, Query(ctx), task, signal); err != nil {
+			return i, fmt.Errorf("send %s to %s: %w", signal, a.Name, err)
+		}
+	}
+	return len(running), nil
 }

@@ -51,7 +51,7 @@ func Task[S Settings](name string, do func(ctx context.Context, log *slog.Logger
 // RunTask is Task within env. After success it empties the secrets that Nomad rendered for it: Nomad keeps the folder of a
 // finished task for hours. After a failure they stay, because a restart does not render them anew.
 func RunTask[S Settings](ctx context.Context, name string, env Env, do func(context.Context, *slog.Logger, S) error) error {
-	settings, log, err := Prepare[S](name, env)
+	settings, log, err := Prepare[S](ctx, name, env)
 	if err != nil {
 		return err
 	}
@@ -87,8 +87,9 @@ func empty(folder string) error {
 }
 
 // Prepare reads the settings from the environment and logs them once, with secrets masked. It fails when there are
-// arguments, and names every setting that is invalid.
-func Prepare[S Settings](name string, env Env) (S, *slog.Logger, error) {
+// arguments, and names every setting that is invalid. Until ctx ends, SIGUSR1 and SIGUSR2 change the level of the log
+// (telemetry.FollowSignals).
+func Prepare[S Settings](ctx context.Context, name string, env Env) (S, *slog.Logger, error) {
 	if len(env.Args) > 0 {
 		var none S
 		return none, nil, fmt.Errorf("takes no arguments, got %q: the environment configures it", env.Args)
@@ -98,7 +99,8 @@ func Prepare[S Settings](name string, env Env) (S, *slog.Logger, error) {
 		return settings, nil, err
 	}
 	level, instance := settings.Logging()
-	log := telemetry.NewLogger(env.Stdout, level, name, instance)
+	log, min := telemetry.NewLogger(env.Stdout, level, name, instance)
+	telemetry.FollowSignals(ctx, log, min)
 	log.Info("configuration", "config", config.Masked(settings))
 	return settings, log, nil
 }

@@ -49,7 +49,7 @@ func Main[S Settings](name string, build Build[S]) {
 
 // Run is Main within env: it serves until ctx ends, and returns nil after an orderly stop (package lifecycle).
 func Run[S Settings](ctx context.Context, name string, env program.Env, build Build[S]) error {
-	settings, log, err := program.Prepare[S](name, env)
+	settings, log, err := program.Prepare[S](ctx, name, env)
 	if err != nil {
 		return err
 	}

@@ -6,6 +6,9 @@ import (
 	"context"
 	"io"
 	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -32,27 +35,57 @@ func NewRegistry(service, version string) *prometheus.Registry {
 }
 
 // NewLogger writes one JSON object a line, each with service and instance, and
-// with the request's id and caller where the context carries them. An unknown
-// level means info.
-func NewLogger(w io.Writer, level, service, instance string) *slog.Logger {
-	var min slog.Level
+// with the request's id, caller, transaction (gid) and saga where the context
+// carries them. An unknown level means info. FollowSignals changes the level
+// that is returned.
+func NewLogger(w io.Writer, level, service, instance string) (*slog.Logger, *slog.LevelVar) {
+	var min slog.LevelVar
 	if err := min.UnmarshalText([]byte(level)); err != nil {
-		min = slog.LevelInfo
+		min.Set(slog.LevelInfo)
 	}
-	handler := slog.NewJSONHandler(w, &slog.HandlerOptions{Level: min})
-	return slog.New(requestHandler{handler}).With("service", service, "instance", instance)
+	handler := slog.NewJSONHandler(w, &slog.HandlerOptions{Level: &min})
+	return slog.New(requestHandler{handler}).With("service", service, "instance", instance), &min
 }
 
-// requestHandler adds to each record where its request came from.
+// FollowSignals has SIGUSR1 set level to debug, and SIGUSR2 set it to what it is now, until ctx ends. It says so in log.
+func FollowSignals(ctx context.Context, log *slog.Logger, level *slog.LevelVar) {
+	configured := level.Level()
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, syscall.SIGUSR1, syscall.SIGUSR2)
+	go func() {
+		defer signal.Stop(signals)
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case s := <-signals:
+				if s == syscall.SIGUSR1 {
+					level.Set(slog.LevelDebug)
+				} else {
+					level.Set(configured)
+				}
+				log.Warn("log level changed", "to", level.Level().String())
+			}
+		}
+	}()
+}
+
+// requestHandler adds to each record where its request came from and what it is about.
 type requestHandler struct{ slog.Handler }
 
 func (h requestHandler) Handle(ctx context.Context, r slog.Record) error {
 	o := requestinfo.From(ctx)
-	if o.RequestID != "" {
-		r.AddAttrs(slog.String("request_id", o.RequestID))
-	}
-	if o.Caller != "" {
-		r.AddAttrs(slog.String("caller", o.Caller))
+	said := map[string]bool{}
+	r.Attrs(func(a slog.Attr) bool {
+		said[a.Key] = true
+		return true
+	})
+	for _, a := range []slog.Attr{
+		slog.String("request_id", o.RequestID), slog.String("caller", o.Caller), slog.String("gid", o.GID()), slog.String("saga", o.Saga()),
+	} {
+		if a.Value.String() != "" && !said[a.Key] {
+			r.AddAttrs(a)
+		}
 	}
 	return h.Handler.Handle(ctx, r)
 }

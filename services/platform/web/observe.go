@@ -98,10 +98,10 @@ func (s *server) account(ctx context.Context, r seen) {
 	}
 	line := []slog.Attr{
 		slog.String("method", r.method), slog.String("route", r.route), slog.String("path", r.path),
-		slog.Int("status", r.status), slog.Duration("took", r.took),
+		slog.Int("status", r.status), slog.Float64("duration_seconds", r.took.Seconds()),
 	}
 	if r.client != "" {
-		line = append(line, slog.String("clientRequestId", r.client))
+		line = append(line, slog.String("client_request_id", r.client))
 	}
 	s.Log.LogAttrs(ctx, level, "request", line...)
 }
@@ -114,16 +114,18 @@ func writeDefaults(h *fasthttp.ResponseHeader) {
 	}
 }
 
-// level of a request's access log line: warn for failures and slow requests, debug otherwise. At full rate a line for
-// each success or refusal would cost more than the request itself.
+// level of a request's access log line: warn for failures and slow requests, info for what was to change something, debug
+// for reads and what was shed. At full rate a line for each of these would cost more than the request itself.
 func (r seen) level() slog.Level {
-	if r.shed {
+	switch {
+	case r.shed:
+		return slog.LevelDebug
+	case r.status >= fiber.StatusInternalServerError || r.took >= slow:
+		return slog.LevelWarn
+	case r.method == fiber.MethodGet || r.method == fiber.MethodHead || r.route == unmatched:
 		return slog.LevelDebug
 	}
-	if r.status >= fiber.StatusInternalServerError || r.took >= slow {
-		return slog.LevelWarn
-	}
-	return slog.LevelDebug
+	return slog.LevelInfo
 }
 
 // refuseUnknownMethods answers methods that Fiber has no routes for, and which it would refuse in plain text: 405 with the

@@ -52,7 +52,7 @@ func TestAtTheDoorTheIDOfARequestIsOurs(t *testing.T) {
 			}
 		}
 	}
-	if text := log.String(); strings.Count(text, "clientRequestId=a.B-1") != 3 || strings.Contains(text, "forged") {
+	if text := log.String(); strings.Count(text, "client_request_id=a.B-1") != 3 || strings.Contains(text, "forged") {
 		t.Errorf("the log says %s", text)
 	}
 }

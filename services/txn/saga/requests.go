@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"bookstore/services/platform/fault"
+	"bookstore/services/platform/requestinfo"
 )
 
 // Begun is the saga that a request began, or that an earlier request with its key
@@ -35,6 +36,7 @@ func (e *Engine) Begin(ctx context.Context, d Definition, r Request, show func(S
 		e.Metrics.begun(d.Name)
 	}
 	e.useRoom(ctx, begun.Saga, room, mine)
+	requestinfo.SetSaga(ctx, begun.Saga.ID)
 	return begun, err
 }
 
@@ -160,6 +162,7 @@ func (e *Engine) change(ctx context.Context, d Definition, id string, next func(
 		if err != nil {
 			return Saga{}, err
 		}
+		requestinfo.SetSaga(ctx, before.ID)
 		after, changed, err := next(before)
 		if !changed {
 			return after, err

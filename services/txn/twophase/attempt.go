@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"bookstore/services/platform/fault"
+	"bookstore/services/platform/requestinfo"
 	"bookstore/services/platform/wait"
 )
 
@@ -13,6 +14,7 @@ import (
 // may come to something else. On every path, panics included, either the
 // finisher has the attempt in hand or its lease lapses.
 func (e *Engine) attempt(ctx context.Context, tx Transaction, r *running) (result Result, again bool, err error) {
+	requestinfo.SetGID(ctx, tx.GID)
 	handed := false
 	defer func() {
 		if !handed {

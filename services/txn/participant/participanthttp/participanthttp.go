@@ -14,6 +14,7 @@ import (
 
 	"bookstore/services/platform/call"
 	"bookstore/services/platform/fault"
+	"bookstore/services/platform/requestinfo"
 	"bookstore/services/platform/web"
 	"bookstore/services/txn/participant"
 )
@@ -80,6 +81,7 @@ func finish(do func(context.Context, participant.Message) error, state string) f
 }
 
 func message(c *fiber.Ctx, h header) participant.Message {
+	requestinfo.SetGID(web.Context(c), c.Params("gid"))
 	return participant.Message{GID: c.Params("gid"), Branch: h.Branch, Branches: h.Branches, Deadline: h.Deadline}
 }
 
@@ -128,6 +130,7 @@ func decode(c *fiber.Ctx, name string, body any) (participant.Key, error) {
 	if err := k.Check(); err != nil {
 		return k, err
 	}
+	requestinfo.SetSaga(web.Context(c), k.Saga)
 	return k, web.DecodeJSON(c, body)
 }
 
