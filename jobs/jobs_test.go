@@ -342,7 +342,7 @@ func ruleSecrets(t *testing.T, p parsed) {
 }
 
 // onHost are the tasks on the machine's own network, for the reasons in jobs/README.md.
-var onHost = []string{"patroni-patroni", "patroni-fence", "redis-redis", "prometheus-prometheus", "prometheus-agents", "acme-acme"}
+var onHost = []string{"patroni-patroni", "patroni-fence", "redis-redis", "prometheus-prometheus", "prometheus-agents", "acme-acme", "alertmanager-alertmanager"}
 
 // ruleHardened: a container has no right of root's and gets none, writes to what is mounted for it alone, and cannot
 // fill the machine with processes.

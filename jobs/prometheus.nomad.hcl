@@ -167,6 +167,16 @@ job "prometheus" {
         change_signal = "SIGHUP"
       }
 
+      # What Alertmanager asks for. Prometheus reads it for each call.
+      template {
+        destination = "${NOMAD_SECRETS_DIR}/alertmanager"
+        change_mode = "noop"
+        uid         = 10004
+        gid         = 10004
+        perms       = "0400"
+        data        = "{{ with nomadVar \"nomad/jobs/prometheus\" }}{{ .alertmanager_password }}{{ end }}"
+      }
+
       # The rules speak of labels in braces of their own.
       template {
         destination     = "${NOMAD_TASK_DIR}/rules/transactions.yml"
@@ -222,6 +232,15 @@ job "prometheus" {
         change_signal   = "SIGHUP"
       }
 
+      template {
+        destination     = "${NOMAD_TASK_DIR}/rules/machines.yml"
+        data            = file("${var.root}/jobs/prometheus/rules/machines.yml")
+        left_delimiter  = "[["
+        right_delimiter = "]]"
+        change_mode     = "signal"
+        change_signal   = "SIGHUP"
+      }
+
       # The targets, from Consul: Prometheus re-reads a file that changed.
       template {
         destination = "${NOMAD_TASK_DIR}/targets/metrics.yml"
@@ -257,8 +276,8 @@ job "prometheus" {
       }
 
       resources {
-        cpu    = 80
-        memory = 288
+        cpu    = 70
+        memory = 256
       }
     }
   }

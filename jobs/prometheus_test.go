@@ -12,18 +12,19 @@ import (
 var (
 	expression = regexp.MustCompile(`(?m)^\s+expr: (.+)$`)
 	selector   = regexp.MustCompile(`\{[^}]*\}|by \([^)]*\)`)
-	metric     = regexp.MustCompile(`\b[a-z]+(?:_[a-z]+)+\b|\b[a-z]{4,}\b`)
+	metric     = regexp.MustCompile(`\b[a-z]+(?:_[a-zA-Z]+)+\b|\b[a-z]{4,}\b`)
 	made       = regexp.MustCompile(`Name:\s+"([a-z_]+)"`)
 	alert      = regexp.MustCompile(`(?m)- alert: (\w+)$`)
 )
 
 // functions of PromQL that the rules use.
-var functions = map[string]bool{"absent": true, "count": true, "max": true, "min": true, "offset": true, "rate": true, "time": true, "unless": true}
+var functions = map[string]bool{"absent": true, "bool": true, "vector": true, "count": true, "max": true, "max_over_time": true, "min": true, "offset": true, "rate": true, "time": true, "unless": true}
 
-// foreign is what Patroni, Nomad and Envoy make; TestTheDatabaseIsMeasured, TestRunsAreMeasured and TestDoorByACME in
+// foreign is what Patroni, Nomad, Consul, Envoy and Prometheus make; TestEveryMetricOfTheRulesIsMeasured and TestDoorByACME in
 // services/e2e hold them to that.
 var foreign = regexp.MustCompile(`^(patroni_(primary|postgres_running|xlog_location|xlog_replayed_location|xlog_paused|failsafe_mode_is_active)|` +
-	`nomad_nomad_job_summary_(complete|failed)|envoy_listener_ssl_certificate_expiration_unix_time_seconds)$`)
+	`nomad_nomad_(job_summary_(complete|failed)|heartbeat_active|blocked_evals_total_blocked)|consul_(autopilot_healthy|server_isLeader)|` +
+	`up|envoy_listener_ssl_certificate_expiration_unix_time_seconds)$`)
 
 // An alert on a metric that nobody makes is silent for ever.
 func TestRulesSpeakOfMetricsThatServicesMake(t *testing.T) {

@@ -70,6 +70,14 @@ warehouse = {
   db_password = { from = "migrate.warehouse_password" }
 }
 
+# What Prometheus and the operator's browser show Alertmanager. Who is told is added to it by 'go tool task alerts'.
+alertmanager = {
+  password = {}
+}
+prometheus = {
+  alertmanager_password = { from = "alertmanager.password", follows = true }
+}
+
 # The API's tokens, the two keys that consistency tokens are signed with, and which of them signs.
 gateway = {
   operator_token    = {}

@@ -57,7 +57,7 @@ func secretFile(t *testing.T, task *api.Task, tmpl *api.Template, perms []string
 var dockerfiles = map[string]string{
 	"patroni": "../patroni/image/Dockerfile", "warehouse": "../warehouse/image/Dockerfile",
 	"redis": "images/redis/Dockerfile", "prometheus": "images/prometheus/Dockerfile", "s3": "images/s3/Dockerfile", "acme": "images/acme/Dockerfile",
-	"envoy": "images/envoy/Dockerfile",
+	"envoy": "images/envoy/Dockerfile", "alertmanager": "images/alertmanager/Dockerfile",
 }
 
 // imageUser matches the number of the user that an image's processes have: where it is made, or where it is stated.

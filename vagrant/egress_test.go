@@ -20,7 +20,7 @@ func TestTheWayOutIsClosedOnce(t *testing.T) {
 	t.Parallel()
 	const (
 		closed = "bash provision/52-egress.sh; "
-		opened = "BOOKSTORE_EGRESS=192.0.2.1:443,198.51.100.0/24 BOOKSTORE_ACME_EGRESS=203.0.113.1:443 bash provision/52-egress.sh; "
+		opened = "BOOKSTORE_EGRESS=192.0.2.1:443,198.51.100.0/24 BOOKSTORE_ACME_EGRESS=203.0.113.1:443 BOOKSTORE_ALERT_EGRESS=203.0.113.2:587 bash provision/52-egress.sh; "
 		shown  = "iptables-save -t filter | grep -v '^[#:]'; ip6tables-save -t filter | grep -v '^[#:]'; "
 	)
 	once, err := alone(t, closed+shown)
@@ -37,6 +37,9 @@ func TestTheWayOutIsClosedOnce(t *testing.T) {
 	if !strings.Contains(rules, "-A BOOKSTORE-HOST-JOBS -d 203.0.113.1/32 -p tcp -m tcp --dport 443 -m owner --uid-owner 10006 -j RETURN") {
 		t.Errorf("opened for the ACME client:\n%s", rules)
 	}
+	if !strings.Contains(rules, "-A BOOKSTORE-HOST-JOBS -d 203.0.113.2/32 -p tcp -m tcp --dport 587 -m owner --uid-owner 10007 -j RETURN") {
+		t.Errorf("opened for Alertmanager:\n%s", rules)
+	}
 }
 
 func TestWhatIsNoAddressOpensNothing(t *testing.T) {
@@ -48,6 +51,9 @@ func TestWhatIsNoAddressOpensNothing(t *testing.T) {
 		}
 		if said, err := alone(t, "BOOKSTORE_ACME_EGRESS='"+wrong+"' bash provision/52-egress.sh"); err == nil || !strings.Contains(said, "BOOKSTORE_ACME_EGRESS: ") {
 			t.Errorf("%q for the ACME client: %v %s", wrong, err, said)
+		}
+		if said, err := alone(t, "BOOKSTORE_ALERT_EGRESS='"+wrong+"' bash provision/52-egress.sh"); err == nil || !strings.Contains(said, "BOOKSTORE_ALERT_EGRESS: ") {
+			t.Errorf("%q for Alertmanager: %v %s", wrong, err, said)
 		}
 	}
 }

@@ -41,7 +41,7 @@ type inspected struct {
 }
 
 // onHost are the tasks on the machine's network; jobs/README.md says why of each.
-var onHost = []string{"patroni", "fence", "redis", "prometheus", "agents", "acme"}
+var onHost = []string{"patroni", "fence", "redis", "prometheus", "agents", "acme", "alertmanager"}
 
 // cis are the checks of the CIS Docker Benchmark 1.6, chapter 5, that the settings of a container answer, and 4.1 of its
 // image. 5.1 (AppArmor) is the kernel's: where there is none, the container's own limits stand alone.

@@ -205,7 +205,10 @@ func TestAttackEgressFromTheHostsNetwork(t *testing.T) {
 	intruder{name: "a member of PostgreSQL", user: "10001"}.requireClosed(t, bus)
 	intruder{name: "a node of the cache", user: "10002"}.requireOpen(t, bus)
 	prometheus := intruder{name: "Prometheus", user: "10004"}
-	prometheus.requireOpen(t, map[string]string{"Consul": consul, "Nomad": nomad, "itself": "127.0.0.1:9090", "metrics": measured})
+	prometheus.requireOpen(t, map[string]string{"Consul": consul, "Nomad": nomad, "itself": "127.0.0.1:9090", "Alertmanager": "127.0.0.1:9093", "metrics": measured})
 	prometheus.requireClosed(t, closed)
 	prometheus.requireClosed(t, map[string]string{"the door": "127.0.0.1:8080"})
+	teller := intruder{name: "Alertmanager", user: "10007"}
+	teller.requireClosed(t, closed)
+	teller.requireClosed(t, map[string]string{"Nomad": nomad, "Prometheus": "127.0.0.1:9090", "metrics": measured, "the door": "127.0.0.1:8080"})
 }

@@ -111,7 +111,7 @@ func TestEachImageHasItsBillOfMaterials(t *testing.T) {
 			}
 		}
 	}
-	for _, name := range []string{"base", "acme", "envoy", "patroni", "prometheus", "redis", "books", "gateway", "migrate", "warehouse"} {
+	for _, name := range []string{"base", "acme", "alertmanager", "envoy", "patroni", "prometheus", "redis", "books", "gateway", "migrate", "warehouse"} {
 		if named[name] < 10 {
 			t.Errorf("%s has %d packages and modules", name, named[name])
 		}

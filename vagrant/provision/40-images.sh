@@ -142,6 +142,10 @@ image warehouse "$work/warehouse"
 mkdir -p "$work/s3"
 cp "$BIN/versitygw" "$ROOT/jobs/images/s3/Dockerfile" "$work/s3/"
 image s3 "$work/s3"
+
+mkdir -p "$work/alertmanager"
+cp "$BIN/alertmanager" "$ROOT/jobs/images/alertmanager/Dockerfile" "$work/alertmanager/"
+image alertmanager "$work/alertmanager" base
 service_images
 [ "$built" = 0 ] || say "  $built images built"
 

@@ -8,8 +8,9 @@ become_root "$@"
 dynamic=20000:32000 # the ports that Nomad gives out: members, nodes, sidecars
 bus=32100:32199     # of the nodes of the cache, who ask nobody there for more than a certificate of the mesh
 store=9440          # the shop's own store of backups
-users=10001-10006   # of the images whose tasks may be on the host's network
+users=10001-10007   # of the images whose tasks may be on the host's network
 acme=10006          # of the ACME client, which also asks the ingresses on 8081
+alertmanager=10007  # of Alertmanager, which tells people
 peers=$(node_address)
 if [ "$BOOKSTORE_INTERFACE" != bookstore0 ]; then # several machines: their own network
 	peers=$(ip -4 -o addr show dev "$BOOKSTORE_INTERFACE" | awk '{print $4; exit}')
@@ -30,6 +31,7 @@ opened() {
 }
 rules=$(opened BOOKSTORE_EGRESS BOOKSTORE-WAY-OUT)
 acme_rules=$(opened BOOKSTORE_ACME_EGRESS BOOKSTORE-HOST-JOBS -m owner --uid-owner "$acme")
+alert_rules=$(opened BOOKSTORE_ALERT_EGRESS BOOKSTORE-HOST-JOBS -m owner --uid-owner "$alertmanager")
 
 # Where a connection goes is what its process asked for (ctorigdst), whatever Nomad's port mapping makes of it: a sidecar is
 # reached at the machine's address, and no allocation at its own.
@@ -43,13 +45,14 @@ $rules
 -A BOOKSTORE-WAY-OUT -p tcp -j REJECT --reject-with tcp-reset
 -A BOOKSTORE-WAY-OUT -j REJECT --reject-with icmp-admin-prohibited
 -A BOOKSTORE-HOST-JOBS -d 127.0.0.1 -p tcp --dport 8501 -j RETURN
--A BOOKSTORE-HOST-JOBS -d 127.0.0.1 -p tcp -m multiport --dports 4646,9090 -m owner --uid-owner 10004 -j RETURN
+-A BOOKSTORE-HOST-JOBS -d 127.0.0.1 -p tcp -m multiport --dports 4646,9090,9093 -m owner --uid-owner 10004 -j RETURN
 -A BOOKSTORE-HOST-JOBS -d $(node_address) -p tcp --dport 9090 -m owner --uid-owner 10004 -j RETURN
 -A BOOKSTORE-HOST-JOBS -p tcp -m conntrack --ctorigdst 127.0.0.1 --ctorigdstport $dynamic -m owner --uid-owner 10004 -j RETURN
 -A BOOKSTORE-HOST-JOBS -p tcp -m conntrack --ctorigdst $peers --ctorigdstport $bus -m owner --uid-owner 10002 -j RETURN
 -A BOOKSTORE-HOST-JOBS -p tcp -m conntrack --ctorigdst 127.0.0.1 --ctorigdstport 8081 -m owner --uid-owner $acme -j RETURN
 -A BOOKSTORE-HOST-JOBS -p tcp -m conntrack --ctorigdst $peers --ctorigdstport 8081 -m owner --uid-owner $acme -j RETURN
 $acme_rules
+$alert_rules
 -A BOOKSTORE-HOST-JOBS -g BOOKSTORE-WAY-OUT
 COMMIT
 EOF

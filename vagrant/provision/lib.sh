@@ -25,7 +25,7 @@ CONSUL_SUPPORTED='^Consul v(1\.2[12]|2\.[0-9]+)\.'
 # What provision.sh was told last: the other scripts go by it, and the machine when it boots. The environment comes first.
 SETTINGS=/etc/bookstore/machine.env
 settings=(BOOKSTORE_INTERFACE BOOKSTORE_ROLE BOOKSTORE_SERVERS BOOKSTORE_BOOTSTRAP BOOKSTORE_MEMORY BOOKSTORE_CPU
-	BOOKSTORE_S3 BOOKSTORE_EGRESS BOOKSTORE_ACME_EGRESS BOOKSTORE_GIVEN)
+	BOOKSTORE_S3 BOOKSTORE_EGRESS BOOKSTORE_ACME_EGRESS BOOKSTORE_ALERT_EGRESS BOOKSTORE_GIVEN)
 if [ -r "$SETTINGS" ]; then
 	while IFS='=' read -r key value; do
 		[[ " ${settings[*]} " != *" $key "* ]] || [ -n "${!key+told}" ] || printf -v "$key" %s "$value"
@@ -50,6 +50,8 @@ BOOKSTORE_GIVEN=${BOOKSTORE_GIVEN:-}
 BOOKSTORE_EGRESS=${BOOKSTORE_EGRESS:-}
 # What the ACME client may reach besides, in the same form: the directory, and the name server that its name needs.
 BOOKSTORE_ACME_EGRESS=${BOOKSTORE_ACME_EGRESS:-}
+# What Alertmanager may reach besides, in the same form: the servers of the webhook and of e-mail, and the name server.
+BOOKSTORE_ALERT_EGRESS=${BOOKSTORE_ALERT_EGRESS:-}
 
 # The URL of an archive of Debian's packages of all times, up to what comes before /debian/20260131T000000Z; without one the
 # images are made of what the archive has now where it no longer has what is locked.

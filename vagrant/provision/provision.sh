@@ -11,7 +11,7 @@ become_root "$@"
 exec 9>"$RUN/provision.lock"
 flock -n 9 || die "another run of these scripts is under way on this machine: wait for it to end"
 rm -f "$RUN/cold"
-stages=(00-preflight 10-packages 30-hashicorp 20-docker 37-versitygw 40-images 50-network 52-egress 55-access 60-consul 70-nomad)
+stages=(00-preflight 10-packages 30-hashicorp 20-docker 37-versitygw 37-alertmanager 40-images 50-network 52-egress 55-access 60-consul 70-nomad)
 [ -z "$BOOKSTORE_GIVEN" ] || stages=(00-preflight 20-docker 45-given 50-network 52-egress 55-access 60-consul 70-nomad)
 
 mkdir -p "$(dirname "$SETTINGS")"

@@ -15,6 +15,7 @@ import (
 	"bookstore/services/operator/cluster"
 	"bookstore/services/operator/machine"
 	"bookstore/services/operator/provide"
+	"bookstore/services/operator/receivers"
 )
 
 // jobStatus is a line of the status.
@@ -107,12 +108,12 @@ func statusOf(stub *nomad.JobListStub) jobStatus {
 
 func token() *cobra.Command {
 	kinds := provide.Tokens
-	agents := []string{"nomad", "consul"}
+	agents, alertmanager := []string{"nomad", "consul"}, "alertmanager"
 	return &cobra.Command{
-		Use:       "token [" + strings.Join(slices.Concat(kinds, agents), "|") + "]",
-		Short:     "Print a token that the gateway accepts, the operator's or another; or the one that Nomad or Consul asks for",
+		Use:       "token [" + strings.Join(slices.Concat(kinds, agents), "|") + "|" + alertmanager + "]",
+		Short:     "Print a token that the gateway accepts, the operator's or another; or what the page of Nomad, Consul or Alertmanager asks for",
 		Args:      cobra.MatchAll(cobra.MaximumNArgs(1)),
-		ValidArgs: slices.Concat(kinds, agents),
+		ValidArgs: append(slices.Concat(kinds, agents), alertmanager),
 		RunE: onCluster(func(cmd *cobra.Command, c *cluster.Cluster, args []string) error {
 			kind := kinds[0]
 			if len(args) == 1 {
@@ -120,6 +121,11 @@ func token() *cobra.Command {
 			}
 			if slices.Contains(agents, kind) {
 				value, err := machine.Secret("operator." + kind)
+				speak(cmd).Linef("%s", value)
+				return err
+			}
+			if kind == alertmanager {
+				value, err := c.Item(cmd.Context(), receivers.Job, "password")
 				speak(cmd).Linef("%s", value)
 				return err
 			}

@@ -77,7 +77,8 @@ func welcome(out console.Console) {
               %s        curl --cacert %s (a browser is told to trust that file)
   Nomad       https://127.0.0.1:4646/ui     jobs, allocations, logs (task token -- nomad)
   Consul      https://127.0.0.1:8501/ui     services, intentions (task token -- consul)
-  Prometheus  http://127.0.0.1:9090         metrics
+  Prometheus  http://127.0.0.1:9090         metrics, alerts
+  Alertmanager http://127.0.0.1:9093        who is told of alerts; silences (user operator, task token -- alertmanager)
   data        go tool task db:psql -- bookdb
   next        go tool task status | logs -- books | token | down | reset`, firstorder.Shop, firstorder.Shop, firstorder.SecureShop, machine.CA)
 }

@@ -16,7 +16,7 @@ import (
 
 // Lasting are the jobs that run until they are stopped, and the one that prepares the databases, in the order in which
 // one waits for the other. All are submitted at once: each waits for itself.
-var Lasting = []string{"s3", "patroni", "redis", "migrate", "ingress", "prometheus", "books", "orders", "payments", "coordinator", "gateway"}
+var Lasting = []string{"s3", "patroni", "redis", "migrate", "ingress", "alertmanager", "prometheus", "books", "orders", "payments", "coordinator", "gateway"}
 
 // Clocked are the jobs that run by the clock.
 var Clocked = []string{"warehouse", "backup"}

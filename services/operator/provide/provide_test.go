@@ -91,7 +91,7 @@ func secrets(t *testing.T, c *cluster.Cluster) {
 		return value
 	}
 	stored, err := provide.Secrets(t.Context(), c)
-	if err != nil || len(stored) != 12 {
+	if err != nil || len(stored) != 14 {
 		t.Fatalf("stored for %v, %v", stored, err)
 	}
 	for _, same := range [][4]string{
@@ -102,6 +102,7 @@ func secrets(t *testing.T, c *cluster.Cluster) {
 		{"patroni", "s3_secret_key", "s3", "secret_key"},
 		{"backup", "s3_secret_key", "s3", "secret_key"},
 		{"restore", "backup_key", "patroni", "backup_key"},
+		{"prometheus", "alertmanager_password", "alertmanager", "password"},
 	} {
 		if get(same[0], same[1]) != get(same[2], same[3]) {
 			t.Errorf("%q are not the same", same)

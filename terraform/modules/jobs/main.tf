@@ -41,7 +41,7 @@ locals {
 
   # A first rollout that fails taints its job, and the next apply would remove and make it anew. So only those are waited
   # for that have no data, and none whose end Terraform does not know.
-  awaited = ["books", "orders", "payments", "coordinator", "gateway", "ingress", "prometheus"]
+  awaited = ["books", "orders", "payments", "coordinator", "gateway", "ingress", "alertmanager", "prometheus"]
 }
 
 resource "nomad_job" "this" {

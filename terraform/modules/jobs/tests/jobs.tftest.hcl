@@ -2,8 +2,9 @@ mock_provider "nomad" {}
 
 variables {
   versions = {
-    backup  = "0.1.0-a", books = "0.1.0-b", coordinator = "0.1.0-c", envoy = "0.1.0-d", gateway = "0.1.0-e", migrate = "0.1.0-f", orders = "0.1.0-g",
-    patroni = "0.1.0-h", payments = "0.1.0-i", prometheus = "0.1.0-j", redis = "0.1.0-k", s3 = "0.1.0-l", warehouse = "0.1.0-m",
+    backup       = "0.1.0-a", books = "0.1.0-b", coordinator = "0.1.0-c", envoy = "0.1.0-d", gateway = "0.1.0-e", migrate = "0.1.0-f", orders = "0.1.0-g",
+    patroni      = "0.1.0-h", payments = "0.1.0-i", prometheus = "0.1.0-j", redis = "0.1.0-k", s3 = "0.1.0-l", warehouse = "0.1.0-m",
+    alertmanager = "0.1.0-o",
   }
 }
 
