@@ -1,8 +1,10 @@
 package command
 
 import (
+	"bytes"
 	"errors"
 	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -15,13 +17,16 @@ import (
 
 func bundleCommand() *cobra.Command {
 	var bundle provide.Bundle
-	var keys string
+	var keys, file string
 	cmd := &cobra.Command{
 		Use:   "bundle ADDRESS",
 		Short: "Print, as a tar, the keys for another machine that joins this one: to be unpacked in its " + machine.Access,
 		Args:  cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if term.IsTerminal(int(os.Stdout.Fd())) {
+			if _, err := os.Stat(file); err == nil {
+				return nil
+			}
+			if file == "" && term.IsTerminal(int(os.Stdout.Fd())) {
 				return errors.New("these are secrets, and a tar: send them to a file that only you may read, or to the machine (README.md in vagrant)")
 			}
 			if keys == machine.Access {
@@ -32,10 +37,21 @@ func bundleCommand() *cobra.Command {
 				return err
 			}
 			bundle.Address = args[0]
-			return bundle.Write(cmd.OutOrStdout(), keys)
+			if file == "" {
+				return bundle.Write(cmd.OutOrStdout(), keys)
+			}
+			var text bytes.Buffer
+			if err := bundle.Write(&text, keys); err != nil {
+				return err
+			}
+			if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
+				return err
+			}
+			return machine.KeepSecret(file, text.Bytes())
 		},
 	}
 	cmd.Flags().StringVar(&keys, "keys", machine.Access, "the folder with the shop's keys: those of this machine, or another, in which they are made if they are missing")
+	cmd.Flags().StringVar(&file, "out", "", "a file for them that you alone may read; one that is there stays as it is")
 	cmd.Flags().BoolVar(&bundle.Operator, "operator", false, "with the operator's tokens, for a machine that is a server")
 	cmd.Flags().BoolVar(&bundle.First, "first", false, "with these and the key of the CA, for the machine on which the jobs are deployed")
 	return cmd
@@ -53,7 +69,7 @@ func booted() *cobra.Command {
 
 func labCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "lab", Short: "A lab of several machines in containers, beside what runs on this machine"}
-	cmd.AddCommand(labUp(), labDown(), labStatus(), labShop())
+	cmd.AddCommand(labUp(), labDown(), labStatus(), labShop(), labFill(), labRemove())
 	return cmd
 }
 
@@ -133,6 +149,36 @@ func labStatus() *cobra.Command {
 			return nil
 		}),
 	})
+}
+
+// labFill and labRemove are what the Vagrantfile runs before a machine is made and after it is gone.
+func labFill() *cobra.Command {
+	var publicKey string
+	cmd := &cobra.Command{
+		Use:    "fill MACHINE",
+		Short:  "Make what a machine in a container is made of: its folder with images, for Vagrant to start it on",
+		Hidden: true,
+		Args:   cobra.ExactArgs(1),
+		RunE: inLab(func(cmd *cobra.Command, args []string) error {
+			root, err := machine.Root()
+			if err != nil {
+				return err
+			}
+			return lab.Vagrant.Fill(cmd.Context(), speak(cmd), root, args[0], publicKey)
+		}),
+	}
+	cmd.Flags().StringVar(&publicKey, "key", "", "a file with the public key of who may be root there by ssh")
+	return cmd
+}
+
+func labRemove() *cobra.Command {
+	return &cobra.Command{
+		Use:    "remove MACHINE",
+		Short:  "Remove the folder of a machine of Vagrant's that is gone",
+		Hidden: true,
+		Args:   cobra.ExactArgs(1),
+		RunE:   inLab(func(cmd *cobra.Command, args []string) error { return lab.Vagrant.Remove(cmd.Context(), args[0]) }),
+	}
 }
 
 func labShop() *cobra.Command {

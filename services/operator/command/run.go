@@ -68,6 +68,7 @@ func up() *cobra.Command {
 		},
 	}
 	cmd.Flags().Bool("cluster", false, "bring up what is on the cluster alone: its machines have been set up, and this is one of them")
+	cmd.Flags().Duration("within", nodeWithin, "how long its machines may take to be ready: longer where each still builds its programs")
 	return cmd
 }
 
@@ -90,13 +91,17 @@ func upCluster(cmd *cobra.Command, c *cluster.Cluster, _ []string) error {
 	if err != nil {
 		return err
 	}
+	within, err := cmd.Flags().GetDuration("within")
+	if err != nil {
+		return err
+	}
 	var took []string
 	for _, stage := range []struct {
 		name string
 		run  func(context.Context) error
 	}{
 		{"shop", func(context.Context) error { return machine.Install("shop") }},
-		{"access", func(ctx context.Context) error { return access(ctx, c, out, files.Root) }},
+		{"access", func(ctx context.Context) error { return access(ctx, c, out, files.Root, within) }},
 		{"scheduler", func(ctx context.Context) error { return provide.Scheduler(ctx, c) }},
 		{"volumes", func(ctx context.Context) error {
 			made, err := provide.Volumes(ctx, c, 0)
@@ -173,7 +178,7 @@ func secrets(ctx context.Context, c *cluster.Cluster, out console.Console, files
 }
 
 // access gives out the policies of jobs/acl, then waits for the nodes: only who has a token can ask for them.
-func access(ctx context.Context, c *cluster.Cluster, out console.Console, root string) error {
+func access(ctx context.Context, c *cluster.Cluster, out console.Console, root string, within time.Duration) error {
 	keys, err := provide.KeysHere()
 	if err != nil {
 		return err
@@ -185,7 +190,7 @@ func access(ctx context.Context, c *cluster.Cluster, out console.Console, root s
 	if err != nil {
 		return err
 	}
-	return provide.Nodes(ctx, c, out, nodes, nodeWithin)
+	return provide.Nodes(ctx, c, out, nodes, within)
 }
 
 // nodeWithin is how long Nomad may take to have its nodes.

@@ -28,5 +28,5 @@ func Down(ctx context.Context) error {
 			return err
 		}
 	}
-	return os.RemoveAll(data)
+	return os.RemoveAll(string(Own))
 }

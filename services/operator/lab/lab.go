@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"io"
 	"os/exec"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -26,11 +25,8 @@ const (
 	checkout = "/bookstore"    // where machines have the repository
 )
 
-// Where the lab keeps what it may lose, and what it need not make again.
-const (
-	data  = "/var/lib/bookstore-lab"
-	cache = machine.Cache + "/lab"
-)
+// cache is where labs have what they need not make again.
+const cache = machine.Cache + "/lab"
 
 // archive is where machines have the folder that they share, for backups and WAL.
 const archive = "/var/lib/bookstore-archive"
@@ -43,7 +39,6 @@ type node int
 
 func (n node) name() string    { return fmt.Sprintf("lab%d", n) }
 func (n node) address() string { return fmt.Sprintf("10.31.250.%d", 10+n) }
-func (n node) data() string    { return filepath.Join(data, n.name()) }
 
 // settings are what provision.sh is told on a machine. Of the memory it sees all that this machine has.
 func (n node) settings() []string {

@@ -27,24 +27,24 @@ import (
 // layers is the part of Docker's folder that is linked.
 const layers = "overlay2"
 
-// store returns the folder with today's images, which it makes where it is missing.
-func store(ctx context.Context, out console.Console) (string, error) {
+// store has the folder with today's images, and no other.
+func store(ctx context.Context, out console.Console, root string) error {
 	refs, key, err := images(ctx)
 	if err != nil {
-		return "", err
+		return err
 	}
 	folder := filepath.Join(cache, "store-"+key)
 	if _, err := os.Stat(folder); err == nil {
-		return folder, nil
+		return nil
 	}
 	former, err := filepath.Glob(filepath.Join(cache, "store-*"))
 	if err != nil {
-		return "", err
+		return err
 	}
 	out.Sayf("%d tags of images to the machines' store, once", len(refs))
 	making := filepath.Join(cache, "making")
 	if err := os.RemoveAll(making); err != nil {
-		return "", err
+		return err
 	}
 	if len(former) > 0 { // most layers are there already
 		err = clone(ctx, former[len(former)-1], making)
@@ -52,18 +52,18 @@ func store(ctx context.Context, out console.Console) (string, error) {
 		err = os.MkdirAll(making, 0o711) //nolint:gosec // as Docker has it
 	}
 	if err == nil {
-		err = load(ctx, making, refs)
+		err = load(ctx, root, making, refs)
 	}
 	if err == nil {
 		err = os.Rename(making, folder)
 	}
 	if err != nil {
-		return "", errors.Join(err, os.RemoveAll(making))
+		return errors.Join(err, os.RemoveAll(making))
 	}
 	for _, old := range former {
 		err = errors.Join(err, os.RemoveAll(old))
 	}
-	return folder, err
+	return err
 }
 
 // images are the tags of the shop's images on this machine, and a hash of what they are.
@@ -91,14 +91,18 @@ func images(ctx context.Context) (refs []string, key string, err error) {
 }
 
 // load has a machine without a network load images into a folder, and remove those that are not among them.
-func load(ctx context.Context, folder string, refs []string) (err error) {
+func load(ctx context.Context, root, folder string, refs []string) (err error) {
 	const name = "bookstore-lab-store"
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Minute)
 	defer cancel()
 	if _, err := docker(ctx, "rm", "-f", "-v", name); err != nil && !strings.Contains(err.Error(), "No such container") {
 		return err
 	}
-	if _, err := docker(ctx, slices.Concat([]string{"run", "-d", "--name", name, "--network", "none"}, rights, []string{"-v", folder + ":/var/lib/docker", image})...); err != nil {
+	flags, err := rights(root)
+	if err != nil {
+		return err
+	}
+	if _, err := docker(ctx, slices.Concat([]string{"run", "-d", "--name", name, "--network", "none"}, flags, []string{"-v", folder + ":/var/lib/docker", image})...); err != nil {
 		return err
 	}
 	defer func() {

@@ -19,14 +19,6 @@ import (
 	"bookstore/services/platform/wait"
 )
 
-// rights are what systemd and a Docker engine need in a container. --privileged would want every capability, and a Docker
-// that runs in a container itself may lack one.
-var rights = []string{
-	"-t", "--cgroupns", "private", "--cap-add", "ALL", "--cap-drop", "SYS_RESOURCE",
-	"--security-opt", "seccomp=unconfined", "--security-opt", "apparmor=unconfined", "--security-opt", "systempaths=unconfined",
-	"--device-cgroup-rule", "a *:* rwm", "--tmpfs", "/run:exec", "--tmpfs", "/run/lock", "--tmpfs", "/tmp:exec",
-}
-
 // Lab is a lab that is to be.
 type Lab struct {
 	Machines int
@@ -64,22 +56,32 @@ func (l Lab) Up(ctx context.Context) error {
 	return nil
 }
 
-// prepare makes what machines are made of.
+// prepare makes what machines are made of, and their network.
 func (l Lab) prepare(ctx context.Context, root string) error {
+	release, err := exclusive(ctx)
+	if err != nil {
+		return err
+	}
+	defer release()
+	if err := materials(ctx, l.Out, root); err != nil {
+		return err
+	}
+	if _, err := docker(ctx, "network", "inspect", network); err == nil {
+		return nil
+	}
+	_, err = docker(ctx, "network", "create", "--subnet", subnet, network)
+	return err
+}
+
+// materials are what machines are made of: their own image, the programs that they run, the shop's images.
+func materials(ctx context.Context, out console.Console, root string) error {
 	if _, err := docker(ctx, "build", "-q", "--network", "host", "-t", image, filepath.Join(root, "vagrant/machine")); err != nil {
 		return err
 	}
 	if err := programs(); err != nil {
 		return err
 	}
-	if _, err := store(ctx, l.Out); err != nil {
-		return err
-	}
-	if _, err := docker(ctx, "network", "inspect", network); err == nil {
-		return nil
-	}
-	_, err := docker(ctx, "network", "create", "--subnet", subnet, network)
-	return err
+	return store(ctx, out, root)
 }
 
 // each does something for all machines at once. What is written has the machine's name before each line.
@@ -121,31 +123,20 @@ func (l Lab) start(ctx context.Context, n node, root string) error {
 }
 
 func (Lab) create(ctx context.Context, n node, root string) error {
-	golden, err := filepath.Glob(filepath.Join(cache, "store-*"))
-	if err != nil || len(golden) != 1 {
-		return errors.Join(err, errors.New("the machines' store of images is gone: run this again"))
-	}
-	if err := os.RemoveAll(n.data()); err != nil {
+	if err := os.RemoveAll(Own.of(n.name())); err != nil {
 		return err
 	}
-	if err := os.MkdirAll(n.data(), 0o700); err != nil {
+	if err := Own.fill(ctx, n.name(), nil); err != nil {
 		return err
 	}
-	if err := clone(ctx, golden[0], filepath.Join(n.data(), "docker")); err != nil {
+	arguments, err := Own.arguments(root, n.name())
+	if err != nil {
 		return err
 	}
-	mounts := []string{
-		n.data() + "/docker:/var/lib/docker", n.data() + "/bookstore:" + machine.State, n.data() + "/log:" + machine.Logs,
-		data + "/archive:" + archive, cache + "/bin:" + machine.Bin + ":ro", cache + "/services:" + machine.Cache + "/services:ro", root + ":" + checkout + ":ro",
-	}
-	args := slices.Concat([]string{
+	_, err = docker(ctx, slices.Concat([]string{
 		"run", "-d", "--name", n.name(), "--hostname", n.name(), "--label", label + "=machine",
-		"--network", network, "--ip", n.address(), "--cpu-shares", "512",
-	}, rights)
-	for _, mount := range mounts {
-		args = append(args, "-v", mount)
-	}
-	_, err = docker(ctx, append(args, image)...)
+		"--network", network, "--ip", n.address(), "-v", root + ":" + checkout + ":ro",
+	}, arguments, []string{image})...)
 	return err
 }
 
@@ -153,7 +144,7 @@ func (Lab) create(ctx context.Context, n node, root string) error {
 func (l Lab) keys(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
-	dir := filepath.Join(data, "keys")
+	dir := Own.of("keys")
 	if err := provide.NewKeys(dir); err != nil {
 		return err
 	}
