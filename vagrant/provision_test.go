@@ -119,31 +119,36 @@ func TestToolsThatAreMissingAreNamed(t *testing.T) {
 	}
 }
 
-// Vagrant is asked for no more than it has: the plugin and its hypervisor are not needed to read the Vagrantfile.
+// Vagrant is asked for no more than it has: no plugin, hypervisor or engine is needed to read the Vagrantfile.
 func TestVagrantIsCheckedForWhatItHas(t *testing.T) {
 	t.Parallel()
 	const (
-		plugin = `plugin) echo 'vagrant-libvirt (0.12.2, system)';;`
-		none   = `plugin) echo 'No plugins installed.';;`
+		plugin = `"plugin list") echo 'vagrant-libvirt (0.12.2, system)';;`
+		none   = `"plugin list") echo 'No plugins installed.';;`
+		unused = `validate) echo No usable default provider could be found; exit 1;;`
+		docker = `validate) [ $VAGRANT_DEFAULT_PROVIDER = docker ] || { echo the provider is not usable; exit 1; }; echo validated;;`
 		ignore = `"validate --help") echo '    --ignore-provider  x';; "validate --ignore-provider") echo ignored;;`
 		old    = `"validate --help") echo 'Usage: vagrant validate';;`
+		nolib  = "  not validated for libvirt: "
+		here   = " it cannot be used here\n"
 	)
 	for name, c := range map[string]struct {
 		cases, says string
 		status      int
 	}{
-		"with its plugin":                          {plugin + `validate) echo validated;;`, "validated\n", 0},
-		"without its plugin":                       {none + ignore + `validate) echo No usable default provider could be found; exit 1;;`, "ignored\n  the settings of the provider were not validated: ", 0},
-		"with a plugin that has no hypervisor":     {plugin + ignore + `validate) echo No usable default provider could be found; exit 1;;`, "ignored\n  the settings of the provider were not validated: the provider libvirt cannot be used here\n", 0},
+		"with its plugin":                          {plugin + `validate) echo validated;;`, "libvirt: validated\ndocker: validated\n", 0},
+		"without its plugin":                       {none + docker, "vagrant plugin install vagrant-libvirt)\ndocker: validated\n", 0},
+		"with a plugin that has no hypervisor":     {plugin + docker, nolib + "it cannot be used here\ndocker: validated\n", 0},
+		"with nothing to start machines":           {plugin + unused + ignore, "  not validated for docker:" + here + "ignored\n", 0},
 		"with a Vagrantfile that is wrong":         {plugin + ignore + `validate) echo There are errors in the configuration; exit 1;;`, "error: There are errors", 1},
-		"an old one without its plugin":            {none + old, "is too old to validate without a provider", 1},
+		"an old one with nothing":                  {none + unused + old, "is too old to validate without a provider", 1},
 		"one that does not start":                  {`--version) exit 127;;`, "does not run, which is needed to validate the lab", 1},
-		"one whose validation without it is wrong": {none + `"validate --help") echo '    --ignore-provider  x';; "validate --ignore-provider") echo wrong; exit 1;;`, "wrong\n", 1},
+		"one whose validation without it is wrong": {none + unused + `"validate --help") echo '    --ignore-provider  x';; "validate --ignore-provider") echo wrong; exit 1;;`, "wrong\n", 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			m := newMachine(t)
-			m.with(t, "vagrant", `case "$*" in `+strings.Replace(c.cases, "plugin)", `"plugin list")`, 1)+` --version) echo Vagrant 2.3.4;; *) exit 9;; esac`)
+			m.with(t, "vagrant", `case "$*" in `+c.cases+` --version) echo Vagrant 2.3.4;; *) exit 9;; esac`)
 			status, said := m.run(t, "provision/validate-lab.sh")
 			if status != c.status || !strings.Contains(said, c.says) {
 				t.Errorf("status %d: %s", status, said)

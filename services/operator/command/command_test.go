@@ -3,6 +3,8 @@ package command_test
 import (
 	"encoding/json"
 	"maps"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -73,9 +75,33 @@ func TestNothingIsThere(t *testing.T) {
 		{"status"}, {"status", "--json"}, {"logs", "books"}, {"token"}, {"db", "backup"}, {"db", "resume"}, {"db", "resume", "--list"},
 		{"sagas"}, {"sagas", "show", "0a"}, {"sagas", "retry", "0a"}, {"warehouse", "run"}, {"drill", "leader-killed"},
 		{"db", "status"}, {"db", "status", "--json"}, {"db", "switchover"}, {"db", "switchover", "patroni-1"}, {"db", "psql", "bookdb"},
+		{"restart", "books"}, {"terraform", "prepare"}, {"terraform", "imports"},
 	} {
 		if out, err := run(t, args...); err == nil || out != "" || !strings.Contains(err.Error(), "'go tool task up'") {
 			t.Errorf("%q: %q, %v", args, out, err)
+		}
+	}
+}
+
+// Without a lab the commands about it say how there would be one; without images those that name them do.
+func TestThereIsNoLab(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("the commands about a lab become root")
+	}
+	none := t.TempDir()
+	if err := os.WriteFile(filepath.Join(none, "docker"), []byte("#!/bin/sh\n"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("PATH", none+":"+os.Getenv("PATH"))
+	for want, all := range map[string][][]string{
+		"'go tool task lab:up'": {{"lab", "status"}, {"lab", "shop", "status"}},
+		"'go tool task up'":     {{"images"}, {"terraform", "versions"}},
+		"no name of a machine":  {{"lab", "fill", "../x"}, {"lab", "remove", "a/b"}},
+	} {
+		for _, args := range all {
+			if out, err := run(t, args...); err == nil || out != "" || !strings.Contains(err.Error(), want) {
+				t.Errorf("%q: %q, %v", args, out, err)
+			}
 		}
 	}
 }

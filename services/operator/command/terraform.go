@@ -1,6 +1,9 @@
 package command
 
 import (
+	"context"
+	"time"
+
 	"github.com/spf13/cobra"
 
 	"bookstore/services/operator/cluster"
@@ -20,27 +23,37 @@ func terraformPrepare() *cobra.Command {
 		Use:   "prepare",
 		Short: "Give Nomad its first token and the S3 server a certificate, and wait for the nodes: before the first 'terraform apply'",
 		Args:  cobra.NoArgs,
-		RunE: changing(func(cmd *cobra.Command, c *cluster.Cluster, _ []string) error {
-			ctx, out := cmd.Context(), speak(cmd)
-			keys, err := provide.KeysHere()
-			if err != nil {
-				return err
+		RunE: onCluster(func(cmd *cobra.Command, c *cluster.Cluster, args []string) error {
+			ctx, cancel := context.WithTimeout(cmd.Context(), 10*time.Second)
+			defer cancel()
+			var leader string
+			if _, err := c.Nomad.Raw().Query("/v1/status/leader", &leader, cluster.Query(ctx)); err != nil { // it tells everybody
+				return cluster.ErrDown
 			}
-			if err := provide.Bootstrap(ctx, c, keys.Operator); err != nil {
-				return err
-			}
-			made, err := provide.S3Files(keys)
-			sayIf(out, made, "a certificate for %s made", provide.S3Name)
-			if err != nil {
-				return err
-			}
-			nodes, err := machine.Nodes()
-			if err != nil {
-				return err
-			}
-			return provide.Nodes(ctx, c, out, nodes, nodeWithin)
+			return changing(prepare)(cmd, args)
 		}),
 	}
+}
+
+func prepare(cmd *cobra.Command, c *cluster.Cluster, _ []string) error {
+	ctx, out := cmd.Context(), speak(cmd)
+	keys, err := provide.KeysHere()
+	if err != nil {
+		return err
+	}
+	if err := provide.Bootstrap(ctx, c, keys.Operator); err != nil {
+		return err
+	}
+	made, err := provide.S3Files(keys)
+	sayIf(out, made, "a certificate for %s made", provide.S3Name)
+	if err != nil {
+		return err
+	}
+	nodes, err := machine.Nodes()
+	if err != nil {
+		return err
+	}
+	return provide.Nodes(ctx, c, out, nodes, nodeWithin)
 }
 
 func terraformVersions() *cobra.Command {

@@ -29,7 +29,9 @@ const (
 func (f Folder) of(name string) string { return filepath.Join(string(f), name) }
 
 // machines are the folders of machines that there are.
-func (f Folder) machines() ([]string, error) { return filepath.Glob(filepath.Join(string(f), "*", "docker")) }
+func (f Folder) machines() ([]string, error) {
+	return filepath.Glob(filepath.Join(string(f), "*", "docker"))
+}
 
 // machineName matches the names that a machine may have.
 var machineName = regexp.MustCompile(`^[a-z][a-z0-9]{0,15}$`)
@@ -80,7 +82,7 @@ func (f Folder) fill(ctx context.Context, name string, publicKey []byte) error {
 	if err := os.MkdirAll(filepath.Join(making, "ssh"), 0o700); err != nil {
 		return err
 	}
-	if err := os.WriteFile(filepath.Join(making, "ssh/authorized_keys"), publicKey, 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(making, "ssh/authorized_keys"), publicKey, 0o600); err != nil { //nolint:gosec // the name was looked at
 		return err
 	}
 	if err := clone(ctx, golden[0], filepath.Join(making, "docker")); err != nil {
