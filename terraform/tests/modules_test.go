@@ -78,14 +78,16 @@ func TestTheStandInRefusesWhatTheProviderDoesNotKnow(t *testing.T) {
 }
 
 // userData is what module machine has each machine do first, by the machine's name.
-func userData(t *testing.T, servers, clients string) map[string]string {
+func userData(t *testing.T, servers, clients string, variables ...string) map[string]string {
 	t.Helper()
 	b := newBench(t, tree(t), "modules/machine")
 	b.must(t, "init", "-no-color")
-	b.must(t, "apply", "-auto-approve", "-no-color", "-var=servers="+servers, "-var=clients="+clients,
+	b.must(t, append([]string{
+		"apply", "-auto-approve", "-no-color", "-var=servers=" + servers, "-var=clients=" + clients,
 		"-var=repository=https://git.example.com/bookstore.git", "-var=revision=v1.0.0", `-var=egress=["192.0.2.10:443"]`,
 		`-var=ssh_keys=["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIExample operator"]`,
-		`-var=go={url="https://go.dev/dl/go1.26.0.linux-amd64.tar.gz",sha256="`+strings.Repeat("0", 64)+`"}`)
+		`-var=go={url="https://go.dev/dl/go1.26.0.linux-amd64.tar.gz",sha256="` + strings.Repeat("0", 64) + `"}`,
+	}, variables...)...)
 	var machines map[string]struct {
 		UserData string `json:"user_data"`
 	}

@@ -118,8 +118,8 @@ func (f Folder) Remove(ctx context.Context, name string) error {
 	return os.RemoveAll(string(f))
 }
 
-// arguments are what 'docker run' is told of a machine, of the checkout at root.
-func (f Folder) arguments(root, name string) ([]string, error) {
+// Arguments are what 'docker run' is told of a machine, of the checkout at root.
+func (f Folder) Arguments(root, name string) ([]string, error) {
 	text, err := os.ReadFile(filepath.Join(root, "vagrant/machine/arguments"))
 	if err != nil {
 		return nil, err
@@ -137,7 +137,7 @@ func (f Folder) arguments(root, name string) ([]string, error) {
 
 // rights are those of them that are about no folder.
 func rights(root string) ([]string, error) {
-	args, err := Own.arguments(root, "none")
+	args, err := Own.Arguments(root, "none")
 	for at := slices.Index(args, "-v"); at >= 0; at = slices.Index(args, "-v") {
 		args = slices.Delete(args, at, at+2)
 	}

@@ -16,7 +16,7 @@ const repository = "../../.."
 func TestLabsHaveFoldersOfTheirOwn(t *testing.T) {
 	t.Parallel()
 	for _, of := range []Folder{Own, Vagrant} {
-		args, err := of.arguments(repository, "lab1")
+		args, err := of.Arguments(repository, "lab1")
 		if err != nil {
 			t.Fatal(err)
 		}

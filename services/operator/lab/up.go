@@ -129,7 +129,7 @@ func (Lab) create(ctx context.Context, n node, root string) error {
 	if err := Own.fill(ctx, n.name(), nil); err != nil {
 		return err
 	}
-	arguments, err := Own.arguments(root, n.name())
+	arguments, err := Own.Arguments(root, n.name())
 	if err != nil {
 		return err
 	}

@@ -16,6 +16,9 @@ locals {
   server_addresses = [for server in local.servers : cidrhost(var.network, server.host)]
   first            = local.servers[0].name
 
+  # The store of the second backup repository is on the first by name of the machines that carry the shop.
+  store = cidrhost(var.network, concat(local.clients, local.servers)[0].host)
+
   machines = { for machine in concat(local.servers, local.clients) : machine.name => {
     role    = machine.role
     address = cidrhost(var.network, machine.host)
@@ -32,6 +35,7 @@ locals {
           address = cidrhost(var.network, machine.host)
           role    = machine.role
           servers = local.server_addresses
+          store   = local.store
           egress  = var.egress
         }) },
         { path = "/usr/local/sbin/bookstore-provision", permissions = "0755", content = templatefile("${path.module}/provision.sh.tftpl", {

@@ -59,6 +59,7 @@ run "clients_carry_the_shop_where_there_are_any" {
       "BOOKSTORE_ROLE=client",
       "BOOKSTORE_SERVERS=192.168.7.11",
       "BOOKSTORE_BOOTSTRAP=1",
+      "BOOKSTORE_S3=192.168.7.101",
       "BOOKSTORE_EGRESS=192.0.2.10:443,198.51.100.0/24",
       "",
     ])
