@@ -375,7 +375,7 @@ func certifiedDoor(t *testing.T) (*x509.Certificate, error) {
 	roots := x509.NewCertPool()
 	roots.AppendCertsFromPEM(root)
 	dialer := tls.Dialer{NetDialer: &net.Dialer{Timeout: 5 * time.Second}, Config: &tls.Config{RootCAs: roots, ServerName: shopName, MinVersion: tls.VersionTLS12}}
-	conn, err := dialer.DialContext(t.Context(), "tcp", doorAddress)
+	conn, err := dialer.DialContext(t.Context(), "tcp", doorAddress(t))
 	if err != nil {
 		return nil, err
 	}

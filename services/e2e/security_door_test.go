@@ -28,20 +28,17 @@ import (
 	"bookstore/services/shoptest/cluster"
 )
 
-const doorAddress = "127.0.0.1:8443"
+func doorAddress(t *testing.T) string {
+	t.Helper()
+	address, _ := shoptest.SecureDoor(t)
+	return address
+}
 
 // trusting verifies the door as a customer does who trusts the shop's CA.
 func trusting(t *testing.T) *tls.Config {
 	t.Helper()
-	pem, err := os.ReadFile("/etc/bookstore/ca.pem")
-	if err != nil {
-		t.Fatal(err)
-	}
-	roots := x509.NewCertPool()
-	if !roots.AppendCertsFromPEM(pem) {
-		t.Fatal("/etc/bookstore/ca.pem has no certificate")
-	}
-	return &tls.Config{RootCAs: roots, ServerName: "127.0.0.1", MinVersion: tls.VersionTLS12}
+	_, config := shoptest.SecureDoor(t)
+	return config
 }
 
 // enter opens a connection to the door by TLS; it must end in a minute and a half.
@@ -49,7 +46,7 @@ func enter(t *testing.T, protocol string) *tls.Conn {
 	t.Helper()
 	settings := trusting(t)
 	settings.NextProtos = []string{protocol}
-	conn, err := (&tls.Dialer{NetDialer: &net.Dialer{Timeout: 5 * time.Second}, Config: settings}).DialContext(t.Context(), "tcp", doorAddress)
+	conn, err := (&tls.Dialer{NetDialer: &net.Dialer{Timeout: 5 * time.Second}, Config: settings}).DialContext(t.Context(), "tcp", doorAddress(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -95,7 +92,7 @@ func TestAttackDoorWithOldTLS(t *testing.T) {
 	seen(t, "envoy_listener_ssl_connection_error")
 	client := http.Client{Transport: &http.Transport{TLSClientConfig: trusting(t), ForceAttemptHTTP2: true}, Timeout: 10 * time.Second}
 	defer client.CloseIdleConnections()
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "https://"+doorAddress+"/books?limit=1", nil)
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "https://"+doorAddress(t)+"/books?limit=1", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -114,7 +111,7 @@ func TestAttackDoorWithOldTLS(t *testing.T) {
 
 	old := trusting(t)
 	old.MinVersion, old.MaxVersion = tls.VersionTLS10, tls.VersionTLS11
-	if conn, err := (&tls.Dialer{Config: old}).DialContext(t.Context(), "tcp", doorAddress); err == nil {
+	if conn, err := (&tls.Dialer{Config: old}).DialContext(t.Context(), "tcp", doorAddress(t)); err == nil {
 		_ = conn.Close()
 		t.Error("TLS 1.1 was accepted")
 	}
@@ -153,7 +150,7 @@ func TestAttackDoorWithSlowHead(t *testing.T) {
 // Who does not begin with TLS has ten seconds.
 func TestAttackDoorWithSilence(t *testing.T) {
 	t.Parallel()
-	conn, err := (&net.Dialer{Timeout: 5 * time.Second}).DialContext(t.Context(), "tcp", doorAddress)
+	conn, err := (&net.Dialer{Timeout: 5 * time.Second}).DialContext(t.Context(), "tcp", doorAddress(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -302,7 +299,7 @@ func leave(open []net.Conn) {
 // One address has 256 connections at once; what it asks for beyond costs the ingress nothing.
 func TestAttackDoorFromOneAddress(t *testing.T) {
 	before := dropped(t)
-	open, refused := crowd(t, "127.0.0.1", doorAddress, 400)
+	open, refused := crowd(t, "127.0.0.1", doorAddress(t), 400)
 	defer leave(open)
 	if len(open) > 256 || len(open) < 200 || refused < 144 {
 		t.Errorf("of 400 connections %d were opened and %d refused", len(open), refused)

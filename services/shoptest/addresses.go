@@ -5,7 +5,9 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"net"
 	"net/http"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -73,16 +75,24 @@ func (c *Client) Each() (all []*Client) {
 // caFile is the certificate of the shop's CA on every machine.
 const caFile = "/etc/bookstore/ca.pem"
 
-// trustLab trusts the CA of the lab's shop.
-func trustLab(t testing.TB) *tls.Config {
+// SecureDoor is where the first ingress takes TLS, and what verifies it as a customer does who trusts the shop's CA.
+func SecureDoor(t testing.TB) (address string, trusting *tls.Config) {
 	t.Helper()
-	pem, err := hosts.Read(t.Context(), caFile)
+	address, read := "127.0.0.1:8443", os.ReadFile
+	if hosts.InUse() {
+		address, read = strings.TrimPrefix(BaseURL(t), "https://"), func(path string) ([]byte, error) { return hosts.Read(t.Context(), path) }
+	}
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pem, err := read(caFile)
 	if err != nil {
 		t.Fatal(err)
 	}
 	roots := x509.NewCertPool()
 	if !roots.AppendCertsFromPEM(pem) {
-		t.Fatalf("no certificate in the lab's %s", caFile)
+		t.Fatalf("no certificate in %s", caFile)
 	}
-	return &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots}
+	return address, &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots, ServerName: host}
 }

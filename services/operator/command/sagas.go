@@ -84,7 +84,11 @@ func sagasRetry() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			state, err := sagas.Retry(cmd.Context(), firstorder.Shop, token, s)
+			door, err := firstorder.FindDoor(cmd.Context(), c)
+			if err != nil {
+				return err
+			}
+			state, err := sagas.Retry(cmd.Context(), door.Client, door.URL, token, s)
 			if err != nil {
 				return err
 			}

@@ -122,22 +122,26 @@ func shows(ctx context.Context, address string, certificate []byte) bool {
 	return seen
 }
 
-// api connects anew for each request, so that each may reach another gateway.
-var api = &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{DialContext: dial.Dialer(5 * time.Second).DialContext, DisableKeepAlives: true}}
-
 // each is how many requests in a row reach every gateway, which take turns.
 const each = 12
 
 // Accepts is one of Machine.
-func (Here) Accepts(ctx context.Context, token string) (all, some bool, err error) {
+func (Here) Accepts(ctx context.Context, c *cluster.Cluster, token string) (all, some bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	door, err := firstorder.FindDoor(ctx, c)
+	if err != nil {
+		return false, false, err
+	}
 	all = true
 	for range each {
-		req, err := http.NewRequestWithContext(ctx, http.MethodGet, firstorder.Shop+"/books?limit=1", http.NoBody)
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, door.URL+"/books?limit=1", http.NoBody)
 		if err != nil {
 			return false, false, err
 		}
+		req.Close = true // so that each may reach another gateway
 		req.Header.Set("Authorization", "Bearer "+token)
-		res, err := api.Do(req)
+		res, err := door.Client.Do(req)
 		if err != nil {
 			return false, false, err
 		}

@@ -49,7 +49,7 @@ type Machine interface {
 	// Operator writes the operator's settings (operator.env) as the keys in Dir say.
 	Operator(ctx context.Context) error
 	// Accepts tells of a token of the API whether all gateways take it, and whether any does.
-	Accepts(ctx context.Context, token string) (all, some bool, err error)
+	Accepts(ctx context.Context, c *cluster.Cluster, token string) (all, some bool, err error)
 	// Open makes clients with those settings.
 	Open() (*cluster.Cluster, error)
 }

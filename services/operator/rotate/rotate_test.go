@@ -53,7 +53,7 @@ func (m *machine) NewCA(context.Context) (certificate, key string, err error) {
 }
 
 // Accepts is what a gateway does with the variable of now.
-func (m *machine) Accepts(ctx context.Context, token string) (all, some bool, err error) {
+func (m *machine) Accepts(ctx context.Context, _ *cluster.Cluster, token string) (all, some bool, err error) {
 	c, err := m.open()
 	if err != nil {
 		return false, false, err

@@ -222,7 +222,7 @@ func (s *Shop) apiTokens(ctx context.Context) error {
 func (s *Shop) awaitAPI(ctx context.Context, does, token string, taken bool) error {
 	until := console.Wait{For: "that every gateway " + does, Limit: time.Minute, Hint: "'go tool task logs -- gateway' shows why"}
 	return s.Out.Wait(ctx, until, func(ctx context.Context) (string, error) {
-		all, some, err := s.Machine.Accepts(ctx, token)
+		all, some, err := s.Machine.Accepts(ctx, s.Cluster, token)
 		if err != nil {
 			return "the shop does not answer: " + err.Error(), nil //nolint:nilerr // the next look may be answered
 		}

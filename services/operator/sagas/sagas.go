@@ -12,8 +12,6 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-
-	"bookstore/services/platform/dial"
 )
 
 // Database is where they are kept.
@@ -119,10 +117,8 @@ const (
 	answerLimit  = 1 << 20
 )
 
-var client = &http.Client{Transport: &http.Transport{DialContext: dial.Dialer(5 * time.Second).DialContext, DisableKeepAlives: true}}
-
-// Retry has a checkout that is stuck go on, by the shop's own call for it, and returns the state that it is in then.
-func Retry(ctx context.Context, shop, token string, s Saga) (state string, err error) {
+// Retry has a checkout that is stuck go on, by the shop's own call for it at this URL, and returns the state that it is in then.
+func Retry(ctx context.Context, client *http.Client, shop, token string, s Saga) (state string, err error) {
 	if s.Definition != "checkout" {
 		return "", fmt.Errorf("the shop has a call to retry a checkout, and this is a %s", s.Definition)
 	}

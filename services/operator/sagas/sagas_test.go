@@ -129,7 +129,7 @@ func TestRetry(t *testing.T) {
 		{sagas.Saga{ID: "2", Definition: "checkout"}, "", "it is not stuck"},
 		{sagas.Saga{ID: "1", Definition: "return"}, "", "this is a return"},
 	} {
-		state, err := sagas.Retry(t.Context(), shop.URL, "secret", test.saga)
+		state, err := sagas.Retry(t.Context(), shop.Client(), shop.URL, "secret", test.saga)
 		if state != test.state || (err == nil) != (test.says == "") || (err != nil && !strings.Contains(err.Error(), test.says)) {
 			t.Errorf("%s %s: %q, %v", test.saga.Definition, test.saga.ID, state, err)
 		}
