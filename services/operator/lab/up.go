@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -81,7 +82,24 @@ func materials(ctx context.Context, out console.Console, root string) error {
 	if err := programs(); err != nil {
 		return err
 	}
+	if err := watches(); err != nil {
+		return err
+	}
 	return store(ctx, out, root)
+}
+
+// watches lets root have as many inotify instances as the systemd and the engines of all machines need, some twenty each. Linux gives
+// 128 to all of root's processes together; without one systemd starts nothing, and says nothing.
+func watches() error {
+	const file, enough = "/proc/sys/fs/inotify/max_user_instances", 1024
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return err
+	}
+	if now, err := strconv.Atoi(strings.TrimSpace(string(text))); err == nil && now >= enough {
+		return nil
+	}
+	return os.WriteFile(file, []byte(strconv.Itoa(enough)), 0o644) //nolint:gosec // a setting of the kernel
 }
 
 // each does something for all machines at once. What is written has the machine's name before each line.
