@@ -33,7 +33,8 @@ var hostScenarios = []scenario{
 	}},
 	{name: "rolling-reboot", harm: rebootAll, bars: unfailing},
 	{name: "machine-added", harm: func(t *testing.T, _ *scene) { addMachine(t) }, bars: unfailing},
-	{name: "machine-removed", before: addMachine, harm: func(t *testing.T, _ *scene) { removeLast(t) }, bars: unfailing},
+	{name: "machine-removed", before: addMachine, harm: removeLast, bars: unfailing},
+	{name: "machine-replaced", before: addMachine, harm: replaceServer, bars: unfailing},
 }
 
 // hostWhole is how long a machine may take to start, with all that was on it to join the others.

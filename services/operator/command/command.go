@@ -20,7 +20,7 @@ func New() *cobra.Command {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(up(), down(), deploy(), restart(), db(), redisCommand(), rotateCommand(), warehouse(), sagasCommand(), alerts(), drill(), status(), logs(), token(), images(), certificate(), terraformCommand(), bundleCommand(), labCommand(), booted())
+	root.AddCommand(up(), down(), deploy(), restart(), db(), redisCommand(), rotateCommand(), warehouse(), sagasCommand(), alerts(), drill(), status(), logs(), token(), images(), certificate(), terraformCommand(), bundleCommand(), labCommand(), machineCommand(), booted())
 	return root
 }
 

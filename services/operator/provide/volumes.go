@@ -152,18 +152,32 @@ func Remove(ctx context.Context, c *cluster.Cluster, out console.Console, name s
 		if v.Name != name {
 			continue
 		}
-		removal := console.Wait{For: "the removal of the volume " + name, Limit: time.Minute, Hint: "'nomad volume delete -type host " + v.ID + "' tries again"}
-		err := out.Wait(ctx, removal, func(ctx context.Context) (string, error) {
-			if _, _, err := c.Nomad.HostVolumes().Delete(&nomad.HostVolumeDeleteRequest{ID: v.ID}, cluster.Write(ctx)); err != nil {
-				return err.Error(), nil //nolint:nilerr // what used it is ending
-			}
-			return "", nil
-		})
-		if err != nil {
+		if err := RemoveVolume(ctx, c, out, v, false); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// RemoveVolume removes a volume as soon as nothing uses it any more, within a minute. What is in one that Nomad made is removed too,
+// but where the machine is lost: then Nomad just forgets it.
+func RemoveVolume(ctx context.Context, c *cluster.Cluster, out console.Console, v *nomad.HostVolumeStub, lost bool) error {
+	removal := console.Wait{For: "the removal of the volume " + v.Name, Limit: time.Minute, Hint: "'nomad volume delete -type host " + v.ID + "' tries again"}
+	return out.Wait(ctx, removal, func(ctx context.Context) (string, error) {
+		if _, _, err := c.Nomad.HostVolumes().Delete(&nomad.HostVolumeDeleteRequest{ID: v.ID, Force: lost}, cluster.Write(ctx)); err != nil && !strings.Contains(err.Error(), "no such volume") {
+			return err.Error(), nil
+		}
+		return "", nil
+	})
+}
+
+// Home gives instance i of a job a volume on a node, which ties it to that: a member of the database, or a node of Redis.
+func Home(ctx context.Context, c *cluster.Cluster, job string, i int, node string) error {
+	user, ok := map[string]int{"patroni": patroniUser, "redis": redisUser}[job]
+	if !ok {
+		return fmt.Errorf("the job %s has no volume for each instance", job)
+	}
+	return create(ctx, c, volume{name: PerInstance(job, i), node: node, user: user})
 }
 
 // RedisCount is Consul's key that says how many nodes Redis is to have; the nodes read it too.

@@ -1,6 +1,9 @@
 package redis
 
-import "testing"
+import (
+	"fmt"
+	"testing"
+)
 
 // What redis-care shows is read, and says what there is to do.
 func TestLeft(t *testing.T) {
@@ -37,6 +40,17 @@ func TestLeft(t *testing.T) {
 		}
 		if is := leftToGive(nodes, see.target); is != see.give {
 			t.Errorf("%q to %d: to give %q, want %q", see.shown, see.target, is, see.give)
+		}
+	}
+}
+
+// Those with the same slots are partners.
+func TestPartners(t *testing.T) {
+	t.Parallel()
+	found := partners(parse("0 a master 5462 -\n1 b master 5461 -\n2 c master 5461 -\n3 d replica 0 a\n4 e replica 0 a\n5 f replica 0 c\n"))
+	for index, want := range map[int]string{0: "[3 4]", 1: "[]", 2: "[5]", 3: "[0 4]", 4: "[0 3]", 5: "[2]"} {
+		if is := fmt.Sprint(found[index]); is != want {
+			t.Errorf("partners of %d: %s, want %s", index, is, want)
 		}
 	}
 }

@@ -12,6 +12,13 @@ data "nomad_nodes" "all" {
   }
 }
 
+# Which volumes there are: 'go tool shop machine' gives one that moves another host.
+data "nomad_node" "each" {
+  for_each = toset(data.nomad_nodes.all.nodes[*].id)
+
+  node_id = each.key
+}
+
 locals {
   # Not only those that are ready: a host that is down would lose its volumes to a plan.
   known = { for node in data.nomad_nodes.all.nodes : node.name => node... }
@@ -32,6 +39,12 @@ locals {
     { for name in ["warehouse", "s3"] : name => { name = name, of = name, host = 0 } },
     { for i, host in local.hosts : "backup@${host}" => { name = "backup", of = "backup", host = i } },
   )
+
+  # The node that has a volume of that name already. Where the state does not know it, Nomad refuses a second one there, and a member
+  # does not get two.
+  there = { for at in flatten([
+    for id, node in data.nomad_node.each : [for volume in coalesce(node.host_volumes, []) : { name = volume.name, node = id }]
+  ]) : at.name => at.node... if !contains(["backup", "warehouse"], at.name) }
 }
 
 resource "nomad_dynamic_host_volume" "this" {
@@ -39,7 +52,7 @@ resource "nomad_dynamic_host_volume" "this" {
 
   name      = each.value.name
   plugin_id = "mkdir"
-  node_id   = local.ids[local.hosts[each.value.host % length(local.hosts)]]
+  node_id   = try(local.there[each.value.name][0], local.ids[local.hosts[each.value.host % length(local.hosts)]])
 
   parameters = {
     mode = "0700"

@@ -33,6 +33,27 @@ run "three_hosts" {
   }
 }
 
+# A volume that the state does not know is wanted where it is already: 'go tool shop machine' has given it that host.
+run "a_moved_member" {
+  command = plan
+
+  override_data {
+    target = data.nomad_node.each
+    values = {
+      host_volumes = [{ id = "v", name = "patroni[1]", path = "/", read_only = false }, { id = "w", name = "backup", path = "/", read_only = false }]
+    }
+  }
+
+  assert {
+    condition     = nomad_dynamic_host_volume.this["patroni[1]"].node_id == "00000000-0000-4000-8000-000000000000"
+    error_message = "The volume stays on its host."
+  }
+  assert {
+    condition     = nomad_dynamic_host_volume.this["backup@two"].node_id == "22222222-2222-4222-8222-222222222222"
+    error_message = "Each host has its own volume for backups."
+  }
+}
+
 run "named_hosts" {
   command = plan
   variables {
