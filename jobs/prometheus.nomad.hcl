@@ -241,6 +241,15 @@ job "prometheus" {
         change_signal   = "SIGHUP"
       }
 
+      template {
+        destination     = "${NOMAD_TASK_DIR}/rules/slo.yml"
+        data            = file("${var.root}/jobs/prometheus/rules/slo.yml")
+        left_delimiter  = "[["
+        right_delimiter = "]]"
+        change_mode     = "signal"
+        change_signal   = "SIGHUP"
+      }
+
       # The targets, from Consul: Prometheus re-reads a file that changed.
       template {
         destination = "${NOMAD_TASK_DIR}/targets/metrics.yml"

@@ -10,15 +10,21 @@ import (
 )
 
 var (
-	expression = regexp.MustCompile(`(?m)^\s+expr: (.+)$`)
-	selector   = regexp.MustCompile(`\{[^}]*\}|by \([^)]*\)`)
+	expression = regexp.MustCompile(`^\s+(?:expr|error_query|total_query): (.+)`)
+	selector   = regexp.MustCompile(`\{\{[^}]*\}\}|\{[^}]*\}|(?:by|on|without|ignoring) \([^)]*\)|"[^"]*"`)
+	histogram  = regexp.MustCompile(`_(?:count|bucket|sum)$`)
 	metric     = regexp.MustCompile(`\b[a-z]+(?:_[a-zA-Z]+)+\b|\b[a-z]{4,}\b`)
 	made       = regexp.MustCompile(`Name:\s+"([a-z_]+)"`)
+	runbook    = regexp.MustCompile(`(?m)^\s+runbook: ([^#\s]+)#(\S+)$`)
+	heading    = regexp.MustCompile(`(?m)^#+ (.+)$`)
 	alert      = regexp.MustCompile(`(?m)- alert: (\w+)$`)
 )
 
+// slo is what the rules of the SLOs are made of.
+const slo = "prometheus/slo/shop.yml"
+
 // functions of PromQL that the rules use.
-var functions = map[string]bool{"absent": true, "bool": true, "vector": true, "count": true, "max": true, "max_over_time": true, "min": true, "offset": true, "rate": true, "time": true, "unless": true}
+var functions = map[string]bool{"absent": true, "bool": true, "vector": true, "count": true, "increase": true, "label_replace": true, "max": true, "max_over_time": true, "min": true, "offset": true, "rate": true, "time": true, "unless": true}
 
 // foreign is what Patroni, Nomad, Consul, Envoy and Prometheus make; TestEveryMetricOfTheRulesIsMeasured and TestDoorByACME in
 // services/e2e hold them to that.
@@ -43,14 +49,50 @@ func TestRulesSpeakOfMetricsThatServicesMake(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, file := range glob(t, "prometheus/rules/*.yml") {
-		for _, rule := range expression.FindAllStringSubmatch(read(t, file), -1) {
-			for _, name := range metric.FindAllString(selector.ReplaceAllString(rule[1], ""), -1) {
+	for _, file := range append(glob(t, "prometheus/rules/*.yml"), slo) {
+		if file == "prometheus/rules/slo.yml" {
+			continue // it is made of slo
+		}
+		for _, rule := range expressions(read(t, file)) {
+			for _, name := range metric.FindAllString(selector.ReplaceAllString(rule, ""), -1) {
+				name = histogram.ReplaceAllString(name, "")
 				if !known[name] && !functions[name] && !foreign.MatchString(name) {
-					t.Errorf("%s: no service makes %q, of which a rule speaks: %s", file, name, rule[1])
+					t.Errorf("%s: no service makes %q, of which a rule speaks: %s", file, name, rule)
 				}
 			}
 		}
+	}
+}
+
+// expressions are those of a file of rules or SLOs, each in one line.
+func expressions(text string) (all []string) {
+	indent, open := 0, false
+	for line := range strings.Lines(text) {
+		deep := len(line) - len(strings.TrimLeft(line, " "))
+		switch m := expression.FindStringSubmatch(line); {
+		case m != nil:
+			indent, open = deep, strings.HasPrefix(m[1], ">") || strings.HasPrefix(m[1], "|")
+			all = append(all, strings.TrimLeft(m[1], ">|-"))
+		case open && deep > indent:
+			all[len(all)-1] += " " + strings.TrimSpace(line)
+		default:
+			open = false
+		}
+	}
+	return all
+}
+
+// The rules of the SLOs are made, and checked in.
+func TestSLORulesAreUpToDate(t *testing.T) {
+	t.Parallel()
+	made := filepath.Join(t.TempDir(), "slo.yml")
+	const sloth = "/opt/bookstore/bin/sloth"
+	if _, err := run(t, sloth, "generate", "--no-log", "--slo-period-windows-path=jobs/prometheus/slo/windows", "--default-slo-period=2d",
+		"-i", "jobs/"+slo, "-o", made); err != nil {
+		t.Fatalf("%v: 'go tool task tools' builds it", err)
+	}
+	if read(t, made) != read(t, "prometheus/rules/slo.yml") {
+		t.Error("run: go tool task jobs:generate")
 	}
 }
 
@@ -63,10 +105,31 @@ func TestRulesAreLoadedAndTested(t *testing.T) {
 		}
 		tests := read(t, strings.Replace(file, "/rules/", "/tests/", 1))
 		for _, a := range alert.FindAllStringSubmatch(read(t, file), -1) {
-			if !strings.Contains(tests, "alertname: "+a[1]+"\n") {
+			if !strings.Contains(tests, "alertname: "+a[1]+"\n") && !strings.Contains(tests, `ALERTS{alertname="`+a[1]+`"`) {
 				t.Errorf("%s: no test lets %s fire", file, a[1])
 			}
 		}
+	}
+}
+
+// An alert's link leads to a section that there is.
+func TestRunbooksExist(t *testing.T) {
+	t.Parallel()
+	found := 0
+	for _, file := range glob(t, "prometheus/rules/*.yml") {
+		for _, m := range runbook.FindAllStringSubmatch(read(t, file), -1) {
+			found++
+			anchors := map[string]bool{}
+			for _, h := range heading.FindAllStringSubmatch(read(t, filepath.Join("..", m[1])), -1) {
+				anchors[strings.ReplaceAll(strings.ToLower(h[1]), " ", "-")] = true
+			}
+			if !anchors[m[2]] {
+				t.Errorf("%s: %s has no section %s", file, m[1], m[2])
+			}
+		}
+	}
+	if found == 0 {
+		t.Error("no alert has a link")
 	}
 }
 

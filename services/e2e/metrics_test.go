@@ -9,6 +9,8 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"regexp"
+	"slices"
 	"testing"
 	"time"
 
@@ -101,6 +103,58 @@ func TestTheAgentsAreMeasured(t *testing.T) {
 				t.Errorf("%s is answered with %d", path, res.StatusCode)
 			}
 		}
+	}
+}
+
+// A rule on a metric that nobody has is silent for ever: each that a rule names is measured. Metrics of what has not
+// happened yet are not there before it does.
+func TestEveryMetricOfTheRulesIsMeasured(t *testing.T) {
+	later := regexp.MustCompile(`^(cache_announcements_total|db_calls_without_deadline_total|envoy_listener_ssl_certificate_expiration_unix_time_seconds|` +
+		`limit_leases_total|http_requests_total|http_request_duration_seconds_(count|bucket))$`)
+	var rules struct {
+		Data struct {
+			Groups []struct {
+				Rules []struct{ Query string }
+			}
+		}
+	}
+	atPrometheus(t, "rules", &rules)
+	quoted := regexp.MustCompile(`\{[^}]*\}|"[^"]*"|\b(by|on|without|ignoring|group_left|group_right) ?\([^)]*\)|\bslo:[a-z_]+:\w+`)
+	name := regexp.MustCompile(`\b[a-z]+(?:_[a-zA-Z]+)+\b`)
+	functions := regexp.MustCompile(`^(label_replace|[a-z]+_over_time)$`)
+	wanted := map[string]bool{}
+	for _, g := range rules.Data.Groups {
+		for _, r := range g.Rules {
+			for _, n := range name.FindAllString(quoted.ReplaceAllString(r.Query, ""), -1) {
+				wanted[n] = !functions.MatchString(n) && !later.MatchString(n)
+			}
+		}
+	}
+	if len(wanted) < 30 {
+		t.Fatalf("the rules name %d metrics", len(wanted))
+	}
+	shoptest.Eventually(t, time.Minute, "each metric that a rule names", func(context.Context) error {
+		var names struct{ Data []string }
+		atPrometheus(t, "label/__name__/values", &names)
+		for n, measured := range wanted {
+			if measured && !slices.Contains(names.Data, n) {
+				return fmt.Errorf("nobody has %s", n)
+			}
+		}
+		return nil
+	})
+}
+
+// atPrometheus reads an answer of its API.
+func atPrometheus(t *testing.T, path string, into any) {
+	t.Helper()
+	res, err := (&http.Client{Timeout: 10 * time.Second}).Get("http://127.0.0.1:9090/api/v1/" + path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	if err := json.NewDecoder(res.Body).Decode(into); err != nil {
+		t.Fatal(err)
 	}
 }
 
