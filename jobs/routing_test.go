@@ -206,9 +206,9 @@ func TestTheMeshNoticesSlowReadsBeforeTheGateway(t *testing.T) {
 	}
 }
 
-// silent is how long an Envoy waits for a host that takes no connection, in milliseconds: half of what readers may miss when one
+// silent is how long an Envoy waits for a host that takes no connection, in milliseconds: a quarter of what readers may miss when one
 // vanishes.
-const silent = 1000
+const silent = 500
 
 // The ingress has the time-outs of the resolvers.
 func TestTheIngressWaitsNotLongForASilentHost(t *testing.T) {

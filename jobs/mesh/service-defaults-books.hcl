@@ -2,7 +2,7 @@
 # How books's sidecar treats the services that it calls, each by itself. An instance that fails three times in a row
 # is ejected for ten seconds, the next time for twenty. At most half of the instances are ejected: where all of them fail,
 # the cause is their database, and with no instance left recovery would take longer. A host that lost its power or its network
-# refuses nothing: who cannot connect within a second goes to another instance (by itself Envoy waits five).
+# refuses nothing: who cannot connect within half a second goes to another instance (by itself Envoy waits five).
 # The limits are above what books admits by itself. They keep this Envoy of 96 MB alive if that fails.
 Kind     = "service-defaults"
 Name     = "books"
@@ -10,7 +10,7 @@ Protocol = "http"
 
 UpstreamConfig = {
   Defaults = {
-    ConnectTimeoutMs = 1000
+    ConnectTimeoutMs = 500
 
     PassiveHealthCheck = {
       Interval                = "1s"

@@ -4,7 +4,7 @@
 # (service-router-gateway.hcl): hashed too, every POST /orders would go to one and the same instance.
 Kind           = "service-resolver"
 Name           = "gateway-by-path"
-ConnectTimeout = "1s"
+ConnectTimeout = "500ms"
 
 LoadBalancer = {
   Policy = "maglev"

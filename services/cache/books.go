@@ -86,11 +86,12 @@ func (b *Books) load(ctx context.Context, id int64, origin Origin, f *fill) erro
 	return nil
 }
 
-// fetch fills from the origin, or with a stale copy while the origin's circuit is open.
+// fetch fills from the origin, or with a stale copy while the origin's circuit is open or it cannot be reached: lists come
+// from replicas of the database, and so keep the circuit closed while there is no leader.
 func (b *Books) fetch(ctx context.Context, id int64, origin Origin, f *fill) error {
 	filled, err := origin(ctx, id)
 	if err != nil {
-		if fault.KindOf(err) == fault.CircuitOpen && b.stale(ctx, id, f) {
+		if isAway(err) && b.stale(ctx, id, f) {
 			return nil
 		}
 		return err
@@ -100,6 +101,12 @@ func (b *Books) fetch(ctx context.Context, id int64, origin Origin, f *fill) err
 		b.absent.learn(absence{above: filled.Highest, generation: f.generation, since: f.begun})
 	}
 	return nil
+}
+
+// isAway tells whether an origin cannot answer anybody for the moment. A call that timed out may have been an unlucky one.
+func isAway(err error) bool {
+	kind := fault.KindOf(err)
+	return kind == fault.CircuitOpen || kind == fault.Unavailable
 }
 
 // stale fills with the last copy of a book, however outdated, up to staleLife.

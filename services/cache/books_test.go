@@ -321,16 +321,28 @@ func TestWhileTheCircuitIsOpenOldCopiesAreGiven(t *testing.T) {
 		s.want(s.readBook(2), "circuit_open")
 		time.Sleep(10 * time.Minute)
 		s.want(s.read(), "circuit_open")
-		s.service.set(func(s *service) { s.err = fault.New(fault.Unavailable, "away") })
-		s.want(s.read(), "unavailable")
 
 		// What was read without a lease is a copy too.
 		s.service.set(func(s *service) { s.err, s.version = nil, 3 })
 		s.want(s.read(), "v3 miss")
-		s.service.set(func(s *service) { s.err = fault.New(fault.Unavailable, "away") })
-		s.want(s.read(), "unavailable")
 		s.service.set(func(s *service) { s.err = circuitOpen() })
 		s.want(s.read(), "v3 stale")
+	})
+}
+
+// The circuit stays closed while the service answers other calls, such as lists, without its database's leader.
+func TestWhileTheServiceIsAwayOldCopiesAreGiven(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := open(t, nil)
+		s.want(s.read(), "v1 miss")
+		s.Raise(floor(1, 2))
+		s.service.set(func(s *service) { s.err = fault.New(fault.Unavailable, "away") })
+		s.want(s.read(), "v1 stale")
+		s.want(s.readBook(2), "unavailable")
+		s.service.set(func(s *service) { s.err = fault.New(fault.Overloaded, "too much to do") })
+		s.want(s.read(), "overloaded")
+		s.service.set(func(s *service) { s.err, s.version = nil, 2 })
+		s.want(s.read(), "v2 miss")
 	})
 }
 

@@ -11,7 +11,7 @@
 //	                            │ given to its readers, not kept       │ Flush: of another generation
 //	                            ▼                                      ▼
 //	                        (nothing)                             stale copy: while
-//	                                                              the circuit is open
+//	                                                              the service is away
 //
 // Lists need no lease: they may lag by 2 s, so a copy is fresh for a second.
 package cache
@@ -33,7 +33,7 @@ const (
 	Near   Source = "near"   // this gateway's memory
 	Shared Source = "shared" // the tier of all gateways
 	Miss   Source = "miss"   // the service
-	Stale  Source = "stale"  // an old copy, because the service's circuit is open
+	Stale  Source = "stale"  // an old copy, because the service cannot be reached, or its circuit is open
 )
 
 const (
@@ -46,7 +46,7 @@ const (
 	missingLife = 10 * time.Second
 	// listLife is how long a list is fresh: half of what it may lag by.
 	listLife = time.Second
-	// staleLife is the greatest age of an answer that is served while the circuit is open.
+	// staleLife is the greatest age of an answer that is served while the service is away.
 	staleLife = 10 * time.Minute
 	// fillTimeout bounds a fill.
 	fillTimeout = 5 * time.Second
@@ -54,7 +54,7 @@ const (
 	defaultBytes = 32 << 20
 )
 
-// Origin gets a book from the service. When it fails with fault.CircuitOpen, a stale copy is served.
+// Origin gets a book from the service. When it fails with fault.CircuitOpen or fault.Unavailable, a stale copy is served.
 type Origin func(ctx context.Context, id int64) (Filled, error)
 
 // Filled is the service's answer: a book (200), or that it does not exist (404) or was withdrawn (410).

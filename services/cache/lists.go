@@ -3,8 +3,6 @@ package cache
 import (
 	"context"
 	"time"
-
-	"bookstore/services/platform/fault"
 )
 
 // Lists caches lists of books by their query.
@@ -21,8 +19,8 @@ func NewLists(o Options) *Lists {
 // Close cancels the fills in flight and waits for them. Later reads that need a fill fail.
 func (l *Lists) Close() { l.tier.workers.close() }
 
-// Get returns a list that is at most two seconds old, or an older one while the origin's circuit is open. query must
-// not be changed afterwards.
+// Get returns a list that is at most two seconds old, or an older one while the origin is away. query must not be
+// changed afterwards.
 func (l *Lists) Get(ctx context.Context, query string, origin ListOrigin) (*Copy, Source, error) {
 	c, source, err := l.get(ctx, query, origin)
 	l.tier.metrics.read(source, err)
@@ -39,7 +37,7 @@ func (l *Lists) get(ctx context.Context, query string, origin ListOrigin) (*Copy
 			f.set(entry, Miss)
 			return nil
 		}
-		if c, ok := l.tier.last(query); ok && fault.KindOf(err) == fault.CircuitOpen && c.lasts() {
+		if c, ok := l.tier.last(query); ok && isAway(err) && c.lasts() {
 			f.copy, f.source = c, Stale
 			return nil
 		}

@@ -82,13 +82,15 @@ func TestNobodyWaitsForAListThatWillBeTooOld(t *testing.T) {
 	})
 }
 
-func TestOldListsAreGivenWhileTheCircuitIsOpen(t *testing.T) {
+func TestOldListsAreGivenWhileTheServiceIsAway(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := openLists(t)
 		c.want("", "1 miss 0s")
 		time.Sleep(5 * time.Second)
+		c.err = fault.New(fault.Overloaded, "too much to do")
+		c.want("", "overloaded")
 		c.err = fault.New(fault.Unavailable, "away")
-		c.want("", "unavailable")
+		c.want("", "1 stale 5s")
 		c.err = circuitOpen()
 		c.want("", "1 stale 5s")
 		c.want("q=x", "circuit_open")

@@ -17,7 +17,7 @@ import (
 	"bookstore/services/shoptest/cluster"
 )
 
-// threshold is how many reroutes of failed calls open a circuit; openFor is for how long.
+// threshold is how many reroutes of failed calls open a circuit; openFor is for how long at most.
 const (
 	threshold = 3
 	openFor   = 10 * time.Second
@@ -74,7 +74,7 @@ func requireShort(t *testing.T, c *shoptest.Client, path, route string) {
 	before := quick(t, route)
 	for range requests {
 		a := c.Do(t, shoptest.Call{Method: http.MethodGet, Path: path})
-		// The one trial after ten seconds fails in its own words.
+		// What the gateway answers by itself, and a trial in the words of who failed.
 		if code := a.Problem().Code; a.Status != 503 || (code != "circuit_open" && code != "unavailable") {
 			t.Fatalf("while its circuit is open, GET %s: %v", path, a)
 		}
@@ -84,7 +84,7 @@ func requireShort(t *testing.T, c *shoptest.Client, path, route string) {
 		}
 	}
 	now := quick(t, route)
-	if all, soon := now.all-before.all, now.soon-before.soon; all < requests || soon < 0.99*all {
+	if all, soon := now.all-before.all, now.soon-before.soon; all < requests || soon < 0.97*all { // trials take longer: a few in each gateway
 		t.Errorf("of %.0f answers the handlers gave %.0f within 5 ms", all, soon)
 	} else {
 		t.Logf("of %.0f answers the handlers gave %.0f within 5 ms", all, soon)

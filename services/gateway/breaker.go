@@ -15,7 +15,7 @@ type circuitState int
 // The states of a circuit.
 //
 //	closed ── threshold reached, and the calls in flight at that moment ended without a success ──► open
-//	open ── openFor is over, or degradedOpenFor where an instance answered ──► half-open: one call is admitted, the trial
+//	open ── its time is over (breaker.delay) ──► half-open: one call is admitted, the trial
 //	half-open ── the trial succeeds ──► closed
 //	half-open ── the trial fails, rerouted or not ──► open
 //	half-open ── the trial is inconclusive ──► half-open: the next call is the trial
@@ -63,12 +63,16 @@ const tripTimeout = 2 * time.Second
 type breaker struct {
 	onChange  func(circuitState) // called while locked
 	threshold int
-	openFor   time.Duration
+	// openFirst is how long the circuit stays open when no instance answered. It doubles with each trial that fails so, up to
+	// openFor. The mesh learns within three seconds that a machine is gone: until then all calls may go to the instance on it,
+	// and afterwards those to instances elsewhere must not be held back.
+	openFirst, openFor time.Duration
 
 	mu         sync.Mutex
 	circuit    circuitbreaker.CircuitBreaker[any]
 	last       circuitbreaker.State
 	generation uint64 // how often the state has changed
+	unanswered int    // openings in a row because no instance answered
 
 	// Of this generation.
 	calls     uint64 // begun
@@ -89,8 +93,10 @@ type trip struct {
 // pass identifies a call that was admitted.
 type pass struct{ generation, number, successes uint64 }
 
-func newBreaker(threshold uint, openFor time.Duration, onChange func(circuitState)) *breaker {
-	return &breaker{onChange: onChange, threshold: int(threshold), openFor: openFor, circuit: newCircuit(openFor)}
+func newBreaker(threshold uint, openFirst, openFor time.Duration, onChange func(circuitState)) *breaker {
+	return &breaker{
+		onChange: onChange, threshold: int(threshold), openFirst: openFirst, openFor: openFor, circuit: newCircuit(openFor),
+	}
 }
 
 func newCircuit(openFor time.Duration) circuitbreaker.CircuitBreaker[any] {
@@ -144,6 +150,7 @@ func (b *breaker) done(p pass, o outcome, reroutes int) error {
 func (b *breaker) endTrial(o outcome) {
 	switch o {
 	case succeeded:
+		b.unanswered = 0
 		b.circuit.RecordSuccess()
 	case degraded, failed:
 		b.open(o == degraded)
@@ -177,14 +184,24 @@ func (b *breaker) record(p pass, o outcome, reroutes int) {
 	}
 }
 
-// open opens the circuit, for degradedOpenFor at most if an instance answered; the caller holds mu.
+// open opens the circuit; the caller holds mu.
 func (b *breaker) open(instanceAnswered bool) {
-	delay := b.openFor
-	if instanceAnswered {
-		delay = min(delay, degradedOpenFor)
-	}
-	b.circuit = newCircuit(delay) // the library has one delay for all openings
+	b.circuit = newCircuit(b.delay(instanceAnswered)) // the library has one delay for all openings
 	b.circuit.Open()
+}
+
+// delay is how long this opening lasts; the caller holds mu.
+func (b *breaker) delay(instanceAnswered bool) time.Duration {
+	if instanceAnswered {
+		b.unanswered = 0
+		return min(b.openFor, degradedOpenFor)
+	}
+	delay := b.openFirst
+	for n := 0; n < b.unanswered && delay < b.openFor; n++ {
+		delay *= 2
+	}
+	b.unanswered++
+	return min(b.openFor, delay)
 }
 
 // syncState begins a new generation if the state has changed; the caller holds mu.

@@ -17,6 +17,8 @@ type ruled struct {
 	threshold int
 	openFor   time.Duration
 
+	unanswered []time.Duration // how long it was open each time, since an instance answered
+
 	state      circuitState
 	generation int
 	count      int       // of reroutes, while closed
@@ -32,15 +34,23 @@ type ruled struct {
 }
 
 func (m *ruled) become(state circuitState) {
-	*m = ruled{threshold: m.threshold, openFor: m.openFor, state: state, generation: m.generation + 1, inFlight: map[int]bool{}}
+	*m = ruled{
+		threshold: m.threshold, openFor: m.openFor, unanswered: m.unanswered,
+		state: state, generation: m.generation + 1, inFlight: map[int]bool{},
+	}
 }
 
 func (m *ruled) open(instanceAnswered bool) {
 	m.become(circuitOpen)
-	m.until = time.Now().Add(m.openFor)
 	if instanceAnswered {
-		m.until = time.Now().Add(250 * time.Millisecond)
+		m.unanswered, m.until = nil, time.Now().Add(250*time.Millisecond)
+		return
 	}
+	next := 500 * time.Millisecond
+	if n := len(m.unanswered); n > 0 {
+		next = min(2*m.unanswered[n-1], m.openFor)
+	}
+	m.unanswered, m.until = append(m.unanswered, next), time.Now().Add(next)
 }
 
 func (m *ruled) current() circuitState {
@@ -73,6 +83,7 @@ func (m *ruled) done(generation, call int, o outcome, reroutes int) {
 	switch {
 	case generation != m.generation:
 	case m.state == circuitHalfOpen && o == succeeded:
+		m.unanswered = nil
 		m.become(circuitClosed)
 	case m.state == circuitHalfOpen && o != inconclusive:
 		m.open(o == degraded)
@@ -109,7 +120,7 @@ var steps = rapid.Custom(func(t *rapid.T) step {
 		which:    rapid.IntRange(0, 99).Draw(t, "which"),
 		outcome:  rapid.SampledFrom([]outcome{inconclusive, succeeded, degraded, failed, failed, failed}).Draw(t, "outcome"),
 		reroutes: rapid.IntRange(0, 3).Draw(t, "reroutes"),
-		wait:     time.Duration(rapid.SampledFrom([]int{10, 200, 500, 2100, 12_000}).Draw(t, "wait")) * time.Millisecond,
+		wait:     time.Duration(rapid.SampledFrom([]int{10, 200, 500, 1100, 2100, 12_000}).Draw(t, "wait")) * time.Millisecond,
 	}
 })
 
@@ -128,7 +139,7 @@ func TestACircuitFollowsItsRule(t *testing.T) {
 // differs runs the steps on a circuit and on the model, and returns their first difference.
 func differs(threshold uint, script []step) string {
 	const openFor = 10 * time.Second
-	b := newBreaker(threshold, openFor, func(circuitState) {})
+	b := newBreaker(threshold, 500*time.Millisecond, openFor, func(circuitState) {})
 	m := &ruled{threshold: int(threshold), openFor: openFor, inFlight: map[int]bool{}}
 	type call struct {
 		b                  pass

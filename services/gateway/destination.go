@@ -47,7 +47,7 @@ func newDestinations(settings Resilience, m metrics, log *slog.Logger) map[Upstr
 func newDestination(name string, settings Resilience, m metrics, log *slog.Logger) *destination {
 	opened := m.opened.WithLabelValues(name)
 	d := &destination{
-		breaker: newBreaker(settings.CircuitThreshold, settings.CircuitOpenFor, func(state circuitState) {
+		breaker: newBreaker(settings.CircuitThreshold, settings.CircuitOpenFirst, settings.CircuitOpenFor, func(state circuitState) {
 			if state == circuitOpen {
 				opened.Inc()
 			}
@@ -74,8 +74,11 @@ func newDestination(name string, settings Resilience, m metrics, log *slog.Logge
 // gateway. A zero field means the default in its tag.
 type Resilience struct {
 	// CircuitThreshold is the number of reroutes of failed calls, without a success between, that opens a circuit.
-	CircuitThreshold uint          `env:"CIRCUIT_THRESHOLD" envDefault:"3"`
-	CircuitOpenFor   time.Duration `env:"CIRCUIT_OPEN_FOR" envDefault:"10s"` // until a trial call
+	CircuitThreshold uint `env:"CIRCUIT_THRESHOLD" envDefault:"3"`
+	// Where no instance answered, a circuit is open for CircuitOpenFirst until the first trial call, then twice as long
+	// after each that fails, up to CircuitOpenFor.
+	CircuitOpenFirst time.Duration `env:"CIRCUIT_OPEN_FIRST" envDefault:"500ms"`
+	CircuitOpenFor   time.Duration `env:"CIRCUIT_OPEN_FOR" envDefault:"10s"`
 
 	// The retry budget: the gateway sends again at most this share of the calls of the last ten seconds, or ResendLeast
 	// calls if that is more.
@@ -100,7 +103,8 @@ func (r Resilience) Validate() error {
 		}
 	}
 	require(r.CircuitThreshold >= 1, "CIRCUIT_THRESHOLD: must be positive")
-	require(r.CircuitOpenFor > 0, "CIRCUIT_OPEN_FOR: must be positive")
+	require(r.CircuitOpenFirst > 0 && r.CircuitOpenFirst <= r.CircuitOpenFor,
+		"CIRCUIT_OPEN_FIRST: must be positive, and at most CIRCUIT_OPEN_FOR")
 	require(r.ResendShare > 0 && r.ResendShare <= 1, "RESEND_SHARE: must be above 0 and at most 1")
 	require(r.ResendLeast >= 1, "RESEND_LEAST: must be positive")
 	require(r.InFlightLeast >= 1 && r.InFlightLeast <= r.InFlightFirst && r.InFlightFirst <= r.InFlightMost,
@@ -112,6 +116,7 @@ func (r Resilience) Validate() error {
 func (r Resilience) withDefaults() Resilience {
 	return Resilience{
 		CircuitThreshold: cmp.Or(r.CircuitThreshold, 3),
+		CircuitOpenFirst: cmp.Or(r.CircuitOpenFirst, 500*time.Millisecond),
 		CircuitOpenFor:   cmp.Or(r.CircuitOpenFor, 10*time.Second),
 		ResendShare:      cmp.Or(r.ResendShare, 0.2),
 		ResendLeast:      cmp.Or(r.ResendLeast, 20),

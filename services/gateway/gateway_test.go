@@ -93,6 +93,7 @@ func (s *shop) serve(t testing.TB, upstreams map[gateway.Upstream]*url.URL, o op
 	g, err := gateway.New(gateway.Options{
 		Upstreams: upstreams, Tokens: tokens, OperatorForCatalogue: o.operatorForCatalogue, Limits: o.limits,
 		ConsistencyKeys: keys,
+		Resilience:      gateway.Resilience{CircuitOpenFirst: 10 * time.Second}, // on a busy machine, too, no trial comes between two calls
 		Registry:        s.registry, Log: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {

@@ -89,11 +89,14 @@ func (s *Shared) Store(ctx context.Context, token string, e *Entry) (stored bool
 }
 
 // Stale returns the last copy, up to 10 minutes old, even below the floor; nil if there is none. It serves readers while
-// the service's circuit is open.
+// the service is away. Where the master is away too, since both were on a machine that is gone, its replica answers.
 func (s *Shared) Stale(ctx context.Context, id int64) (*Entry, error) {
 	reply, err := s.call(ctx, "stale", id, func(ctx context.Context, c *goredis.ClusterClient) *goredis.Cmd {
-		return c.Do(ctx, "hmget", bookKey(id), "v", "s", "status", "etag", "body", "at")
+		return lastCopy(ctx, c, id)
 	})
+	if err != nil {
+		reply, err = s.askReplica(ctx, id)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -111,6 +114,34 @@ func (s *Shared) Stale(ctx context.Context, id int64) (*Entry, error) {
 	}
 	s.counts.WithLabelValues("stale", "hit").Inc()
 	return e, nil
+}
+
+func lastCopy(ctx context.Context, c interface {
+	Do(ctx context.Context, args ...any) *goredis.Cmd
+}, id int64,
+) *goredis.Cmd {
+	return c.Do(ctx, "hmget", bookKey(id), "v", "s", "status", "etag", "body", "at")
+}
+
+// askReplica reads the last copy from a replica of the book's slot.
+func (s *Shared) askReplica(ctx context.Context, id int64) (any, error) {
+	if s.redis == nil {
+		return nil, fault.New(fault.Unavailable, "the shared cache is away")
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.Patience)
+	defer cancel()
+	replica, err := s.redis.Cluster().SlaveForKey(ctx, bookKey(id))
+	if err != nil {
+		return nil, away("find a replica of the shared cache", err)
+	}
+	pipe := replica.Pipeline()
+	pipe.ReadOnly(ctx) // of the connection: by itself a replica sends callers to its master
+	last := lastCopy(ctx, pipe, id)
+	if _, err := pipe.Exec(ctx); err != nil {
+		s.counts.WithLabelValues("stale", "failed").Inc()
+		return nil, away("read a replica of the shared cache", err)
+	}
+	return last.Val(), nil
 }
 
 // call makes one call about a book within Patience, or none while the book's range of slots is cut off.

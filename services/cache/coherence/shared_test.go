@@ -2,6 +2,8 @@ package coherence_test
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"net/http"
 	"strings"
 	"testing"
@@ -234,6 +236,35 @@ func TestAClusterThatIsAwayCostsLittle(t *testing.T) {
 			t.Errorf("%s: 100 lookups and floors took %s", name, took)
 		}
 	}
+}
+
+// The machine that is gone had the master, the gateway with the copy and the database's leader: until another is promoted, its
+// replica has the only copy.
+func TestAnOldCopyIsReadFromTheReplicaWhileTheMasterIsFrozen(t *testing.T) {
+	t.Parallel()
+	nodes := redistest.Nodes(t, 3, 1)
+	c := open(t, nodes.Config())
+	s, key := &tier{shared(c), t, c}, "book:{1}"
+	s.requireStored(true, s.token(1), book(1, 1, 1))
+	waittest.Eventually(t, "there is a replica", func() bool { return len(nodes.ReplicasOf(key)) == 1 })
+	waittest.EventuallyNil(t, "the client knows the replica, and that has the copy", func(ctx context.Context) error {
+		replica, err := c.Cluster().SlaveForKey(ctx, key)
+		if err != nil {
+			return err
+		}
+		info, err := replica.Info(ctx, "replication").Result()
+		if err == nil && !strings.Contains(info, "role:slave") {
+			err = errors.New("it knows the master alone")
+		}
+		return errors.Join(err, nodes.Node(nodes.MasterOf(key)).Wait(ctx, 1, 0).Err())
+	})
+	frozen := nodes.MasterOf(key)
+	nodes.Freeze(frozen)
+	s.Patience = 500 * time.Millisecond // the frozen master is waited for as long
+	if e, err := s.Stale(t.Context(), 1); err != nil || e == nil || e.Version != 1 {
+		t.Errorf("%+v, %v", e, err)
+	}
+	nodes.Thaw(frozen)
 }
 
 // A replica that missed a floor takes over: it has the old copy, and the token of who fills it.
