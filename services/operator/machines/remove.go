@@ -43,6 +43,13 @@ func (f *Fleet) Remove(ctx context.Context, name string, lost bool) error {
 	if err := f.mayGo(agents); err != nil {
 		return err
 	}
+	if lost {
+		if err := f.awaitDown(ctx, name); err != nil {
+			return err
+		}
+		s = f.seen
+		m, worker = s.machine(name)
+	}
 	emptied := !m.Eligible && len(s.on(m.ID)) == 0 // by a run before, perhaps
 	if worker {
 		if err := f.empty(ctx, s, m, lost); err != nil {
@@ -182,7 +189,9 @@ func (f *Fleet) fewer(ctx context.Context, m Machine) error {
 
 // apart tells whether a group's instances are on distinct hosts.
 func apart(job *nomad.Job, group *nomad.TaskGroup) bool {
-	distinct := func(c *nomad.Constraint) bool { return c.Operand == "distinct_hosts" }
+	distinct := func(c *nomad.Constraint) bool {
+		return c.Operand == nomad.ConstraintDistinctHosts && c.RTarget != "false"
+	}
 	return slices.ContainsFunc(job.Constraints, distinct) || slices.ContainsFunc(group.Constraints, distinct)
 }
 
@@ -226,18 +235,7 @@ func (f *Fleet) forget(ctx context.Context, name string, agents agents) error {
 	if err := f.expel(ctx, agents); err != nil {
 		return err
 	}
-	down := console.Wait{For: "Nomad's word that " + name + " is down", Limit: downWithin, Hint: "run this again", Every: time.Second}
-	err := f.Out.Wait(ctx, down, func(ctx context.Context) (string, error) {
-		s, err := f.look(ctx)
-		if err != nil {
-			return err.Error(), nil //nolint:nilerr // Nomad may be electing a leader
-		}
-		if m, ok := s.machine(name); ok && m.Up {
-			return "it is " + nomad.NodeStatusReady + " still", nil
-		}
-		return "", nil
-	})
-	if err != nil {
+	if err := f.awaitDown(ctx, name); err != nil {
 		return err
 	}
 	for _, m := range f.seen.machines {
@@ -253,6 +251,21 @@ func (f *Fleet) forget(ctx context.Context, name string, agents agents) error {
 	}
 	f.Out.Sayf("nobody knows %s any more", name)
 	return nil
+}
+
+// awaitDown waits until Nomad has noticed that a machine is off.
+func (f *Fleet) awaitDown(ctx context.Context, name string) error {
+	down := console.Wait{For: "Nomad's word that " + name + " is down", Limit: downWithin, Hint: "run this again", Every: time.Second}
+	return f.Out.Wait(ctx, down, func(ctx context.Context) (string, error) {
+		s, err := f.look(ctx)
+		if err != nil {
+			return err.Error(), nil //nolint:nilerr // Nomad may be electing a leader
+		}
+		if m, ok := s.machine(name); ok && m.Up {
+			return "it is " + nomad.NodeStatusReady + " still", nil
+		}
+		return "", nil
+	})
 }
 
 // purge has Nomad forget a node that is down, and its volumes.
