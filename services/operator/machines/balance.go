@@ -30,6 +30,9 @@ func (f *Fleet) Balance(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := f.awaitWhole(ctx, "patroni", healWithin); err != nil {
+		return err
+	}
 	if err := f.awaitApart(ctx); err != nil {
 		return err
 	}

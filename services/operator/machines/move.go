@@ -187,7 +187,7 @@ func (f *Fleet) stop(ctx context.Context, m move) error {
 // awaitPlaced waits until an instance runs on the machine with its volume. Nomad looks anew when it is told to.
 func (f *Fleet) awaitPlaced(ctx context.Context, m move) error {
 	var told time.Time
-	wait := console.Wait{For: "the start of " + m.volume(), Limit: placeWithin, Hint: "'nomad job status " + m.job + "' shows why it is not placed"}
+	wait := console.Wait{For: "the start of " + m.volume(), Limit: placeWithin, Hint: "put right what keeps it from starting there (does the machine have the images of the jobs that run?) and run this again, or take the machine away"}
 	return f.Out.Wait(ctx, wait, func(ctx context.Context) (string, error) {
 		now, err := f.allocation(ctx, m.instance)
 		switch {
@@ -196,7 +196,7 @@ func (f *Fleet) awaitPlaced(ctx context.Context, m move) error {
 		case now != nil && now.NodeID == m.to && now.ClientStatus == nomad.AllocClientStatusRunning:
 			return "", nil
 		case now != nil:
-			return "it is " + now.ClientStatus, nil
+			return "it is " + now.ClientStatus + trouble(now), nil
 		}
 		if time.Since(told) > 5*time.Second {
 			told = time.Now()
@@ -206,4 +206,16 @@ func (f *Fleet) awaitPlaced(ctx context.Context, m move) error {
 		}
 		return "Nomad places it", nil
 	})
+}
+
+// trouble is why a task of an allocation did not start when it was tried last, such as an image that the machine does not have.
+func trouble(a *nomad.AllocationListStub) string {
+	for _, task := range a.TaskStates {
+		for _, event := range slices.Backward(task.Events) {
+			if event.Type == nomad.TaskDriverFailure || event.Type == nomad.TaskSetupFailure {
+				return ": " + event.DisplayMessage
+			}
+		}
+	}
+	return ""
 }

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"time"
 
+	nomad "github.com/hashicorp/nomad/api"
+
 	"bookstore/services/operator/console"
 	"bookstore/services/operator/database"
 	"bookstore/services/operator/redis"
@@ -35,15 +37,18 @@ func (f *Fleet) moveAll(ctx context.Context, plan func(*state) ([]move, error)) 
 }
 
 // spare returns when an instance may be taken away: all others are whole, it does not lead, and a commit has as many standbys
-// left as acknowledge it.
+// left as acknowledge it. The instance itself may be one that cannot start where it is.
 func (f *Fleet) spare(ctx context.Context, s *state, m move) error {
-	if err := f.awaitWhole(ctx, m.job, healWithin); err != nil {
+	if err := f.awaitWhole(ctx, m.job, healWithin, m.instance); err != nil {
 		return err
 	}
 	if m.job != "patroni" || !s.up(m.from) {
 		return nil
 	}
 	if err := f.handOver(ctx, s, m.from, m.instance); err != nil {
+		return err
+	}
+	if err := f.awaitWhole(ctx, m.job, healWithin, m.instance); err != nil {
 		return err
 	}
 	members, err := database.Members(ctx, f.Cluster)
@@ -71,14 +76,11 @@ func (f *Fleet) handOver(ctx context.Context, s *state, node string, of ...insta
 	}
 	f.Out.Stagef("the database's leader hands over")
 	// Without a heir the switchover says what is wrong.
-	if err := database.Switchover(ctx, f.Cluster, f.Out, database.Heir(members, elsewhere)); err != nil {
-		return err
-	}
-	return f.awaitWhole(ctx, "patroni", healWithin)
+	return database.Switchover(ctx, f.Cluster, f.Out, database.Heir(members, elsewhere))
 }
 
-// awaitWhole waits until all of a job's instances have everything, but those whose machine is lost.
-func (f *Fleet) awaitWhole(ctx context.Context, job string, limit time.Duration) error {
+// awaitWhole waits until all of a job's instances have everything, but those whose machine is lost and those that are named.
+func (f *Fleet) awaitWhole(ctx context.Context, job string, limit time.Duration, but ...instance) error {
 	s, err := f.look(ctx)
 	if err != nil {
 		return err
@@ -86,18 +88,16 @@ func (f *Fleet) awaitWhole(ctx context.Context, job string, limit time.Duration)
 	var names []string
 	count := 0
 	for i, node := range s.at {
-		if i.job == job && s.up(node) {
-			names = append(names, memberName(i.index))
+		if i.job != job {
+			continue
 		}
-		if i.job == job {
-			count++
+		count++
+		if s.up(node) && !slices.Contains(but, i) {
+			names = append(names, memberName(i.index))
 		}
 	}
 	if job == "redis" {
-		if len(names) < count {
-			return nil // what is lost is made elsewhere, one after the other: then they are whole
-		}
-		return redis.AwaitWhole(ctx, f.Cluster, f.Out, count, func(int, int) bool { return false })
+		return f.awaitRedis(ctx, count, count-len(names)-len(but), but)
 	}
 	slices.Sort(names)
 	wait := console.Wait{For: "that every member has everything", Limit: limit, Hint: "'go tool task db:status' shows them; run this again when they stream", Every: time.Second}
@@ -108,6 +108,23 @@ func (f *Fleet) awaitWhole(ctx context.Context, job string, limit time.Duration)
 		}
 		return database.Missing(members, names), nil
 	})
+}
+
+// awaitRedis waits until so many nodes are whole. Where some are lost, or one of these does not run, they are made elsewhere first.
+func (f *Fleet) awaitRedis(ctx context.Context, count, lost int, nodes []instance) error {
+	for _, i := range nodes {
+		runs, err := f.allocation(ctx, i)
+		if err != nil {
+			return err
+		}
+		if runs == nil || runs.ClientStatus != nomad.AllocClientStatusRunning {
+			return nil
+		}
+	}
+	if lost > 0 {
+		return nil
+	}
+	return redis.AwaitWhole(ctx, f.Cluster, f.Out, count, func(int, int) bool { return false })
 }
 
 // awaitApart waits until no node of Redis is beside another with the same slots, where there is room for that: no machine has more
