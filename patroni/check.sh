@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # check.sh IMAGE: lets Patroni itself validate patroni.yml, with the environment and the
 # passwords that the job adds, in the image that will run it. There it also tries the examples of
-# hand_over.py, mesh.py and followers.py, and whether every process of PostgreSQL has the lock that its fence goes by.
+# hand_over.py, mesh.py, followers.py and forks.py, and whether every process of PostgreSQL has the lock that its fence goes by.
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -32,12 +32,13 @@ docker run --rm --network none --volume "$config/patroni.yml:/secrets/patroni/pa
     python3 -m http.server --bind 127.0.0.1 8501 >/dev/null 2>&1 &
     until (: </dev/tcp/127.0.0.1/8501) 2>/dev/null; do sleep 0.1; done
     patroni --validate-config /secrets/patroni
-    PATRONI_RESTAPI_CONNECT_ADDRESS=127.0.0.1:8008 python3 -m doctest "$(type -P hand_over.py)"
+    PATRONI_RESTAPI_CONNECT_ADDRESS=127.0.0.1:8008 NOMAD_ADDR_status=127.0.0.1:8009 python3 -m doctest "$(type -P hand_over.py)"
     python3 -m doctest "$(type -P mesh.py)"
     python3 -m doctest "$(type -P followers.py)"
+    python3 -m doctest "$(type -P forks.py)"
     # What member.py changes has to be there as it was when that was written.
     python3 -c "
-import inspect, patroni.postgresql, patroni.ha, patroni.api, patroni.request, patroni.dcs.consul
+import inspect, patroni.postgresql, patroni.postgresql.rewind, patroni.ha, patroni.api, patroni.request, patroni.dcs.consul
 assert patroni.postgresql.STOP_POLLING_INTERVAL == 1
 assert \"not self.cluster or self.cluster.is_unlocked()\" in inspect.getsource(patroni.ha.Ha.watch)
 assert \"time.sleep(1)  # give replicas\" in inspect.getsource(patroni.ha.Ha.demote)
@@ -47,6 +48,11 @@ assert \"self._async_response.result is False\" in inspect.getsource(patroni.ha.
 assert \"ret = self._pre_promote()\" in inspect.getsource(patroni.postgresql.Postgresql.promote)
 assert \"for st in self.fetch_nodes_statuses(members)\" in inspect.getsource(patroni.ha.Ha._is_healthiest_node)
 assert \"node_to_follow = self._get_node_to_follow(self.cluster)\" in inspect.getsource(patroni.ha.Ha.follow)
+assert inspect.getsource(patroni.ha.Ha.recover).count(\"self._handle_crash_recovery()\") == 1
+assert \"msg = self._handle_rewind_or_reinitialize()\" in inspect.getsource(patroni.ha.Ha.recover)
+assert \"msg = self._handle_rewind_or_reinitialize()\" in inspect.getsource(patroni.ha.Ha.follow).split(\"check_recovery_conf\")[0]
+assert \"self._archive_ready_wals()\" in inspect.getsource(patroni.postgresql.rewind.Rewind.ensure_clean_shutdown)
+assert list(inspect.signature(patroni.ha.Ha._do_reinitialize).parameters) == [\"self\", \"cluster\", \"from_leader\"]
 assert \"do_handshake\" in inspect.getsource(patroni.api.RestApiServer.process_request_thread)
 assert list(inspect.signature(patroni.request.HTTPSConnectionPool._validate_conn).parameters) == [\"self\", \"args\", \"kwargs\"]
 assert \"Check.http(api_parts.geturl(), self._service_check_interval,\" in inspect.getsource(patroni.dcs.consul.Consul._update_service)"
@@ -54,7 +60,7 @@ assert \"Check.http(api_parts.geturl(), self._service_check_interval,\" in inspe
 pool = member.ConnectionPool()
 pool.conn_kwargs = {}
 assert pool.conn_kwargs[\"options\"].endswith(\"-c pgaudit.log=none\")"'
-echo "patroni.yml: valid; hand_over.py, mesh.py, followers.py: as their examples say; member.py: fits this Patroni"
+echo "patroni.yml: valid; hand_over.py, mesh.py, followers.py, forks.py: as their examples say; member.py: fits this Patroni"
 
 # One session is open meanwhile: its process was forked last.
 docker run --rm --network none --env PGHOST=/tmp --entrypoint timeout "$image" 60 bash -ec '

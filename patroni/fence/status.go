@@ -2,6 +2,7 @@ package fence
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -11,9 +12,11 @@ import (
 )
 
 // Status tells how the member is to who cannot ask Patroni, which answers members alone: Consul's agent, which checks
-// it, and Prometheus, which collects its metrics. It tells that much and no more.
+// it, and Prometheus, which collects its metrics. The member itself asks which members Nomad means to keep, before it hands
+// over (hand_over.py). It tells that much and no more.
 type Status struct {
 	Member  Member
+	Staying func(ctx context.Context) ([]string, error)
 	Address string // host:port to listen on
 }
 
@@ -41,22 +44,39 @@ func (s Status) Serve(ctx context.Context) error {
 	return nil
 }
 
-// Handler answers some requests as Patroni does: all with its status, and those for metrics with its words.
+// Handler answers some requests as Patroni does: all with its status, and those for metrics with its words. That for /staying it
+// answers with the members' names.
 func (s Status) Handler() http.Handler {
 	mux := http.NewServeMux()
 	slots := make(chan struct{}, statusAtOnce)
-	for _, path := range []string{"/readiness", "/primary", "/replica", "/metrics"} {
+	answer := func(path string, with func(http.ResponseWriter, *http.Request)) {
 		mux.HandleFunc("GET "+path, func(w http.ResponseWriter, r *http.Request) {
 			select {
 			case slots <- struct{}{}:
 				defer func() { <-slots }()
-				s.pass(w, r, path)
+				with(w, r)
 			default:
 				w.WriteHeader(http.StatusServiceUnavailable)
 			}
 		})
 	}
+	for _, path := range []string{"/readiness", "/primary", "/replica", "/metrics"} {
+		answer(path, func(w http.ResponseWriter, r *http.Request) { s.pass(w, r, path) })
+	}
+	answer("/staying", s.staying)
 	return mux
+}
+
+func (s Status) staying(w http.ResponseWriter, r *http.Request) {
+	ctx, cancel := context.WithTimeout(r.Context(), statusPatience)
+	defer cancel()
+	names, err := s.Staying(ctx)
+	if err != nil {
+		w.WriteHeader(http.StatusBadGateway)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(names) // who asks sees that it is cut short
 }
 
 func (s Status) pass(w http.ResponseWriter, r *http.Request, path string) {

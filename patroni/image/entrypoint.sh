@@ -31,7 +31,7 @@ exec 8<&-
 # From here on no other postmaster can be alive on this directory. A pid file that a killed
 # one left names a pid of a pid namespace that is gone; in ours any process may carry it,
 # and PostgreSQL would refuse to start because of it.
-rm -f "$data/pgdata/postmaster.pid"
+rm -f "$data/pgdata/postmaster.pid" "$data/.stopping"
 
 # Nomad gives the task a token of Consul's; Patroni knows it by another name.
 export PATRONI_CONSUL_TOKEN=$CONSUL_HTTP_TOKEN
@@ -40,10 +40,12 @@ export PATRONI_CONSUL_TOKEN=$CONSUL_HTTP_TOKEN
 # session times out. Not being able to end it costs time, nothing else.
 release_session.py || echo "entrypoint: the old Consul session is left to time out" >&2
 
-# A leader that is to stop hands over first; everything else about stopping is Patroni's.
+# A leader that is to stop hands over first, and nobody that is to stop begins to lead (member.py); everything else about
+# stopping is Patroni's.
 # shellcheck disable=SC2317 # the trap calls it
 stop() {
   trap '' TERM INT
+  touch "$data/.stopping"
   hand_over.py || echo "entrypoint: nobody takes over, Patroni stops as the leader" >&2
   kill -TERM "$patroni"
 }

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Has another member lead before this one stops; does nothing where this one does not lead.
+"""Has another member lead before this one stops; does nothing where this one does not lead, or where all others stop, too.
 
 Whom it asks for makes an update of all members, which goes by their numbers, cheap: one with a
 lower number has been updated already and will not stop soon. So each update has one switchover,
@@ -16,6 +16,7 @@ import yaml
 import mesh
 
 REST = os.environ["PATRONI_RESTAPI_CONNECT_ADDRESS"]
+FENCE = os.environ["NOMAD_ADDR_status"]
 CONFIG = os.environ.get("PATRONI_CONFIG", "/secrets/patroni")
 LOOK = 2  # seconds to learn who is there
 MOST = 8  # seconds for the switchover; Nomad's kill_timeout lies above both and Patroni's own stop
@@ -24,6 +25,23 @@ MOST = 8  # seconds for the switchover; Nomad's kill_timeout lies above both and
 def number(name: str) -> int:
     """The number in a member's name: patroni-3."""
     return int(name.rpartition("-")[2])
+
+
+def staying(members: list) -> list:
+    """Those of the members that Nomad means to keep running, as the fence tells; all where it does not."""
+    fence = http.client.HTTPConnection(FENCE, timeout=LOOK)
+    try:
+        fence.request("GET", "/staying")
+        answer = fence.getresponse()
+        if answer.status != 200:
+            raise ValueError(answer.status)
+        stay = json.load(answer)
+        return [m for m in members if m["name"] in stay]
+    except (OSError, http.client.HTTPException, ValueError) as problem:
+        print(f"hand_over: nobody tells which members stay: {problem}", file=sys.stderr)
+        return members
+    finally:
+        fence.close()
 
 
 def candidate(members: list, me: str):
@@ -77,9 +95,9 @@ def main() -> int:
         members = json.loads(call(LOOK, "GET", "/cluster"))["members"]
         if not any(m["name"] == me and m["role"] == "leader" for m in members):
             return 0
-        successor = candidate(members, me)
+        successor = candidate(staying(members), me)
         if successor is None:
-            print("hand_over: no standby has everything", file=sys.stderr)
+            print("hand_over: no standby that stays has everything", file=sys.stderr)
             return 1
         print(f"hand_over: {successor} is to lead", flush=True)
         call(MOST, "POST", "/switchover", json.dumps({"leader": me, "candidate": successor}),

@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """Runs Patroni with a heartbeat that its fence can watch, with some of its waits shortened, without a need
 of an operator where a member's data is a ruin, with a replica that stands still while the warehouse
-reads it, with a REST API that only members come to (mesh.py), and with a promotion only after the leader before
-has lost its standbys (followers.py). None of the waits decides anything: each only puts off by a second or two that
+reads it, with a REST API that only members come to (mesh.py), with a promotion only after the leader before
+has lost its standbys (followers.py), and with a look whether the leader's timeline is this member's before it follows
+(forks.py). None of the waits decides anything: each only puts off by a second or two that
 Patroni looks at what has happened already, while writes wait."""
 import concurrent.futures
 import os
@@ -13,6 +14,7 @@ import time
 from urllib.parse import urlparse
 
 import followers
+import forks
 import mesh
 import patroni.postgresql  # first: it and patroni.ha import each other
 import patroni.ha
@@ -24,6 +26,7 @@ from patroni.exceptions import DCSError, PostgresConnectionException
 from patroni.ha import Ha, _MemberStatus
 from patroni.postgresql import Postgresql
 from patroni.postgresql.connection import ConnectionPool
+from patroni.postgresql.rewind import Rewind
 from patroni.psycopg import Error
 from patroni.request import HTTPSConnectionPool
 
@@ -38,6 +41,8 @@ MOMENT = 0.1
 # In a race for the key Patroni waits two seconds for members that do not answer. Where enough others have answered …
 SOON = 1  # second is enough: a whole host is silent then.
 
+STOPPING = "/data/.stopping"  # is there while this member has been told to stop
+
 HANDSHAKE = 2  # seconds for who connects to the REST API to say who it is
 
 make = Ha.__init__
@@ -46,6 +51,9 @@ wait = Ha.watch
 acquire = Ha.acquire_lock
 status_of = Ha.fetch_nodes_statuses
 find_upstream = Ha._get_node_to_follow
+recover_crashed = Ha._handle_crash_recovery
+rewind_or_clone = Ha._handle_rewind_or_reinitialize
+archive_left = Rewind._archive_ready_wals
 resume_replay = Postgresql.handle_parameter_change
 prepare = Postgresql._pre_promote
 promote_member = Postgresql.promote
@@ -78,6 +86,7 @@ def init(self, *args):
     patroni.ha.time = Clock(self)
     self.deposed = None  # who led before this member had the key, where it knows
     self.still_leads = False  # whether a member answered in this round that it leads
+    self.compared = self.seen = None  # with which leader this member's newest timeline was compared (forks.py), and who led then
     self.state_handler.wanted = None  # the address of the server to follow
     self.state_handler.secured = lambda: followers.secured(self)
 
@@ -123,6 +132,10 @@ def watch(self, timeout):
 
 
 def acquire_lock(self):
+    """Takes the leader's key, but where this member has been told to stop (entrypoint.sh): its reign would end at once."""
+    if os.path.exists(STOPPING):
+        self.set_is_leader(False)
+        return False
     self.deposed = self.old_cluster.leader
     return acquire(self)
 
@@ -148,6 +161,19 @@ def get_node_to_follow(self, cluster):
         node = last
     self.state_handler.wanted = "{host}:{port}".format(**node.conn_kwargs()) if node and node.conn_url else None
     return node
+
+
+def handle_crash_recovery(self):
+    return forks.hold(self) or recover_crashed(self)
+
+
+def handle_rewind_or_reinitialize(self):
+    return forks.hold(self) or rewind_or_clone(self)
+
+
+def archive_ready_wals(self):
+    if forks.may_archive(self._postgresql):
+        archive_left(self)
 
 
 def leader(consul):
@@ -266,6 +292,9 @@ Ha.watch = watch
 Ha.acquire_lock = acquire_lock
 Ha.fetch_nodes_statuses = fetch_nodes_statuses
 Ha._get_node_to_follow = get_node_to_follow
+Ha._handle_crash_recovery = handle_crash_recovery
+Ha._handle_rewind_or_reinitialize = handle_rewind_or_reinitialize
+Rewind._archive_ready_wals = archive_ready_wals
 Postgresql.handle_parameter_change = handle_parameter_change
 Postgresql._pre_promote = pre_promote
 Postgresql.promote = promote

@@ -28,6 +28,7 @@ type settings struct {
 	REST       string        `env:"PATRONI_RESTAPI_CONNECT_ADDRESS,required"`
 	Status     string        `env:"NOMAD_ADDR_status,required"`
 	Data       string        `env:"DATA_DIR" envDefault:"/data"`
+	Job        string        `env:"NOMAD_JOB_ID,required"`
 	Allocation string        `env:"NOMAD_ALLOC_ID,required"`
 	Secrets    string        `env:"NOMAD_SECRETS_DIR,required"`
 	Token      config.Secret `env:"NOMAD_TOKEN,required"`
@@ -58,14 +59,22 @@ func main() { program.Task("fence", watch) }
 
 // watch watches the member until ctx ends.
 func watch(ctx context.Context, log *slog.Logger, s settings) error {
-	f, err := s.fence()
+	toNomad, err := nomad.NewClient(&nomad.Config{
+		Address:  "unix://" + filepath.Join(s.Secrets, "api.sock"),
+		SecretID: s.Token.Reveal(),
+	})
+	if err != nil {
+		return fmt.Errorf("make Nomad's client: %w", err)
+	}
+	f, err := s.fence(toNomad)
 	if err != nil {
 		return err
 	}
 	f.Log = log
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	status := fence.Status{Member: f.Member, Address: s.Status}
+	job := fence.NomadJob{Client: toNomad, Name: s.Job, Scope: s.Scope}
+	status := fence.Status{Member: f.Member, Staying: job.Staying, Address: s.Status}
 	failed := make(chan error, 1)
 	go func() {
 		failed <- status.Serve(ctx)
@@ -76,7 +85,7 @@ func watch(ctx context.Context, log *slog.Logger, s settings) error {
 	return <-failed
 }
 
-func (s settings) fence() (*fence.Fence, error) {
+func (s settings) fence(toNomad *nomad.Client) (*fence.Fence, error) {
 	// Address, CA and token are in the job's environment. Without connections kept, none of a restarted agent is tried again.
 	settings := consul.DefaultNonPooledConfig()
 	if err := consultls.Follow(settings); err != nil {
@@ -85,13 +94,6 @@ func (s settings) fence() (*fence.Fence, error) {
 	toConsul, err := consul.NewClient(settings)
 	if err != nil {
 		return nil, fmt.Errorf("make Consul's client: %w", err)
-	}
-	toNomad, err := nomad.NewClient(&nomad.Config{
-		Address:  "unix://" + filepath.Join(s.Secrets, "api.sock"),
-		SecretID: s.Token.Reveal(),
-	})
-	if err != nil {
-		return nil, fmt.Errorf("make Nomad's client: %w", err)
 	}
 	return &fence.Fence{
 		Lock: fence.NewLock(s.Data),
