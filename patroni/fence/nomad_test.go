@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/hashicorp/nomad/api"
@@ -46,6 +47,35 @@ func TestKillSendsSIGKILLThroughNomad(t *testing.T) {
 	}
 	server.Close()
 	if err := task.Kill(t.Context()); err == nil {
+		t.Error("a Nomad that is away is no error")
+	}
+}
+
+// Who is to stop is not kept, whatever it does at the moment, and neither is who has not come up.
+func TestStaying(t *testing.T) {
+	t.Parallel()
+	answer := `[{"Name":"patroni.patroni[0]","DesiredStatus":"run","ClientStatus":"running"},
+		{"Name":"patroni.patroni[1]","DesiredStatus":"stop","ClientStatus":"running"},
+		{"Name":"patroni.patroni[2]","DesiredStatus":"run","ClientStatus":"pending"},
+		{"Name":"patroni.patroni[3]","DesiredStatus":"run","ClientStatus":"running"},
+		{"Name":"patroni.patroni[3]","DesiredStatus":"stop","ClientStatus":"complete"}]`
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/v1/job/patroni/allocations" {
+			t.Errorf("requested %s", r.URL.Path)
+		}
+		_, _ = w.Write([]byte(answer))
+	}))
+	t.Cleanup(server.Close)
+	client, err := api.NewClient(&api.Config{Address: server.URL})
+	if err != nil {
+		t.Fatal(err)
+	}
+	job := fence.NomadJob{Client: client, Name: "patroni", Scope: "patroni"}
+	if got, err := job.Staying(t.Context()); err != nil || !slices.Equal(got, []string{"patroni-0", "patroni-3"}) {
+		t.Errorf("%v, %v", got, err)
+	}
+	server.Close()
+	if _, err := job.Staying(t.Context()); err == nil {
 		t.Error("a Nomad that is away is no error")
 	}
 }

@@ -1,6 +1,7 @@
 package fence_test
 
 import (
+	"context"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -20,7 +21,8 @@ func TestStatus(t *testing.T) {
 		_, _ = io.WriteString(w, "what Patroni says of "+r.URL.Path)
 	}))
 	t.Cleanup(patroni.Close)
-	status := httptest.NewServer(fence.Status{Member: fence.Member{URL: patroni.URL, Client: client()}}.Handler())
+	staying := func(context.Context) ([]string, error) { return []string{"patroni-1"}, nil }
+	status := httptest.NewServer(fence.Status{Member: fence.Member{URL: patroni.URL, Client: client()}, Staying: staying}.Handler())
 	t.Cleanup(status.Close)
 	for request, want := range map[string]struct {
 		status int
@@ -30,6 +32,7 @@ func TestStatus(t *testing.T) {
 		"GET /readiness":   {http.StatusOK, ""},
 		"GET /primary":     {http.StatusOK, ""},
 		"GET /replica":     {http.StatusServiceUnavailable, ""},
+		"GET /staying":     {http.StatusOK, "[\"patroni-1\"]\n"},
 		"GET /config":      {http.StatusNotFound, "404 page not found\n"},
 		"GET /cluster":     {http.StatusNotFound, "404 page not found\n"},
 		"POST /switchover": {http.StatusNotFound, "404 page not found\n"},

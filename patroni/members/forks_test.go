@@ -6,10 +6,34 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 
 	"bookstore/services/platform/wait/waittest"
 )
+
+// Members that all stop at once, without anybody who tells them of each other, are all back after the next start, with what
+// was acknowledged until then.
+func TestStopOfAllAtOnce(t *testing.T) {
+	m := start(t, 4)
+	leader, _, _ := m.await(t, 0, 4)
+	m.sql(t, leader, "create table kept (n int)")
+	for n := range 3 {
+		m.sql(t, leader, fmt.Sprintf("insert into kept values (%d)", n))
+		var stopped sync.WaitGroup
+		for member := range 4 {
+			stopped.Go(func() { m.stop(t, member) })
+		}
+		stopped.Wait()
+		for member := range 4 {
+			m.start(t, member)
+		}
+		leader, _, _ = m.await(t, 0, 4)
+		if got := m.sql(t, leader, "select count(*) from kept"); got != fmt.Sprint(n+1) {
+			t.Fatalf("%s rows after %d stops", got, n+1)
+		}
+	}
+}
 
 // A member is promoted when all others have stopped, and ends before its history is in the archive and before Consul knows.
 // The others begin a timeline of the same number. It must come back as their standby, with what they have and nothing of its own.
