@@ -32,7 +32,7 @@ func TestStatus(t *testing.T) {
 		"GET /readiness":   {http.StatusOK, ""},
 		"GET /primary":     {http.StatusOK, ""},
 		"GET /replica":     {http.StatusServiceUnavailable, ""},
-		"GET /staying":     {http.StatusOK, "[\"patroni-1\"]\n"},
+		"GET /staying":     {http.StatusOK, "[\"patroni-1\"]"},
 		"GET /config":      {http.StatusNotFound, "404 page not found\n"},
 		"GET /cluster":     {http.StatusNotFound, "404 page not found\n"},
 		"POST /switchover": {http.StatusNotFound, "404 page not found\n"},
