@@ -8,6 +8,7 @@ import (
 
 	"github.com/hashicorp/nomad/api"
 
+	"bookstore/patroni"
 	"bookstore/services/txn/twophase"
 )
 
@@ -55,6 +56,39 @@ func setting(t *testing.T, name string) int {
 		t.Fatal(err)
 	}
 	return n
+}
+
+// A login of a service takes the service's pools, and all services with one login each, since the other's password is void, leave
+// the connections of others free.
+func TestEachLoginTakesItsPools(t *testing.T) {
+	t.Parallel()
+	sum := 0
+	limits := map[string]int{}
+	for _, d := range patroni.Databases() {
+		sum += d.Connections
+		limits[d.Name] = d.Connections
+	}
+	if most := setting(t, "max_connections"); sum+others > most {
+		t.Errorf("logins take %d connections and others %d, but max_connections is %d", sum, others, most)
+	}
+	for _, p := range load(t) {
+		if p.vars == "" || *p.full.Type != "service" {
+			continue
+		}
+		for _, g := range p.full.TaskGroups {
+			for _, task := range g.Tasks {
+				if task.Env["DB_DSN"] == "" {
+					continue
+				}
+				name := regexp.MustCompile(`^postgres:///([a-z]+)`).FindStringSubmatch(task.Env["DB_DSN"])
+				if name == nil {
+					t.Errorf("task %s: DB_DSN is %q", task.Name, task.Env["DB_DSN"])
+				} else if need := instances(g) * backends(t, task); need == 0 || need > limits[name[1]] {
+					t.Errorf("%s: task %s opens %d connections to %s, but its logins take %d", p.vars, task.Name, need, name[1], limits[name[1]])
+				}
+			}
+		}
+	}
 }
 
 // A member takes the connections of every pool while all jobs are updated at the same time, and

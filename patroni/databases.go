@@ -15,11 +15,16 @@ import (
 // of their own, and become Role with SET ROLE. There are two of them so that passwords
 // can be rotated: only the role that prepared a transaction may finish it, and both are
 // Role then.
+//
+// Connections is how many each login may have open at one member: what the service's pools have at most while one instance is
+// replaced, and some more for those that a dead instance left, which the server notices seconds later. Who breaks into one service
+// so takes no other's. All of them together are within max_connections (jobs/connections_test.go).
 type Database struct {
-	Name   string
-	Schema string
-	Role   string
-	Logins []string
+	Name        string
+	Schema      string
+	Role        string
+	Logins      []string
+	Connections int
 }
 
 // Databases are all there are. A Role is called <database>_owner since it once owned
@@ -27,12 +32,13 @@ type Database struct {
 // they are replaced, and transactions that they prepared have to be finished by the new
 // ones, and the other way round: so the role stayed, and the tables went to another.
 func Databases() []Database {
-	names := []string{"bookdb", "orderdb", "paymentdb", "coordinatordb"}
-	all := make([]Database, len(names))
-	for i, name := range names {
-		all[i] = Database{Name: name, Schema: name + "_schema", Role: name + "_owner", Logins: []string{name + "_a", name + "_b"}}
+	declare := func(name string, connections int) Database {
+		return Database{
+			Name: name, Schema: name + "_schema", Role: name + "_owner", Logins: []string{name + "_a", name + "_b"}, Connections: connections,
+		}
 	}
-	return all
+	// The first two have pools for replicas, too.
+	return []Database{declare("bookdb", 49), declare("orderdb", 49), declare("paymentdb", 36), declare("coordinatordb", 36)}
 }
 
 // Logins are all that can log in.
@@ -106,6 +112,9 @@ func (d *declaration) database(ctx context.Context, connect Connect, db Database
 	}
 	for _, login := range db.Logins {
 		if err := d.role(ctx, login, serviceLogin); err != nil {
+			return err
+		}
+		if err := d.limit(ctx, login, db.Connections); err != nil {
 			return err
 		}
 		if err := d.password(ctx, login, passwords[login]); err != nil {

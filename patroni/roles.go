@@ -44,6 +44,12 @@ func (d *declaration) role(ctx context.Context, name string, k kind) error {
 	return d.unless(ctx, wanted, verb+" role "+ident(name)+" "+attributes)
 }
 
+// limit bounds the connections that a login may have open; those that it has stay.
+func (d *declaration) limit(ctx context.Context, login string, connections int) error {
+	limited := fmt.Sprintf("select rolconnlimit = %d from pg_roles where rolname = %s", connections, literal(login))
+	return d.unless(ctx, limited, fmt.Sprintf("alter role %s connection limit %d", ident(login), connections))
+}
+
 // superuser leaves the superuser no password, since there is no way in for who has one, and has all that it does logged.
 func (d *declaration) superuser(ctx context.Context) error {
 	const none = "select rolpassword is null from pg_authid where rolname = session_user"

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"io"
 	"os"
 	"path/filepath"
@@ -92,6 +93,36 @@ func TestEverythingIsDeclaredOnceAndIsolated(t *testing.T) {
 			}
 		}
 		ownsNothing(t, server, d)
+	}
+}
+
+// A service's login opens so many connections and no more; one of a shop from before, without a limit, gets it.
+func TestALoginHasABoundOfConnections(t *testing.T) {
+	ctx := context.Background()
+	server := pgtest.Start(t, pgtest.Options{})
+	env := environment(t, server, allLogins())
+	if err := run(ctx, env, io.Discard); err != nil {
+		t.Fatal(err)
+	}
+	d := patroni.Databases()[2]
+	login := d.Logins[1]
+	if _, err := server.Conn(t, "postgres").Exec(ctx, "alter role "+login+" connection limit -1"); err != nil {
+		t.Fatal(err)
+	}
+	if err := run(ctx, env, io.Discard); err != nil {
+		t.Fatal(err)
+	}
+	for n := range d.Connections {
+		if _, err := dial(t, server, login, d.Name, d.Role); err != nil {
+			t.Fatalf("connection %d: %v", n+1, err)
+		}
+	}
+	var refused *pgconn.PgError
+	if _, err := dial(t, server, login, d.Name, d.Role); !errors.As(err, &refused) || refused.Code != "53300" {
+		t.Errorf("connection %d: %v", d.Connections+1, err)
+	}
+	if _, err := dial(t, server, d.Logins[0], d.Name, d.Role); err != nil {
+		t.Errorf("the other login: %v", err)
 	}
 }
 
