@@ -51,6 +51,8 @@ func Task[S Settings](name string, do func(ctx context.Context, log *slog.Logger
 // RunTask is Task within env. After success it empties the secrets that Nomad rendered for it: Nomad keeps the folder of a
 // finished task for hours. After a failure they stay, because a restart does not render them anew.
 func RunTask[S Settings](ctx context.Context, name string, env Env, do func(context.Context, *slog.Logger, S) error) error {
+	ctx, ended := context.WithCancel(ctx)
+	defer ended() // and with it what Prepare started
 	settings, log, err := Prepare[S](ctx, name, env)
 	if err != nil {
 		return err
