@@ -137,8 +137,8 @@ func (d door) buy(t *testing.T, key string) {
 	err := wait.Until(ctx, time.Second, func(ctx context.Context) error {
 		var books struct {
 			Items []struct {
-				ID      string `json:"id"`
-				InStock bool   `json:"inStock"`
+				ID      int64 `json:"id"`
+				InStock bool  `json:"inStock"`
 			} `json:"items"`
 		}
 		if err := d.call(ctx, http.MethodGet, "/books?limit=100", nil, "", &books); err != nil {
@@ -148,7 +148,7 @@ func (d door) buy(t *testing.T, key string) {
 			if !book.InStock {
 				continue
 			}
-			body := fmt.Appendf(nil, `{"customerId": %q, "items": [{"bookId": %q, "quantity": 1}]}`, customer, book.ID)
+			body := fmt.Appendf(nil, `{"customerId": %q, "items": [{"bookId": %d, "quantity": 1}]}`, customer, book.ID)
 			return d.call(ctx, http.MethodPost, "/orders", body, customer, &order)
 		}
 		return fmt.Errorf("none of %d books is in stock", len(books.Items))

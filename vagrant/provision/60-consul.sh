@@ -80,7 +80,7 @@ agents_known() {
 				-X PUT --data-binary @- "$CONSUL_HTTP_ADDR/v1/acl/token" >/dev/null || return 1
 	done
 }
-[ ! -s "$ACCESS/operator.consul" ] || wait_for 60 "Consul" led
-wait_for 60 "the agents' tokens at Consul" agents_known
+[ ! -s "$ACCESS/operator.consul" ] || wait_for "$PATIENCE" "Consul" led
+wait_for "$PATIENCE" "the agents' tokens at Consul" agents_known
 # Nomad looks at once what its agent of Consul offers now.
 if [ -n "$ended" ] && alive nomad; then kill -HUP "$(cat "$RUN/nomad.pid")"; fi

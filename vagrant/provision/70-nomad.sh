@@ -40,4 +40,4 @@ esac
 settle nomad "$config/agent.hcl" "$config/access.hcl" || true
 
 daemon nomad nomad agent -config="$config/agent.hcl" -config="$config/access.hcl"
-wait_for 90 "Nomad" leads "$NOMAD_ADDR"
+wait_for "$PATIENCE" "Nomad" leads "$NOMAD_ADDR"

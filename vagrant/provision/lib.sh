@@ -40,6 +40,9 @@ BOOKSTORE_ADDRESS=172.31.250.1/24
 BOOKSTORE_ROLE=${BOOKSTORE_ROLE:-both}       # server, client or both
 BOOKSTORE_SERVERS=${BOOKSTORE_SERVERS:-}     # addresses of the servers, separated by commas
 BOOKSTORE_BOOTSTRAP=${BOOKSTORE_BOOTSTRAP:-1} # how many servers form the quorum
+# How long an agent may take to have a leader, in seconds. One of several waits for others, which may still build their programs.
+PATIENCE=90
+[ -z "$BOOKSTORE_SERVERS" ] || PATIENCE=600
 # What jobs may reserve, in MB and in MHz; 0: all that the machine says it has. A container that is a machine sees its host's.
 BOOKSTORE_MEMORY=${BOOKSTORE_MEMORY:-0}
 BOOKSTORE_CPU=${BOOKSTORE_CPU:-0}
