@@ -242,6 +242,15 @@ job "prometheus" {
       }
 
       template {
+        destination     = "${NOMAD_TASK_DIR}/rules/platform.yml"
+        data            = file("${var.root}/jobs/prometheus/rules/platform.yml")
+        left_delimiter  = "[["
+        right_delimiter = "]]"
+        change_mode     = "signal"
+        change_signal   = "SIGHUP"
+      }
+
+      template {
         destination     = "${NOMAD_TASK_DIR}/rules/slo.yml"
         data            = file("${var.root}/jobs/prometheus/rules/slo.yml")
         left_delimiter  = "[["

@@ -29,7 +29,7 @@ inhibit_rules:
   # A machine that is gone takes with it what ran there.
   - source_matchers: [alertname = MachineMissing]
     target_matchers:
-      - alertname =~ "TargetDown|InstanceMissing|PlacementBlocked|ServerMissing|DatabaseMemberMissing|DatabaseMemberBehind"
+      - alertname =~ "TargetDown|InstanceMissing|PlacementBlocked|ServerMissing|RedisNodeMissing|DatabaseMemberMissing|DatabaseMemberBehind"
 
   # Without a leader of the database nothing is written, decided or exported.
   - source_matchers: [alertname = DatabaseHasNoLeader]

@@ -206,7 +206,7 @@ func TestConsequencesAreNotTold(t *testing.T) {
 	r := start(t, map[string]string{"webhook_url": to.URL})
 	hour := time.Now().Add(time.Hour)
 	var all []string
-	for i, rule := range []string{"TargetDown", "InstanceMissing", "PlacementBlocked", "ServerMissing", "DatabaseMemberMissing", "DatabaseMemberBehind"} {
+	for i, rule := range []string{"TargetDown", "InstanceMissing", "PlacementBlocked", "ServerMissing", "RedisNodeMissing", "DatabaseMemberMissing", "DatabaseMemberBehind"} {
 		for instance := range 3 + i%2 {
 			all = append(all, fmt.Sprintf("alertname=%s severity=warning job=job%d instance=%d", rule, i, instance))
 		}

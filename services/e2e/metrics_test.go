@@ -121,7 +121,7 @@ func TestEveryMetricOfTheRulesIsMeasured(t *testing.T) {
 	atPrometheus(t, "rules", &rules)
 	quoted := regexp.MustCompile(`\{[^}]*\}|"[^"]*"|\b(by|on|without|ignoring|group_left|group_right) ?\([^)]*\)|\bslo:[a-z_]+:\w+`)
 	name := regexp.MustCompile(`\b[a-z]+(?:_[a-zA-Z]+)+\b`)
-	functions := regexp.MustCompile(`^(label_replace|[a-z]+_over_time)$`)
+	functions := regexp.MustCompile(`^(label_replace|group_left|[a-z]+_over_time)$`)
 	wanted := map[string]bool{}
 	for _, g := range rules.Data.Groups {
 		for _, r := range g.Rules {
