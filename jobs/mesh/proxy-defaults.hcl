@@ -35,4 +35,21 @@ EnvoyExtensions = [
       }
     }
   },
+  # Half of the instances may be ejected, since all of them fail while their database is away. When the other half vanishes with
+  # its machine, those that are left serve again: by itself Consul has an Envoy answer that there is nobody until they are back (10 s).
+  {
+    Name = "builtin/property-override"
+    Arguments = {
+      ProxyType = "connect-proxy"
+      Patches = {
+        ResourceFilter = {
+          ResourceType     = "cluster"
+          TrafficDirection = "outbound"
+        }
+        Op    = "add"
+        Path  = "/common_lb_config/healthy_panic_threshold/value"
+        Value = 50
+      }
+    }
+  },
 ]
