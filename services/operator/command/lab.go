@@ -97,9 +97,12 @@ func labUp() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if !given {
-				// Where everything is there this takes a few seconds.
-				if err := machine.Script(cmd.Context(), cmd.OutOrStdout(), "40-images.sh"); err != nil {
+			stages := []string{"20-docker.sh", "40-images.sh"} // where everything is there they take a few seconds
+			if given {
+				stages = stages[:1]
+			}
+			for _, stage := range stages {
+				if err := machine.Script(cmd.Context(), cmd.OutOrStdout(), stage); err != nil {
 					return err
 				}
 			}

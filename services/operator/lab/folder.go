@@ -59,8 +59,10 @@ func (f Folder) Fill(ctx context.Context, out console.Console, root, name, publi
 		return err
 	}
 	if len(others) == 0 { // the first one looks at the images for all
-		if err := machine.Script(ctx, out.Out, "40-images.sh"); err != nil {
-			return err
+		for _, stage := range []string{"20-docker.sh", "40-images.sh"} {
+			if err := machine.Script(ctx, out.Out, stage); err != nil {
+				return err
+			}
 		}
 	}
 	if err := materials(ctx, out, root); err != nil {
