@@ -16,6 +16,7 @@ import (
 	"bookstore/services/platform/clean"
 	"bookstore/services/platform/fault"
 	"bookstore/services/platform/pg"
+	"bookstore/services/platform/pg/pgtest"
 	"bookstore/services/txn/participant"
 )
 
@@ -101,6 +102,32 @@ func TestCommitOfWhatWasNeverPreparedIsLost(t *testing.T) {
 	if f.counted("commit", "lost") != 1 {
 		t.Error("not counted")
 	}
+}
+
+// A leader that was frozen or cut off, and deposed meanwhile, lacks what was prepared on the new one. It is not believed that a
+// branch is lost: the standbys acknowledge nothing of it any more.
+func TestADeposedLeaderLosesNothing(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	server := pgtest.Start(t, pgtest.Options{})
+	f := fixtureOver(t, pgtest.Pool(t, server.DSN(t, migrations)))
+	admin := server.Conn(t, "postgres")
+	standbys := func(names string) {
+		for _, sql := range []string{"set synchronous_commit = local", "alter system set synchronous_standby_names = '" + names + "'"} {
+			if _, err := admin.Exec(ctx, sql); err != nil {
+				t.Fatal(err)
+			}
+		}
+		server.Reload(t)
+	}
+	standbys("nobody")
+	f.waitFor("select count(*) from pg_settings where name = 'synchronous_standby_names' and setting = 'nobody'", 1)
+	if err := f.Commit(ctx, message()); !fault.Unknown(err) {
+		t.Errorf("commit where nobody acknowledges: %v, want an unknown outcome", err)
+	}
+	standbys("")
+	f.waitFor("select count(*) from pg_settings where name = 'synchronous_standby_names' and setting = ''", 1)
+	f.must("commit", f.Commit(ctx, message()), fault.Lost)
 }
 
 func TestAbortOfACommittedBranchIsLost(t *testing.T) {

@@ -57,13 +57,17 @@ func (p *Participant) commit(ctx context.Context, c *pgxpool.Conn, m Message) er
 		return finishFault("commit prepared", results[0].Err)
 	}
 	s, err := p.readState(ctx, c, m)
-	switch {
-	case err != nil:
-		return err
-	case s.marker == statePrepared:
-		return pg.AwaitReplication(ctx, c)
-	case s.prepared:
+	if err == nil && s.prepared && s.marker != statePrepared {
 		return fault.New(fault.OutcomeUnknown, "the branch has only just been prepared")
+	}
+	if err == nil {
+		// A leader that was deposed without its knowledge lacks what is prepared and committed elsewhere. The standbys'
+		// acknowledgement proves that this was none when it was read.
+		err = pg.AwaitReplication(ctx, c)
+	}
+	switch {
+	case err != nil || s.marker == statePrepared:
+		return err
 	case s.marker == stateAborted:
 		return lost("aborted", "commit of a branch that has been aborted")
 	default:
