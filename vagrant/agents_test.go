@@ -24,7 +24,7 @@ func settings(t *testing.T, agent, script, environment string) string {
 func TestTheSettingsOfNomad(t *testing.T) {
 	t.Parallel()
 	for environment, want := range map[string][]string{
-		"": {"memory_total_mb   = 0\n", "cpu_total_compute = 0\n", `failover_heartbeat_ttl = "30s"`},
+		"": {"memory_total_mb   = 0\n", "cpu_total_compute = 0\n", `failover_heartbeat_ttl = "30s"`, `heartbeat_grace = "30s"`},
 		"BOOKSTORE_MEMORY=1500 BOOKSTORE_CPU=900": {"memory_total_mb   = 1500\n", "cpu_total_compute = 900\n"},
 	} {
 		written := settings(t, "nomad", "70-nomad.sh", environment)

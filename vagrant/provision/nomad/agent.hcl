@@ -22,6 +22,10 @@ server {
   # that died with the leader would keep its instances until then.
   failover_heartbeat_ttl = "30s"
 
+  # A client whose server is silent notices that after 25 s (tried: a frozen machine) and goes to another one. With Nomad's own 10 s
+  # of grace it would be taken for dead by then, and all its work stopped: a frozen machine would take a healthy one with it.
+  heartbeat_grace = "30s"
+
   server_join {
     retry_join = @SERVERS@
   }
