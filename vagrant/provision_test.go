@@ -127,10 +127,12 @@ func TestVagrantIsCheckedForWhatItHas(t *testing.T) {
 		none   = `"plugin list") echo 'No plugins installed.';;`
 		unused = `validate) echo No usable default provider could be found; exit 1;;`
 		docker = `validate) [ $VAGRANT_DEFAULT_PROVIDER = docker ] || { echo the provider is not usable; exit 1; }; echo validated;;`
-		ignore = `"validate --help") echo '    --ignore-provider  x';; "validate --ignore-provider") echo ignored;;`
-		old    = `"validate --help") echo 'Usage: vagrant validate';;`
-		nolib  = "  not validated for libvirt: "
-		here   = " it cannot be used here\n"
+		// As Vagrant 2.3.4 says it of a Docker engine that does not run.
+		stopped = `validate) [ $VAGRANT_DEFAULT_PROVIDER = libvirt ] || { echo "The provider 'docker' that was requested to back the machine"; echo "'server1' is reporting that it isn't usable on this system. The"; exit 1; }; echo validated;;`
+		ignore  = `"validate --help") echo '    --ignore-provider  x';; "validate --ignore-provider") echo ignored;;`
+		old     = `"validate --help") echo 'Usage: vagrant validate';;`
+		nolib   = "  not validated for libvirt: "
+		here    = " it cannot be used here\n"
 	)
 	for name, c := range map[string]struct {
 		cases, says string
@@ -139,6 +141,7 @@ func TestVagrantIsCheckedForWhatItHas(t *testing.T) {
 		"with its plugin":                          {plugin + `validate) echo validated;;`, "libvirt: validated\ndocker: validated\n", 0},
 		"without its plugin":                       {none + docker, "vagrant plugin install vagrant-libvirt)\ndocker: validated\n", 0},
 		"with a plugin that has no hypervisor":     {plugin + docker, nolib + "it cannot be used here\ndocker: validated\n", 0},
+		"with a Docker engine that does not run":   {plugin + stopped, "libvirt: validated\n  not validated for docker:" + here, 0},
 		"with nothing to start machines":           {plugin + unused + ignore, "  not validated for docker:" + here + "ignored\n", 0},
 		"with a Vagrantfile that is wrong":         {plugin + ignore + `validate) echo There are errors in the configuration; exit 1;;`, "error: There are errors", 1},
 		"an old one with nothing":                  {none + unused + old, "is too old to validate without a provider", 1},

@@ -21,7 +21,7 @@ for provider in libvirt docker; do
 	elif said=$(VAGRANT_DEFAULT_PROVIDER=$provider vagrant validate 2>&1); then
 		say "$provider: $said"
 		validated=1
-	elif grep -qi 'usable.*provider\|provider.*usable' <<<"$said"; then
+	elif grep -qi "usable.*provider\|provider.*usable\|isn't usable on this system" <<<"$said"; then
 		say "  not validated for $provider: it cannot be used here"
 	else
 		die "$said"
