@@ -71,20 +71,27 @@ func TestEachLoginTakesItsPools(t *testing.T) {
 	if most := setting(t, "max_connections"); sum+others > most {
 		t.Errorf("logins take %d connections and others %d, but max_connections is %d", sum, others, most)
 	}
+	eachOfDatabases(t, func(vars string, g *api.TaskGroup, task *api.Task) {
+		name := regexp.MustCompile(`^postgres:///([a-z]+)`).FindStringSubmatch(task.Env["DB_DSN"])
+		if name == nil {
+			t.Errorf("task %s: DB_DSN is %q", task.Name, task.Env["DB_DSN"])
+		} else if need := instances(g) * backends(t, task); need == 0 || need > limits[name[1]] {
+			t.Errorf("%s: task %s opens %d connections to %s, but its logins take %d", vars, task.Name, need, name[1], limits[name[1]])
+		}
+	})
+}
+
+// eachOfDatabases visits the tasks of services that have a pool to a database, with each file of variables.
+func eachOfDatabases(t *testing.T, visit func(vars string, g *api.TaskGroup, task *api.Task)) {
+	t.Helper()
 	for _, p := range load(t) {
 		if p.vars == "" || *p.full.Type != "service" {
 			continue
 		}
 		for _, g := range p.full.TaskGroups {
 			for _, task := range g.Tasks {
-				if task.Env["DB_DSN"] == "" {
-					continue
-				}
-				name := regexp.MustCompile(`^postgres:///([a-z]+)`).FindStringSubmatch(task.Env["DB_DSN"])
-				if name == nil {
-					t.Errorf("task %s: DB_DSN is %q", task.Name, task.Env["DB_DSN"])
-				} else if need := instances(g) * backends(t, task); need == 0 || need > limits[name[1]] {
-					t.Errorf("%s: task %s opens %d connections to %s, but its logins take %d", p.vars, task.Name, need, name[1], limits[name[1]])
+				if task.Env["DB_DSN"] != "" {
+					visit(p.vars, g, task)
 				}
 			}
 		}
@@ -99,22 +106,12 @@ func TestTheMembersAcceptAllPools(t *testing.T) {
 	connections, prepared := setting(t, "max_connections"), setting(t, "max_prepared_transactions")
 	inFlight := twophase.DefaultSettings("any").MaxInFlight
 	needed, branches := map[string]int{}, map[string]int{}
-	for _, p := range load(t) {
-		if p.vars == "" || *p.full.Type != "service" {
-			continue
+	eachOfDatabases(t, func(vars string, g *api.TaskGroup, task *api.Task) {
+		needed[vars] += instances(g) * backends(t, task)
+		if task.Name == "coordinator" {
+			branches[vars] += instances(g) * inFlight * 2
 		}
-		for _, g := range p.full.TaskGroups {
-			for _, task := range g.Tasks {
-				if task.Env["DB_DSN"] == "" {
-					continue
-				}
-				needed[p.vars] += instances(g) * backends(t, task)
-				if task.Name == "coordinator" {
-					branches[p.vars] += instances(g) * inFlight * 2
-				}
-			}
-		}
-	}
+	})
 	for vars, n := range needed {
 		t.Logf("%s: %d connections of services and %d others, %d prepared transactions", vars, n, others, branches[vars])
 		if n == 0 || n+others > connections {

@@ -5,9 +5,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/json"
 	"fmt"
-	"io"
 	"net/http"
 	"os"
 	"os/exec"
@@ -16,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"bookstore/services/operator/firstorder"
 	"bookstore/services/platform/wait"
 )
 
@@ -45,7 +44,7 @@ func TestVagrantBringsAFirstOrder(t *testing.T) {
 	command(t, 15*time.Minute, "vagrant", "up", "--provider", "docker")
 	t.Logf("figure vagrant_up_s %.0f", time.Since(begin).Seconds())
 	door := openDoor(t)
-	door.buy(t, "before")
+	buy(t, door, "before")
 
 	if said := command(t, time.Minute, "vagrant", "ssh", "client1", "-c", "hostname"); strings.TrimSpace(said) != "client1" {
 		t.Errorf("vagrant ssh: %q", said)
@@ -58,7 +57,7 @@ func TestVagrantBringsAFirstOrder(t *testing.T) {
 
 	command(t, 5*time.Minute, "vagrant", "halt")
 	command(t, 5*time.Minute, "vagrant", "up", "--provider", "docker")
-	door.buy(t, "after")
+	buy(t, door, "after")
 }
 
 // asItIs is when containers and agents began, and as of when the jobs are.
@@ -85,10 +84,8 @@ func command(t *testing.T, limit time.Duration, name string, args ...string) str
 	return string(out)
 }
 
-// door is the ingress of a client machine, as a buyer on this one sees it.
-type door struct{ client http.Client }
-
-func openDoor(t *testing.T) door {
+// openDoor is the ingress of a client machine, as a buyer on this one sees it.
+func openDoor(t *testing.T) firstorder.Door {
 	t.Helper()
 	ca, err := os.ReadFile(filepath.Join(".vagrant", "keys", "ca.pem"))
 	if err != nil {
@@ -98,35 +95,15 @@ func openDoor(t *testing.T) door {
 	if !pool.AppendCertsFromPEM(ca) {
 		t.Fatal("ca.pem has no certificate")
 	}
-	return door{http.Client{Timeout: 20 * time.Second, Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS13}}}}
-}
-
-func (d door) call(ctx context.Context, method, path string, body []byte, key string, into any) error {
-	request, err := http.NewRequestWithContext(ctx, method, "https://10.31.251.101:8443"+path, bytes.NewReader(body))
-	if err != nil {
-		return err
+	trust := &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS13}
+	return firstorder.Door{
+		URL:    "https://10.31.251.101:8443",
+		Client: &http.Client{Timeout: 20 * time.Second, Transport: &http.Transport{TLSClientConfig: trust}},
 	}
-	if key != "" {
-		request.Header.Set("Content-Type", "application/json")
-		request.Header.Set("Idempotency-Key", key)
-	}
-	response, err := d.client.Do(request)
-	if err != nil {
-		return err
-	}
-	defer response.Body.Close()
-	text, err := io.ReadAll(response.Body)
-	if err == nil && response.StatusCode >= http.StatusBadRequest {
-		err = fmt.Errorf("%s %s: %d %s", method, path, response.StatusCode, text)
-	}
-	if err != nil {
-		return err
-	}
-	return json.Unmarshal(text, into)
 }
 
 // buy buys a book, as soon as the shop is open.
-func (d door) buy(t *testing.T, key string) {
+func buy(t *testing.T, d firstorder.Door, key string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
@@ -141,7 +118,7 @@ func (d door) buy(t *testing.T, key string) {
 				InStock bool  `json:"inStock"`
 			} `json:"items"`
 		}
-		if err := d.call(ctx, http.MethodGet, "/books?limit=100", nil, "", &books); err != nil {
+		if err := d.Call(ctx, http.MethodGet, "/books?limit=100", nil, "", &books); err != nil {
 			return err
 		}
 		for _, book := range books.Items {
@@ -149,7 +126,7 @@ func (d door) buy(t *testing.T, key string) {
 				continue
 			}
 			body := fmt.Appendf(nil, `{"customerId": %q, "items": [{"bookId": %d, "quantity": 1}]}`, customer, book.ID)
-			return d.call(ctx, http.MethodPost, "/orders", body, customer, &order)
+			return d.Call(ctx, http.MethodPost, "/orders", body, customer, &order)
 		}
 		return fmt.Errorf("none of %d books is in stock", len(books.Items))
 	})

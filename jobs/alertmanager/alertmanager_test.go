@@ -22,6 +22,7 @@ import (
 
 	"golang.org/x/crypto/bcrypt"
 
+	"bookstore/jobs/nomadtest"
 	"bookstore/services/shoptest"
 	"bookstore/services/shoptest/webhook"
 )
@@ -35,18 +36,7 @@ const password = "the password of a test"
 // render is a template as Nomad renders it of a variable with these items.
 func render(t *testing.T, file string, items map[string]string) []byte {
 	t.Helper()
-	text, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	type item struct{ Value string }
-	variable := map[string]item{}
-	for key, value := range items {
-		variable[key] = item{value}
-	}
-	var out bytes.Buffer
-	parsed, err := template.New(file).Funcs(template.FuncMap{
-		"nomadVar": func(string) map[string]item { return variable },
+	return nomadtest.Render(t, file, items, template.FuncMap{
 		"toJSON": func(v any) (string, error) {
 			text, err := json.Marshal(v)
 			return string(text), err
@@ -55,14 +45,7 @@ func render(t *testing.T, file string, items map[string]string) []byte {
 			hash, err := bcrypt.GenerateFromPassword([]byte(text), bcrypt.MinCost)
 			return string(hash), err
 		},
-	}).Parse(string(text))
-	if err == nil {
-		err = parsed.Execute(&out, nil)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	return out.Bytes()
+	})
 }
 
 // running is an Alertmanager.

@@ -1,7 +1,6 @@
 package redis_test
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"crypto/tls"
@@ -22,6 +21,7 @@ import (
 
 	goredis "github.com/redis/go-redis/v9"
 
+	"bookstore/jobs/nomadtest"
 	"bookstore/services/cache/coherence"
 	"bookstore/services/gateway/limit"
 	"bookstore/services/platform/meshtls"
@@ -58,30 +58,12 @@ func (c *cluster) requireNothingRefused() {
 // users is users.acl.tpl as Nomad renders it of a variable with these items.
 func users(t *testing.T, items map[string]string) []byte {
 	t.Helper()
-	text, err := os.ReadFile("users.acl.tpl")
-	if err != nil {
-		t.Fatal(err)
-	}
-	type item struct{ Value string }
-	variable := map[string]item{}
-	for key, value := range items {
-		variable[key] = item{value}
-	}
-	var file bytes.Buffer
-	parsed, err := template.New("users").Funcs(template.FuncMap{
-		"nomadVar": func(string) map[string]item { return maps.Clone(variable) },
+	return nomadtest.Render(t, "users.acl.tpl", items, template.FuncMap{
 		"sha256Hex": func(text string) string {
 			sum := sha256.Sum256([]byte(text))
 			return hex.EncodeToString(sum[:])
 		},
-	}).Parse(string(text))
-	if err == nil {
-		err = parsed.Execute(&file, nil)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	return file.Bytes()
+	})
 }
 
 // near is a near tier that keeps nothing.

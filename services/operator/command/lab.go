@@ -97,14 +97,8 @@ func labUp() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			stages := []string{"20-docker.sh", "40-images.sh"} // where everything is there they take a few seconds
-			if given {
-				stages = stages[:1]
-			}
-			for _, stage := range stages {
-				if err := machine.Script(cmd.Context(), cmd.OutOrStdout(), stage); err != nil {
-					return err
-				}
+			if err := lab.Images(cmd.Context(), cmd.OutOrStdout(), given); err != nil {
+				return err
 			}
 			begin := time.Now()
 			if err := (lab.Lab{Machines: machines, Out: speak(cmd)}).Up(cmd.Context()); err != nil {

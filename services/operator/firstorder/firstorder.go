@@ -124,7 +124,7 @@ func (d Door) buy(ctx context.Context, books []book) (*order, error) {
 	key := fmt.Sprintf("%s-%d", customer, time.Now().Unix())
 	for try := 0; ; try++ {
 		bought := &order{}
-		if err = d.call(ctx, http.MethodPost, "/orders", body, key, bought); err == nil {
+		if err = d.Call(ctx, http.MethodPost, "/orders", body, key, bought); err == nil {
 			return bought, nil
 		}
 		if try == 5 || ctx.Err() != nil {
@@ -135,10 +135,12 @@ func (d Door) buy(ctx context.Context, books []book) (*order, error) {
 }
 
 func (d Door) get(ctx context.Context, path string, into any) error {
-	return d.call(ctx, http.MethodGet, path, nil, "", into)
+	return d.Call(ctx, http.MethodGet, path, nil, "", into)
 }
 
-func (d Door) call(ctx context.Context, method, path string, body []byte, key string, into any) error {
+// Call sends a body, none if it is nil, under an Idempotency-Key, none if it is "", and reads the answer's JSON into into.
+// An answer of 400 or above is an error.
+func (d Door) Call(ctx context.Context, method, path string, body []byte, key string, into any) error {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
 	request, err := http.NewRequestWithContext(ctx, method, d.URL+path, bytes.NewReader(body))

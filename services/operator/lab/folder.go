@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"bookstore/services/operator/console"
-	"bookstore/services/operator/machine"
 )
 
 // Folder is where a lab keeps what it may lose: a folder for each machine, and one that they share
@@ -59,10 +58,8 @@ func (f Folder) Fill(ctx context.Context, out console.Console, root, name, publi
 		return err
 	}
 	if len(others) == 0 { // the first one looks at the images for all
-		for _, stage := range []string{"20-docker.sh", "40-images.sh"} {
-			if err := machine.Script(ctx, out.Out, stage); err != nil {
-				return err
-			}
+		if err := Images(ctx, out.Out, false); err != nil {
+			return err
 		}
 	}
 	if err := materials(ctx, out, root); err != nil {

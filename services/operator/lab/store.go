@@ -27,6 +27,15 @@ import (
 // layers is the part of Docker's folder that is linked.
 const layers = "overlay2"
 
+// Images has the Docker engine run, and the images of this checkout built, unless those that were built last are given. Where
+// everything is there it takes a few seconds.
+func Images(ctx context.Context, out io.Writer, given bool) error {
+	if err := machine.Script(ctx, out, "20-docker.sh"); err != nil || given {
+		return err
+	}
+	return machine.Script(ctx, out, "40-images.sh")
+}
+
 // store has the folder with today's images, and no other.
 func store(ctx context.Context, out console.Console, root string) error {
 	refs, key, err := images(ctx)

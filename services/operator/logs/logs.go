@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
+	"iter"
 	"maps"
 	"slices"
 	"strings"
@@ -82,33 +83,30 @@ func rank(name string) int {
 // Select are the lines of outputs that belong to id, the oldest first: those that name it, and all lines of the requests
 // that are about it. With request, id is a request's, and the lines are those of that request alone.
 func Select(outputs [][]byte, id string, request bool) []Line {
-	var named []Line
+	var selected []Line
 	requests := map[string]bool{}
-	for l := range linesWith(outputs, func(raw []byte) bool { return bytes.Contains(raw, []byte(id)) }) {
-		switch {
-		case request && l.Request == id:
-			requests[id] = true
-		case !request && l.names(id):
-			named = append(named, l)
+	if request {
+		requests[id] = true
+	} else {
+		for l := range linesWith(outputs, id) {
+			if !l.names(id) {
+				continue
+			}
+			selected = append(selected, l)
 			if l.Request != "" {
 				requests[l.Request] = true
 			}
 		}
 	}
-	mayBelong := func(raw []byte) bool {
-		return bytes.Contains(raw, []byte(`"request_id"`)) && slices.ContainsFunc(slices.Collect(maps.Keys(requests)), func(r string) bool { return bytes.Contains(raw, []byte(r)) })
-	}
-	if len(requests) > 0 {
-		for l := range linesWith(outputs, mayBelong) {
-			if requests[l.Request] {
-				named = append(named, l)
-			}
+	for l := range linesWith(outputs, slices.Collect(maps.Keys(requests))...) {
+		if requests[l.Request] {
+			selected = append(selected, l)
 		}
 	}
-	slices.SortStableFunc(named, func(a, b Line) int {
+	slices.SortStableFunc(selected, func(a, b Line) int {
 		return cmp.Or(a.Time.Compare(b.Time), cmp.Compare(a.Raw, b.Raw))
 	})
-	return slices.CompactFunc(named, func(a, b Line) bool { return a.Raw == b.Raw })
+	return slices.CompactFunc(selected, func(a, b Line) bool { return a.Raw == b.Raw })
 }
 
 // names tells whether the line has id as a value, or as a part of a path.
@@ -122,12 +120,12 @@ func (l Line) names(id string) bool {
 	return false
 }
 
-// linesWith are the services' lines in outputs whose text may be what the caller looks for.
-func linesWith(outputs [][]byte, may func(raw []byte) bool) func(yield func(Line) bool) {
+// linesWith are the services' lines in outputs that contain one of these ids.
+func linesWith(outputs [][]byte, ids ...string) iter.Seq[Line] {
 	return func(yield func(Line) bool) {
 		for _, output := range outputs {
 			for raw := range bytes.Lines(output) {
-				if !may(raw) {
+				if !slices.ContainsFunc(ids, func(id string) bool { return bytes.Contains(raw, []byte(id)) }) {
 					continue
 				}
 				if l, ok := parse(bytes.TrimSpace(raw)); ok && !yield(l) {

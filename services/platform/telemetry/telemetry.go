@@ -75,19 +75,23 @@ type requestHandler struct{ slog.Handler }
 
 func (h requestHandler) Handle(ctx context.Context, r slog.Record) error {
 	o := requestinfo.From(ctx)
-	said := map[string]bool{}
-	r.Attrs(func(a slog.Attr) bool {
-		said[a.Key] = true
-		return true
-	})
-	for _, a := range []slog.Attr{
-		slog.String("request_id", o.RequestID), slog.String("caller", o.Caller), slog.String("gid", o.GID()), slog.String("saga", o.Saga()),
-	} {
-		if a.Value.String() != "" && !said[a.Key] {
-			r.AddAttrs(a)
-		}
-	}
+	addUnlessSaid(&r, "request_id", o.RequestID)
+	addUnlessSaid(&r, "caller", o.Caller)
+	addUnlessSaid(&r, "gid", o.GID())
+	addUnlessSaid(&r, "saga", o.Saga())
 	return h.Handler.Handle(ctx, r)
+}
+
+// addUnlessSaid adds an attribute that has a value, unless the record has one of that name.
+func addUnlessSaid(r *slog.Record, name, value string) {
+	said := value == ""
+	r.Attrs(func(a slog.Attr) bool {
+		said = said || a.Key == name
+		return !said
+	})
+	if !said {
+		r.AddAttrs(slog.String(name, value))
+	}
 }
 
 func (h requestHandler) WithAttrs(attrs []slog.Attr) slog.Handler {

@@ -111,22 +111,11 @@ func TestADeposedLeaderLosesNothing(t *testing.T) {
 	ctx := t.Context()
 	server := pgtest.Start(t, pgtest.Options{})
 	f := fixtureOver(t, pgtest.Pool(t, server.DSN(t, migrations)))
-	admin := server.Conn(t, "postgres")
-	standbys := func(names string) {
-		for _, sql := range []string{"set synchronous_commit = local", "alter system set synchronous_standby_names = '" + names + "'"} {
-			if _, err := admin.Exec(ctx, sql); err != nil {
-				t.Fatal(err)
-			}
-		}
-		server.Reload(t)
-	}
-	standbys("nobody")
-	f.waitFor("select count(*) from pg_settings where name = 'synchronous_standby_names' and setting = 'nobody'", 1)
+	server.HoldCommits(t)
 	if err := f.Commit(ctx, message()); !fault.Unknown(err) {
 		t.Errorf("commit where nobody acknowledges: %v, want an unknown outcome", err)
 	}
-	standbys("")
-	f.waitFor("select count(*) from pg_settings where name = 'synchronous_standby_names' and setting = ''", 1)
+	server.ReleaseCommits(t)
 	f.must("commit", f.Commit(ctx, message()), fault.Lost)
 }
 
